@@ -1,0 +1,45 @@
+# The two commands of the README are `make demo` and `make test`; each does all its set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-fast check format clean help
+.DEFAULT_GOAL := help
+
+help:                ## what can be made
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+# Stamps: `user` has what users install, `dev` adds the tests' and checkers' packages.
+$(VENV)/user.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Askpix needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Askpix into $(VENV) (about a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/user.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/user.stamp        ## index sample pictures, search them, ask them
+	@$(BIN)/askpix demo
+
+test: $(VENV)/dev.stamp         ## every test
+	@$(BIN)/python -m pytest
+
+test-fast: $(VENV)/dev.stamp    ## the tests of a developer's loop
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp       ## put the code in shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:                          ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Every door in, and the only place that knows the whole."""

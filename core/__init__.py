@@ -1,0 +1,1 @@
+"""Words everyone shares: types, errors, images, database. Imports nothing else of Askpix."""

@@ -1,0 +1,207 @@
+"""The nouns that every layer shares. Plain frozen dataclasses: no behaviour beyond their own fields."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""``(n, dim)`` or ``(dim,)`` float32, C-contiguous, rows of length one: a dot product is a cosine."""
+
+Kind: TypeAlias = Literal["photo", "page", "frame"]
+Mode: TypeAlias = Literal["auto", "image", "text", "hybrid"]
+
+
+class Box(NamedTuple):
+    """Axis-aligned rectangle in pixels of the upright original, ``x1``/``y1`` exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text seen in a picture, in reading order with its neighbours."""
+
+    text: str
+    box: Box
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One retrievable picture (a photo, a page, a video frame) as the store keeps it.
+
+    ``id`` is a UUID derived from the collection, the bytes' SHA-256 and the page, so writing twice is
+    writing once. ``uri`` is the absolute path (or URL) of the first source with these bytes; ``copies``
+    are the other sources with the very same bytes. ``width`` and ``height`` are pixels of the upright
+    original. ``taken_at`` is local time at the place of the picture, without a zone.
+    """
+
+    id: str
+    uri: str
+    kind: Kind
+    width: int
+    height: int
+    page: int | None = None
+    """1-based page of a document; None for a single picture."""
+    time_s: float | None = None
+    taken_at: datetime | None = None
+    camera: str | None = None
+    lat: float | None = None
+    lon: float | None = None
+    tags: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+    text: str = ""
+    """Words in the picture, lines joined by newlines; empty until they have been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A circle on the globe: degrees and kilometres."""
+
+    lat: float
+    lon: float
+    km: float
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Filter on what is known of a picture. Fields that are None do not filter; the rest must all hold.
+
+    ``after`` is inclusive, ``before`` exclusive. ``path`` is a glob on the path, matched from the right
+    and without regard to case: ``holiday/*`` finds ``/home/ann/Holiday/a.jpg``; ``*`` crosses ``/``.
+    ``camera`` matches without regard to case. Every tag of ``tags`` must be present.
+    ``phrases`` must all occur in the picture's text; none of ``without`` may.
+    """
+
+    after: datetime | None = None
+    before: datetime | None = None
+    near: Near | None = None
+    path: str | None = None
+    kind: Kind | None = None
+    tags: tuple[str, ...] = ()
+    camera: str | None = None
+    phrases: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Which words of the question became which filter, so that a person can check and undo it."""
+
+    words: str
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as understood: what is left to be found by meaning, and the filter."""
+
+    raw: str = ""
+    text: str = ""
+    """The words that are searched by meaning, once quotes and minus words were taken out."""
+    where: Where = field(default_factory=Where)
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What each leg thought of a hit: cosine of the picture, cosine of its text; None = did not find it."""
+
+    image: float | None = None
+    text: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. ``score`` orders the hits (higher is better); its scale depends on the mode."""
+
+    rank: int
+    record: ImageRecord
+    score: float
+    why: Why = field(default_factory=Why)
+    snippet: str | None = None
+    """The piece of the picture's text that fits the query best, if any text does."""
+
+    @property
+    def duplicates(self) -> int:
+        """How many further sources hold the very same picture."""
+        return len(self.record.copies)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits with an honest verdict: ``matched`` is False when nothing in the collection fits the query."""
+
+    query: Query
+    matched: bool
+    reason: str | None
+    hits: tuple[Hit, ...]
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One numbered hit as a generator may use it: the record and the lines of text read in it."""
+
+    number: int
+    """1-based; the marker ``[number]`` in an answer cites it."""
+    hit: Hit
+    lines: tuple[TextLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. ``evidence`` goes with it as pictures or text, as the model allows."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A claim's proof: the picture, the words quoted from it and where they stand."""
+
+    marker: int
+    image_id: str
+    uri: str
+    page: int | None = None
+    quote: str | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost. ``cost_usd`` is None when the price is not known; 0.0 for local models."""
+
+    input_tokens: int = 0
+    image_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that can be checked. ``answered`` is False when the evidence does not hold one."""
+
+    question: str
+    text: str
+    answered: bool
+    citations: tuple[Citation, ...]
+    hits: tuple[Hit, ...]
+    generator: str
+    usage: Usage
+    took_ms: float
+
+
+def join_lines(lines: Sequence[TextLine]) -> str:
+    """The text of a picture as stored and searched: its lines, one per row."""
+    return "\n".join(line.text for line in lines)

@@ -1,0 +1,1 @@
+"""Reads hits, writes answers with citations."""

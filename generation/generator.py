@@ -1,0 +1,29 @@
+"""What a generator is: something that reads messages with evidence and streams an answer.
+
+The text it streams cites evidence as ``[2]`` and may quote: ``[2: "GRAND TOTAL 67.85"]``. When the evidence
+does not hold an answer its text starts with ``NO ANSWER`` (see ``generation.prompt``). That is the whole
+protocol between models of any kind and ``generation.answer``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.types import Message, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A bit of the answer as it is written. Usage comes with the last piece."""
+
+    text: str
+    usage: Usage | None = field(default=None)
+
+
+class Generator(Protocol):
+    """Streaming only: join the pieces for the whole."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]: ...

@@ -1,0 +1,1 @@
+"""Fills the index: walks sources, decodes, embeds, reads text, keeps the ledger."""

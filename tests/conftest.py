@@ -1,0 +1,28 @@
+"""Fixtures every test may use. The real data set is found beside the checkout when it is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Hub libraries must never try the network in a test.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the developer's settings or home."""
+    for name in [n for n in os.environ if n.startswith("ASKPIX_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path_factory.mktemp("askpix-home")))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The research-only evaluation data beside the checkout; tests of it are skipped where it is not."""
+    folder = Path(os.environ.get("ASKPIX_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no evaluation data beside the checkout")
+    return folder
