@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Vectors: TypeAlias = NDArray[np.float32]
+    Vectors: TypeAlias = NDArray[np.float32]
+else:
+    # The command line imports these words for its options: they must not cost it numpy's start-up.
+    Vectors = Any
 """``(n, dim)`` or ``(dim,)`` float32, C-contiguous, rows of length one: a dot product is a cosine."""
 
 Kind: TypeAlias = Literal["photo", "page", "frame"]

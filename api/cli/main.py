@@ -1,6 +1,60 @@
-"""Entry point; commands are registered here."""
+"""The ``askpix`` command: registers the groups of commands and turns every error into one line.
+
+Heavy imports (numpy, onnxruntime, SQLAlchemy ...) happen inside the commands, so that ``askpix --help``
+answers at once.
+"""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from api.cli import ask, collections, demo, index, measure, search, status
+from api.cli.text import printable
+from core.errors import AskpixError
+
+app = typer.Typer(
+    name="askpix",
+    help="Ask your pictures: search photos, scans, charts and pages by meaning, words, dates and places, "
+    "and get answers that cite the picture and the place in it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (index, search, ask, collections, status, measure, demo):
+    group.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"askpix {version('askpix')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def run() -> None:
-    """Run the command line."""
-    raise SystemExit(0)
+    """Run the command line; exit codes as the README lists them: 0, 1, 2, 3, 130."""
+    try:
+        app()
+    except AskpixError as error:
+        message = " ".join(str(error).split())
+        typer.echo(f"error: {printable(message)}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    run()

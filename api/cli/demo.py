@@ -1,0 +1,78 @@
+"""``askpix demo``: the main job on the sample pictures, start to finish, in one go."""
+
+import shlex
+import time
+from typing import Annotated, Any
+
+import typer
+
+COLLECTION = "demo"
+
+
+def demo_command(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything found, as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Index the sample pictures, search them four times, ask them three questions."""
+    from api.cli.ask import run_ask
+    from api.cli.index import run_index, show_report
+    from api.cli.render import answer_json, hint, print_json, result_json, say, show_answer, show_result
+    from api.demo import PICTURES, QUESTIONS, SEARCHES
+    from api.settings import load_settings
+    from api.wiring import Workspace
+    from core.images import open_image
+    from retrieval.query import parse
+
+    def step(text: str) -> None:
+        if not as_json:
+            say("", text)
+
+    began = time.perf_counter()
+    workspace = Workspace(load_settings())
+    step(f"$ askpix index {PICTURES} --collection {COLLECTION}")
+    if not as_json:
+        hint("looking at each picture, then reading the words in them (half a minute the first time)")
+    collection = workspace.open_or_create(COLLECTION)
+    report = run_index(workspace, collection, [PICTURES], ocr="on", prune=True)
+    if not as_json:
+        show_report(report)
+    searches: list[dict[str, Any]] = []
+    with workspace.open_retriever(collection) as retriever:
+        for search in SEARCHES:
+            words = ["askpix", "search", *([search.text] if search.text else [])]
+            picture = None
+            if search.image:
+                words += ["--image", str(PICTURES / search.image)]
+                picture = open_image(PICTURES / search.image, limits=workspace.limits).image
+            step(f"# {search.shows}")
+            step(f"$ {shlex.join(words)} --collection {COLLECTION}")
+            result = retriever.retrieve(parse(search.text), image=picture, top_k=3)
+            searches.append(result_json(result))
+            if not as_json:
+                show_result(result)
+    answers: list[dict[str, Any]] = []
+    for question in QUESTIONS:
+        step(f"# {question.shows}")
+        step(f"$ askpix ask {shlex.quote(question.text)} --collection {COLLECTION}")
+        answer = run_ask(workspace, collection, question.text, top_k=5, generator="extractive")
+        answers.append(answer_json(answer))
+        if not as_json:
+            show_answer(answer)
+    if as_json:
+        print_json({"index": report, "searches": searches, "answers": answers})
+        return
+    say(
+        "",
+        f"That took {time.perf_counter() - began:.0f} s. Now your own pictures:",
+        "    askpix index ~/Pictures",
+        '    askpix search "dog on a beach"',
+        '    askpix ask "What is the total on the hotel receipt?"',
+        "(`.venv/bin/askpix` when the environment is not active; everything is kept in "
+        f"{workspace.settings.home})",
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("demo")(demo_command)

@@ -1,0 +1,170 @@
+"""``askpix index``: fill a collection from folders and files."""
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from api.cli.text import printable
+
+if TYPE_CHECKING:
+    from api.wiring import Workspace
+    from ingest.catalog import Collection
+    from ingest.report import IngestReport, Progress
+
+
+class ProgressLine:
+    """Progress on standard error: a live bar in a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._task: Any = None
+        self._stage = ""
+        self._said = time.monotonic()
+
+    def __enter__(self) -> "ProgressLine":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, progress: "Progress") -> None:
+        rate = f"{progress.rate:.1f}/s" + (f", {progress.failed} failed" if progress.failed else "")
+        if self._live:
+            if progress.stage != self._stage:
+                self._stage = progress.stage
+                self._task = self._live.add_task(progress.stage, total=None, rate="")
+            self._live.update(self._task, completed=progress.done, total=progress.total, rate=rate)
+        elif time.monotonic() - self._said > 10:
+            self._said = time.monotonic()
+            total = f" of {progress.total}" if progress.total is not None else ""
+            typer.echo(f"{progress.stage}: {progress.done}{total}, {rate}", err=True)
+
+
+def run_index(
+    workspace: "Workspace", collection: "Collection", paths: list[Path], *, ocr: str, prune: bool
+) -> "IngestReport":
+    """Both stages: pictures first, then the words in them. Raises KeyboardInterrupt with all work kept."""
+    from dataclasses import replace
+
+    from ingest.pipeline import collection_run, index
+    from ingest.reading import read_texts
+
+    open_store = workspace.store_opener(collection)
+    with collection_run(workspace.folder(collection)), ProgressLine() as progress:
+        report = index(
+            paths,
+            collection=collection,
+            catalog=workspace.catalog,
+            open_store=open_store,
+            embedder=workspace.embedder(collection.embedder),
+            limits=workspace.limits,
+            prune=prune,
+            on_progress=progress,
+        )
+        if ocr == "off":
+            return report
+        text = read_texts(
+            collection=collection,
+            catalog=workspace.catalog,
+            open_store=open_store,
+            reader=workspace.reader,
+            text_embedder=workspace.text_embedder,
+            limits=workspace.limits,
+            on_progress=progress,
+        )
+    return replace(report, text=text)
+
+
+def show_report(report: "IngestReport") -> None:
+    """What a run did, for a person."""
+    from api.cli.render import hint, say
+
+    changes = [
+        f"{count} {name}"
+        for name, count in (
+            ("added", report.added),
+            ("updated", report.updated),
+            ("unchanged", report.unchanged),
+            ("removed", report.removed),
+            ("duplicates", report.duplicates),
+        )
+        if count
+    ]
+    say(
+        f"{report.collection}: {', '.join(changes) or 'no pictures found'} in {report.seconds:.1f} s"
+        + (f" ({report.images_per_second:.1f} pictures/s)" if report.images_per_second else "")
+        + f"; {report.images} pictures in the collection"
+    )
+    if report.text and report.text.read:
+        say(
+            f"words found in {report.text.with_text} of {report.text.read} pictures, {report.text.seconds:.1f} s"
+        )
+    for skip in report.skipped[:20]:
+        hint(f"skipped {printable(skip.path)}: {printable(skip.reason)}")
+    if len(report.skipped) > 20:
+        hint(f"... and {len(report.skipped) - 20} more skipped; --json lists them all")
+    for failure in report.failed:
+        hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
+
+
+def index_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files with pictures.")],
+    collection: Annotated[str, typer.Option(help="The collection to fill; made when missing.")] = "default",
+    embedder: Annotated[
+        str | None, typer.Option(metavar="ID", help="Embedder of a new collection; see `askpix models`.")
+    ] = None,
+    ocr: Annotated[
+        Literal["auto", "on", "off"] | None,
+        typer.Option(help="Read the words in pictures (second stage)."),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget pictures that are gone from PATH.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
+) -> None:
+    """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
+    from api.cli.render import hint, print_json
+    from api.settings import load_settings
+    from api.wiring import Workspace
+    from ingest.walk import check_paths
+
+    settings = load_settings()
+    workspace = Workspace(settings)
+    # A wrong path must not leave an empty collection behind.
+    check_paths(paths)
+    target = workspace.open_or_create(collection, embedder)
+    try:
+        report = run_index(workspace, target, paths, ocr=ocr or settings.ocr, prune=prune)
+    except KeyboardInterrupt:
+        hint("stopped; what is done is kept, the same command goes on from here")
+        raise
+    if as_json:
+        print_json(report)
+    else:
+        show_report(report)
+    if report.failed:
+        raise typer.Exit(3)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("index")(index_command)

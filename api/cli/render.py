@@ -1,0 +1,180 @@
+"""How results are shown: JSON on standard output for programs, tables for people, progress on standard error.
+
+Paths and words read from pictures are untrusted: control characters never reach a terminal, and Rich's
+markup is never parsed in them.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.text import printable
+from core.types import Answer, Citation, Hit, SearchResult, Where
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+
+    def plain(item: Any) -> Any:
+        if is_dataclass(item) and not isinstance(item, type):
+            return asdict(item)
+        if isinstance(item, datetime):
+            return item.isoformat()
+        if isinstance(item, Path):
+            return str(item)
+        raise TypeError(type(item).__name__)
+
+    json.dump(value, sys.stdout, default=plain, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Lines for a person on standard output."""
+    out = file or sys.stdout
+    for line in lines:
+        out.write(line + "\n")
+
+
+def hint(*lines: str) -> None:
+    """Lines for a person on standard error: never mixed with results."""
+    say(*lines, file=sys.stderr)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """A table; tab-separated plain rows when standard output is not a terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            say("\t".join(printable(cell) for cell in row))
+        return
+    grid = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        grid.add_column(name, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(grid)
+
+
+def where_json(where: Where) -> dict[str, Any]:
+    """The filter as the contract's ``where``: only what filters."""
+    near = where.near
+    full: dict[str, Any] = {
+        "after": where.after and where.after.isoformat(),
+        "before": where.before and where.before.isoformat(),
+        "near": near and {"lat": near.lat, "lon": near.lon, "km": near.km},
+        "path": where.path,
+        "kind": where.kind,
+        "tags": list(where.tags) or None,
+        "camera": where.camera,
+    }
+    return {name: value for name, value in full.items() if value is not None}
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """A hit in the contract's shape."""
+    record = hit.record
+    return {
+        "rank": hit.rank,
+        "id": record.id,
+        "uri": record.uri,
+        "kind": record.kind,
+        "page": record.page,
+        "time_s": record.time_s,
+        "score": round(hit.score, 6),
+        "why": {"image": hit.why.image, "text": hit.why.text},
+        "width": record.width,
+        "height": record.height,
+        "taken_at": record.taken_at and record.taken_at.isoformat(),
+        "snippet": hit.snippet,
+        "duplicates": hit.duplicates,
+    }
+
+
+def result_json(result: SearchResult) -> dict[str, Any]:
+    """A search result in the contract's shape."""
+    query = result.query
+    return {
+        "query": {
+            "text": query.text,
+            "phrases": list(query.where.phrases),
+            "without": list(query.where.without),
+            "where": where_json(query.where),
+            "clauses": [{"words": c.words, "field": c.field, "value": c.value} for c in query.clauses],
+        },
+        "matched": result.matched,
+        "reason": result.reason,
+        "hits": [hit_json(hit) for hit in result.hits],
+        "took_ms": round(result.took_ms, 1),
+    }
+
+
+def citation_json(citation: Citation) -> dict[str, Any]:
+    """A citation in the contract's shape."""
+    return {
+        "marker": citation.marker,
+        "id": citation.image_id,
+        "uri": citation.uri,
+        "page": citation.page,
+        "quote": citation.quote,
+        "box": [round(value, 1) for value in citation.box] if citation.box else None,
+    }
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer in the contract's shape."""
+    return {
+        "question": answer.question,
+        "answer": answer.text,
+        "answered": answer.answered,
+        "citations": [citation_json(citation) for citation in answer.citations],
+        "hits": [hit_json(hit) for hit in answer.hits],
+        "generator": answer.generator,
+        "usage": asdict(answer.usage),
+        "took_ms": round(answer.took_ms, 1),
+    }
+
+
+def place(hit: Hit) -> str:
+    """Path and page of a hit as people write them, relative to the working folder where that is shorter."""
+    path = Path(hit.record.uri)
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"{path}#page={hit.record.page}" if hit.record.page else str(path)
+
+
+def show_result(result: SearchResult, *, top: int | None = None) -> None:
+    """A search result for a person."""
+    if not result.matched:
+        hint(
+            f"Nothing here matches: {result.reason}"
+            + ("" if result.hits else "  (--all shows the ranking anyway)")
+        )
+    rows = [
+        (
+            str(hit.rank),
+            f"{hit.score:.3f}",
+            place(hit) + (f"  (+{hit.duplicates} copies)" if hit.duplicates else ""),
+            f"{hit.record.taken_at:%Y-%m-%d}" if hit.record.taken_at else "",
+            hit.snippet or "",
+        )
+        for hit in result.hits[:top]
+    ]
+    if rows:
+        table(("#", "score", "picture", "date", "words in it"), rows)
+
+
+def show_answer(answer: Answer) -> None:
+    """An answer with its citations for a person."""
+    say(printable(answer.text))
+    for citation in answer.citations:
+        where = f"#page={citation.page}" if citation.page else ""
+        quote = f'  "{printable(citation.quote)}"' if citation.quote else ""
+        box = "  at " + ",".join(f"{value:.0f}" for value in citation.box) if citation.box else ""
+        say(f"  [{citation.marker}] {printable(citation.uri)}{where}{quote}{box}")

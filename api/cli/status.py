@@ -1,0 +1,61 @@
+"""``askpix models`` and ``askpix doctor``: what works here and now, and why the rest does not."""
+
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+def models_command(as_json: JsonOption = False) -> None:
+    """Embedders, generators and readers: which work here, and why the others do not."""
+    from api.cli.render import print_json, table
+    from api.models import list_models
+    from api.settings import load_settings
+    from api.wiring import Workspace
+
+    models = list_models(Workspace(load_settings()))
+    if as_json:
+        print_json(models)
+        return
+    table(
+        ("id", "role", "usable", "dim", "size", "licence", "notes"),
+        [
+            (
+                model.id,
+                model.role,
+                "yes" if model.usable else "no",
+                str(model.dim or ""),
+                f"{model.megabytes:.0f} MB" if model.megabytes else "",
+                model.licence,
+                model.reason or model.notes,
+            )
+            for model in models
+        ],
+    )
+
+
+def doctor_command(as_json: JsonOption = False) -> None:
+    """Check what is installed, reachable and writable, and that catalog and vectors agree."""
+    from api.cli.render import print_json, table
+    from api.doctor import examine
+    from api.settings import load_settings
+    from api.wiring import Workspace
+    from core.errors import AskpixError
+
+    checks = examine(Workspace(load_settings()))
+    failed = [check for check in checks if not check.ok]
+    if as_json:
+        print_json({"ok": not failed, "checks": checks})
+    else:
+        table(("check", "", "detail"), [(c.name, "ok" if c.ok else "FAILED", c.detail) for c in checks])
+    if failed:
+        raise AskpixError(
+            f"{len(failed)} of {len(checks)} checks failed: {', '.join(c.name for c in failed)}"
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("models")(models_command)
+    app.command("doctor")(doctor_command)

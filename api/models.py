@@ -1,0 +1,87 @@
+"""The models of this version: what each is for, what it weighs, and whether it runs here and now."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from api.wiring import Workspace
+from core.errors import AskpixError
+from retrieval.weights import megabytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A row of ``askpix models``. ``reason`` says why an unusable one is unusable."""
+
+    id: str
+    role: Literal["embedder", "text embedder", "reader", "generator"]
+    usable: bool
+    reason: str | None
+    dim: int | None
+    megabytes: float | None
+    licence: str
+    languages: str
+    notes: str
+
+
+def _why_not(load: Callable[[], object]) -> str | None:
+    """None when ``load`` works, else what it said."""
+    try:
+        load()
+    except AskpixError as error:
+        return str(error)
+    return None
+
+
+def list_models(workspace: Workspace) -> list[ModelInfo]:
+    """Every model of this version, each really loaded to see whether it works."""
+    mini = _why_not(lambda: workspace.embedder("mini"))
+    text = _why_not(lambda: workspace.text_embedder)
+    reader = _why_not(lambda: workspace.reader)
+    return [
+        ModelInfo(
+            id="mini",
+            role="embedder",
+            usable=mini is None,
+            reason=mini,
+            dim=None if mini else workspace.embedder("mini").dim,
+            megabytes=megabytes("mini"),
+            licence="Apache-2.0",
+            languages="English",
+            notes="ships with Askpix: ConSE on EfficientNet-Lite2 and all-MiniLM-L6-v2; finds everyday "
+            "objects, weaker than CLIP on scenes and relations",
+        ),
+        ModelInfo(
+            id="all-MiniLM-L6-v2",
+            role="text embedder",
+            usable=text is None,
+            reason=text,
+            dim=None if text else workspace.text_embedder.dim,
+            megabytes=megabytes("minilm"),
+            licence="Apache-2.0",
+            languages="English",
+            notes="ships with Askpix: meaning of the words read in pictures",
+        ),
+        ModelInfo(
+            id="rapidocr" if reader else workspace.reader.engine_id,
+            role="reader",
+            usable=reader is None,
+            reason=reader,
+            dim=None,
+            megabytes=None,
+            licence="Apache-2.0",
+            languages="English, Chinese, Japanese and Latin-script languages",
+            notes="reads the words in pictures, with a box for each line",
+        ),
+        ModelInfo(
+            id="extractive",
+            role="generator",
+            usable=text is None,
+            reason=text,
+            dim=None,
+            megabytes=None,
+            licence="Apache-2.0",
+            languages="English",
+            notes="quotes the words, dates and pictures that answer; invents nothing",
+        ),
+    ]

@@ -1,0 +1,41 @@
+"""Every knob, its default and meaning. Read once at the edge; below ``api`` plain arguments are passed."""
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import AskpixError
+
+
+class Settings(BaseSettings):
+    """Settings from the environment (prefix ``ASKPIX_``) or a ``.env`` file in the working folder."""
+
+    model_config = SettingsConfigDict(env_prefix="ASKPIX_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("askpix", appauthor=False)),
+        description="The one folder with catalog, vectors and settings of collections.",
+    )
+    embedder: str = Field("auto", description="Embedder of new collections; `askpix models` lists the ids.")
+    generator: str = Field("auto", description="Who writes answers; `askpix models` lists the ids.")
+    ocr: Literal["auto", "on", "off"] = Field("auto", description="Read the words in pictures at indexing.")
+    workers: int = Field(0, ge=0, description="Threads for embedding and reading; 0 = one per CPU core.")
+    max_image_bytes: int = Field(256 * 2**20, ge=1, description="Larger files are refused, in bytes.")
+    max_image_pixels: int = Field(120_000_000, ge=1, description="Larger pictures are refused, in pixels.")
+    wait_s: float = Field(
+        15.0, ge=0, description="Seconds to wait for a collection that another process holds."
+    )
+
+
+def load_settings() -> Settings:
+    """The settings of this process; a wrong value is one clear line."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ASKPIX_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise AskpixError(f"setting {name}={first.get('input')!r}: {first['msg'].lower()}") from error
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})

@@ -1,0 +1,203 @@
+"""The only module that names concrete classes: from settings to a working whole.
+
+Everything heavy is imported where it is first needed, so that commands that need no model start fast.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from api.settings import Settings
+from core.errors import AskpixError, ModelUnavailableError, NotFoundError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from core.images import ImageLimits
+    from core.types import TextLine
+    from generation.generator import Generator
+    from ingest.catalog import Catalog, Collection
+    from ingest.text import TextReader
+    from retrieval.embedder import Embedder
+    from retrieval.minilm import MiniLM
+    from retrieval.retriever import Retriever
+    from retrieval.store import VectorStore
+
+
+class Workspace:
+    """One home folder, opened: its catalog, its collections, and the models they need (loaded once)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._embedders: dict[str, Embedder] = {}
+
+    # --- what is there -------------------------------------------------------------------------------
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        from core.database import open_database
+        from ingest.catalog import Catalog
+
+        home = self.settings.home
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AskpixError(
+                f"cannot use {str(home)!r} as home: {error.strerror}; "
+                "set ASKPIX_HOME to a folder you can write"
+            ) from error
+        return Catalog(open_database(home / "catalog.sqlite"))
+
+    def collection(self, name: str) -> Collection:
+        """An existing collection; ``NotFoundError`` names those that exist."""
+        found = self.catalog.get_collection(name)
+        if found is None:
+            names = ", ".join(c.name for c in self.catalog.list_collections())
+            there = f"there are: {names}" if names else "there is none yet; `askpix index FOLDER` makes one"
+            raise NotFoundError(f"no collection {name!r}; {there}")
+        return found
+
+    def create_collection(self, name: str, embedder_id: str | None = None) -> Collection:
+        """A new collection for ``embedder_id`` (default: the setting)."""
+        embedder, text = self.embedder(embedder_id or self.settings.embedder), self.text_embedder
+        return self.catalog.create_collection(
+            name,
+            embedder=embedder.model_id,
+            dim=embedder.dim,
+            text_embedder=text.model_id,
+            text_dim=text.dim,
+        )
+
+    def open_or_create(self, name: str, embedder_id: str | None = None) -> Collection:
+        """The collection ``name``, made when missing; refuses another embedder than its own."""
+        from core.errors import IndexMismatchError
+
+        found = self.catalog.get_collection(name)
+        if found is None:
+            return self.create_collection(name, embedder_id)
+        wanted = embedder_id or "auto"
+        if wanted not in ("auto", found.embedder):
+            raise IndexMismatchError(
+                f"collection {name!r} was made with {found.embedder!r}, not {wanted!r}; "
+                "leave out --embedder, or index into another --collection"
+            )
+        return found
+
+    def delete_collection(self, name: str) -> int:
+        """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held."""
+        collection = self.collection(name)
+        with self.open_store(collection) as store:
+            count = store.count()
+        self.catalog.delete_collection(name)
+        shutil.rmtree(self.folder(collection), ignore_errors=True)
+        return count
+
+    # --- models --------------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> int:
+        """Threads for embedding and reading."""
+        if self.settings.workers:
+            return self.settings.workers
+        # sched_getaffinity sees the share a container or taskset gives; not on every platform.
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+    @cached_property
+    def text_embedder(self) -> MiniLM:
+        from retrieval.minilm import MiniLM
+
+        return MiniLM.load()
+
+    def embedder(self, embedder_id: str) -> Embedder:
+        """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
+        name = "mini" if embedder_id == "auto" else embedder_id
+        if name not in self._embedders:
+            if name != "mini":
+                raise ModelUnavailableError(
+                    f"no embedder {embedder_id!r} in this version; `askpix models` lists what there is"
+                )
+            from retrieval.mini import MiniEmbedder
+
+            self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
+        return self._embedders[name]
+
+    def generator(self, generator_id: str | None = None) -> Generator:
+        """The generator with this id; ``auto`` never sends a picture off the machine."""
+        wanted = generator_id or self.settings.generator
+        if wanted not in ("auto", "extractive"):
+            raise ModelUnavailableError(
+                f"no generator {wanted!r} in this version; `askpix models` lists what there is"
+            )
+        from generation.extractive import ExtractiveGenerator
+
+        return ExtractiveGenerator(self.text_embedder.embed_texts)
+
+    @cached_property
+    def reader(self) -> TextReader:
+        from ingest.text import RapidOcrReader
+
+        return RapidOcrReader.load(workers=self.workers)
+
+    @property
+    def limits(self) -> ImageLimits:
+        from core.images import ImageLimits
+
+        return ImageLimits(max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels)
+
+    # --- a collection in use -------------------------------------------------------------------------
+
+    def folder(self, collection: Collection) -> Path:
+        """Where a collection keeps its vectors. With its uuid: a new namesake never meets old vectors."""
+        return self.settings.home / "collections" / f"{collection.name}-{collection.id[:8]}"
+
+    @contextmanager
+    def open_store(self, collection: Collection) -> Iterator[VectorStore]:
+        """The collection's store, waiting a while for another process to let go of it."""
+        from retrieval.qdrant_store import QdrantEdgeStore
+
+        store = QdrantEdgeStore.open(
+            self.folder(collection) / "vectors",
+            model_id=collection.embedder,
+            dim=collection.dim,
+            text_model_id=collection.text_embedder,
+            text_dim=collection.text_dim,
+            wait_s=self.settings.wait_s,
+        )
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def store_opener(self, collection: Collection) -> Callable[[], Any]:
+        """``open_store`` bound to a collection, as the stages of ingestion take it."""
+        return lambda: self.open_store(collection)
+
+    @contextmanager
+    def open_retriever(self, collection: Collection) -> Iterator[Retriever]:
+        """A retriever on the open store, calibrated for what the collection holds now."""
+        from retrieval.calibration import load_calibration
+        from retrieval.retriever import Retriever
+
+        embedder = self.embedder(collection.embedder)
+        with self.open_store(collection) as store:
+            calibration = load_calibration(self.folder(collection) / "calibration.json", embedder, store)
+            yield Retriever(embedder, self.text_embedder, store, calibration)
+
+    def lines_of(
+        self, collection: Collection
+    ) -> Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]:
+        """Lines of text by image id, from the catalog."""
+        return self.catalog.lines
+
+    def disk_bytes(self, collection: Collection) -> int:
+        """Bytes the collection's folder takes."""
+        folder = self.folder(collection)
+        try:
+            return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot read {str(folder)!r}: {error.strerror}") from error

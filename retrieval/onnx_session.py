@@ -1,0 +1,26 @@
+"""ONNX Runtime sessions the way Askpix runs them: as many threads as asked for, and none that spin."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from core.errors import ModelUnavailableError
+
+
+def open_session(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
+    """A CPU session of the model at ``path``. Thread-safe: several threads may call ``run`` at once.
+
+    With ``threads=1`` each call stays on its caller's thread, so that N callers use N cores and no thread
+    pool burns time between them. Raises ``ModelUnavailableError``.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Idle workers of the pool would otherwise spin and take the cores from the decoders.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # Its exceptions have no common base class; any of them means that this model cannot run.
+        raise ModelUnavailableError(f"cannot load {path.name!r}: {' '.join(str(error).split())[:200]}") from error

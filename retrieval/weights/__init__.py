@@ -1,0 +1,32 @@
+"""The weights that ship with Askpix; MANIFEST.json has source, licence and SHA-256 of each file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelUnavailableError
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def manifest() -> dict[str, dict[str, Any]]:
+    """File name -> ``{"model", "bytes", "sha256", "source", "licence"}``."""
+    try:
+        files: dict[str, dict[str, Any]] = json.loads((FOLDER / "MANIFEST.json").read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailableError("the weights' MANIFEST.json is damaged; reinstall Askpix") from error
+    return files
+
+
+def weight_file(name: str) -> Path:
+    """Path of a weights file, whole: its size is checked. Raises ``ModelUnavailableError``."""
+    path, entry = FOLDER / name, manifest().get(name)
+    size = path.stat().st_size if path.is_file() else None
+    if entry is None or size != entry["bytes"]:
+        raise ModelUnavailableError(f"weights file {name!r} is missing or incomplete; reinstall Askpix")
+    return path
+
+
+def megabytes(model: str) -> float:
+    """Size of a model's files in MB."""
+    return sum(entry["bytes"] for entry in manifest().values() if entry["model"] == model) / 1e6
