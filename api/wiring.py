@@ -41,6 +41,7 @@ class Workspace:
     def catalog(self) -> Catalog:
         from core.database import open_database
         from ingest.catalog import Catalog
+        from ingest.tables import METADATA, VERSION
 
         home = self.settings.home
         try:
@@ -50,7 +51,7 @@ class Workspace:
                 f"cannot use {str(home)!r} as home: {error.strerror}; "
                 "set ASKPIX_HOME to a folder you can write"
             ) from error
-        return Catalog(open_database(home / "catalog.sqlite"))
+        return Catalog(open_database(home / "catalog.sqlite", METADATA, version=VERSION))
 
     def collection(self, name: str) -> Collection:
         """An existing collection; ``NotFoundError`` names those that exist."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from core.errors import BadImageError
 
@@ -19,8 +19,31 @@ from core.errors import BadImageError
 Image.MAX_IMAGE_PIXELS = None
 pillow_heif.register_heif_opener(thumbnails=False)
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "MPO", "ICO", "TGA")
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "TIFF",
+    "BMP",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+    "PPM",
+    "MPO",
+    "ICO",
+    "TGA",
+)
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what brings each EXIF orientation upright (TIFF 6.0, tag 274)
 _SWAPS_SIDES = (5, 6, 7, 8)
 
 
@@ -132,11 +155,8 @@ def _decode(opened: Image.Image, *, limits: ImageLimits, min_side: int | None, p
             opened.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
     opened.load()
     image = _to_rgb(opened)
-    # HEIF and AVIF decoders turn the picture themselves and drop the tag; the size below is as decoded.
-    upright = ImageOps.exif_transpose(image) if orientation != 1 else image
-    if orientation in _SWAPS_SIDES and upright.size != image.size:
-        width, height = height, width
-    elif orientation in _SWAPS_SIDES and image.width == image.height:
+    upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    if orientation in _SWAPS_SIDES:
         width, height = height, width
     return Picture(upright, width, height, file_format, pages, exif)
 
@@ -154,7 +174,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         flat = white.convert("RGB")
     else:
         flat = image.convert("RGB")
-    flat.info["exif"] = image.info.get("exif", b"")
     return flat
 
 

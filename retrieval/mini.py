@@ -19,12 +19,11 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
 from core.types import Vectors
 from retrieval.minilm import DIM, MiniLM
-from retrieval.onnx_session import open_session
+from retrieval.onnx_session import Session, open_session
 from retrieval.weights import weight_file
 
 SIDE = 260
@@ -39,7 +38,12 @@ class MiniEmbedder:
     image_side = SIDE
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, classes: Vectors, mean: Vectors, text: MiniLM, workers: int
+        self,
+        session: Session,
+        classes: Vectors,
+        mean: Vectors,
+        text: MiniLM,
+        workers: int,
     ) -> None:
         self._session = session
         self._classes = classes

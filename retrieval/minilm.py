@@ -8,11 +8,10 @@ quantisation (tools/export_mini.py).
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from core.types import Vectors
-from retrieval.onnx_session import open_session
+from retrieval.onnx_session import Session, open_session
 from retrieval.weights import weight_file
 
 DIM = 384
@@ -26,7 +25,7 @@ class MiniLM:
     model_id = "all-MiniLM-L6-v2"
     dim = DIM
 
-    def __init__(self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
+    def __init__(self, session: Session, tokenizer: Tokenizer) -> None:
         self._session = session
         self._tokenizer = tokenizer
 

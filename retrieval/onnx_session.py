@@ -1,13 +1,21 @@
 """ONNX Runtime sessions the way Askpix runs them: as many threads as asked for, and none that spin."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import onnxruntime
 
 from core.errors import ModelUnavailableError
 
 
-def open_session(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
+class Session(Protocol):
+    """What we use of ``onnxruntime.InferenceSession``."""
+
+    def run(self, outputs: Sequence[str] | None, feed: Mapping[str, Any], /) -> list[Any]: ...
+
+
+def open_session(path: Path, *, threads: int) -> Session:
     """A CPU session of the model at ``path``. Thread-safe: several threads may call ``run`` at once.
 
     With ``threads=1`` each call stays on its caller's thread, so that N callers use N cores and no thread
@@ -20,7 +28,12 @@ def open_session(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
     # Idle workers of the pool would otherwise spin and take the cores from the decoders.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session: Session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:
         # Its exceptions have no common base class; any of them means that this model cannot run.
-        raise ModelUnavailableError(f"cannot load {path.name!r}: {' '.join(str(error).split())[:200]}") from error
+        raise ModelUnavailableError(
+            f"cannot load {path.name!r}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return session

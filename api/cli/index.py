@@ -117,14 +117,12 @@ def show_report(report: "IngestReport") -> None:
         + f"; {report.images} pictures in the collection"
     )
     if report.text and report.text.read:
-        say(
-            f"words found in {report.text.with_text} of {report.text.read} pictures, {report.text.seconds:.1f} s"
-        )
+        say(f"words found in {report.text.with_text} of {report.text.read} pictures")
     for skip in report.skipped[:20]:
         hint(f"skipped {printable(skip.path)}: {printable(skip.reason)}")
     if len(report.skipped) > 20:
         hint(f"... and {len(report.skipped) - 20} more skipped; --json lists them all")
-    for failure in report.failed:
+    for failure in (*report.failed, *report.text.failed):
         hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
 
 
@@ -161,7 +159,7 @@ def index_command(
         print_json(report)
     else:
         show_report(report)
-    if report.failed:
+    if report.failed or report.text.failed:
         raise typer.Exit(3)
 
 

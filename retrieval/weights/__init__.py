@@ -29,4 +29,4 @@ def weight_file(name: str) -> Path:
 
 def megabytes(model: str) -> float:
     """Size of a model's files in MB."""
-    return sum(entry["bytes"] for entry in manifest().values() if entry["model"] == model) / 1e6
+    return sum(int(entry["bytes"]) for entry in manifest().values() if entry["model"] == model) / 1e6

@@ -1,0 +1,57 @@
+"""What a run of ingestion tells: while it goes on, and at the end."""
+
+from dataclasses import dataclass, field
+
+from ingest.walk import Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is. ``rate`` is per second since the stage began; ``total`` None = not known yet."""
+
+    stage: str
+    done: int
+    total: int | None
+    rate: float
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file (or page: ``path#page=3``) that could not be indexed, and why."""
+
+    path: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """Stage two: pictures looked at for words, those that had some, and those that failed."""
+
+    read: int = 0
+    with_text: int = 0
+    failed: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """Stage one, counted in files: a file is added, updated, unchanged, removed, a duplicate or failed.
+
+    ``duplicates`` are new files with the very bytes of one that is there. ``images`` is how many pictures
+    the collection holds now (a document has one a page); ``images_per_second`` those embedded in this run.
+    """
+
+    collection: str
+    embedder: str
+    added: int
+    updated: int
+    unchanged: int
+    removed: int
+    duplicates: int
+    failed: tuple[Failure, ...]
+    skipped: tuple[Skipped, ...]
+    images: int
+    seconds: float
+    images_per_second: float
+    text: ReadReport = field(default_factory=ReadReport)
