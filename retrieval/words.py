@@ -6,11 +6,21 @@ phrases are therefore compared after Unicode normalisation (NFKC) and case foldi
 
 import re
 import unicodedata
+from functools import lru_cache
 
-# A run of ideographs or kana is written without spaces: its tokens are its overlapping pairs.
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"\d+(?:[.,/:\-]\d+)+|[{_CJK}]+|[^\W_{_CJK}]+")
-_CJK_RUN = re.compile(rf"[{_CJK}]+")
+# Scripts written without spaces (kana, ideographs, Thai, Lao, Burmese, Khmer): any place may be the edge of a
+# word, and the tokens of a run are its overlapping pairs.
+_SPACELESS = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
+)
+_SEPARATED = r"\d+(?:[.,/:\-]\d+)+"
+# Vowel signs and accents that stand as characters of their own belong to the word (Hindi, Hebrew, Arabic ...).
+_MARKS = "".join(chr(code) for code in range(0x300, 0xE00) if unicodedata.category(chr(code)).startswith("M"))
+# A word ends where a separated number begins: "RM67.85" is "rm" and "67.85".
+_TOKEN = re.compile(rf"{_SEPARATED}|[{_SPACELESS}]+|(?:(?!\d+[.,/:\-]\d)(?:[^\W_{_SPACELESS}]|[{_MARKS}]))+")
+_WORD = re.compile(r"[^\W_]+")
+_SPACELESS_CHAR = re.compile(f"[{_SPACELESS}]")
 
 STOP_WORDS = frozenset(
     """a an and any are as at be been but by can could did do does each every for from had has have he her
@@ -23,21 +33,23 @@ STOP_WORDS = frozenset(
 
 def normalise(text: str) -> str:
     """NFKC and case folding: one spelling for what a reader takes as the same."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def squeeze(text: str) -> str:
     """Only the letters and digits, normalised: what is left when spaces cannot be trusted."""
-    return "".join(char for char in normalise(text) if char.isalnum())
+    return "".join(_WORD.findall(normalise(text)))
 
 
 def tokens(text: str) -> list[str]:
     """Normalised tokens in order. Numbers keep their inner separators (``67.85``, ``12/05/2018``) and give
-    their parts too; a plural ``s`` of English words is dropped; CJK runs become pairs."""
+    their parts too; a plural ``s`` of English words is dropped; runs of spaceless scripts become pairs."""
     found: list[str] = []
     for match in _TOKEN.finditer(normalise(text)):
         word = match[0]
-        if _CJK_RUN.fullmatch(word):
+        if _SPACELESS_CHAR.match(word):
             found += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
         elif word[0].isdigit() and not word.isalnum():
             found += [word, *re.split(r"[.,/:\-]", word)]
@@ -61,15 +73,16 @@ def has_phrase(text: str, phrase: str) -> bool:
 
     Punctuation, line breaks and swallowed spaces between them do not matter: "GRANDTOTAL" holds
     "grand total". Both ends lie on word boundaries (a change from letter to digit is one), so "art" is not
-    in "party"; ideographs have none. A phrase without letters or digits is in every text.
+    in "party"; scripts without spaces have none. A phrase without letters or digits is in every text.
     """
     pattern = phrase_pattern(phrase)
     return pattern is None or pattern.search(normalise(text)) is not None
 
 
+@lru_cache(maxsize=256)
 def phrase_pattern(phrase: str) -> re.Pattern[str] | None:
     """What finds ``phrase`` in a normalised text; None when the phrase holds no letter or digit."""
-    words = re.findall(r"[^\W_]+", normalise(phrase))
+    words = _WORD.findall(normalise(phrase))
     if not words:
         return None
     middle = r"[\W_]*".join(re.escape(word) for word in words)
@@ -77,7 +90,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str] | None:
 
 
 def _boundary(char: str, *, before: bool) -> str:
-    if _CJK_RUN.match(char):
+    if _SPACELESS_CHAR.match(char):
         return ""
-    kind = r"\d" if char.isdigit() else rf"[^\W\d_{_CJK}]"
+    kind = r"\d" if char.isdigit() else rf"[^\W\d_{_SPACELESS}]"
     return f"(?<!{kind})" if before else f"(?!{kind})"
