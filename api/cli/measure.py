@@ -1,14 +1,94 @@
-"""``askpix eval`` and ``askpix bench``: quality and speed that anyone can measure again."""
+"""``askpix eval``: quality on a manifest, measured again by anyone."""
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from api.wiring import Workspace
+    from evaluation.datasets import Dataset
+    from ingest.catalog import Collection
 
 evaluation = typer.Typer(
     no_args_is_help=True, help="Quality on a manifest of pictures with captions or questions."
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+@evaluation.command("retrieval")
+def retrieval_command(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST.jsonl", help="Pictures with captions, questions or fields.")
+    ],
+    collection: Annotated[
+        str | None, typer.Option(help="Search this collection instead of indexing the manifest's pictures.")
+    ] = None,
+    distractors: Annotated[
+        bool, typer.Option("--distractors", help="Add the manifest's distractors to the gallery.")
+    ] = False,
+    ocr: Annotated[Literal["on", "off"], typer.Option(help="Read the words in the pictures.")] = "on",
+    mode: Annotated[
+        Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which legs of search are used.")
+    ] = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N queries.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
+) -> None:
+    """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
+
+    The pictures are indexed into a collection of their own, which is kept for the next time.
+    """
+    from api.cli.render import hint, print_json, table
+    from api.settings import load_settings
+    from api.wiring import Workspace
+    from evaluation.datasets import read_manifest
+    from evaluation.retrieval import COLUMNS, evaluate
+    from retrieval.query import parse
+
+    dataset = read_manifest(manifest)
+    workspace = Workspace(load_settings())
+    if collection is not None:
+        target = workspace.collection(collection)
+    else:
+        target = _gallery(workspace, dataset, distractors=distractors, ocr=ocr)
+    with workspace.open_retriever(target) as retriever:
+
+        def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
+            # Quotes and minus signs in a caption are not operators.
+            plain = query.replace('"', " ").replace(" -", " ")
+            result = retriever.retrieve(parse(plain), top_k=10, mode=mode, show_all=True)
+            return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
+
+        def progress(done: int, total: int) -> None:
+            if sys.stderr.isatty() and done % 50 == 0:
+                typer.echo(f"\r{done} of {total} queries", nl=done == total, err=True)
+
+        report = evaluate(
+            dataset.name,
+            dataset.cases[:limit],
+            retrieve,
+            gallery=workspace.catalog.count_images(target),
+            on_progress=progress,
+        )
+    if as_json:
+        print_json(report.to_json())
+        return
+    hint(f"{report.dataset}: {report.gallery} pictures, mode {mode}, embedder {target.embedder}")
+    table(COLUMNS, report.rows())
+
+
+def _gallery(
+    workspace: "Workspace", dataset: "Dataset", *, distractors: bool, ocr: Literal["on", "off"]
+) -> "Collection":
+    """The manifest's pictures in a collection named after it, indexed when they are not yet."""
+    from api.cli.index import run_index
+
+    paths = [*dataset.gallery, *(dataset.distractors if distractors else ())]
+    kind = "all" if distractors else "test"
+    name = f"eval-{dataset.name.lower()}-{kind}{'' if ocr == 'on' else '-no-ocr'}"[:63]
+    target = workspace.open_or_create(name)
+    run_index(workspace, target, paths, ocr=ocr, prune=False)
+    return target
 
 
 def register(app: typer.Typer) -> None:

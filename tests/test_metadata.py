@@ -1,0 +1,104 @@
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from core.images import open_image
+from ingest.metadata import Metadata, read_metadata
+from tests.hostile import save
+
+
+def exif_of(
+    original: str | None = None, modified: str | None = None, gps: dict[int, Any] | None = None, **base: str
+) -> Image.Exif:
+    exif = Image.Exif()
+    if modified:
+        exif[ExifTags.Base.DateTime] = modified
+    for name, value in base.items():
+        exif[ExifTags.Base[name]] = value
+    if original:
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = original
+    if gps:
+        exif.get_ifd(ExifTags.IFD.GPSInfo).update(gps)
+    return exif
+
+
+def through_a_file(exif: Image.Exif) -> Metadata:
+    return read_metadata(open_image(save(Image.new("RGB", (8, 8)), "JPEG", exif=exif)).exif)
+
+
+PARIS = {
+    ExifTags.GPS.GPSLatitudeRef: "N",
+    ExifTags.GPS.GPSLatitude: (48.0, 51.0, Fraction(2988, 100)),
+    ExifTags.GPS.GPSLongitudeRef: "E",
+    ExifTags.GPS.GPSLongitude: (2.0, 17.0, Fraction(384, 10)),
+}
+
+
+def test_when_where_and_with_what() -> None:
+    exif = exif_of("2018:05:03 14:30:15", "2020:01:01 00:00:00", PARIS, Make="Canon", Model="Canon EOS 5D")
+    found = through_a_file(exif)
+    assert found.taken_at == datetime(2018, 5, 3, 14, 30, 15)
+    assert found.camera == "Canon EOS 5D"
+    assert found.lat == pytest.approx(48.8583, abs=1e-4) and found.lon == pytest.approx(2.294, abs=1e-3)
+
+
+def test_the_southern_and_western_hemispheres() -> None:
+    gps = PARIS | {ExifTags.GPS.GPSLatitudeRef: "S", ExifTags.GPS.GPSLongitudeRef: "W"}
+    found = through_a_file(exif_of(gps=gps))
+    assert found.lat and found.lat < -48 and found.lon and found.lon < -2
+
+
+def test_fallbacks() -> None:
+    assert through_a_file(exif_of(modified="2020:01:02 03:04:05")).taken_at == datetime(2020, 1, 2, 3, 4, 5)
+    assert through_a_file(exif_of(Make="NIKON CORPORATION", Model="D90")).camera == "NIKON CORPORATION D90"
+    assert through_a_file(Image.Exif()) == Metadata()
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    ["0000:00:00 00:00:00", "2018:13:40 25:61:61", "1700:01:01 00:00:00", "9999:01:01 00:00:00", "soon", ""],
+)
+def test_absurd_dates_are_none(stamp: str) -> None:
+    assert through_a_file(exif_of(stamp)).taken_at is None
+
+
+@pytest.mark.parametrize(
+    "gps",
+    [
+        {ExifTags.GPS.GPSLatitude: (0.0, 0.0, 0.0), ExifTags.GPS.GPSLongitude: (0.0, 0.0, 0.0)},
+        {**PARIS, ExifTags.GPS.GPSLatitude: (123.0, 0.0, 0.0)},
+        {ExifTags.GPS.GPSLatitude: (48.0, 51.0, 0.0)},
+    ],
+)
+def test_absurd_positions_are_none(gps: dict[int, Any]) -> None:
+    found = through_a_file(exif_of(gps=gps))
+    assert (found.lat, found.lon) == (None, None)
+
+
+values = st.one_of(
+    st.none(), st.text(), st.binary(), st.integers(), st.floats(), st.tuples(st.floats(), st.text())
+)
+
+
+@given(
+    st.dictionaries(st.integers(0, 32), values), st.dictionaries(st.integers(36_000, 37_000), values), values
+)
+def test_hostile_values_never_raise(gps: dict[int, Any], details: dict[int, Any], model: Any) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(gps)
+    exif.get_ifd(ExifTags.IFD.Exif).update(details)
+    exif[ExifTags.Base.Model] = model
+    found = read_metadata(exif)
+    assert found.lat is None or -90 <= found.lat <= 90
+
+
+def test_a_camera_name_cannot_carry_control_characters() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "X\x1b[31m\n100"
+    camera = read_metadata(exif).camera
+    assert camera and camera.isprintable()
