@@ -30,7 +30,6 @@ FORMATS = (
     "HEIF",
     "JPEG2000",
     "PPM",
-    "MPO",
     "ICO",
     "TGA",
 )
@@ -148,7 +147,7 @@ def _decode(opened: Image.Image, *, limits: ImageLimits, min_side: int | None, p
         check_size(width, height, limits)
     exif = opened.getexif()
     orientation = exif.get(_ORIENTATION, 1)
-    if min_side is not None and file_format == "JPEG":
+    if min_side is not None and file_format in ("JPEG", "MPO"):  # MPO: JPEGs behind one another
         # draft() keeps both sides at or above what is asked: ask for the size whose shorter side is min_side.
         scale = min_side / min(width, height)
         if scale < 1:

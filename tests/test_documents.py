@@ -80,7 +80,7 @@ def test_files_that_cannot_be_opened(data: bytes, says: str) -> None:
 
 
 def test_limits() -> None:
-    with pytest.raises(BadImageError, match="3 pages are over the limit of 2"):
+    with pytest.raises(BadImageError, match="3 pages is over the limit of 2"):
         list(open_pages(pdf(*[(50, 50)] * 3), limits=ImageLimits(max_pages=2)))
     huge, small = list(open_pages(pdf((14_400, 14_400), (50, 50)), limits=LIMITS))
     assert huge.picture is None and huge.error and "over the limit" in huge.error

@@ -120,6 +120,17 @@ def test_bad_files_are_one_clear_line(name: str) -> None:
     assert "\n" not in str(caught.value) and len(str(caught.value)) > 10
 
 
+def test_what_is_no_picture_is_called_so() -> None:
+    for name, says in (
+        ("text", "not a picture"),
+        ("html", "web page"),
+        ("svg", "SVG"),
+        ("postscript", "not a"),
+    ):
+        with pytest.raises(BadImageError, match=says):
+            open_image(BAD[name]())
+
+
 def test_limits_are_checked_before_decoding(tmp_path: Path) -> None:
     data = save(noise(100, 50), "PNG")
     with pytest.raises(BadImageError, match="100 x 50 pixels are over the limit of 4999"):

@@ -96,24 +96,12 @@ def test_very_deep_folders(tmp_path: Path) -> None:
 
 def test_names_that_are_not_utf8_are_skipped_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(b"x")
-    with open(os.fsencode(tmp_path) + b"/bad\xff.png", "wb") as file:
-        file.write(b"x")
+    (tmp_path / os.fsdecode(b"bad\xff.png")).write_bytes(b"x")
     found, skipped = look(tmp_path)
     assert found == ["good.png"]
     ((name, reason),) = skipped.items()
     assert "not valid UTF-8" in reason
     name.encode("utf-8")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_folders_are_reported(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0)
-    try:
-        _, skipped = look(tmp_path)
-        assert skipped["closed"].startswith("cannot read")
-    finally:
-        closed.chmod(0o755)
 
 
 def test_a_folder_that_vanishes_is_reported(tmp_path: Path) -> None:
@@ -134,9 +122,7 @@ def test_the_awkward_names(shared_data: Path, tmp_path: Path) -> None:
     found = {os.path.relpath(item.uri, files) for item in items if isinstance(item, Source)}
     skipped = {os.path.relpath(item.path, files) for item in items if isinstance(item, Skipped)}
     on_disk = {
-        os.path.relpath(os.path.join(folder, name), files)
-        for folder, _, names in os.walk(files)
-        for name in names
+        os.path.relpath(Path(folder) / name, files) for folder, _, names in os.walk(files) for name in names
     }
     assert found | skipped == on_disk | {"loop/a/back"}
     assert skipped == {
