@@ -15,11 +15,13 @@ _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
 )
 _SEPARATED = r"\d+(?:[.,/:\-]\d+)+"
-# Vowel signs and accents that stand as characters of their own belong to the word (Hindi, Hebrew, Arabic ...).
+# Vowel signs and accents that stand as characters of their own belong to the word.
 _MARKS = "".join(chr(code) for code in range(0x300, 0xE00) if unicodedata.category(chr(code)).startswith("M"))
 # A word ends where a separated number begins: "RM67.85" is "rm" and "67.85".
 _TOKEN = re.compile(rf"{_SEPARATED}|[{_SPACELESS}]+|(?:(?!\d+[.,/:\-]\d)(?:[^\W_{_SPACELESS}]|[{_MARKS}]))+")
 _WORD = re.compile(r"[^\W_]+")
+# What must follow each other in a phrase: a line may break anywhere in a spaceless script.
+_PIECE = re.compile(rf"(?=[^\W_])[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
 _SPACELESS_CHAR = re.compile(f"[{_SPACELESS}]")
 
 STOP_WORDS = frozenset(
@@ -82,11 +84,11 @@ def has_phrase(text: str, phrase: str) -> bool:
 @lru_cache(maxsize=256)
 def phrase_pattern(phrase: str) -> re.Pattern[str] | None:
     """What finds ``phrase`` in a normalised text; None when the phrase holds no letter or digit."""
-    words = _WORD.findall(normalise(phrase))
-    if not words:
+    pieces = _PIECE.findall(normalise(phrase))
+    if not pieces:
         return None
-    middle = r"[\W_]*".join(re.escape(word) for word in words)
-    return re.compile(_boundary(words[0][0], before=True) + middle + _boundary(words[-1][-1], before=False))
+    middle = r"[\W_]*".join(re.escape(piece) for piece in pieces)
+    return re.compile(_boundary(pieces[0][0], before=True) + middle + _boundary(pieces[-1][-1], before=False))
 
 
 def _boundary(char: str, *, before: bool) -> str:

@@ -1,0 +1,200 @@
+"""A folder with one Qdrant Edge shard: who may open it, whether it is whole, and its errors made ours.
+
+    folder/shard/       Qdrant's own files
+    folder/closed.json  how many pictures it held when last closed in order; gone while it is open
+    (and what ``store_folder`` keeps there)
+"""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import qdrant_edge as edge
+
+from core.errors import AskpixError, StoreUnavailableError
+from retrieval.qdrant_filter import INDEXES
+from retrieval.store_folder import acquire, manifest, read_json, write_json
+
+_FLUSH_EVERY = 5_000
+"""Points between flushes: replaying the write-ahead log of more takes seconds at the next start."""
+_SPARE_BYTES = 100 << 20
+"""Free disk below which nothing is written: the engine writes through mapped files, and a full disk under
+those is not an error but the death of the process (SIGBUS)."""
+
+
+class Shard:
+    """The engine behind a lock file and a gate: threads use it together, and wait while it is reopened."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], lock: filelock.FileLock) -> None:
+        self._folder, self._manifest, self._lock = folder, manifest, lock
+        self._engine: edge.EdgeShard | None = None
+        self._gate = threading.Condition()
+        self._users = 0
+        self._shut = False
+        self._unflushed = 0
+        self._load()
+
+    @classmethod
+    def open(cls, folder: Path, models: dict[str, Any], *, wait_s: float) -> "Shard":
+        """Lock the folder (made when missing), check what it was made with, load it.
+
+        ``models`` has the keys model, dim, text_model, text_dim. Raises ``StoreUnavailableError`` and
+        ``IndexMismatchError``, and then holds nothing.
+        """
+        lock: filelock.FileLock | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = acquire(folder, wait_s)
+            return cls(folder, manifest(folder, models), lock)
+        except BaseException as error:
+            if lock is not None:
+                (folder / "owner.json").unlink(missing_ok=True)
+                lock.release()
+            if isinstance(error, OSError):
+                reason = error.strerror or str(error)
+                raise StoreUnavailableError(f"cannot use the folder {str(folder)!r}: {reason}") from error
+            raise
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether searches walk a graph (large collections) instead of scanning."""
+        return bool(self._manifest.get("graph"))
+
+    @contextmanager
+    def use(self) -> Iterator[edge.EdgeShard]:
+        """The engine, for as long as the block lasts. Its failures become ``StoreUnavailableError``."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._shut)
+            self._users += 1
+        try:
+            if self._engine is None:
+                raise StoreUnavailableError(f"the vectors in {str(self._folder)!r} were closed")
+            with _translated(f"the vectors in {str(self._folder)!r} cannot be used"):
+                yield self._engine
+        finally:
+            with self._gate:
+                self._users -= 1
+                self._gate.notify_all()
+
+    def update(self, operation: edge.UpdateOperation, points: int) -> None:
+        """Apply one change; it survives the death of this process from here on."""
+        with self.use() as engine:
+            free = shutil.disk_usage(self._folder).free
+            if free < _SPARE_BYTES:
+                raise StoreUnavailableError(
+                    f"the disk of {str(self._folder)!r} is full ({free >> 20} MB left); free some space"
+                )
+            engine.update(operation)
+            self._unflushed += points
+            if self._unflushed >= _FLUSH_EVERY:
+                self._unflushed = 0
+                engine.flush()
+
+    def optimize(self, *, graph: bool) -> None:
+        """Let the engine rebuild its segments; with ``graph`` as one that has a graph, now and later."""
+        if graph and not self.has_graph:
+            # The engine takes its index parameters when it loads.
+            with self._alone():
+                if self._engine is not None:
+                    with _translated(f"the vectors in {str(self._folder)!r} cannot be written"):
+                        self._engine.close()
+                    self._engine = None
+                    self._manifest["graph"] = True
+                    write_json(self._folder / "manifest.json", self._manifest)
+                    self._load()
+        with self.use() as engine:
+            engine.optimize()
+            engine.flush()
+            self._unflushed = 0
+
+    def close(self) -> None:
+        """Flush, note how much there is, let go. Closing twice is fine."""
+        with self._alone():
+            engine, self._engine = self._engine, None
+            if engine is None:
+                return
+            try:
+                with _translated(f"the vectors in {str(self._folder)!r} cannot be written"):
+                    engine.flush()
+                    count = engine.count(edge.CountRequest(exact=True))
+                    engine.close()
+                    write_json(self._folder / "closed.json", {"count": count})
+            finally:
+                (self._folder / "owner.json").unlink(missing_ok=True)
+                self._lock.release()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._gate:
+            self._gate.wait_for(lambda: not self._shut)
+            self._shut = True
+            self._gate.wait_for(lambda: self._users == 0)
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._shut = False
+                self._gate.notify_all()
+
+    def _load(self) -> None:
+        """Load or make the shard, and see that nothing of it is missing."""
+        path, closed = self._folder / "shard", self._folder / "closed.json"
+        config = edge_config(self._manifest["dim"], self._manifest["text_dim"], graph=self.has_graph)
+        hint = "; if its files are damaged, delete that folder and index again"
+        with _translated(f"the vectors in {str(self._folder)!r} cannot be opened", hint):
+            if (path / "edge_config.json").exists():
+                engine = edge.EdgeShard.load(str(path), config)
+            else:
+                path.mkdir(exist_ok=True)
+                engine = edge.EdgeShard.create(str(path), config)
+            # A kill between making the shard and its indexes must not leave it without them.
+            for field in sorted(INDEXES.keys() - engine.info().payload_schema.keys()):
+                engine.update(edge.UpdateOperation.create_field_index(field, INDEXES[field]))
+            # The engine passes over a segment whose marker file is gone, and over the end of a cut id list.
+            if closed.exists():
+                count = engine.count(edge.CountRequest(exact=True))
+                before = read_json(closed).get("count", count)
+                if count != before:
+                    engine.close()
+                    raise StoreUnavailableError(
+                        f"the vectors in {str(self._folder)!r} are damaged: {count} of {before} pictures are"
+                        " left; delete that folder and index again"
+                    )
+                closed.unlink()
+        self._engine = engine
+
+
+def edge_config(dim: int, text_dim: int, *, graph: bool) -> edge.EdgeConfig:
+    """Three vectors a picture. Without a graph: a scan over 4-bit codes, rescored with the originals."""
+    index = edge.HnswIndexConfig(m=16 if graph else 0, ef_construct=128, full_scan_threshold=10_000)
+    codes = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
+    best_row = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
+    cosine = edge.Distance.Cosine
+    return edge.EdgeConfig(
+        vectors={
+            "image": edge.EdgeVectorParams(dim, cosine, hnsw_config=index, quantization_config=codes),
+            "text": edge.EdgeVectorParams(
+                text_dim, cosine, hnsw_config=index, quantization_config=codes, multivector_config=best_row
+            ),
+        },
+        sparse_vectors={"words": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+    )
+
+
+@contextmanager
+def _translated(what: str, hint: str = "") -> Iterator[None]:
+    try:
+        yield
+    except (AskpixError, ValueError, TypeError, MemoryError):
+        raise  # ours, or a bug of ours: the engine itself never raises the latter
+    except BaseException as error:
+        # The engine raises bare Exception for all that goes wrong, and PanicException (a BaseException that
+        # cannot be imported) where its files make no sense.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise StoreUnavailableError(f"{what}: {reason}{hint}") from error
