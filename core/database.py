@@ -1,49 +1,121 @@
-"""The one SQL database of a home: an engine with the right pragmas, and transactions with clear errors."""
+"""The one SQL database of a home: an engine with the right settings, and transactions with clear errors.
 
-from collections.abc import Iterator
+A SQLite file now. What is special about SQLite stands in this module, so that PostgreSQL can come by URL.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import IndexMismatchError, StoreUnavailableError
 
+Migration = Callable[[Connection], None]
 
-def open_database(path: Path, metadata: MetaData, *, version: int) -> Engine:
+_PRAGMAS = (
+    "busy_timeout=15000",  # first: the others may have to wait too
+    "journal_mode=WAL",  # readers never wait for the writer
+    "synchronous=FULL",  # a commit has reached the disk when it returns; WAL with NORMAL may lose the last
+    "foreign_keys=ON",
+)
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "is being written by another process; try again in a moment",
+    sqlite3.SQLITE_LOCKED: "is being written by another process; try again in a moment",
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full; make room and run the command again",
+    sqlite3.SQLITE_READONLY: "cannot be written; check the permissions of the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of the file and its folder",
+    sqlite3.SQLITE_PERM: "cannot be opened; check the permissions of the file and its folder",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; check that its disk is there and has room",
+    sqlite3.SQLITE_CORRUPT: "is damaged; restore it from a backup, or move it away and index again",
+    sqlite3.SQLITE_NOTADB: "is not a catalog, or damaged; restore it, or move it away and index again",
+}
+
+
+def open_database(
+    path: Path, metadata: MetaData, *, version: int, migrations: Mapping[int, Migration] | None = None
+) -> Engine:
     """The SQLite database at ``path`` with the tables of ``metadata``, made when missing.
 
-    Raises ``IndexMismatchError`` when a newer version of Askpix wrote it, ``StoreUnavailableError`` when it
-    is damaged, locked or not writable.
+    A database of version ``v`` is brought to ``version`` by ``migrations[v + 1]`` and those after it,
+    all in one transaction with the new stamp. Raises ``IndexMismatchError`` when a newer version of Askpix
+    wrote it, ``StoreUnavailableError`` when it is damaged, locked or not writable.
     """
-    engine = create_engine(f"sqlite:///{path}")
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        # WAL: readers never wait for the writer. FULL: a commit has reached the disk when it returns.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    with transaction(engine) as connection:
-        found = connection.execute(text("PRAGMA user_version")).scalar_one()
+    engine = create_engine(f"sqlite:///{path}", max_overflow=-1)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        with transaction(engine, write=False) as connection:
+            found = _version(connection)
         if found > version:
             raise IndexMismatchError(f"{str(path)!r} was written by a newer version of Askpix; update Askpix")
         if found < version:
-            metadata.create_all(connection)
-            connection.execute(text(f"PRAGMA user_version={version:d}"))
+            with transaction(engine) as connection:
+                _bring_to(connection, metadata, version, migrations or {})
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction: committed at the end, rolled back on any error. Database errors become ours."""
+def transaction(engine: Engine, *, write: bool = True) -> Iterator[Connection]:
+    """A transaction: committed at the end, rolled back on any error.
+
+    ``write`` takes the write lock at once (waiting for it up to 15 s), so that what is read in it still holds
+    when it writes. Raises ``StoreUnavailableError`` for what is wrong with the file, its disk or its lock.
+    """
     try:
-        with engine.begin() as connection:
+        with engine.execution_options(askpix_write=write).begin() as connection:
             yield connection
-    except DBAPIError as error:
-        where = engine.url.database or str(engine.url)
-        raise StoreUnavailableError(f"catalog {where!r}: {error.orig}") from error
+    except DatabaseError as error:
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        # The low byte is the primary code. A broken constraint or statement is a bug and stays one.
+        remedy = _REMEDIES.get(code & 0xFF) if code is not None else None
+        if remedy is None and not isinstance(error, OperationalError):
+            raise
+        where = engine.url.database or engine.url.render_as_string(hide_password=True)
+        why = remedy or f"cannot be used: {' '.join(str(error.orig).split())}"
+        raise StoreUnavailableError(f"the catalog {where!r} {why}") from error
+
+
+def upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ``on_conflict_do_update``, in the dialect of the connection."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions only at the first write; _begin does it at the right time.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("askpix_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _version(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def _bring_to(
+    connection: Connection, metadata: MetaData, version: int, migrations: Mapping[int, Migration]
+) -> None:
+    # Asked again under the write lock: another process may have been first.
+    found = _version(connection)
+    if found == 0:
+        metadata.create_all(connection)
+    for step in range(found + 1, version + 1) if found else ():
+        migrations[step](connection)
+    if found < version:
+        connection.exec_driver_sql(f"PRAGMA user_version={version:d}")

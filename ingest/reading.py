@@ -4,8 +4,10 @@ Lines go to the catalog as they are read, so that a kill costs a few pictures. T
 and then, to hand over what was read: meanwhile other processes may search.
 """
 
+import hashlib
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,28 +16,34 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import BadImageError, StoreUnavailableError
-from core.images import ImageLimits, read_bytes
-from core.types import Box, TextLine, join_lines
-from ingest.catalog import Catalog, Collection, PendingText
+from core.images import ImageLimits, Picture, read_bytes
+from core.types import Box, TextLine, Vectors, join_lines
+from ingest.catalog import Catalog
+from ingest.collection import Collection
 from ingest.documents import open_page
 from ingest.pipeline import OnProgress, OpenStore
 from ingest.report import Failure, Progress, ReadReport
 from ingest.text import TextReader, passages
+from ingest.text_ledger import PendingText
 from retrieval.embedder import TextEmbedder
 
-_MIN_SIDE = 1600
-"""A large photo is decoded down to this shorter side: more pixels do not make its words more readable."""
-_GROUP = 8
-"""Pages of one file that a worker reads with one look at its bytes."""
+_MIN_SIDE = 1280
+"""A large photo is decoded down to no less than this shorter side: more pixels make no word more readable."""
+_GROUP = 4
+"""Pages of one file that a thread reads with one look at its bytes."""
 _STORE_EVERY_S = 30.0
-_STORE_BATCH = 256
+_STORE_EVERY_IMAGES = 256
+_STORE_SHARE = 0.05
+"""Of the time goes into opening the store at most: a large one takes seconds to open."""
+_STORE_AT_ONCE = 2048
 
 
 @dataclass(slots=True)
 class _Read:
+    """What a thread read in one group: lines and errors by image id."""
+
     lines: dict[str, list[TextLine]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
-    gone: int = 0
 
 
 def read_texts(
@@ -47,116 +55,173 @@ def read_texts(
     text_embedder: TextEmbedder,
     limits: ImageLimits,
     on_progress: OnProgress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> ReadReport:
     """Read every picture that has not been read, and make the words searchable.
 
-    A picture that cannot be read is marked and the run goes on; one whose file is gone or away is left for
-    the next run. On KeyboardInterrupt what was read is kept.
+    A picture that cannot be read is marked and the run goes on; one whose file is gone, away or has other
+    bytes by now is left for the next run. On KeyboardInterrupt what was read is kept. Hold
+    ``collection_run`` around it. Raises ``StoreUnavailableError`` when the words cannot be handed over in
+    the end; they are kept in the catalog, and the next run hands them over.
     """
-    began = stored = time.perf_counter()
-    pending = catalog.pending_texts(collection)
-    groups = iter(_groups(pending))
-    uris = {item.image_id: item.uris[0] + (f"#page={item.page}" if item.page else "") for item in pending}
+    began = clock()
+    handover = _Handover(collection, catalog, open_store, text_embedder, clock)
+    total = catalog.texts.count_pending(collection.id)
+    groups = _groups(catalog.texts.pending(collection.id))
     failures: list[Failure] = []
     done = with_text = 0
+    stop = threading.Event()
+    running: dict[Future[_Read], Sequence[PendingText]] = {}
     pool = ThreadPoolExecutor(reader.workers, thread_name_prefix="reading")
-    running: set[Future[_Read]] = set()
     try:
         while True:
-            while len(running) < 2 * reader.workers and (group := next(groups, None)):
-                running.add(pool.submit(_read_group, group, reader, limits))
+            # Ahead by enough for the threads to go on while the store is being written.
+            while len(running) < 8 * reader.workers and (pages := next(groups, None)):
+                running[pool.submit(_read_group, pages, reader, limits, stop)] = pages
             if not running:
                 break
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                found = future.result()
-                _keep(catalog, found, reader)
+                found, group = future.result(), running.pop(future)
+                catalog.texts.save(found.lines, found.errors, engine=reader.engine_id)
                 done += len(found.lines) + len(found.errors)
                 with_text += sum(bool(lines) for lines in found.lines.values())
-                failures += [Failure(uris[image_id], error) for image_id, error in found.errors.items()]
+                failures += _failures(found, group)
+                handover.waiting += len(found.lines)
             if on_progress:
-                rate = done / (time.perf_counter() - began)
-                on_progress(Progress("reading", done, len(pending), rate, len(failures)))
-            if time.perf_counter() - stored > _STORE_EVERY_S:
-                took = _store(collection, catalog, open_store, text_embedder, final=False)
-                # Opening a large store takes long: never spend more than a twentieth of the time on it.
-                stored = (
-                    time.perf_counter() + 19 * took - _STORE_EVERY_S if took > 1.5 else time.perf_counter()
-                )
-    finally:
+                on_progress(Progress("reading", done, total, done / (clock() - began), len(failures)))
+            if handover.is_due():
+                handover.run(patient=False)
+    except BaseException as error:
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
         for future in running:
             if not future.cancelled() and future.exception() is None:
-                _keep(catalog, future.result(), reader)
-        _store(collection, catalog, open_store, text_embedder, final=True)
-    return ReadReport(done, with_text, tuple(failures), round(time.perf_counter() - began, 3))
+                kept = future.result()
+                catalog.texts.save(kept.lines, kept.errors, engine=reader.engine_id)
+        if not isinstance(error, StoreUnavailableError):
+            handover.run(patient=False)
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    handover.run(patient=True)
+    return ReadReport(done, with_text, tuple(failures), round(clock() - began, 3))
 
 
-def _groups(pending: Sequence[PendingText]) -> list[list[PendingText]]:
+def _groups(pending: Iterable[PendingText]) -> Iterator[list[PendingText]]:
     """Pages of one file together, a few at a time."""
-    groups: list[list[PendingText]] = []
     for _, same in groupby(pending, key=lambda item: item.sha256):
-        pages = list(same)
-        groups += [pages[i : i + _GROUP] for i in range(0, len(pages), _GROUP)]
-    return groups
+        group: list[PendingText] = []
+        for item in same:
+            group.append(item)
+            if len(group) == _GROUP:
+                yield group
+                group = []
+        if group:
+            yield group
 
 
-def _read_group(group: Sequence[PendingText], reader: TextReader, limits: ImageLimits) -> _Read:
-    """On a worker's thread."""
+def _read_group(
+    group: Sequence[PendingText], reader: TextReader, limits: ImageLimits, stop: threading.Event
+) -> _Read:
+    """On a thread of the pool."""
     found = _Read()
-    data = _first_readable(group[0].uris, limits)
-    if data is None:
-        found.gone = len(group)
-        return found
-    for item in group:
+    data = _bytes_of(group[0], limits)
+    for item in group if data is not None else ():
+        if stop.is_set():
+            break
         try:
-            picture = open_page(data, item.page, limits=limits, min_side=_MIN_SIDE)
-            scale = picture.width / picture.image.width
-            found.lines[item.image_id] = [
-                TextLine(line.text, Box(*(side * scale for side in line.box)), line.confidence)
-                for line in reader.read(picture.image)
-            ]
+            picture = open_page(data or b"", item.page, limits=limits, min_side=_MIN_SIDE)
+            found.lines[item.image_id] = _on_original(reader.read(picture.image), picture)
         except BadImageError as error:
             found.errors[item.image_id] = str(error)
     return found
 
 
-def _first_readable(uris: Sequence[str], limits: ImageLimits) -> bytes | None:
-    for uri in uris:
+def _bytes_of(item: PendingText, limits: ImageLimits) -> bytes | None:
+    """The very bytes that were indexed, from whichever file still has them."""
+    for uri in item.uris:
         try:
-            return read_bytes(Path(uri), limits=limits)
+            data = read_bytes(Path(uri), limits=limits)
         except BadImageError:
             continue
+        if hashlib.sha256(data).hexdigest() == item.sha256:
+            return data
     return None
 
 
-def _keep(catalog: Catalog, found: _Read, reader: TextReader) -> None:
-    catalog.save_lines(found.lines, engine=reader.engine_id)
-    catalog.fail_texts(found.errors)
+def _on_original(lines: Sequence[TextLine], picture: Picture) -> list[TextLine]:
+    """Boxes in pixels of the upright original instead of those of the picture as it was decoded."""
+    x, y = picture.width / picture.image.width, picture.height / picture.image.height
+    if x == y == 1:
+        return list(lines)
+    return [
+        TextLine(
+            line.text,
+            Box(line.box.x0 * x, line.box.y0 * y, line.box.x1 * x, line.box.y1 * y),
+            line.confidence,
+        )
+        for line in lines
+    ]
 
 
-def _store(
-    collection: Collection,
-    catalog: Catalog,
-    open_store: OpenStore,
-    text_embedder: TextEmbedder,
-    *,
-    final: bool,
-) -> float:
-    """Hand over what was read; seconds it took. Until the end a busy store is simply asked again later."""
-    began = time.perf_counter()
-    while ids := catalog.unstored_texts(collection, limit=_STORE_BATCH):
-        lines = catalog.lines(ids)
+def _failures(found: _Read, group: Sequence[PendingText]) -> list[Failure]:
+    by_id = {item.image_id: item for item in group}
+    return [
+        Failure(by_id[i].uris[0] + (f"#page={by_id[i].page}" if by_id[i].page else ""), error)
+        for i, error in found.errors.items()
+    ]
+
+
+class _Handover:
+    """Takes words from the catalog to the store, seldom enough to leave the store to others."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        catalog: Catalog,
+        open_store: OpenStore,
+        text_embedder: TextEmbedder,
+        clock: Callable[[], float],
+    ) -> None:
+        self._collection, self._catalog, self._open_store = collection, catalog, open_store
+        self._text_embedder, self._clock = text_embedder, clock
+        self._ended = clock()
+        self._not_before = self._ended
+        self.waiting = 0
+
+    def is_due(self) -> bool:
+        """Whether enough was read, or enough time has passed."""
+        now = self._clock()
+        enough = self.waiting >= _STORE_EVERY_IMAGES or now - self._ended > _STORE_EVERY_S
+        return self.waiting > 0 and enough and now >= self._not_before
+
+    def run(self, *, patient: bool) -> None:
+        """Hand over all that is waiting. Unless ``patient``, a store in use is simply asked again later."""
+        held = 0.0
+        while ids := self._catalog.texts.unstored(self._collection.id, limit=_STORE_AT_ONCE):
+            texts, rows = self._prepare(ids)
+            began = self._clock()
+            try:
+                with self._open_store() as store:
+                    for start in range(0, len(ids), _STORE_EVERY_IMAGES):
+                        part = slice(start, start + _STORE_EVERY_IMAGES)
+                        store.set_text(ids[part], texts[part], rows[part])
+            except StoreUnavailableError:
+                if patient:
+                    raise
+                held += self._clock() - began
+                break
+            held += self._clock() - began
+            self._catalog.texts.mark_stored(ids)
+            self.waiting = max(0, self.waiting - len(ids))
+        self._ended = self._clock()
+        self._not_before = self._ended + held / _STORE_SHARE
+
+    def _prepare(self, ids: Sequence[str]) -> tuple[list[str], list[Vectors]]:
+        """Texts and passage vectors, made before the store is opened."""
+        lines = self._catalog.texts.lines(ids)
         pieces = [passages(lines.get(image_id, ())) for image_id in ids]
-        flat = text_embedder.embed_texts([piece for group in pieces for piece in group])
+        flat = self._text_embedder.embed_texts([piece for group in pieces for piece in group])
         rows = np.split(flat, np.cumsum([len(group) for group in pieces])[:-1])
-        texts = [join_lines(lines.get(image_id, ())) for image_id in ids]
-        try:
-            with open_store() as store:
-                store.set_text(ids, texts, rows)
-        except StoreUnavailableError:
-            if final:
-                raise
-            break
-        catalog.mark_texts_stored(ids)
-    return time.perf_counter() - began
+        return [join_lines(lines.get(image_id, ())) for image_id in ids], rows

@@ -1,8 +1,12 @@
-"""The tables of the catalog. Only ``ingest.catalog`` uses them."""
+"""The tables of the catalog, for ``ingest.catalog`` and ``ingest.text_ledger`` alone."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -10,11 +14,15 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     String,
     Table,
     Text,
     UniqueConstraint,
+    func,
 )
+
+from core.types import ImageRecord
 
 VERSION = 1
 METADATA = MetaData()
@@ -23,13 +31,16 @@ collections = Table(
     "collections",
     METADATA,
     Column("id", String(36), primary_key=True),
-    Column("name", String(63), nullable=False, unique=True),
+    Column("name", String(63), nullable=False),
     Column("embedder", String, nullable=False),
     Column("dim", Integer, nullable=False),
     Column("text_embedder", String, nullable=False),
     Column("text_dim", Integer, nullable=False),
     Column("created_at", DateTime, nullable=False),
+    # True from the begin of a run to its end: still True at the next begin, it was cut off.
+    Column("unfinished", Boolean, nullable=False, default=False),
 )
+Index("collections_by_name", func.lower(collections.c.name), unique=True)
 
 
 def _collection() -> Column[str]:
@@ -38,7 +49,8 @@ def _collection() -> Column[str]:
     )
 
 
-# A file (or URL) as it was when it was last looked into. ``sha256`` is None when it could not be read.
+# A file (or URL) as it was when it was last looked into. ``sha256`` is None when it was too large to be read;
+# ``error`` says what is wrong with it (or with some of its pages), ``tried_with`` under which limits.
 sources = Table(
     "sources",
     METADATA,
@@ -49,11 +61,12 @@ sources = Table(
     Column("mtime_ns", BigInteger, nullable=False),
     Column("sha256", String(64)),
     Column("error", Text),
+    Column("tried_with", Text),
     UniqueConstraint("collection_id", "uri"),
     Index("sources_by_content", "collection_id", "sha256"),
 )
 
-# A picture with these bytes (and page; 0 = not paged), whose vector is in the store.
+# A picture with these bytes (and page; 0 = not paged). ``embedded``: its vector is in the store.
 images = Table(
     "images",
     METADATA,
@@ -68,11 +81,12 @@ images = Table(
     Column("camera", String),
     Column("lat", Float),
     Column("lon", Float),
+    Column("embedded", Boolean, nullable=False),
     # pending -> read (lines are here) -> done (and in the store); or failed
-    Column("text_state", String(8), nullable=False, default="pending"),
+    Column("text_state", String(8), nullable=False),
     Column("text_error", Text),
     Index("images_by_content", "collection_id", "sha256"),
-    Index("images_by_text_state", "collection_id", "text_state"),
+    Index("images_by_text_state", "collection_id", "text_state", "sha256", "page"),
 )
 
 # What was read in a picture: [[text, x0, y0, x1, y1, confidence], ...].
@@ -83,3 +97,28 @@ texts = Table(
     Column("engine", String, nullable=False),
     Column("lines", JSON, nullable=False),
 )
+
+
+def image_row(record: ImageRecord) -> dict[str, Any]:
+    """A new row of ``images`` for a picture that is in the store, less its collection and content."""
+    same = {
+        f: getattr(record, f) for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon")
+    }
+    return {**same, "page": record.page or 0, "embedded": True, "text_state": "pending"}
+
+
+def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
+    """A row of ``images`` and the sources that hold it as a record."""
+    return ImageRecord(
+        id=row.id,
+        uri=uris[0],
+        kind=row.kind,
+        width=row.width,
+        height=row.height,
+        page=row.page or None,
+        taken_at=row.taken_at,
+        camera=row.camera,
+        lat=row.lat,
+        lon=row.lon,
+        copies=tuple(uris[1:]),
+    )

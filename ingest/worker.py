@@ -1,0 +1,167 @@
+"""What one thread does with a chunk of files: read, hash, decode, embed. One worker serves all threads."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from core.errors import BadImageError
+from core.images import ImageLimits, read_bytes
+from core.types import ImageRecord, Vectors
+from ingest.collection import Collection
+from ingest.documents import Page, open_pages
+from ingest.metadata import read_metadata
+from ingest.plan import Task
+from retrieval.embedder import Embedder
+
+_MAX_PENDING_PIXELS = 24_000_000
+"""Decoded pixels a thread holds before it embeds what it has: three bytes each."""
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What was found in one file."""
+
+    task: Task
+    sha256: str | None = None
+    error: str | None = None
+    passing: bool = False
+    """The error is of the moment (no permission, disk away), not of the bytes."""
+    vanished: bool = False
+    first: "Outcome | None" = None
+    """The file with the same bytes that is being looked into already; this one shares its fate."""
+    settled: bool = False
+    records: list[ImageRecord] = field(default_factory=list)
+    vectors: list[Vectors] = field(default_factory=list)
+
+
+class _StoppedError(Exception):
+    """In the middle of a document: its pages are left for the next run."""
+
+
+class Contents:
+    """Bytes by their SHA-256: those in the index, and those that a thread is busy with. Thread-safe.
+
+    ``errors`` has what is wrong with those of which only some pages could be indexed.
+    """
+
+    def __init__(self, indexed: set[str], errors: dict[str, str]) -> None:
+        self._indexed = indexed
+        self.errors = errors
+        self._busy: dict[str, Outcome] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, sha256: str | None) -> bool:
+        return sha256 in self._indexed
+
+    def claim(self, sha256: str, outcome: Outcome) -> bool:
+        """Whether the caller is to embed it; else it is in the index, or ``outcome.first`` is set."""
+        with self._lock:
+            if sha256 in self._indexed:
+                return False
+            first = self._busy.setdefault(sha256, outcome)
+        if first is not outcome:
+            outcome.first = first
+        return first is outcome
+
+    def settle(self, sha256: str, *, indexed: bool, error: str | None) -> None:
+        """It was written, or has nothing to write."""
+        with self._lock:
+            self._busy.pop(sha256, None)
+            if indexed:
+                self._indexed.add(sha256)
+                if error:
+                    self.errors[sha256] = error
+
+
+class Worker:
+    """Files into outcomes. ``stop`` makes every thread return what it has as soon as it can."""
+
+    def __init__(
+        self,
+        *,
+        collection: Collection,
+        contents: Contents,
+        embedder: Embedder,
+        limits: ImageLimits,
+        batch: int,
+    ) -> None:
+        self._collection = collection
+        self._contents = contents
+        self._embedder = embedder
+        self._limits = limits
+        self._batch = batch
+        self._device = threading.Semaphore(embedder.workers)
+        self.stop = threading.Event()
+
+    def __call__(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """What was found in the files, those left out that ``stop`` came before."""
+        outcomes: list[Outcome] = []
+        pending: list[tuple[Outcome, Page]] = []
+        for task in tasks:
+            if self.stop.is_set():
+                break
+            outcome = Outcome(task)
+            outcomes.append(outcome)
+            try:
+                self._look(outcome, pending)
+            except BadImageError as error:
+                outcome.error = str(error)
+                cause = error.__cause__
+                outcome.vanished = isinstance(cause, FileNotFoundError)
+                outcome.passing = outcome.sha256 is None and isinstance(cause, OSError)
+            except _StoppedError:
+                outcomes.remove(outcome)
+                pending = [(other, page) for other, page in pending if other is not outcome]
+        self._embed(pending)
+        return outcomes
+
+    def _look(self, outcome: Outcome, pending: list[tuple[Outcome, Page]]) -> None:
+        data = read_bytes(outcome.task.source.path, limits=self._limits)
+        outcome.sha256 = hashlib.sha256(data).hexdigest()
+        if not self._contents.claim(outcome.sha256, outcome):
+            return
+        broken: list[str] = []
+        for page in open_pages(data, limits=self._limits, min_side=self._embedder.image_side):
+            if self.stop.is_set():
+                raise _StoppedError
+            if page.picture is None:
+                broken.append(f"page {page.page}: {page.error}")
+                continue
+            pending.append((outcome, page))
+            pixels = sum(p.picture.image.width * p.picture.image.height for _, p in pending if p.picture)
+            if len(pending) >= self._batch or pixels >= _MAX_PENDING_PIXELS:
+                self._embed(pending)
+        outcome.error = "; ".join(broken) or None
+
+    def _embed(self, pending: list[tuple[Outcome, Page]]) -> None:
+        pictures = [page.picture for _, page in pending if page.picture]
+        if not pictures:
+            return
+        with self._device:
+            vectors = self._embedder.embed_images([picture.image for picture in pictures])
+        for (outcome, page), picture, vector in zip(pending, pictures, vectors, strict=True):
+            about = read_metadata(picture.exif)
+            outcome.records.append(
+                ImageRecord(
+                    id=self._collection.image_id(outcome.sha256 or "", page.page),
+                    uri=outcome.task.source.uri,
+                    kind=page.kind,
+                    width=picture.width,
+                    height=picture.height,
+                    page=page.page,
+                    taken_at=about.taken_at,
+                    camera=about.camera,
+                    lat=about.lat,
+                    lon=about.lon,
+                )
+            )
+            outcome.vectors.append(vector)
+        pending.clear()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: a container or ``taskset`` may give fewer than there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
