@@ -10,9 +10,9 @@ is its own embedding in the same space. Here:
              --times the class embeddings, each less their mean--> [n, 384], length one
     text     --all-MiniLM-L6-v2, less the same mean-->           [n, 384], length one
 
-A class's embedding is the mean of those of its name, "a photo of a <name>", its WordNet lemma and
-"<name>: <definition>". Subtracting the mean takes out what all classes share. tools/export_mini.py makes the
-files; the README has its measured recall.
+A class's embedding is the mean of those of its name, its WordNet lemma and its definition in six wordings.
+Subtracting the mean takes out what all classes share. tools/export_mini.py makes the files;
+retrieval/weights/README.md has sources, licences and measured recall.
 """
 
 import os
@@ -28,6 +28,8 @@ from retrieval.weights import weight_file
 
 SIDE = 260
 TEMPERATURE = 2.0
+# More pictures at once cost more each (a third at 16): what passes between the layers falls out of the cache.
+_BATCH = 2
 
 
 class MiniEmbedder:
@@ -37,14 +39,7 @@ class MiniEmbedder:
     dim = DIM
     image_side = SIDE
 
-    def __init__(
-        self,
-        session: Session,
-        classes: Vectors,
-        mean: Vectors,
-        text: MiniLM,
-        workers: int,
-    ) -> None:
+    def __init__(self, session: Session, classes: Vectors, mean: Vectors, text: MiniLM, workers: int) -> None:
         self._session = session
         self._classes = classes
         self._mean = mean
@@ -55,23 +50,24 @@ class MiniEmbedder:
     def load(cls, *, text: MiniLM | None = None, workers: int | None = None) -> "MiniEmbedder":
         """From the shipped weights; ``text`` shares a MiniLM that is already loaded.
 
-        Each call runs on its caller's thread; ``workers`` (default: one per core) of them use the machine.
-        Raises ``ModelUnavailableError``.
+        Each call runs on its caller's thread; ``workers`` (default: one per core this process may use) of
+        them use the machine. Raises ``ModelUnavailableError``.
         """
         session = open_session(weight_file("efficientnet-lite2.onnx"), threads=1)
         classes = np.load(weight_file("imagenet-classes.npy"), allow_pickle=False).astype(np.float32)
         mean = classes.mean(axis=0)
-        return cls(session, classes - mean, mean, text or MiniLM.load(), workers or os.cpu_count() or 1)
+        return cls(session, classes - mean, mean, text or MiniLM.load(), workers or _cores())
 
     def probabilities(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), 1000)`` softmax at temperature 2 over the ImageNet-1k classes."""
-        if not images:
-            return np.empty((0, len(self._classes)), np.float32)
-        # Squashing, not cropping: captions speak of what stands at the edges too.
-        pixels = np.stack([np.asarray(_squash(image), np.uint8) for image in images])
-        (logits,) = self._session.run(None, {"pixels": pixels})
-        scaled = (logits - logits.max(axis=1, keepdims=True)) / TEMPERATURE
-        weights = np.exp(scaled)
+        logits = np.empty((len(images), len(self._classes)), np.float32)
+        for start in range(0, len(images), _BATCH):
+            part = images[start : start + _BATCH]
+            pixels = np.empty((len(part), SIDE, SIDE, 3), np.uint8)
+            for row, image in enumerate(part):
+                pixels[row] = np.asarray(_squash(image))
+            (logits[start : start + len(part)],) = self._session.run(None, {"pixels": pixels})
+        weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / TEMPERATURE)
         result: Vectors = weights / weights.sum(axis=1, keepdims=True)
         return result
 
@@ -85,8 +81,16 @@ class MiniEmbedder:
 
 
 def _squash(image: Image.Image) -> Image.Image:
-    # reducing_gap shrinks by whole factors first: for large pictures as sharp and several times faster.
-    return image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    # Squashed, not cropped: captions speak of what stands at the edges too. reducing_gap shrinks by whole
+    # factors first, as sharp and several times faster for large pictures.
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    return rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -1,11 +1,12 @@
 """all-MiniLM-L6-v2 on ONNX Runtime: sentences into vectors of 384 numbers.
 
 Recipe of the model card (sentence-transformers/all-MiniLM-L6-v2, Apache-2.0): lower-cased word pieces, at
-most 256, mean of the last hidden states over the real tokens, length one. Weights are int8 by dynamic
-quantisation (tools/export_mini.py).
+most 256, mean of the last hidden states over the real tokens, length one. Weights are stored as int8 with a
+scale per channel and computed in float32 (tools/export_mini.py), so that a text's vector does not depend on
+the texts beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -16,7 +17,10 @@ from retrieval.weights import weight_file
 
 DIM = 384
 MAX_TOKENS = 256
-_BATCH = 32
+# Longer texts are cut before they are split into word pieces, which takes seconds for a few megabytes.
+_MAX_CHARACTERS = 40 * MAX_TOKENS
+# Padded tokens of one run: enough to fill the matrix products, few enough to stay in the cache.
+_BATCH_TOKENS = 1024
 
 
 class MiniLM:
@@ -40,17 +44,31 @@ class MiniLM:
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), 384)``; an empty text has a vector too. Texts over 256 word pieces are cut."""
         vectors = np.empty((len(texts), DIM), np.float32)
-        encoded = self._tokenizer.encode_batch(list(texts))
-        # Texts of like length share a batch, so that little is spent on padding.
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
-            width = len(encoded[rows[-1]].ids)
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([_clean(t) for t in texts])]
+        for rows in _batches([len(ids) for ids in tokens]):
+            width = len(tokens[rows[-1]])
             ids = np.zeros((len(rows), width), np.int64)
             mask = np.zeros((len(rows), width), np.int64)
             for row, index in enumerate(rows):
-                tokens = encoded[index].ids
-                ids[row, : len(tokens)] = tokens
-                mask[row, : len(tokens)] = 1
+                length = len(tokens[index])
+                ids[row, :length] = tokens[index]
+                mask[row, :length] = 1
             (vectors[rows],) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return vectors
+
+
+def _clean(text: str) -> str:
+    # File names that are not UTF-8 bring lone surrogates, which the tokenizer refuses.
+    return text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of texts of like length together, shortest first, so that little is spent on padding."""
+    rows: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if rows and (len(rows) + 1) * lengths[index] > _BATCH_TOKENS:
+            yield rows
+            rows = []
+        rows.append(index)
+    if rows:
+        yield rows

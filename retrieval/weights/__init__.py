@@ -9,18 +9,18 @@ from core.errors import ModelUnavailableError
 FOLDER = Path(__file__).resolve().parent
 
 
-def manifest() -> dict[str, dict[str, Any]]:
-    """File name -> ``{"model", "bytes", "sha256", "source", "licence"}``."""
+def manifest(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """File name -> ``{"model", "bytes", "sha256", "sources", "licence"}``."""
     try:
-        files: dict[str, dict[str, Any]] = json.loads((FOLDER / "MANIFEST.json").read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
+        files: dict[str, dict[str, Any]] = json.loads((folder / "MANIFEST.json").read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailableError("the weights' MANIFEST.json is damaged; reinstall Askpix") from error
     return files
 
 
-def weight_file(name: str) -> Path:
+def weight_file(name: str, folder: Path = FOLDER) -> Path:
     """Path of a weights file, whole: its size is checked. Raises ``ModelUnavailableError``."""
-    path, entry = FOLDER / name, manifest().get(name)
+    path, entry = folder / name, manifest(folder).get(name)
     size = path.stat().st_size if path.is_file() else None
     if entry is None or size != entry["bytes"]:
         raise ModelUnavailableError(f"weights file {name!r} is missing or incomplete; reinstall Askpix")
