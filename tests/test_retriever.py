@@ -1,0 +1,175 @@
+"""The retriever on fakes that behave: colours for what a picture shows, words for what stands in it."""
+
+from datetime import datetime
+
+import pytest
+from PIL import Image
+
+from core.errors import BadQueryError, NotFoundError
+from core.types import ImageRecord, Where
+from retrieval.calibration import Calibration, calibrate, load_calibration
+from retrieval.query import parse
+from retrieval.retriever import Retriever
+from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture, record
+
+COLOURS = ("red", "lime", "blue", "white", "black")
+TEXTS = {
+    "white": "SUSHI HOUSE\nSalmon roll 12.50\nGRAND TOTAL 67.85",
+    "black": "HOTEL ADLER\nRoom 211\nGRAND TOTAL 240.00",
+}
+
+
+def fill(
+    store: MemoryStore, embedder: ColourEmbedder, words: WordEmbedder, *, copies: int = 8
+) -> dict[str, str]:
+    """``copies`` pictures of each colour, the first of some with text; id of the first by colour."""
+    first: dict[str, str] = {}
+    number = 0
+    for colour in COLOURS:
+        for copy in range(copies):
+            made = record(
+                number,
+                uri=f"/pictures/{colour}/{copy}.jpg",
+                taken_at=datetime(2018, 5, 1 + copy) if colour == "red" else None,
+            )
+            store.upsert([made], embedder.embed_images([picture(colour)]))
+            if copy == 0:
+                first[colour] = made.id
+                if text := TEXTS.get(colour):
+                    store.set_text([made.id], [text], [words.embed_texts([text])])
+            number += 1
+    return first
+
+
+@pytest.fixture
+def embedder() -> ColourEmbedder:
+    return ColourEmbedder()
+
+
+@pytest.fixture
+def words() -> WordEmbedder:
+    return WordEmbedder()
+
+
+@pytest.fixture
+def store(embedder: ColourEmbedder, words: WordEmbedder) -> MemoryStore:
+    made = MemoryStore(dim=embedder.dim, text_dim=words.dim)
+    made.first = fill(made, embedder, words)  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def retriever(embedder: ColourEmbedder, words: WordEmbedder, store: MemoryStore) -> Retriever:
+    return Retriever(embedder, words, store)
+
+
+def colours(hits: tuple[object, ...]) -> list[str]:
+    return [hit.record.uri.split("/")[2] for hit in hits]  # type: ignore[attr-defined]
+
+
+def test_red_finds_red(retriever: Retriever) -> None:
+    result = retriever.retrieve(parse("red"), top_k=8)
+    assert result.matched and result.reason is None
+    assert colours(result.hits) == ["red"] * 8
+    assert [hit.rank for hit in result.hits] == list(range(1, 9))
+    assert result.hits[0].why.image == pytest.approx(1.0, abs=0.05)
+
+
+def test_words_find_the_text(retriever: Retriever) -> None:
+    result = retriever.retrieve(parse("sushi house total"))
+    assert result.matched and colours(result.hits)[0] == "white"
+    best = result.hits[0]
+    assert best.why.text is not None and best.snippet and "SUSHI HOUSE" in best.snippet
+
+
+def test_a_picture_finds_its_like(retriever: Retriever, store: MemoryStore) -> None:
+    result = retriever.retrieve(parse(""), image=picture("blue"), top_k=8)
+    assert result.matched and set(colours(result.hits)) == {"blue"}
+    by_id = retriever.retrieve(parse(""), image_id=store.first["lime"], top_k=8)  # type: ignore[attr-defined]
+    assert set(colours(by_id.hits)) == {"lime"}
+    with pytest.raises(NotFoundError):
+        retriever.retrieve(parse(""), image_id="00000000-0000-0000-0000-00000000dead")
+
+
+def test_exact_words_must_be_there(retriever: Retriever) -> None:
+    both = retriever.retrieve(parse('"GRAND TOTAL"'), top_k=9)
+    assert both.matched and sorted(colours(both.hits)) == ["black", "white"]
+    one = retriever.retrieve(parse('"grand total" -sushi'))
+    assert colours(one.hits) == ["black"]
+    none = retriever.retrieve(parse('red "no such words"'))
+    assert not none.matched and none.hits == () and none.reason
+
+
+def test_filters_alone_list_newest_first(retriever: Retriever) -> None:
+    result = retriever.retrieve(parse("", Where(after=datetime(2018, 5, 3), before=datetime(2018, 5, 6))))
+    assert [hit.record.taken_at.day for hit in result.hits if hit.record.taken_at] == [5, 4, 3]
+    nothing = retriever.retrieve(parse("", Where(path="*.tiff")))
+    assert not nothing.matched and "filter" in str(nothing.reason)
+
+
+def test_filters_hold_for_every_leg(retriever: Retriever) -> None:
+    result = retriever.retrieve(parse("grand total", Where(path="black/*")), top_k=40)
+    assert result.hits and set(colours(result.hits)) == {"black"}
+
+
+def test_modes(retriever: Retriever) -> None:
+    by_text = retriever.retrieve(parse("grand total"), mode="text", top_k=40)
+    assert sorted(colours(by_text.hits)) == ["black", "white"]
+    by_picture = retriever.retrieve(parse("red"), mode="image")
+    assert colours(by_picture.hits)[0] == "red"
+    assert by_picture.hits[0].score == pytest.approx(by_picture.hits[0].why.image)
+
+
+def test_nothing_matches_is_said(retriever: Retriever) -> None:
+    result = retriever.retrieve(parse("interstellar zeppelin"))
+    assert not result.matched and result.hits == ()
+    assert result.reason and "no picture shows it" in result.reason
+    shown = retriever.retrieve(parse("interstellar zeppelin"), show_all=True)
+    assert not shown.matched and shown.hits
+
+
+def test_an_empty_collection_says_so(embedder: ColourEmbedder, words: WordEmbedder) -> None:
+    empty = Retriever(embedder, words, MemoryStore(dim=embedder.dim, text_dim=words.dim))
+    result = empty.retrieve(parse("red"))
+    assert not result.matched and result.reason == "the collection is empty"
+
+
+def test_asking_for_nothing_is_an_error(retriever: Retriever) -> None:
+    with pytest.raises(BadQueryError, match="nothing to search for"):
+        retriever.retrieve(parse("  "))
+
+
+@pytest.mark.parametrize("text", ["red", "grand total", ""])
+def test_pages_are_one_long_list(retriever: Retriever, text: str) -> None:
+    query = parse(text, Where(path="*.jpg"))
+    whole = [hit.record.id for hit in retriever.retrieve(query, top_k=40).hits]
+    pages = [
+        hit.record.id
+        for offset in range(0, 40, 7)
+        for hit in retriever.retrieve(query, top_k=7, offset=offset).hits
+    ]
+    assert pages == whole and len(set(whole)) == len(whole)
+    assert [hit.rank for hit in retriever.retrieve(query, top_k=2, offset=5).hits] == [6, 7]
+
+
+def test_copies_are_counted(retriever: Retriever, store: MemoryStore) -> None:
+    made: ImageRecord = record(0, uri="/pictures/red/0.jpg", copies=("/other/a.jpg", "/other/b.jpg"))
+    store.set_copies(made)
+    hit = next(hit for hit in retriever.retrieve(parse("red"), top_k=40).hits if hit.record.id == made.id)
+    assert hit.duplicates == 2
+
+
+def test_calibration_is_kept_until_the_collection_grows(
+    embedder: ColourEmbedder, store: MemoryStore, tmp_path: object
+) -> None:
+    path = tmp_path / "calibration.json"  # type: ignore[operator]
+    first = load_calibration(path, embedder, store)
+    assert first == calibrate(embedder, store) and first.count == 40
+    store.upsert([record(100)], embedder.embed_images([Image.new("RGB", (4, 4), "red")]))
+    assert load_calibration(path, embedder, store) == first, "one more of forty changes little"
+    for number in range(101, 120):
+        store.upsert([record(number)], embedder.embed_images([Image.new("RGB", (4, 4), "red")]))
+    assert load_calibration(path, embedder, store).count == 60
+    path.write_text("{damaged")
+    assert load_calibration(path, embedder, store).count == 60
+    assert not Calibration("other", 60, 0.0, 0.0).fits(embedder.model_id, 60)
