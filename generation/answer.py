@@ -1,0 +1,102 @@
+"""A question from search to a checked answer: hits, then pieces as they are written, then the Answer."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from core.errors import BadQueryError, GenerationError
+from core.types import Answer, Evidence, SearchResult, TextLine, Usage
+from generation.generator import Generator, Piece
+from generation.prompt import build_messages, parse_answer
+from generation.question import search_text
+from generation.verify import verify
+
+Retrieve: TypeAlias = Callable[[str, int], SearchResult]
+LinesOf: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]
+
+UNCITED = "The answer that was written cites none of the pictures, so it is left out."
+UNCHECKED = "The answer that was written quotes words that are not in the pictures, so it is left out."
+
+
+def answer_question(
+    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Generator, top_k: int = 5
+) -> Answer:
+    """``stream_answer`` to its end."""
+    answer: Answer | None = None
+    for event in stream_answer(
+        question, retrieve=retrieve, lines_of=lines_of, generator=generator, top_k=top_k
+    ):
+        if isinstance(event, Answer):
+            answer = event
+    assert answer is not None  # the stream ends with it
+    return answer
+
+
+def stream_answer(
+    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Generator, top_k: int = 5
+) -> Iterator[SearchResult | Piece | Answer]:
+    """What was found, the pieces of the answer as they come, and last the Answer with checked citations.
+
+    ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
+    they hold citations as the generator writes them. When nothing matched, the generator is not asked.
+
+    Raises ``BadQueryError`` for an empty question, and what the callables raise.
+    """
+    started = time.perf_counter()
+    question = " ".join(question.split())
+    if not question:
+        raise BadQueryError("the question is empty; ask something about your pictures")
+    result = retrieve(search_text(question), top_k)
+    yield result
+    if not result.matched or not result.hits:
+        yield _unanswered(question, result, generator, started)
+        return
+    hits = result.hits[:top_k]
+    lines = lines_of([hit.record.id for hit in hits])
+    evidence = [
+        Evidence(number, hit, tuple(lines.get(hit.record.id, ()))) for number, hit in enumerate(hits, start=1)
+    ]
+    written: list[str] = []
+    usage = Usage()
+    for piece in generator.generate(build_messages(question, evidence)):
+        written.append(piece.text)
+        usage = piece.usage or usage
+        yield piece
+    text = "".join(written)
+    if not text.strip():
+        raise GenerationError(
+            f"{generator.model_id!r} wrote nothing; ask again or choose another --generator"
+        )
+    parsed = parse_answer(text, evidence)
+    answered, citations = verify(parsed, evidence)
+    shown = parsed.text
+    if parsed.answered and not answered:
+        shown = UNCHECKED if parsed.cited else UNCITED
+    yield Answer(
+        question=question,
+        text=shown,
+        answered=answered,
+        citations=citations,
+        hits=result.hits,
+        generator=generator.model_id,
+        usage=usage,
+        took_ms=_since(started),
+    )
+
+
+def _unanswered(question: str, result: SearchResult, generator: Generator, started: float) -> Answer:
+    reason = f" ({result.reason.rstrip('.')})" if result.reason else ""
+    return Answer(
+        question=question,
+        text=f"Nothing in this collection fits the question{reason}.",
+        answered=False,
+        citations=(),
+        hits=result.hits,
+        generator=generator.model_id,
+        usage=Usage(),
+        took_ms=_since(started),
+    )
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)
