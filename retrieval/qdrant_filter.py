@@ -22,9 +22,12 @@ INDEXES: dict[str, edge.PayloadSchemaType] = {
 """Payload fields with an index. A substring is found about five times faster in an indexed field."""
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def clean(text: str) -> str:
     """``text`` without lone surrogates (file names that are not UTF-8 hold them), which no engine stores."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def path_key(path: str) -> str:

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -132,6 +133,8 @@ class QdrantEdgeStore:
             vector = query.tolist() if leg == "image" else [query.tolist()]
         if vector is None or limit <= 0:
             return []
+        # BM25 sums in single precision, in any order: equal texts differ in the sixth digit.
+        exact = partial(round, ndigits=4) if leg == "words" else float
         check, narrowed, wanted = Check(where), to_filter(where), offset + limit
         with self._shard.use() as engine:
             total = engine.info().points_count
@@ -151,10 +154,10 @@ class QdrantEdgeStore:
                 found = [point for point in points if check(point.payload)]
                 if len(points) < fetch or fetch == total:
                     break  # that is all there is
-                if len(found) >= wanted and points[-1].score < found[wanted - 1].score:
+                if len(found) >= wanted and exact(points[-1].score) < exact(found[wanted - 1].score):
                     break  # what was not fetched ranks behind
                 fetch *= 4
-        hits = [Scored(str(point.id), point.score) for point in found]
+        hits = [Scored(str(point.id), exact(point.score)) for point in found]
         hits.sort(key=lambda hit: (-hit.score, hit.id))
         return hits[offset:wanted]
 

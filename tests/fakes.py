@@ -97,7 +97,10 @@ class WordEmbedder:
 
 
 class MemoryStore:
-    """The ``VectorStore`` protocol said plainly: everything in dicts, every search a full sort."""
+    """The ``VectorStore`` protocol said plainly: everything in dicts, every search a full sort.
+
+    Readers look at copies, so that threads may read while one writes.
+    """
 
     def __init__(self, *, dim: int, text_dim: int) -> None:
         self._dim, self._text_dim = dim, text_dim
@@ -128,8 +131,9 @@ class MemoryStore:
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
-        scores = self._scores(leg, query)
-        hits = [Scored(key, value) for key, value in scores.items() if fits(self._records[key], where)]
+        scores, records = self._scores(leg, query), dict(self._records)
+        held = [(key, value) for key, value in scores.items() if key in records]
+        hits = [Scored(key, value) for key, value in held if fits(records[key], where)]
         hits.sort(key=lambda hit: (-hit.score, hit.id))
         return hits[offset : offset + limit]
 
@@ -139,13 +143,13 @@ class MemoryStore:
             return self._bm25(query)
         assert not isinstance(query, str)
         if leg == "image":
-            return {key: float(np.dot(vector, query)) for key, vector in self._images.items()}
-        return {key: float((rows @ query).max()) for key, rows in self._passages.items()}
+            return {key: float(np.dot(vector, query)) for key, vector in dict(self._images).items()}
+        return {key: float((rows @ query).max()) for key, rows in dict(self._passages).items()}
 
     def _bm25(
         self, query: str, k: float = 1.2, b: float = 0.75, usual_length: float = 60.0
     ) -> dict[str, float]:
-        documents = {key: Counter(tokens(each.text)) for key, each in self._records.items()}
+        documents = {key: Counter(tokens(each.text)) for key, each in dict(self._records).items()}
         documents = {key: counts for key, counts in documents.items() if counts}
         found: dict[str, float] = {}
         for term in content_words(query) or dict.fromkeys(tokens(query)):
@@ -155,11 +159,11 @@ class MemoryStore:
                 count, length = documents[key][term], documents[key].total()
                 weight = count * (k + 1) / (count + k * (1 - b + b * length / usual_length))
                 found[key] = found.get(key, 0.0) + idf * weight
-        return found
+        return {key: round(score, 4) for key, score in found.items()}
 
     def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:
         found = sorted(
-            (each for each in self._records.values() if fits(each, where)), key=lambda each: each.id
+            (each for each in list(self._records.values()) if fits(each, where)), key=lambda each: each.id
         )
         dated = [each for each in found if each.taken_at]
         dated.sort(key=lambda each: each.taken_at or 0, reverse=True)
@@ -187,7 +191,7 @@ class MemoryStore:
         return iter(list(self._records))
 
     def count(self, where: Where | None = None, /) -> int:
-        return sum(fits(each, where or Where()) for each in self._records.values())
+        return sum(fits(each, where or Where()) for each in list(self._records.values()))
 
     def optimize(self) -> None:
         """Nothing to build."""
