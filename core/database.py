@@ -4,6 +4,7 @@ A SQLite file now. What is special about SQLite stands in this module, so that P
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +12,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import IndexMismatchError, StoreUnavailableError
 
-Migration = Callable[[Connection], None]
+Migration = Callable[[Connection], object]
 
+_WAIT_S = 15
 _PRAGMAS = (
-    "busy_timeout=15000",  # first: the others may have to wait too
-    "journal_mode=WAL",  # readers never wait for the writer
+    f"busy_timeout={_WAIT_S * 1000}",
     "synchronous=FULL",  # a commit has reached the disk when it returns; WAL with NORMAL may lose the last
     "foreign_keys=ON",
 )
@@ -96,7 +97,22 @@ def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    _use_wal(cursor)
     cursor.close()
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Readers never wait for the writer then. SQLite does not wait by itself to change the journal."""
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:

@@ -145,9 +145,10 @@ def _work(
                 running.add(pool.submit(worker, chunk))
             if not running:
                 break
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 outcomes = future.result()
+                running.discard(future)
                 ready += outcomes
                 done += len(outcomes)
             now = time.perf_counter()

@@ -71,6 +71,9 @@ class Writer:
             if outcome.sha256 and outcome.first is None:
                 indexed = outcome.sha256 in batch.added
                 self._contents.settle(outcome.sha256, indexed=indexed, error=outcome.error)
+        # A picture that was embedded again may have sources which this run does not look at.
+        held = self._catalog.sources_of(self._collection, list(batch.added))
+        self._touched |= {sha256 for sha256, uris in held.items() if len(uris) > 1}
         self.embedded += len(records)
 
     def _enter(self, outcome: Outcome, batch: _Batch) -> None:
