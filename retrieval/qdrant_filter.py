@@ -1,26 +1,29 @@
 """``Where`` as a Qdrant filter, and the exact check of what the filter can only narrow down."""
 
 import fnmatch
+import math
 import re
 from datetime import datetime
 from typing import Any
 
 import qdrant_edge as edge
 
+from core.errors import BadQueryError
 from core.types import Where
 from retrieval.words import has_phrase, squeeze
 
-INDEXES: dict[str, edge.PayloadSchemaType] = {
-    "kind": edge.PayloadSchemaType.Keyword,
-    "tags": edge.PayloadSchemaType.Keyword,
-    "camera_key": edge.PayloadSchemaType.Keyword,
-    "paths": edge.PayloadSchemaType.Keyword,
-    "squeezed": edge.PayloadSchemaType.Keyword,
-    "taken_at": edge.PayloadSchemaType.Datetime,
-    "location": edge.PayloadSchemaType.Geo,
+_COLD = edge.Memory.Cold
+INDEXES: dict[str, Any] = {
+    "kind": edge.KeywordIndexParams(memory=_COLD),
+    "tags": edge.KeywordIndexParams(memory=_COLD),
+    "camera_key": edge.KeywordIndexParams(memory=_COLD),
+    "paths": edge.KeywordIndexParams(memory=_COLD),
+    "squeezed": edge.KeywordIndexParams(memory=_COLD),
+    "taken_at": edge.DatetimeIndexParams(memory=_COLD),
+    "location": edge.GeoIndexParams(memory=_COLD),
 }
-"""Payload fields with an index. A substring is found about five times faster in an indexed field."""
-
+"""Payload fields with an index. Mapped rather than loaded: as fast, and half the time to open 100k pictures.
+A substring is found about five times faster in an indexed field."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -40,8 +43,16 @@ def iso(moment: datetime | None) -> str | None:
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z" if moment else None
 
 
+def on_globe(lat: float | None, lon: float | None) -> bool:
+    """Whether these are degrees of a place; false for NaN and None."""
+    return lat is not None and lon is not None and -90 <= lat <= 90 and -180 <= lon <= 180
+
+
 def to_filter(where: Where, *extra: Any) -> edge.Filter | None:
-    """The filter: exact for all but path and phrases, which it narrows down for ``Check``."""
+    """The filter: exact for all but path and phrases, which it narrows down for ``Check``.
+
+    A place that is not on the globe is a ``BadQueryError``.
+    """
     must: list[Any] = list(extra)
     if where.kind:
         must.append(edge.FieldCondition("kind", match=edge.MatchValue(clean(where.kind))))
@@ -53,6 +64,11 @@ def to_filter(where: Where, *extra: Any) -> edge.Filter | None:
         span = edge.RangeDateTime(gte=iso(where.after), lt=iso(where.before))
         must.append(edge.FieldCondition("taken_at", range=span))
     if where.near:
+        if not (on_globe(where.near.lat, where.near.lon) and 0 <= where.near.km < math.inf):
+            raise BadQueryError(
+                f"no such place: {where.near.lat!r},{where.near.lon!r},{where.near.km!r}; latitude is -90 to"
+                " 90, longitude -180 to 180, and the distance in km not negative"
+            )
         circle = edge.GeoRadius(edge.GeoPoint(where.near.lon, where.near.lat), where.near.km * 1000.0)
         must.append(edge.FieldCondition("location", geo_radius=circle))
     if where.path and (piece := _longest_literal(where.path)):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from core.types import ImageRecord
-from retrieval.qdrant_filter import clean, iso, path_key
+from retrieval.qdrant_filter import clean, iso, on_globe, path_key
 from retrieval.words import squeeze
 
 
@@ -25,7 +25,7 @@ def to_payload(record: ImageRecord) -> dict[str, Any]:
         "lat": _finite(lat),
         "lon": _finite(lon),
         # The engine refuses points that are not on the globe, and damaged EXIF has them.
-        "location": {"lat": lat, "lon": lon} if _on_globe(lat, lon) else None,
+        "location": {"lat": lat, "lon": lon} if on_globe(lat, lon) else None,
         "tags": [clean(tag) for tag in record.tags],
     }
     fields |= path_fields(record) | text_fields(record.text)
@@ -81,7 +81,3 @@ def _unpack(stored: str) -> str:
 
 def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
-
-
-def _on_globe(lat: float | None, lon: float | None) -> bool:
-    return lat is not None and lon is not None and -90 <= lat <= 90 and -180 <= lon <= 180

@@ -1,6 +1,7 @@
 """What only the in-process Qdrant store has: a folder that one process holds, and that can be damaged."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -16,8 +17,8 @@ import numpy as np
 import pytest
 
 import retrieval.qdrant_store
-from core.errors import AskpixError, IndexMismatchError, StoreUnavailableError
-from core.types import Where
+from core.errors import AskpixError, BadQueryError, IndexMismatchError, StoreUnavailableError
+from core.types import Near, Where
 from retrieval.qdrant_store import QdrantEdgeStore
 from tests.fakes import record, unit
 
@@ -342,6 +343,15 @@ def test_files_that_may_not_grow_are_an_error_of_ours(folder: Path) -> None:
     assert "vectors" in out, (writer.returncode, out, err)
     with open_store(folder) as store:
         assert store.count() >= 3
+
+
+# --- questions that make no sense ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("near", [(91, 0, 1), (0, 181, 1), (0, 0, -1), (math.nan, 0, 1), (0, 0, math.inf)])
+def test_places_that_are_not_on_the_globe(folder: Path, near: tuple[float, float, float]) -> None:
+    with open_store(folder) as store, pytest.raises(BadQueryError, match="no such place"):
+        store.count(Where(near=Near(*near)))
 
 
 # --- growing large ----------------------------------------------------------------------------------------
