@@ -1,8 +1,8 @@
 """A folder with one Qdrant Edge shard: who may open it, whether it is whole, and its errors made ours.
 
-    folder/shard/       Qdrant's own files
-    folder/closed.json  how many pictures it held when last closed in order; gone while it is open
-    (and what ``store_folder`` keeps there)
+folder/shard/       Qdrant's own files
+folder/closed.json  how many pictures it held when last closed in order; gone while it is open
+(and what ``store_folder`` keeps there)
 """
 
 import shutil
@@ -83,16 +83,20 @@ class Shard:
     def update(self, operation: edge.UpdateOperation, points: int) -> None:
         """Apply one change; it survives the death of this process from here on."""
         with self.use() as engine:
-            free = shutil.disk_usage(self._folder).free
-            if free < _SPARE_BYTES:
-                raise StoreUnavailableError(
-                    f"the disk of {str(self._folder)!r} is full ({free >> 20} MB left); free some space"
-                )
+            self._check_disk()
             engine.update(operation)
             self._unflushed += points
             if self._unflushed >= _FLUSH_EVERY:
                 self._unflushed = 0
                 engine.flush()
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < _SPARE_BYTES:
+            raise StoreUnavailableError(
+                f"the disk of {str(self._folder)!r} is full: {free >> 20} MB left where"
+                f" {_SPARE_BYTES >> 20} MB are needed; free some space"
+            )
 
     def optimize(self, *, graph: bool) -> None:
         """Let the engine rebuild its segments; with ``graph`` as one that has a graph, now and later."""
@@ -149,6 +153,7 @@ class Shard:
             if (path / "edge_config.json").exists():
                 engine = edge.EdgeShard.load(str(path), config)
             else:
+                self._check_disk()
                 path.mkdir(exist_ok=True)
                 engine = edge.EdgeShard.create(str(path), config)
             # A kill between making the shard and its indexes must not leave it without them.
