@@ -45,6 +45,10 @@ class _Read:
     lines: dict[str, list[TextLine]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
+    def add(self, other: "_Read") -> None:
+        self.lines |= other.lines
+        self.errors |= other.errors
+
 
 def read_texts(
     *,
@@ -71,6 +75,7 @@ def read_texts(
     failures: list[Failure] = []
     done = with_text = 0
     stop = threading.Event()
+    found = _Read()
     running: dict[Future[_Read], Sequence[PendingText]] = {}
     pool = ThreadPoolExecutor(reader.workers, thread_name_prefix="reading")
     try:
@@ -81,13 +86,16 @@ def read_texts(
             if not running:
                 break
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            read: list[PendingText] = []
             for future in finished:
-                found, group = future.result(), running.pop(future)
-                catalog.texts.save(found.lines, found.errors, engine=reader.engine_id)
-                done += len(found.lines) + len(found.errors)
-                with_text += sum(bool(lines) for lines in found.lines.values())
-                failures += _failures(found, group)
-                handover.waiting += len(found.lines)
+                found.add(future.result())
+                read += running.pop(future)
+            catalog.texts.save(found.lines, found.errors, engine=reader.engine_id)
+            done += len(found.lines) + len(found.errors)
+            with_text += sum(bool(lines) for lines in found.lines.values())
+            failures += _failures(found, read)
+            handover.waiting += len(found.lines)
+            found = _Read()
             if on_progress:
                 on_progress(Progress("reading", done, total, done / (clock() - began), len(failures)))
             if handover.is_due():
@@ -97,8 +105,8 @@ def read_texts(
         pool.shutdown(wait=True, cancel_futures=True)
         for future in running:
             if not future.cancelled() and future.exception() is None:
-                kept = future.result()
-                catalog.texts.save(kept.lines, kept.errors, engine=reader.engine_id)
+                found.add(future.result())
+        catalog.texts.save(found.lines, found.errors, engine=reader.engine_id)
         if not isinstance(error, StoreUnavailableError):
             handover.run(patient=False)
         raise

@@ -140,6 +140,8 @@ class Writer:
             self.removed += len(self._gone)
         touched = sorted(self._touched)
         orphans = self._catalog.orphans(self._collection, touched)
+        # Never listed without being there, not even between these three.
+        self._catalog.mark_lost(orphans)
         self._store.delete(orphans)
         self._catalog.forget_images(orphans)
         for record in self._catalog.records(self._collection, touched):
@@ -155,6 +157,7 @@ def mend(collection: Collection, catalog: Catalog, store: VectorStore) -> None:
     """
     ledger, vectors = set(catalog.embedded_ids(collection)), set(store.ids())
     orphans = set(catalog.orphans(collection))
+    catalog.mark_lost(sorted(orphans))
     store.delete(sorted((vectors - ledger) | orphans))
     catalog.forget_images(sorted(orphans))
     catalog.mark_lost(sorted(ledger - vectors - orphans))

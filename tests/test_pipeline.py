@@ -417,18 +417,6 @@ def test_a_file_that_is_gone_before_it_is_read_is_no_failure(world: World) -> No
     assert [(item.path, item.reason) for item in report.skipped] == [(str(path), "gone before it was read")]
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads everything")
-def test_no_permission_is_of_the_moment(world: World) -> None:
-    path = paint(world.photos / "a.png", "red")
-    world.run()
-    touch(path)
-    path.chmod(0)
-    assert summary(world.run(prune=True)) == (0, 0, 0, 0, 0, 1)
-    assert world.store.count() == 1
-    path.chmod(0o600)
-    assert summary(world.run()) == (0, 0, 1, 0, 0, 0)
-
-
 # --- documents ---------------------------------------------------------------------------------------
 
 
