@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.layout import reading_order, rows, union
+from core.layout import is_sideways, reading_order, rows, turn_of, union
 from core.types import Box, TextLine
 
 
@@ -29,6 +30,51 @@ def test_a_slight_slope_does_not_break_a_row() -> None:
 def test_close_rows_stay_apart() -> None:
     lines = [line(str(i), 0, i * 22, 100, i * 22 + 20) for i in range(5)]
     assert [[part.text for part in row] for row in rows(lines)] == [["0"], ["1"], ["2"], ["3"], ["4"]]
+
+
+def test_what_stands_over_each_other_is_two_rows() -> None:
+    # Beside a tall picture caption, lines of a paragraph are closer than half its height.
+    lines = [
+        line("BIG", 0, 0, 100, 60),
+        line("finds", 120, 14, 300, 38),
+        line("things", 120, 34, 300, 58),
+    ]
+    assert ["finds", "things"] not in [[part.text for part in row] for row in rows(lines)]
+    assert [part.text for part in reading_order(lines)].index("finds") < 2
+
+
+def test_columns_of_other_pitch_do_not_mix_rows() -> None:
+    left = [line(f"l{i}", 0, i * 30, 100, i * 30 + 20) for i in range(4)]
+    right = [line(f"r{i}", 200, i * 30 + 3, 300, i * 30 + 23) for i in range(4)]
+    found = [[part.text for part in row] for row in rows(right + left)]
+    assert found == [[f"l{i}", f"r{i}"] for i in range(4)]
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_a_turned_page_keeps_its_order(turn: int) -> None:
+    upright = [
+        part
+        for i in range(4)
+        for part in (
+            line(f"label {i}", 10, i * 40, 200, i * 40 + 20),
+            line(f"{i}.50", 300, i * 40, 360, i * 40 + 20),
+        )
+    ]
+    turned = upright
+    for _ in range(turn):  # a quarter turn clockwise in a plane: (x, y) -> (-y, x)
+        turned = [line(o.text, -o.box.y1, o.box.x0, -o.box.y0, o.box.x1) for o in turned]
+    assert turn_of(turned) == turn
+    assert is_sideways(turned) is (turn in (1, 3))
+    assert [tuple(part.text for part in row) for row in rows(turned)] == [
+        (f"label {i}", f"{i}.50") for i in range(4)
+    ]
+
+
+def test_any_order_of_an_upright_page_is_upright() -> None:
+    lines = [line(f"line {i}", 0, i * 30, 200, i * 30 + 20) for i in (3, 0, 2, 1, 4)]
+    assert turn_of(lines) == 0
+    assert turn_of([]) == 0
+    assert turn_of(lines[:1]) == 0
 
 
 boxes = st.tuples(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 300), st.floats(1, 50))

@@ -1,0 +1,141 @@
+"""The one place that knows ``rapidocr``: PP-OCR networks from the weights in its wheel, on one core."""
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.errors import BadImageError, ModelUnavailableError
+from core.types import Box, TextLine
+
+DETECT_SIDE = 1024
+"""Text is looked for at this longer side. Lines are then cut out of the larger picture: an A4 page of 6-point
+print read without an error that way, and with 22 % wrong letters when it was itself shrunk to 960 pixels."""
+_MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
+_REMEDY = "pip install --force-reinstall 'rapidocr>=3.10,<4'"
+
+
+class OcrEngine:
+    """Finds and reads lines. Not thread-safe: one per thread. It never reaches for the network."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> "OcrEngine":
+        """On OpenVINO where that is installed and works, else on ONNX Runtime, which is as right and slower.
+
+        The weights are those of the wheel unless ``folder`` has others of the same names. Raises
+        ``ModelUnavailableError``.
+        """
+        weights = _weights(folder or _wheel_folder())
+        runtimes = (["openvino"] if find_spec("openvino") else []) + ["onnxruntime"]
+        for runtime in runtimes:
+            try:
+                engine = _make(runtime, weights)
+                # Networks are loaded at their first use; broken ones must fail here and not at every picture.
+                engine(np.full((64, 64, 3), 255, np.uint8), use_det=False)
+                engine(np.full((64, 64, 3), 255, np.uint8), use_det=True, use_rec=False)
+                return cls(engine)
+            except Exception as error:  # noqa: BLE001 - whatever a runtime raises, the next one is tried
+                failure = error
+        raise ModelUnavailableError(
+            f"OCR cannot be loaded ({_last_line(failure)}); try: {_REMEDY}"
+        ) from failure
+
+    def has_text(self, image: Image.Image) -> bool:
+        """Whether there is anything like a line of text. Raises ``BadImageError``."""
+        return self._run(image, use_rec=False).boxes is not None
+
+    def find_lines(self, image: Image.Image) -> list[TextLine]:
+        """All that looks like text, however unsure, in no special order. Raises ``BadImageError``."""
+        found = self._run(image, use_rec=True)
+        if found.boxes is None or found.txts is None:
+            return []
+        read = zip(found.boxes, found.txts, found.scores, strict=True)
+        return [
+            TextLine(" ".join(text.split()), _box(corners), float(confidence))
+            for corners, text, confidence in read
+            if text.strip()
+        ]
+
+    def _run(self, image: Image.Image, *, use_rec: bool) -> Any:
+        pixels = np.ascontiguousarray(_rgb(image)[:, :, ::-1])  # the networks were trained on BGR
+        try:
+            return self._engine(pixels, use_det=True, use_rec=use_rec)  # it keeps what the last call said
+        except Exception as error:
+            # It raises whatever its parts raise; this one picture cannot be read.
+            raise BadImageError(f"words cannot be read: {_last_line(error)}") from error
+
+
+def engine_id() -> str:
+    """Engine, version and weights. Raises ``ModelUnavailableError`` when it is not installed."""
+    try:
+        return f"rapidocr-{version('rapidocr')}/PP-OCRv6-small"
+    except PackageNotFoundError as error:
+        raise ModelUnavailableError(f"rapidocr is not installed; {_REMEDY}") from error
+
+
+def _wheel_folder() -> Path:
+    spec = find_spec("rapidocr")
+    if spec is None or spec.origin is None:
+        raise ModelUnavailableError(f"rapidocr is not installed; {_REMEDY}")
+    return Path(spec.origin).parent / "models"
+
+
+def _weights(folder: Path) -> dict[str, Path]:
+    weights = {part: folder / name for part, name in _MODELS.items()}
+    for path in weights.values():
+        if not path.is_file():
+            raise ModelUnavailableError(f"OCR weights {path.name!r} are missing; {_REMEDY}")
+    return weights
+
+
+def _make(runtime: str, weights: dict[str, Path]) -> Any:
+    from rapidocr import EngineType, RapidOCR  # noqa: PLC0415 - half a second; only who reads pays
+
+    return RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "Global.text_score": 0.0,  # the caller judges
+            # Turns lines that stand on their head one by one; whole pages are turned by the caller.
+            "Global.use_cls": False,
+            "Global.max_side_len": 100_000,  # the caller's picture is cut as it is
+            "Det.engine_type": EngineType(runtime),
+            "Rec.engine_type": EngineType(runtime),
+            # Named files are taken as they are. Without a name it checks sums, and fetches what differs.
+            "Det.model_path": str(weights["Det"]),
+            "Rec.model_path": str(weights["Rec"]),
+            # Never enlarge, as the default does to 736 pixels: a small photo without text costs a tenth
+            # (20 against 217 ms of CPU), and receipts, forms and charts read the same.
+            "Det.limit_type": "max",
+            "Det.limit_side_len": DETECT_SIDE,
+            # Line by line: a batch is padded to its longest line, which costs a sixth more than it saves.
+            "Rec.rec_batch_num": 1,
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            "EngineConfig.openvino.inference_num_threads": 1,
+            "EngineConfig.openvino.num_streams": 1,
+            # Threads of several engines would be pinned to the same first core.
+            "EngineConfig.openvino.enable_cpu_pinning": False,
+        }
+    )
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
+
+
+def _box(corners: Any) -> Box:
+    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    return Box(float(x0), float(y0), float(x1), float(y1))
+
+
+def _last_line(error: Exception) -> str:
+    # Errors of the runtimes carry whole tracebacks in their text.
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[-1].split())[:200] if lines else type(error).__name__
