@@ -1,39 +1,35 @@
 """Untrusted bytes into an upright RGB picture. Limits are checked from the header, before any decoding.
 
-Only formats whose decoders are widely fuzzed are let in (no PostScript, no vector formats, no scientific
-containers). Colour profiles are ignored: embedders and OCR were trained on pictures read the same way.
+Only formats whose decoders are widely fuzzed and that begin with a signature are let in: no PostScript, no
+vector formats, no scientific containers, no TGA (any bytes may pass for one), no ICO (Pillow decodes it while
+it reads the header, before any limit). Colour profiles are ignored: embedders and OCR were trained on
+pictures read the same way.
 """
 
 import io
+import logging
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
+from core.damage import DECODER_ERRORS, as_bad_image
 from core.errors import BadImageError
+from core.rgb import to_rgb
 
 # Our own limits below are checked before decoding and per call. Pillow's is one global that warns at one
 # size and raises at twice that, with text nobody can act on.
 Image.MAX_IMAGE_PIXELS = None
+# What is odd about a file is in our error or does not matter: nothing below api/ writes to the console.
+warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 pillow_heif.register_heif_opener(thumbnails=False)
 
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "GIF",
-    "TIFF",
-    "BMP",
-    "AVIF",
-    "HEIF",
-    "JPEG2000",
-    "PPM",
-    "ICO",
-    "TGA",
-)
-_ORIENTATION = 0x0112
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,6 +40,10 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # what brings each EXIF orientation upright (TIFF 6.0, tag 274)
 _SWAPS_SIDES = (5, 6, 7, 8)
+_SUBFILE, _TILE_WIDTH, _TILE_LENGTH = 254, 322, 323  # TIFF 6.0
+_REDUCED_OR_MASK = 1 | 4
+_MAX_SCANS = 32
+"""Of a progressive JPEG of ``max_pixels``, more for smaller ones; encoders write 10 or fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ImageLimits:
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 120_000_000
-    """Of one picture; a decoded pixel takes three to four bytes of memory."""
+    """Of one picture. Decoding takes 4 bytes of memory a pixel; with transparency or progressive, 8 to 10."""
     max_side: int = 100_000
     max_pages: int = 2_000
     """Of one document."""
@@ -71,7 +71,7 @@ class Picture:
     height: int
     format: str
     pages: int
-    """More than one only for a multi-page TIFF; an animation is one picture, its first frame."""
+    """Of the document that it is a page of; an animation is one picture, its first frame."""
     exif: Image.Exif
 
 
@@ -87,25 +87,33 @@ def open_image(
     Raises ``BadImageError``: unreadable, truncated, not allowed, over a limit, no such page.
     """
     data = source if isinstance(source, bytes) else read_bytes(source, limits=limits)
-    if len(data) > limits.max_bytes:
-        raise BadImageError(f"file of {len(data)} bytes is over the limit of {limits.max_bytes}")
-    if not data:
-        raise BadImageError("the file is empty")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            return _decode(opened, limits=limits, min_side=min_side, page=page)
-    except UnidentifiedImageError as error:
-        raise BadImageError(_why_unknown(data)) from error
-    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError) as error:
-        raise BadImageError(f"damaged picture: {_one_line(error)}") from error
-    except (Image.DecompressionBombError, MemoryError, RuntimeError, AttributeError) as error:
-        # Decoders in C raise these for damaged input too; none of them is about our own code.
-        raise BadImageError(f"cannot be decoded: {_one_line(error)}") from error
-    except Exception as error:
-        # struct.error and the plugins' own classes have no common base below Exception.
-        if type(error).__module__.split(".")[0] in ("struct", "PIL", "pillow_heif", "zlib", "_zlib"):
-            raise BadImageError(f"damaged picture: {_one_line(error)}") from error
-        raise
+    with as_bad_image(data), _opened(data, limits) as opened:
+        frames = _frames(opened, limits)
+        if not 1 <= page <= len(frames):
+            raise BadImageError(f"no page {page}: it has {len(frames)}")
+        return _decode(opened, data, frames, page, limits=limits, min_side=min_side)
+
+
+def open_images(
+    data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, min_side: int | None = None
+) -> Iterator[Picture | BadImageError]:
+    """Every page as ``open_image`` decodes it, with one look at the file; of a broken page its error.
+
+    Raises ``BadImageError`` when the file as a whole cannot be opened.
+    """
+    with as_bad_image(data):
+        opened = _opened(data, limits)
+        frames = _frames(opened, limits)
+    with opened:
+        for page in range(1, len(frames) + 1):
+            try:
+                with as_bad_image(data):
+                    found: Picture | BadImageError = _decode(
+                        opened, data, frames, page, limits=limits, min_side=min_side
+                    )
+            except BadImageError as error:
+                found = error
+            yield found
 
 
 def read_bytes(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
@@ -132,75 +140,111 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise BadImageError(f"{width} x {height}: a side is over the limit of {limits.max_side} pixels")
 
 
-def _decode(opened: Image.Image, *, limits: ImageLimits, min_side: int | None, page: int) -> Picture:
+def _opened(data: bytes, limits: ImageLimits) -> Image.Image:
+    """The header only."""
+    if len(data) > limits.max_bytes:
+        raise BadImageError(f"file of {len(data)} bytes is over the limit of {limits.max_bytes}")
+    if not data:
+        raise BadImageError("the file is empty")
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _frames(opened: Image.Image, limits: ImageLimits) -> list[int]:
+    """Where the pages are. Thumbnails, masks and smaller copies in a TIFF are no pages."""
+    if opened.format != "TIFF":
+        return [0]
+    frames: list[int] = []
+    frame = 0
+    while True:
+        try:
+            opened.seek(frame)
+            kind = opened.tag_v2.get(_SUBFILE, 0)  # type: ignore[attr-defined]
+        except EOFError:
+            return frames or [0]
+        except DECODER_ERRORS:
+            kind = 0  # a page all the same: its error is told when its turn comes
+        if frame >= limits.max_pages:
+            # Pillow's own count would go on for as long as the file pretends, in quadratic time.
+            raise BadImageError(f"more than {limits.max_pages} pages, which is the limit: split the file")
+        if not (isinstance(kind, int) and kind & _REDUCED_OR_MASK):
+            frames.append(frame)
+        frame += 1
+
+
+def _decode(
+    opened: Image.Image,
+    data: bytes,
+    frames: list[int],
+    page: int,
+    *,
+    limits: ImageLimits,
+    min_side: int | None,
+) -> Picture:
+    if opened.format == "TIFF":
+        opened.seek(frames[page - 1])
     width, height = opened.size
     check_size(width, height, limits)
     file_format = opened.format or "unknown"
-    pages = getattr(opened, "n_frames", 1) if file_format == "TIFF" else 1
-    if pages > limits.max_pages:
-        raise BadImageError(f"{pages} pages are over the limit of {limits.max_pages}")
-    if not 1 <= page <= pages:
-        raise BadImageError(f"no page {page}: it has {pages}")
-    if page > 1:
-        opened.seek(page - 1)
-        width, height = opened.size
-        check_size(width, height, limits)
-    exif = opened.getexif()
-    orientation = exif.get(_ORIENTATION, 1)
-    if min_side is not None and file_format in ("JPEG", "MPO"):  # MPO: JPEGs behind one another
-        # draft() keeps both sides at or above what is asked: ask for the size whose shorter side is min_side.
-        scale = min_side / min(width, height)
-        if scale < 1:
-            opened.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
+    is_jpeg = file_format in ("JPEG", "MPO")  # MPO: JPEGs behind one another
+    if is_jpeg:
+        _check_scans(opened, data, limits)
+        short = min(width, height)
+        if min_side is not None and min_side < short:
+            # draft() keeps both sides at or above what is asked.
+            opened.draft(None, (min_side * width // short, min_side * height // short))
+    elif file_format == "TIFF":
+        _check_tile(opened, limits)
     opened.load()
-    image = _to_rgb(opened)
-    upright = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-    if orientation in _SWAPS_SIDES:
+    # Only now: Pillow turns a TIFF upright in load(), and takes the orientation out of its EXIF.
+    exif, orientation = _exif(opened)
+    image = to_rgb(opened)
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
+    if not is_jpeg:
+        width, height = image.size
+    elif orientation in _SWAPS_SIDES:
         width, height = height, width
-    return Picture(upright, width, height, file_format, pages, exif)
+    if file_format == "TIFF":
+        exif = _own(exif)
+        if image is opened and len(frames) > 1:
+            image = image.copy()  # the next page is decoded into the same pixels
+    return Picture(image, width, height, file_format, len(frames), exif)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB on white, whatever the mode."""
-    if image.mode == "RGB":
-        return image
-    if image.mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
-        return _from_deep_grey(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        white.alpha_composite(layer)
-        flat = white.convert("RGB")
-    else:
-        flat = image.convert("RGB")
-    return flat
+def _exif(opened: Image.Image) -> tuple[Image.Exif, int]:
+    """With the orientation. Broken EXIF is no EXIF: the picture itself may be fine."""
+    try:
+        exif = opened.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except DECODER_ERRORS:
+        return Image.Exif(), 1
+    return exif, orientation if isinstance(orientation, int) else 1
 
 
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """16-bit and float grey: full 16-bit range where it is used, else stretched from least to most."""
-    grey = np.asarray(image, dtype=np.float32)
-    finite = np.isfinite(grey)
-    if not finite.any():
-        raise BadImageError("no finite pixel value in it")
-    low, high = float(grey[finite].min()), float(grey[finite].max())
-    if image.mode.startswith("I") and low >= 0 and 255 < high <= 65535:
-        low, high = 0.0, 65535.0
-    span = high - low
-    scaled = (np.where(finite, grey, low) - low) * (255.0 / span) if span > 0 else np.zeros_like(grey)
-    return Image.fromarray(scaled.astype(np.uint8), mode="L").convert("RGB")
+def _own(exif: Image.Exif) -> Image.Exif:
+    """A copy that does not change with the next page and does not hold the file."""
+    own = Image.Exif()
+    try:
+        parts = {ifd: exif.get_ifd(ifd) for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
+        own.update({tag: value for tag, value in exif.items() if tag not in parts})
+        for ifd, values in parts.items():
+            own.get_ifd(ifd).update(values)
+    except DECODER_ERRORS:
+        return Image.Exif()
+    return own
 
 
-def _why_unknown(data: bytes) -> str:
-    """What the bytes look like, so that a person knows what to do."""
-    head = data[:512].lstrip().lower()
-    if b"<svg" in head or b"<!doctype svg" in head:
-        return "SVG drawings are not supported; export it as PNG"
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page, not a picture"
-    if head.startswith(b"%pdf"):
-        return "a PDF is a document, not a picture"
-    return "not a picture in a format that is read here"
+def _check_scans(opened: Image.Image, data: bytes, limits: ImageLimits) -> None:
+    """A scan of 200 bytes passes over all pixels: 400 KB of scans would take minutes."""
+    if opened.info.get("progressive"):
+        scans = data.count(b"\xff\xda")  # never inside the compressed pixels: there a zero follows 0xff
+        if scans * opened.width * opened.height > _MAX_SCANS * limits.max_pixels:
+            raise BadImageError(f"a JPEG of {scans} scans over {opened.width} x {opened.height} pixels")
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _check_tile(opened: Image.Image, limits: ImageLimits) -> None:
+    """A tile is decoded whole, however small the picture it is a part of."""
+    tags = opened.tag_v2  # type: ignore[attr-defined]
+    sides = tags.get(_TILE_WIDTH, 1), tags.get(_TILE_LENGTH, 1)
+    if all(isinstance(side, int) and side > 0 for side in sides):
+        check_size(*sides, limits)

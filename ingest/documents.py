@@ -4,22 +4,30 @@ PDF pages are pictures here, rendered at a fixed resolution, so that a box on a 
 every call.
 """
 
+import logging
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import pypdfium2
 from PIL import Image
 
+from core.damage import one_line, signature
 from core.errors import BadImageError
-from core.images import ImageLimits, Picture, check_size, open_image
+from core.images import ImageLimits, Picture, check_size, open_image, open_images
 from core.types import Kind
 
 PDF_DPI = 150
-"""Enough for OCR of 8-point print; an A4 page becomes 1240 x 1754 pixels."""
+"""Enough for OCR of 8-point print; an A4 page becomes 1240 x 1755 pixels."""
+_SCALE = PDF_DPI / 72  # PDF counts in points
 
 # PDFium keeps state for the whole process and is not thread-safe (pypdfium2 README), whoever uses it.
-_PDFIUM = threading.Lock()
+# A thread may come twice: the garbage collector closes what a caller has dropped.
+_PDFIUM = threading.RLock()
+# It warns of forms it cannot draw: nothing below api/ writes to the console.
+logging.getLogger("pypdfium2").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +46,16 @@ def open_pages(data: bytes, *, limits: ImageLimits, min_side: int | None = None)
     One broken page is a ``Page`` with an error. Raises ``BadImageError`` when nothing can be opened.
     """
     if is_pdf(data):
-        count = _count_pdf_pages(data, limits)
+        yield from _numbered(_pdf_pages(data, limits, min_side))
+        return
+    found = open_images(data, limits=limits, min_side=min_side)
+    first, second = next(found), next(found, None)
+    if second is not None:
+        yield from _numbered(chain((first, second), found))
+    elif isinstance(first, BadImageError):
+        raise first
     else:
-        first = open_image(data, limits=limits, min_side=min_side)
-        if first.pages == 1:
-            yield Page(None, "photo", first)
-            return
-        count = first.pages
-    for number in range(1, count + 1):
-        try:
-            yield Page(number, "page", open_page(data, number, limits=limits, min_side=min_side))
-        except BadImageError as error:
-            yield Page(number, "page", None, str(error))
+        yield Page(None, "photo", first)
 
 
 def open_page(data: bytes, page: int | None, *, limits: ImageLimits, min_side: int | None = None) -> Picture:
@@ -65,49 +71,81 @@ def open_page(data: bytes, page: int | None, *, limits: ImageLimits, min_side: i
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether the bytes claim to be a PDF; writers may put some bytes before the header."""
-    return b"%PDF-" in data[:1024]
+    """Whether the bytes claim to be a PDF. Writers may put some bytes before its header, and a picture may
+    have those letters among its metadata."""
+    return b"%PDF-" in data[:1024] and signature(data) is None
+
+
+def _numbered(found: Iterator[Picture | BadImageError]) -> Iterator[Page]:
+    for number, picture in enumerate(found, start=1):
+        if isinstance(picture, BadImageError):
+            yield Page(number, "page", None, str(picture))
+        else:
+            yield Page(number, "page", picture)
+
+
+def _pdf_pages(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterator[Picture | BadImageError]:
+    """The lock is held while PDFium works, not while the caller looks at a page."""
+    with _PDFIUM:
+        document = _open_pdf(data, limits)
+        count = len(document)
+    try:
+        for number in range(1, count + 1):
+            try:
+                with _PDFIUM:
+                    found: Picture | BadImageError = _render(
+                        document, number, limits=limits, min_side=min_side
+                    )
+            except BadImageError as error:
+                found = error
+            yield found
+    finally:
+        with _PDFIUM:
+            document.close()
 
 
 def _open_pdf(data: bytes, limits: ImageLimits) -> "pypdfium2.PdfDocument":
     if len(data) > limits.max_bytes:
         raise BadImageError(f"PDF of {len(data)} bytes is over the limit of {limits.max_bytes}")
     try:
-        return pypdfium2.PdfDocument(data)
+        document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
-        reason = "it needs a password" if "password" in str(error).lower() else "damaged PDF"
-        raise BadImageError(f"PDF cannot be opened: {reason}") from error
-
-
-def _count_pdf_pages(data: bytes, limits: ImageLimits) -> int:
-    with _PDFIUM:
-        document = _open_pdf(data, limits)
-        try:
-            count = len(document)
-        finally:
-            document.close()
-    if count > limits.max_pages:
-        raise BadImageError(f"PDF of {count} pages is over the limit of {limits.max_pages}")
+        if "password" in str(error).lower():
+            raise BadImageError("the PDF needs a password: save a copy without one") from error
+        raise BadImageError("damaged PDF: it cannot be opened") from error
+    try:
+        document.init_forms()  # or what people filled in is not drawn
+    except pypdfium2.PdfiumError as error:
+        document.close()
+        raise BadImageError("damaged PDF: its form cannot be opened") from error
+    count = len(document)
+    if 0 < count <= limits.max_pages:
+        return document
+    document.close()
     if count == 0:
-        raise BadImageError("PDF without pages")
-    return count
+        raise BadImageError("damaged PDF: it has no pages")
+    raise BadImageError(f"PDF of {count} pages is over the limit of {limits.max_pages}: split it")
 
 
 def _render(
     document: "pypdfium2.PdfDocument", number: int, *, limits: ImageLimits, min_side: int | None
 ) -> Picture:
+    if not 1 <= number <= len(document):
+        raise BadImageError(f"no page {number}: it has {len(document)}")
     try:
         sheet = document[number - 1]
         try:
-            points = sheet.get_size()
-            width, height = (max(1, round(side * PDF_DPI / 72)) for side in points)
+            # As PDFium rounds, so that a whole page has exactly this size.
+            width, height = (max(1, math.ceil(side * _SCALE)) for side in sheet.get_size())
             check_size(width, height, limits)
-            scale = PDF_DPI / 72
-            if min_side is not None:
-                scale *= min(1.0, min_side / min(width, height))
-            image: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
+            scale = _SCALE * (1.0 if min_side is None else min(1.0, min_side / min(width, height)))
+            bitmap = sheet.render(scale=scale)
+            try:
+                image: Image.Image = bitmap.to_pil()  # from BGR, so with pixels of its own
+            finally:
+                bitmap.close()
         finally:
             sheet.close()
-    except (pypdfium2.PdfiumError, IndexError, ValueError, MemoryError) as error:
-        raise BadImageError(f"page {number} cannot be drawn: {' '.join(str(error).split())[:120]}") from error
-    return Picture(image, width, height, "PDF", 1, Image.Exif())
+    except (pypdfium2.PdfiumError, ValueError, ArithmeticError, MemoryError) as error:
+        raise BadImageError(f"the page cannot be drawn: {one_line(error)}") from error
+    return Picture(image, width, height, "PDF", len(document), Image.Exif())

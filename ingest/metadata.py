@@ -2,13 +2,20 @@
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from PIL import ExifTags, Image
 
+from core.damage import DECODER_ERRORS
+
 _PHOTOGRAPHY_BEGINS = 1826
+_MAX_CHARS = 200
+_STAMP = re.compile(
+    r"(\d{4})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2}))?)?(?!\d)", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +30,44 @@ class Metadata:
 
 def read_metadata(exif: Image.Exif) -> Metadata:
     """From EXIF: DateTimeOriginal, else DateTimeDigitized, else DateTime; make and model; GPS position."""
-    try:
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
-    except (ValueError, TypeError, KeyError, OSError, SyntaxError, AttributeError, OverflowError):
-        details, gps = {}, {}
+    details = _read(lambda: exif.get_ifd(ExifTags.IFD.Exif)) or {}
+    gps = _read(lambda: exif.get_ifd(ExifTags.IFD.GPSInfo)) or {}
     stamps = (
         details.get(ExifTags.Base.DateTimeOriginal),
         details.get(ExifTags.Base.DateTimeDigitized),
-        exif.get(ExifTags.Base.DateTime),
+        _read(lambda: exif.get(ExifTags.Base.DateTime)),
     )
     lat, lon = _position(gps)
     return Metadata(
         taken_at=next((date for stamp in stamps if (date := _date(stamp))), None),
-        camera=_camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model)),
+        camera=_camera(
+            _read(lambda: exif.get(ExifTags.Base.Make)), _read(lambda: exif.get(ExifTags.Base.Model))
+        ),
         lat=lat,
         lon=lon,
     )
 
 
+def _read(value: Callable[[], Any]) -> Any:
+    """Pillow decodes a tag when it is asked for: each may be broken on its own."""
+    try:
+        return value()
+    except DECODER_ERRORS:
+        return None
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value[: 4 * _MAX_CHARS].decode("utf-8", "replace")
     if not isinstance(value, str):
         return ""
-    return " ".join("".join(char if char.isprintable() else " " for char in value).split())[:200]
+    # Up to the first zero, as C programs wrote it.
+    shown = value.partition("\0")[0][:_MAX_CHARS]
+    return " ".join("".join(char if char.isprintable() else " " for char in shown).split())
 
 
 def _date(value: Any) -> datetime | None:
-    match = re.match(r"(\d{4})\D(\d{1,2})\D(\d{1,2})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2}))?", _text(value))
+    match = _STAMP.match(_text(value))
     if not match:
         return None
     try:
@@ -70,7 +86,7 @@ def _camera(make: Any, model: Any) -> str | None:
     return f"{make_text} {model_text}".strip() or None
 
 
-def _position(gps: Any) -> tuple[float | None, float | None]:
+def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
     lat = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef), "S", 90.0)
     lon = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef), "W", 180.0)
     # Cameras without a fix write 0, 0: a spot in the Atlantic where few pictures are taken.
@@ -83,8 +99,8 @@ def _degrees(value: Any, reference: Any, negative: str, limit: float) -> float |
     try:
         degrees, minutes, seconds = (float(part) for part in value)
         total = degrees + minutes / 60 + seconds / 3600
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+    except (TypeError, ValueError, ArithmeticError):
         return None
     if _text(reference).upper().startswith(negative):
-        total = -total
+        total = -abs(total)
     return total if math.isfinite(total) and abs(total) <= limit else None
