@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from api.models import list_models
 from api.wiring import Workspace
@@ -32,8 +33,8 @@ def examine(workspace: Workspace) -> list[Check]:
         checks.append(Check(f"{model.role} {model.id}", model.usable, model.reason or "loads"))
     if all(check.ok for check in checks[:3]):
         for collection in workspace.catalog.list_collections():
-            name = collection.name
-            checks.append(_check(f"collection {name}", lambda name=name: _collection(workspace, name)))
+            look = partial(_collection, workspace, collection.name)
+            checks.append(_check(f"collection {collection.name}", look))
     return checks
 
 

@@ -19,14 +19,22 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("askpix", appauthor=False)),
         description="The one folder with catalog, vectors and settings of collections.",
     )
-    embedder: str = Field("auto", description="Embedder of new collections; `askpix models` lists the ids.")
-    generator: str = Field("auto", description="Who writes answers; `askpix models` lists the ids.")
-    ocr: Literal["auto", "on", "off"] = Field("auto", description="Read the words in pictures at indexing.")
-    workers: int = Field(0, ge=0, description="Threads for embedding and reading; 0 = one per CPU core.")
-    max_image_bytes: int = Field(256 * 2**20, ge=1, description="Larger files are refused, in bytes.")
-    max_image_pixels: int = Field(120_000_000, ge=1, description="Larger pictures are refused, in pixels.")
+    embedder: str = Field(
+        default="auto", description="Embedder of new collections; `askpix models` lists the ids."
+    )
+    generator: str = Field(default="auto", description="Who writes answers; `askpix models` lists the ids.")
+    ocr: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Read the words in pictures at indexing."
+    )
+    workers: int = Field(
+        default=0, ge=0, description="Threads for embedding and reading; 0 = one per CPU core."
+    )
+    max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Larger files are refused, in bytes.")
+    max_image_pixels: int = Field(
+        default=120_000_000, ge=1, description="Larger pictures are refused, in pixels."
+    )
     wait_s: float = Field(
-        15.0, ge=0, description="Seconds to wait for a collection that another process holds."
+        default=15.0, ge=0, description="Seconds to wait for a collection that another process holds."
     )
 
 

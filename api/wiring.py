@@ -178,16 +178,20 @@ class Workspace:
         """``open_store`` bound to a collection, as the stages of ingestion take it."""
         return lambda: self.open_store(collection)
 
-    @contextmanager
-    def open_retriever(self, collection: Collection) -> Iterator[Retriever]:
-        """A retriever on the open store, calibrated for what the collection holds now."""
+    def retriever_on(self, collection: Collection, store: VectorStore) -> Retriever:
+        """A retriever on an open store, calibrated for what the collection holds now."""
         from retrieval.calibration import load_calibration
         from retrieval.retriever import Retriever
 
         embedder = self.embedder(collection.embedder)
+        calibration = load_calibration(self.folder(collection) / "calibration.json", embedder, store)
+        return Retriever(embedder, self.text_embedder, store, calibration)
+
+    @contextmanager
+    def open_retriever(self, collection: Collection) -> Iterator[Retriever]:
+        """A retriever on the collection's store, held until the end of the ``with``."""
         with self.open_store(collection) as store:
-            calibration = load_calibration(self.folder(collection) / "calibration.json", embedder, store)
-            yield Retriever(embedder, self.text_embedder, store, calibration)
+            yield self.retriever_on(collection, store)
 
     def lines_of(
         self, collection: Collection

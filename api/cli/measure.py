@@ -1,4 +1,4 @@
-"""``askpix eval``: quality on a manifest, measured again by anyone."""
+"""``askpix eval`` and ``askpix bench``: quality and speed, measured again by anyone."""
 
 import sys
 from pathlib import Path
@@ -91,6 +91,77 @@ def _gallery(
     return target
 
 
+QUERIES = ("a dog", "a red car in front of a house", "people at a table", "GRAND TOTAL", "mountains and snow")
+
+
+def bench_command(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=16, help="How many pictures a run indexes.")] = 256,
+    megapixels: Annotated[
+        float | None, typer.Option(min=0.1, max=100, help="Enlarge each picture to this size first.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 3,
+    kills: Annotated[
+        int, typer.Option(min=0, help="Instead: kill an indexing run this often, and look for losses.")
+    ] = 0,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Instead: peak memory of indexing everything under PATH, once.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Speed here beside the bare libraries in the same run: indexing (words left unread) and queries."""
+    import tempfile
+
+    from api import bench
+    from api.cli.render import print_json, say
+    from api.demo import PICTURES
+    from api.settings import load_settings
+    from core.errors import AskpixError
+    from evaluation.speed import machine
+    from ingest.walk import check_paths
+
+    settings = load_settings()
+    sources = paths or [PICTURES / "photos"]
+    check_paths(sources)
+    result: dict[str, object] = {"machine": machine("pillow", "onnxruntime", "qdrant-edge-py", "numpy")}
+    lines: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+        if memory:
+            peak = bench.peak_memory(sources)
+            result["peak_mb"] = round(peak)
+            lines.append(f"peak memory of indexing: {peak:.0f} MB")
+        else:
+            files = bench.collect(sources, pictures, Path(work), megapixels=megapixels)
+            if kills:
+                report = bench.bench_kills(settings, files, kills=kills)
+                result["kills"] = report
+                lines.append(
+                    f"{report.kills} kills in {report.runs} runs: {', '.join(report.problems) or 'all well'}"
+                )
+            else:
+                ingest = bench.bench_ingest(settings, files, rounds=rounds)
+                queries = bench.bench_queries(settings, files, QUERIES * 8)
+                result |= {"ingest": ingest, "queries": queries}
+                lines += [
+                    f"indexing {ingest.ratio:.2f} of the bound ({ingest.cpu_ratio:.2f} by CPU time): "
+                    f"{ingest.achieved_per_s:.1f} of {ingest.bound_per_s:.1f} pictures/s",
+                    f"  bare decode {ingest.decode_ms:.1f} ms + bare embedding {ingest.embed_ms:.1f} ms "
+                    f"of CPU a picture, {ingest.cores} cores",
+                    f"search {queries.ratio_p50:.2f} times its bare parts: p50 {queries.search_p50:.1f} ms, "
+                    f"p95 {queries.search_p95:.1f} ms; encoding + one store query {queries.bare_p50:.1f} ms",
+                ]
+    if as_json:
+        print_json(result)
+    else:
+        say(*lines)
+    if isinstance(result.get("kills"), bench.KillReport) and result["kills"].problems:  # type: ignore[attr-defined]
+        raise AskpixError("pictures were lost or doubled; see above")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
+    app.command("bench")(bench_command)
     app.add_typer(evaluation, name="eval")

@@ -45,6 +45,7 @@ def say(*lines: str, file: TextIO | None = None) -> None:
 
 def hint(*lines: str) -> None:
     """Lines for a person on standard error: never mixed with results."""
+    sys.stdout.flush()  # what was said before comes first, also where both go to one file
     say(*lines, file=sys.stderr)
 
 

@@ -1,0 +1,187 @@
+"""What ``askpix bench`` measures: the real parts and the bare libraries beside them, wired."""
+
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from api.cli.index import run_index
+from api.settings import Settings
+from api.wiring import Workspace
+from core.images import open_image
+from core.types import Where
+from evaluation.kills import KillReport, run_kills
+from evaluation.speed import IngestSpeed, QuerySpeed, measure_ingest, measure_queries
+from ingest.walk import Source, walk
+from retrieval.mini import SIDE
+from retrieval.query import parse
+from retrieval.weights import weight_file
+
+NAME = "bench"
+
+
+@contextmanager
+def temporary_home(settings: Settings) -> Iterator[Settings]:
+    """The settings on a home of its own that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
+        yield settings.model_copy(update={"home": Path(home)})
+
+
+def collect(
+    paths: Sequence[Path], count: int, folder: Path, *, megapixels: float | None = None
+) -> list[Path]:
+    """``count`` different pictures in ``folder``: those under ``paths``, again and again with other bytes.
+
+    With ``megapixels`` each is enlarged to that size first, as a JPEG of a camera's quality.
+    """
+    found = [item.path for item in walk(paths) if isinstance(item, Source)]
+    photos = [path for path in found if path.suffix.lower() in (".jpg", ".jpeg")] or found
+    made: list[Path] = []
+    for number in range(count):
+        data = photos[number % len(photos)].read_bytes()
+        if megapixels is not None:
+            data = _enlarged(data, megapixels)
+        target = folder / f"{number:05}.jpg"
+        # Bytes behind the end of a JPEG change its hash and not its picture.
+        target.write_bytes(data + f"{number}".encode())
+        made.append(target)
+    return made
+
+
+def _enlarged(data: bytes, megapixels: float) -> bytes:
+    picture = open_image(data).image
+    scale = (megapixels * 1e6 / (picture.width * picture.height)) ** 0.5
+    size = (round(picture.width * scale), round(picture.height * scale))
+    buffer = io.BytesIO()
+    picture.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> IngestSpeed:
+    """Stage one against bare Pillow and bare ONNX Runtime on the same pictures."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        str(weight_file("efficientnet-lite2.onnx")), options, providers=["CPUExecutionProvider"]
+    )
+    ready = {path: _bare_decode(path) for path in files[:64]}
+    pixels = list(ready.values())
+
+    def bare_embed(batch: Sequence[Path]) -> None:
+        # Two at a time is the fastest the bare library does here: its caches hold them.
+        for start in range(0, len(batch), 2):
+            rows = [pixels[(start + i) % len(pixels)] for i in range(min(2, len(batch) - start))]
+            session.run(None, {"pixels": np.stack(rows)})
+
+    with temporary_home(settings) as home:
+        workspace = Workspace(home)
+        workspace.embedder("mini").embed_images([Image.new("RGB", (SIDE, SIDE))])  # loaded and warm
+
+        def index_run() -> int:
+            collection = workspace.open_or_create(NAME)
+            try:
+                return run_index(workspace, collection, list(files), ocr="off", prune=False).images
+            finally:
+                workspace.delete_collection(NAME)
+
+        return measure_ingest(
+            index_run, _bare_decode, bare_embed, files, cores=workspace.workers, rounds=rounds
+        )
+
+
+def _bare_decode(path: Path) -> Any:
+    """What any program on Pillow must do to show the model a picture."""
+    with Image.open(path) as image:
+        image.draft("RGB", (SIDE, SIDE))
+        return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str]) -> QuerySpeed:
+    """A whole search against encoding the text and one bare query of the store."""
+    with temporary_home(settings) as home:
+        workspace = Workspace(home)
+        collection = workspace.open_or_create(NAME)
+        run_index(workspace, collection, list(files), ocr="off", prune=False)
+        embedder = workspace.embedder(collection.embedder)
+        with workspace.open_store(collection) as store:
+            retriever = workspace.retriever_on(collection, store)
+            return measure_queries(
+                lambda text: retriever.retrieve(parse(text), show_all=True),
+                lambda text: store.search("image", embedder.embed_texts([text])[0], where=Where(), limit=10),
+                texts,
+            )
+
+
+def peak_memory(files: Sequence[Path]) -> float:
+    """Peak resident MB of a whole ``askpix index`` process over these files, words left unread."""
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
+        code = (
+            "import resource, subprocess, sys\n"
+            "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+            "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
+        )
+        command = [*_askpix(), "index", *_folders(files), "--ocr", "off"]
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-c", code, *command],
+            env=_environment(home),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return float(done.stdout.split()[1])
+
+
+def bench_kills(settings: Settings, files: Sequence[Path], *, kills: int) -> KillReport:
+    """Kill ``askpix index`` at random moments; catalog and vectors must agree and never shrink."""
+    with temporary_home(settings) as home:
+        command = [*_askpix(), "index", *_folders(files), "--collection", NAME, "--ocr", "off"]
+        best = 0
+
+        def check() -> list[str]:
+            nonlocal best
+            # A fresh look each time: what another process left on the disk.
+            workspace = Workspace(home)
+            collection = workspace.catalog.get_collection(NAME)
+            if collection is None:
+                return []
+            ledger = workspace.catalog.embedded_ids(collection)
+            with workspace.open_store(collection) as store:
+                vectors = list(store.ids())
+            problems = []
+            if len(set(ledger)) != len(ledger) or len(set(vectors)) != len(vectors):
+                problems.append("a picture is there twice")
+            if lost := set(ledger) - set(vectors):
+                problems.append(f"{len(lost)} acknowledged pictures have no vector")
+            if len(ledger) < best:
+                problems.append(f"{best} pictures became {len(ledger)}")
+            best = max(best, len(ledger))
+            return problems
+
+        report = run_kills(
+            command, environment=_environment(str(home.home)), check=check, kills=kills, seconds=(1.0, 6.0)
+        )
+        problems = list(report.problems)
+        if best != len(files):
+            problems.append(f"{best} of {len(files)} pictures are there at the end")
+        return KillReport(report.kills, report.runs, tuple(problems))
+
+
+def _askpix() -> list[str]:
+    return [sys.executable, "-m", "api.cli.main"]
+
+
+def _folders(files: Sequence[Path]) -> list[str]:
+    return sorted({str(path.parent) for path in files})
+
+
+def _environment(home: str) -> dict[str, str]:
+    root = str(Path(__file__).resolve().parent.parent)
+    return {"ASKPIX_HOME": home, "PYTHONPATH": root, "PATH": "", "HOME": str(Path.home())}

@@ -1,0 +1,135 @@
+"""Speed beside the bare libraries, in one run, ratios first. Knows no library: it times what it is given.
+
+Machines are noisy, so bare and real runs take turns, and CPU seconds are counted beside the clock: what
+another process takes shows in the clock alone.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import median
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSpeed:
+    """Stage one of ingestion against the bound of the machine.
+
+    The bound is ``cores / (CPU seconds of the bare decode + of the bare embedding, per picture)``: what no
+    pipeline around these two libraries can pass. ``ratio`` is pictures/s over the bound; ``cpu_ratio`` the
+    bare CPU seconds over those that were spent.
+    """
+
+    pictures: int
+    cores: int
+    decode_ms: float
+    embed_ms: float
+    bound_per_s: float
+    achieved_per_s: float
+    ratio: float
+    cpu_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySpeed:
+    """A whole search over text encoding plus one bare store query; milliseconds."""
+
+    queries: int
+    search_p50: float
+    search_p95: float
+    bare_p50: float
+    bare_p95: float
+    ratio_p50: float
+
+
+def cpu_per_item(work: Callable[[Item], Any], items: Sequence[Item]) -> float:
+    """CPU seconds of this thread per item."""
+    began = time.thread_time()
+    for item in items:
+        work(item)
+    return (time.thread_time() - began) / max(1, len(items))
+
+
+def measure_ingest(
+    index_run: Callable[[], int],
+    decode: Callable[[Item], Any],
+    embed: Callable[[Sequence[Item]], Any],
+    items: Sequence[Item],
+    *,
+    cores: int,
+    batch: int = 16,
+    rounds: int = 3,
+) -> IngestSpeed:
+    """Bare and real runs in turn over the same pictures; the medians of ``rounds``.
+
+    ``decode`` and ``embed`` run on this thread alone; ``index_run`` is a whole fresh run and returns how
+    many pictures it embedded.
+    """
+    batches = [items[i : i + batch] for i in range(0, len(items), batch)]
+    decoding: list[float] = []
+    embedding: list[float] = []
+    rates: list[float] = []
+    spent: list[float] = []
+    for _ in range(rounds):
+        decoding.append(cpu_per_item(decode, items))
+        embedding.append(cpu_per_item(embed, batches) * len(batches) / len(items))
+        began, cpu = time.perf_counter(), time.process_time()
+        count = index_run()
+        rates.append(count / (time.perf_counter() - began))
+        spent.append((time.process_time() - cpu) / count)
+    bare = median(decoding) + median(embedding)
+    return IngestSpeed(
+        pictures=len(items),
+        cores=cores,
+        decode_ms=1000 * median(decoding),
+        embed_ms=1000 * median(embedding),
+        bound_per_s=cores / bare,
+        achieved_per_s=median(rates),
+        ratio=median(rates) * bare / cores,
+        cpu_ratio=bare / median(spent),
+    )
+
+
+def measure_queries(
+    search: Callable[[str], Any], bare: Callable[[str], Any], texts: Sequence[str]
+) -> QuerySpeed:
+    """Each text searched and asked of the bare parts, in turn."""
+    whole: list[float] = []
+    parts: list[float] = []
+    for text in texts[:3]:  # warm up
+        search(text)
+        bare(text)
+    for text in texts:
+        for work, times in ((bare, parts), (search, whole)):
+            began = time.perf_counter()
+            work(text)
+            times.append(1000 * (time.perf_counter() - began))
+    whole.sort()
+    parts.sort()
+    late = int(0.95 * (len(texts) - 1))
+    return QuerySpeed(
+        queries=len(texts),
+        search_p50=median(whole),
+        search_p95=whole[late],
+        bare_p50=median(parts),
+        bare_p95=parts[late],
+        ratio_p50=median(whole) / median(parts),
+    )
+
+
+def machine(*distributions: str) -> dict[str, str]:
+    """Where and when a figure was measured, and with which versions."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "cores": str(os.cpu_count()),
+        "processor": platform.processor() or platform.machine(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in distributions},
+    }
