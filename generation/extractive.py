@@ -24,6 +24,7 @@ from generation.patterns import Finder
 from generation.prompt import NO_ANSWER, file_name
 from generation.question import Asked, understand
 from generation.rules import Wanted
+from generation.verify import locate
 from generation.words import content_words, holds, squeeze, tokens
 
 EmbedTexts = Callable[[list[str]], Vectors]
@@ -60,7 +61,7 @@ _MIN_LABEL = 0.75
 _MIN_COVERED = 0.6
 _MIN_SHARE = 0.6
 _MIN_COSINE = 0.45
-_RANK_COST = 0.03
+_RANK_COST = 0.08
 _LONGEST = 240
 """Characters of an answer that is text."""
 
@@ -127,7 +128,7 @@ class ExtractiveGenerator:
             for each in seen:
                 printed = find_labelled(each.page, asked.words, exact=0.95)
                 if printed is not None:
-                    return _quoted(printed, each.evidence.number)
+                    return _quoted(printed, each.evidence)
             return f"{NO_ANSWER}: this takes looking or reckoning, and only written words are quoted here."
         best: tuple[float, _Seen, Found] | None = None
         for place, each in enumerate(seen):
@@ -141,7 +142,7 @@ class ExtractiveGenerator:
                 best = (fit, each, found)
         if best is None:
             return _nothing(asked, seen)
-        return _quoted(best[2], best[1].evidence.number)
+        return _quoted(best[2], best[1].evidence)
 
     def _find(self, asked: Asked, page: Page) -> Found | None:
         finder = _FINDERS.get(asked.wanted)
@@ -233,7 +234,9 @@ def _labelled(asked: Asked, page: Page, finder: Finder | None, exact: float = _M
     """With the type's own words ("completion date") and without them, whichever fits a label better."""
     labels = (asked.focus,) if asked.wanted == "count" else dict.fromkeys((asked.words, asked.focus))
     found = [find_labelled(page, label, finder=finder, exact=exact) for label in labels if label]
-    return max((each for each in found if each), key=lambda each: each.fit, default=None)
+    # The rest of a label that the question named in full is no value: "Department | Name".
+    values = [each for each in found if each and not set(tokens(each.value)) <= set(asked.words)]
+    return max(values, key=lambda each: each.fit, default=None)
 
 
 def _address(asked: Asked, page: Page) -> Found | None:
@@ -268,7 +271,7 @@ def _read_out(asked: Asked, seen: Sequence[_Seen]) -> str:
         return _nothing(asked, seen)
     best = max(readable, key=lambda each: (each.share(asked.focus), -each.evidence.number))
     text = _cut(" ".join(best.page.row_text(at) for at in range(len(best.page.rows))))
-    return _quoted(Found(text, text, 1.0), best.evidence.number)
+    return _quoted(Found(text, text, 1.0), best.evidence)
 
 
 def _presence(asked: Asked, page: Page) -> Found | None:
@@ -324,8 +327,12 @@ def _fullest_row(page: Page, words: Sequence[str]) -> str | None:
     return _cut(best) if best else None
 
 
-def _quoted(found: Found, number: int) -> str:
-    return f'{_safe(found.value)} [{number}: "{_quotable(found.quote)}"]'
+def _quoted(found: Found, evidence: Evidence) -> str:
+    """The value with its quote; the value alone where its label stands too far off to be quoted with it."""
+    quote = _quotable(found.quote)
+    if locate(quote, evidence.lines) is None:
+        quote = _quotable(found.value)
+    return f'{_safe(found.value)} [{evidence.number}: "{quote}"]'
 
 
 def _quotable(quote: str) -> str:

@@ -83,6 +83,8 @@ def find_total(page: Page) -> Found | None:
             score += 0.08
         if best is None or score > best[0]:
             quote = cell.text if label == cell.text else f"{label} {cell.text}"
+            if label in (other.text for row in page.rows[cell.row + 1 : cell.row + 2] for other in row):
+                quote = f"{cell.text} {label}"  # the amount slipped into the row above its label
             best = (score, Found(span.text, quote, min(score, 1.0)))
     return _rounded(page, best[1]) if best else None
 

@@ -87,7 +87,7 @@ _PATTERNS: tuple[tuple[Wanted, tuple[str, ...]], ...] = (
             rf"^(?:which|what)(?: of (?:the|my|these))? (?:{PICTURE}|{DOCUMENT})\b(?! (?:number|type|title))",
             rf"^(?:is|are) there\b.*\b{PICTURE}\b",
             rf"^(?:do|have) (?:i|we|you) (?:have|got)?\b.*\b{PICTURE}\b",
-            rf"^where is (?:my|the) {DOCUMENT}\b",
+            rf"^where(?:'s| is) (?:my|the) (?:\w+ ){{0,4}}?{DOCUMENT}$",
         ),
     ),
     (

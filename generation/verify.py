@@ -131,5 +131,5 @@ def _gap(left: str, between: str, right: str) -> str:
         return ""
     mark = between.strip()
     if len(mark) == 1 and mark in _SEPARATORS:
-        return rf"\s?{re.escape(mark)}\s?"
+        return rf"[^\w.,:/\-]{{0,3}}{re.escape(mark)}[^\w.,:/\-]{{0,3}}"
     return r"[\W_]{1,12}"

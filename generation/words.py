@@ -13,7 +13,7 @@ _TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)+|[^\W\d_]+(?:['’][^\W\d_]+)*|\d+")
 _SPACELESS = re.compile("[぀-ヿ㐀-䶿一-鿿฀-๿]")
 _STOP = frozenset(
     """a an and any are as at be been being but by can could did do does each every for from get give had has
-    have he her here his how i if in into is it its itself just me my no of on one or our out over please
+    have he her here his how i if in into is it its itself just me my of on one or our out over please
     s so some such t tell than that the their them then there these they this those to too under up us very
     was we were what whats when where whether which while who whom whose why will with would you your
     find show see say says""".split()
@@ -55,7 +55,7 @@ def tokens(text: str) -> list[str]:
 
 def content_words(text: str) -> list[str]:
     """The distinct words of ``text`` that carry meaning, in order."""
-    return list(dict.fromkeys(word for word in tokens(text) if word not in _STOP))
+    return list(dict.fromkeys(word for word in tokens(text) if word not in _STOP_STEMS))
 
 
 def _stem(word: str) -> str:
@@ -89,3 +89,6 @@ def holds(words: Iterable[str], squeezed: str, word: str) -> bool:
     if any(same_word(word, other) for other in words):
         return True
     return len(word) >= 5 and not word[0].isdigit() and squeeze(word) in squeezed
+
+
+_STOP_STEMS = frozenset(_stem(word) for word in _STOP)
