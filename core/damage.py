@@ -33,15 +33,18 @@ _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF8", "GIF"),
-    (b"RIFF", "WebP"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"II+\0", "BigTIFF"),
     (b"MM\0+", "BigTIFF"),
-    (b"BM", "BMP"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
 )
+_BRANDS = {
+    b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIC or AVIF", b"msf1": "HEIC or AVIF",
+    b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"heis": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC",
+}  # fmt: skip
+"""Of ISO 23008-12; a film begins with ``ftyp`` too."""
 
 
 @contextmanager
@@ -60,7 +63,11 @@ def as_bad_image(data: bytes) -> Iterator[None]:
 def signature(data: bytes) -> str | None:
     """The picture format that the first bytes announce."""
     if data[4:8] == b"ftyp":
-        return "HEIC or AVIF"
+        return _BRANDS.get(data[8:12])
+    if data[:4] == b"RIFF":
+        return "WebP" if data[8:12] == b"WEBP" else None
+    if data[:2] == b"BM":
+        return "BMP" if data[6:10] == b"\0\0\0\0" else None
     return next((name for start, name in _SIGNATURES if data.startswith(start)), None)
 
 

@@ -1,24 +1,27 @@
 """Folders and files into sources, in a steady order, reading nothing but names and the first bytes."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.damage import signature
 from core.errors import NotFoundError
 
 EXTENSIONS = frozenset(
     """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k jpx ppm pgm
-    pbm pnm ico tga pdf svg""".split()
+    pbm pnm pdf svg""".split()
 )
 """Looked at in folders. SVG is refused later with a reason: better said than silently missing."""
 
 _JUNK = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "__macosx", "system volume information", "lost+found"}
 )
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM", b"%PDF", b"\0\0\0\x0cjP")
-_FTYP = (b"ftypavif", b"ftyphei", b"ftypmif1", b"ftypmsf1")
+_HEAD = 16
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""A file may have become a pipe or a link since it was listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Skipped:
 
 def check_paths(paths: Sequence[Path]) -> None:
     """Raise ``NotFoundError`` unless every path exists."""
-    missing = [str(path) for path in paths if not os.path.lexists(path)]
+    missing = [str(path) for path in paths if not _exists(path)]
     if missing:
         raise NotFoundError(f"no such file or folder: {', '.join(repr(path) for path in missing)}")
 
@@ -54,32 +57,59 @@ def walk(paths: Sequence[Path]) -> Iterator[Source | Skipped]:
 
     A file that is named is always taken; in folders only known extensions, and files without one that
     begin like a picture. Links to folders are not followed; a link to a file only when it is named.
-    Unreadable folders are reported and the walk goes on. Raises ``NotFoundError`` before the first result.
+    What cannot be read is reported and the walk goes on. Raises ``NotFoundError`` before the first result.
     """
     check_paths(paths)
-    return _walk([Path(os.path.abspath(path)) for path in paths])  # noqa: PTH100 - resolve() would follow links
+    # resolve() would follow links, and the names would not come back as they were given.
+    return _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)))  # noqa: PTH100
 
 
-def _walk(paths: list[Path]) -> Iterator[Source | Skipped]:
-    seen: set[str] = set()
-    for root in paths:
-        found = _folder(str(root)) if root.is_dir() else iter([_named(root)])
-        for item in found:
-            name = item.uri if isinstance(item, Source) else item.path
-            if name not in seen:
-                seen.add(name)
-                yield item
+def _walk(roots: list[str]) -> Iterator[Source | Skipped]:
+    folders = [root for root in roots if os.path.isdir(root)]  # noqa: PTH112 - Path.is_dir() may raise
+    named = set(roots).difference(folders)
+    for root in roots:
+        if root in named:
+            yield _named(root)
+        elif not any(_reaches(folder, root) for folder in folders):
+            for found in _folder(root):
+                # Named files come when it is their turn.
+                if not named or (found.uri if isinstance(found, Source) else found.path) not in named:
+                    yield found
 
 
-def _named(path: Path) -> Source | Skipped:
+def _exists(path: Path) -> bool:
     try:
-        return _source(str(path), path.stat())
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        pass  # it may well exist: the walk says why it cannot be read
+    return True
+
+
+def _reaches(folder: str, path: str) -> bool:
+    """Whether the walk of ``folder`` comes to the folder ``path`` below it."""
+    start = folder.rstrip(os.sep) + os.sep
+    if path == folder or not path.startswith(start):
+        return False
+    at = Path(folder)
+    for name in Path(path[len(start) :]).parts:
+        at /= name
+        if _unwanted(name) or at.is_symlink():
+            return False
+    return True
+
+
+def _named(path: str) -> Source | Skipped:
+    try:
+        return _source(path, os.stat(path))  # noqa: PTH116
     except OSError as error:
-        return Skipped(_shown(str(path)), f"cannot read: {error.strerror}")
+        return _unreadable(path, error)
 
 
 def _folder(root: str) -> Iterator[Source | Skipped]:
     """Depth first with a stack of our own: no depth is too deep, and memory is that of one path."""
+    inside = os.path.realpath(root)
     stack: list[Iterator[os.DirEntry[str]]] = []
     pending: list[str] = [root]
     while pending or stack:
@@ -89,38 +119,55 @@ def _folder(root: str) -> Iterator[Source | Skipped]:
                 with os.scandir(folder) as entries:
                     stack.append(iter(sorted(entries, key=lambda entry: entry.name)))
             except OSError as error:
-                yield Skipped(_shown(folder), f"cannot read: {error.strerror}")
+                yield _unreadable(folder, error)
             continue
         entry = next(stack[-1], None)
         if entry is None:
             stack.pop()
             continue
-        found = _entry(entry)
+        found = _entry(entry, inside)
         if isinstance(found, str):
             pending.append(found)
         elif found is not None:
             yield found
 
 
-def _entry(entry: os.DirEntry[str]) -> Source | Skipped | str | None:
+def _entry(entry: os.DirEntry[str], inside: str) -> Source | Skipped | str | None:
     """A source, a reason, a folder to enter, or nothing of interest."""
     name, path = entry.name, entry.path
+    known = _extension(name) in EXTENSIONS
     try:
         is_folder = entry.is_dir(follow_symlinks=False)
-        interesting = is_folder or _extension(name) in EXTENSIONS
-        if name.startswith(".") or name.casefold() in _JUNK:
-            return Skipped(_shown(path), "hidden") if interesting else None
+        if reason := _unwanted(name):
+            return Skipped(_shown(path), reason) if is_folder or known else None
         if is_folder:
             return path
         if entry.is_symlink():
-            if not interesting and not Path(path).is_dir():
-                return None
-            return Skipped(_shown(path), "a link; links are not followed")
-        if not interesting and ("." in name or not _begins_like_picture(path)):
+            return _link(path, known, inside)
+        if not known and ("." in name or not entry.is_file() or not _begins_like_picture(path)):
             return None
         return _source(path, entry.stat(follow_symlinks=False))
     except OSError as error:
-        return Skipped(_shown(path), f"cannot read: {error.strerror}")
+        return _unreadable(path, error)
+
+
+def _link(path: str, known: bool, inside: str) -> Skipped | None:
+    """Why a link is not followed; None where it would be nothing of interest anyway."""
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return Skipped(_shown(path), "a link to nothing") if known else None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return Skipped(_shown(path), "a link that leads back to itself") if known else None
+    if is_folder:
+        return Skipped(_shown(path), "a link to a folder; name it to index what is there")
+    if not known:
+        return None
+    if os.path.realpath(path).startswith(inside.rstrip(os.sep) + os.sep):
+        return Skipped(_shown(path), "a link to a file in this same folder")
+    return Skipped(_shown(path), "a link to a file elsewhere; name it to index it")
 
 
 def _source(path: str, status: os.stat_result) -> Source | Skipped:
@@ -133,16 +180,27 @@ def _source(path: str, status: os.stat_result) -> Source | Skipped:
     return Source(path, status.st_size, status.st_mtime_ns)
 
 
+def _unwanted(name: str) -> str | None:
+    if name.startswith("."):
+        return "hidden"
+    return "a system's own folder" if name.casefold() in _JUNK else None
+
+
 def _extension(name: str) -> str:
     return name.rpartition(".")[2].casefold() if "." in name else ""
 
 
 def _begins_like_picture(path: str) -> bool:
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        return False
-    with open(path, "rb") as file:  # noqa: PTH123 - a plain string path in the hot loop of a walk
-        head = file.read(16)
-    return head.startswith(_MAGIC) or head[4:].startswith(_FTYP)
+    descriptor = os.open(path, _OPEN)
+    try:
+        head = os.read(descriptor, _HEAD)
+    finally:
+        os.close(descriptor)
+    return signature(head) is not None or head.startswith(b"%PDF-")
+
+
+def _unreadable(path: str, error: OSError) -> Skipped:
+    return Skipped(_shown(path), f"cannot read: {error.strerror or error}")
 
 
 def _shown(path: str) -> str:

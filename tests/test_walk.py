@@ -1,5 +1,7 @@
 import os
+import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,21 +45,44 @@ def test_hidden_and_junk_is_skipped_with_a_reason(tmp_path: Path) -> None:
         path.write_bytes(b"x")
     found, skipped = look(tmp_path)
     assert found == []
-    assert skipped == {".hidden.jpg": "hidden", ".thumbnails": "hidden", "@eaDir": "hidden"}
+    assert skipped == {".hidden.jpg": "hidden", ".thumbnails": "hidden", "@eaDir": "a system's own folder"}
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+def test_links_are_not_followed_and_the_reason_is_said(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "a.png").write_bytes(b"x")
     (tmp_path / "secret.png").write_bytes(b"x")
+    (tmp_path / "inside-not").mkdir()
+    (tmp_path / "inside-not" / "b.png").write_bytes(b"x")
     (inside / "loop").symlink_to(inside)
     (inside / "self.jpg").symlink_to(inside / "self.jpg")
     (inside / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (inside / "outside.jpg").symlink_to(tmp_path / "secret.png")
+    (inside / "neighbour.jpg").symlink_to(tmp_path / "inside-not" / "b.png")
+    (inside / "again.jpg").symlink_to("a.png")
+    (inside / "notes").symlink_to(tmp_path / "nowhere")
     found, skipped = look(inside)
     assert found == ["a.png"]
-    assert set(skipped) == {"loop", "self.jpg", "broken.jpg", "outside.jpg"}
+    assert skipped == {
+        "loop": "a link to a folder; name it to index what is there",
+        "self.jpg": "a link that leads back to itself",
+        "broken.jpg": "a link to nothing",
+        "outside.jpg": "a link to a file elsewhere; name it to index it",
+        "neighbour.jpg": "a link to a file elsewhere; name it to index it",
+        "again.jpg": "a link to a file in this same folder",
+    }
+
+
+def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.png").write_bytes(b"x")
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "file.png").symlink_to("real/a.png")
+    assert [item.uri for item in walk([tmp_path / "folder"]) if isinstance(item, Source)] == [
+        str(tmp_path / "folder" / "a.png")
+    ]
+    assert look(tmp_path / "file.png") == (["file.png"], {})
 
 
 def test_special_files_are_never_opened(tmp_path: Path) -> None:
@@ -73,11 +98,32 @@ def test_named_files_are_taken_whatever_they_are_called(tmp_path: Path) -> None:
     assert look(tmp_path / "scan.dat")[0] == ["scan.dat"]
 
 
-def test_each_file_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["", ""],
+        ["sub", ""],
+        ["", "sub"],
+        ["sub/a.png", ""],
+        ["", "sub/a.png"],
+        ["sub", "", "sub/a.png", "sub/../sub"],
+    ],
+)
+def test_each_file_once(tmp_path: Path, names: list[str]) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.png").write_bytes(b"x")
-    found, _ = look(tmp_path / "sub", tmp_path, tmp_path / "sub" / "a.png", tmp_path)
-    assert found == ["a.png"]
+    (tmp_path / "sub" / "b.png").write_bytes(b"x")
+    found, _ = look(*(tmp_path / name for name in names))
+    assert sorted(found) == ["a.png", "b.png"]
+
+
+def test_a_hidden_folder_that_is_named_is_walked_beside_the_folder_around_it(tmp_path: Path) -> None:
+    for name in (".hidden/deep/a.png", "b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found, skipped = look(tmp_path, tmp_path / ".hidden", tmp_path / ".hidden" / "deep")
+    assert sorted(found) == ["a.png", "b.png"]
+    assert skipped == {".hidden": "hidden"}
 
 
 def test_a_missing_path_is_an_error_before_anything_is_found(tmp_path: Path) -> None:
@@ -92,6 +138,73 @@ def test_very_deep_folders(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (deep / "a.png").write_bytes(b"x")
     assert look(tmp_path)[0] == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_reported_and_the_walk_goes_on(tmp_path: Path) -> None:
+    """Deeper than a path may be long: refused by the system to every user, root too."""
+    (tmp_path / "z.png").write_bytes(b"x")
+    here = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for _ in range(25):
+            os.mkdir("n" * 200, dir_fd=here)
+            below = os.open("n" * 200, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+    finally:
+        os.close(here)
+    items = list(walk([tmp_path]))
+    assert [Path(item.uri).name for item in items if isinstance(item, Source)] == ["z.png"]
+    (skipped,) = (item for item in items if isinstance(item, Skipped))
+    assert skipped.reason == "cannot read: File name too long"
+    assert isinstance(next(walk([Path("/" + "n/" * 3000)])), Skipped)
+    shutil.rmtree(tmp_path / ("n" * 200))
+
+
+def test_what_may_not_be_read_is_reported() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in ("a.png", "locked/b.png", "no_extension"):
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(PNG)
+            (folder / path).chmod(0)
+        (folder / "locked").chmod(0)
+        folder.chmod(0o755)
+        is_root = os.geteuid() == 0  # whom nothing is denied
+        if is_root:
+            os.seteuid(65534)
+        try:
+            found, skipped = look(folder)
+            named = list(walk([folder / "locked" / "b.png"]))
+        finally:
+            if is_root:
+                os.seteuid(0)
+            (folder / "locked").chmod(0o755)
+    assert found == ["a.png"], "its bytes are asked for later"
+    assert skipped == dict.fromkeys(["locked", "no_extension"], "cannot read: Permission denied")
+    assert named == [Skipped(str(folder / "locked" / "b.png"), "cannot read: Permission denied")]
+
+
+def test_files_without_extension_are_told_apart_by_their_first_bytes(tmp_path: Path) -> None:
+    heads = {
+        "jpeg": b"\xff\xd8\xff\xe0",
+        "webp": b"RIFF\0\0\0\0WEBP",
+        "heic": b"\0\0\0\x18ftypheic",
+        "pdf": b"%PDF-1.7",
+        "sound": b"RIFF\0\0\0\0WAVE",
+        "film": b"\0\0\0\x18ftypmp42",
+        "words": b"BMW drivers are",
+        "empty": b"",
+    }
+    for name, head in heads.items():
+        (tmp_path / name).write_bytes(head)
+    assert look(tmp_path) == (["heic", "jpeg", "pdf", "webp"], {})
+
+
+def test_names_come_back_as_they_are(tmp_path: Path) -> None:
+    names = ["cafe\u0301.png", "caf\u00e9.png", "a\nb.png", " x.png", "-rf.png", "%2e%2e.png"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    assert look(tmp_path)[0] == sorted(names)
 
 
 def test_names_that_are_not_utf8_are_skipped_with_a_reason(tmp_path: Path) -> None:
