@@ -1,9 +1,10 @@
-"""A bar chart, a line chart, a slide and a map, with their values written on them."""
+"""A bar chart, a line chart, a slide and a map, with their values written on them, and the invoice."""
 
 from itertools import pairwise
 
 from PIL import Image
 
+from demo_drawings.invoice import invoice
 from demo_drawings.sheet import Sheet, supersampled
 
 GREY = "#57606a"
@@ -47,13 +48,15 @@ def line_chart() -> Image.Image:
         sheet.rule(level(value), 180, 1560, dash=12 if value else 0, fill="#c5ccd3")
         sheet.text(160, level(value) + 12, f"{value}", 34, align="r", fill=GREY)
     for name, values, others, color in (("Water", WATER, AIR, "#1d6fa5"), ("Air", AIR, WATER, "#c2452d")):
-        points = [(220 + n * 116, level(value)) for n, value in enumerate(values)]
-        sheet.draw.line(points, fill=color, width=8, joint="curve")
-        for (x, y), value, other in zip(points, values, others, strict=True):
-            sheet.draw.ellipse((x - 11, y - 11, x + 11, y + 11), fill=color)
+        dots = [(220 + n * 116, level(value)) for n, value in enumerate(values)]
+        sheet.draw.line(dots, fill=color, width=8, joint="curve")
+        for (across, down), value, other in zip(dots, values, others, strict=True):
+            sheet.draw.ellipse((across - 11, down - 11, across + 11, down + 11), fill=color)
             # The warmer line has its figures above, the colder one below: they never meet.
-            sheet.text(x, y - 24 if value > other else y + 48, f"{value}", 30, align="m", fill=color)
-        sheet.text(points[-1][0] + 44, points[-1][1] + 12, name, 40, bold=True, fill=color)
+            sheet.text(
+                across, down - 24 if value > other else down + 48, f"{value}", 30, align="m", fill=color
+            )
+        sheet.text(dots[-1][0] + 44, dots[-1][1] + 12, name, 40, bold=True, fill=color)
     for n, month in enumerate(MONTHS):
         sheet.text(220 + n * 116, bottom + 52, month, 36, align="m")
     sheet.text(110, 1085, "Source: harbour master's log, pier 4", 28, fill=GREY)
@@ -148,6 +151,7 @@ def draw_charts() -> dict[str, tuple[Image.Image, Image.Exif | None]]:
     return {
         "charts/museum-visitors.png": (bar_chart(), None),
         "charts/harbour-temperature.png": (line_chart(), None),
+        "documents/invoice-fernhill.png": (invoice(), None),
         "documents/slide-quiet-harbour.png": (slide(), None),
         "documents/trail-map.png": (trail_map(), None),
     }

@@ -46,19 +46,18 @@ def sunset() -> Image.Image:
         depth = chance.random() ** 1.6
         y = horizon + 4 + depth * (height - horizon)
         near = abs(chance.gauss(0, 70 + 190 * depth))
-        x = 1000 + math.copysign(near, chance.random() - 0.5)
+        glint = 1000 + math.copysign(near, chance.random() - 0.5)
         length = 10 + 80 * depth * chance.random()
         warm = max(0.0, 1 - near / (260 + 260 * depth))
-        base = scene.getpixel((min(width - 1, max(0, int(x))), min(height - 1, int(y))))
+        base = scene.getpixel((min(width - 1, max(0, int(glint))), min(height - 1, int(y))))
         assert isinstance(base, tuple)
         color = tuple(round(b + (g - b) * warm * 0.75) for b, g in zip(base, (255, 214, 140), strict=True))
-        draw.line((x - length, y, x + length, y), fill=color, width=2 + round(4 * depth))
+        draw.line((glint - length, y, glint + length, y), fill=color, width=2 + round(4 * depth))
     for _ in range(700):
         depth = chance.random()
-        x, y, length = chance.randrange(width), horizon + 6 + depth * (height - horizon), 20 + 90 * depth
-        draw.line(
-            (x, y, x + length, y), fill=(30 + round(40 * (1 - depth)), 36, 74), width=1 + round(3 * depth)
-        )
+        ripple = (chance.randrange(width), horizon + 6 + depth * (height - horizon))
+        ends = (*ripple, ripple[0] + 20 + 90 * depth, ripple[1])
+        draw.line(ends, fill=(30 + round(40 * (1 - depth)), 36, 74), width=1 + round(3 * depth))
     hull, dark = (46, 30, 40), (30, 22, 32)
     draw.polygon(((440, 806), (800, 800), (752, 872), (500, 874)), fill=hull)
     draw.line((440, 806, 800, 800), fill=(150, 92, 76), width=7)

@@ -98,8 +98,8 @@ def lit(picture: Image.Image, angle: float, darkest: float) -> Image.Image:
     light = Image.linear_gradient("L").resize((side, side)).rotate(angle, Image.Resampling.BICUBIC)
     x, y = (side - picture.width) // 2, (side - picture.height) // 2
     light = light.crop((x, y, x + picture.width, y + picture.height))
-    low, high = light.getextrema()
-    assert isinstance(low, int) and isinstance(high, int)
+    levels = light.tobytes()
+    low, high = min(levels), max(levels)
     scale = [
         round(255 * (darkest + (1 - darkest) * min(1, max(0, (v - low) / (high - low))))) for v in range(256)
     ]
