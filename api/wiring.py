@@ -79,7 +79,13 @@ class Workspace:
 
         found = self.catalog.get_collection(name)
         if found is None:
-            return self.create_collection(name, embedder_id)
+            try:
+                return self.create_collection(name, embedder_id)
+            except AskpixError:
+                # Another process may have made it between the look and the making.
+                found = self.catalog.get_collection(name)
+                if found is None:
+                    raise
         wanted = embedder_id or "auto"
         if wanted not in ("auto", found.embedder):
             raise IndexMismatchError(
@@ -90,10 +96,14 @@ class Workspace:
 
     def delete_collection(self, name: str) -> int:
         """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held."""
+        from ingest.pipeline import collection_run
+
         collection = self.collection(name)
-        with self.open_store(collection) as store:
-            count = store.count()
-        self.catalog.delete_collection(name)
+        # An indexing run between two of its writes would make the folder again.
+        with collection_run(self.folder(collection)):
+            with self.open_store(collection) as store:
+                count = store.count()
+            self.catalog.delete_collection(name)
         shutil.rmtree(self.folder(collection), ignore_errors=True)
         return count
 

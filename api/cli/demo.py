@@ -17,7 +17,16 @@ def demo_command(
     """Index the sample pictures, search them four times, ask them three questions."""
     from api.cli.ask import run_ask
     from api.cli.index import run_index, show_report
-    from api.cli.render import answer_json, hint, print_json, result_json, say, show_answer, show_result
+    from api.cli.render import (
+        answer_json,
+        hint,
+        print_json,
+        result_json,
+        say,
+        short,
+        show_answer,
+        show_result,
+    )
     from api.demo import PICTURES, QUESTIONS, SEARCHES
     from api.settings import load_settings
     from api.wiring import Workspace
@@ -30,7 +39,7 @@ def demo_command(
 
     began = time.perf_counter()
     workspace = Workspace(load_settings())
-    step(f"$ askpix index {PICTURES} --collection {COLLECTION}")
+    step(f"$ askpix index {short(str(PICTURES))} --collection {COLLECTION}")
     if not as_json:
         hint("looking at each picture, then reading the words in them (half a minute the first time)")
     collection = workspace.open_or_create(COLLECTION)
@@ -43,7 +52,7 @@ def demo_command(
             words = ["askpix", "search", *([search.text] if search.text else [])]
             picture = None
             if search.image:
-                words += ["--image", str(PICTURES / search.image)]
+                words += ["--image", short(str(PICTURES / search.image))]
                 picture = open_image(PICTURES / search.image, limits=workspace.limits).image
             step(f"# {search.shows}")
             step(f"$ {shlex.join(words)} --collection {COLLECTION}")
@@ -69,7 +78,7 @@ def demo_command(
         '    askpix search "dog on a beach"',
         '    askpix ask "What is the total on the hotel receipt?"',
         "(`.venv/bin/askpix` when the environment is not active; everything is kept in "
-        f"{workspace.settings.home})",
+        f"{short(str(workspace.settings.home))})",
     )
 
 

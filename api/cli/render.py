@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.text import printable
-from core.types import Answer, Citation, Hit, SearchResult, Where
+from core.types import Answer, Citation, Hit, SearchResult, Where, Why
 
 
 def print_json(value: Any) -> None:
@@ -142,12 +142,17 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def place(hit: Hit) -> str:
-    """Path and page of a hit as people write them, relative to the working folder where that is shorter."""
-    path = Path(hit.record.uri)
+def short(uri: str) -> str:
+    """A path as people write it: relative to the working folder, or to home, where it lies there."""
+    path = Path(uri)
     if path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
-    return f"{path}#page={hit.record.page}" if hit.record.page else str(path)
+        return str(path.relative_to(Path.cwd()))
+    return str("~" / path.relative_to(Path.home())) if path.is_relative_to(Path.home()) else uri
+
+
+def place(uri: str, page: int | None) -> str:
+    """A picture as people name it: short path, and the page of a document."""
+    return f"{short(uri)}#page={page}" if page else short(uri)
 
 
 def show_result(result: SearchResult, *, top: int | None = None) -> None:
@@ -160,8 +165,11 @@ def show_result(result: SearchResult, *, top: int | None = None) -> None:
     rows = [
         (
             str(hit.rank),
-            f"{hit.score:.3f}",
-            place(hit) + (f"  (+{hit.duplicates} copies)" if hit.duplicates else ""),
+            f"{hit.score:.3f}"
+            if hit.why != Why()
+            else "",  # a list of what a filter lets through has no scores
+            place(hit.record.uri, hit.record.page)
+            + (f"  (+{hit.duplicates} copies)" if hit.duplicates else ""),
             f"{hit.record.taken_at:%Y-%m-%d}" if hit.record.taken_at else "",
             hit.snippet or "",
         )
@@ -175,7 +183,6 @@ def show_answer(answer: Answer) -> None:
     """An answer with its citations for a person."""
     say(printable(answer.text))
     for citation in answer.citations:
-        where = f"#page={citation.page}" if citation.page else ""
         quote = f'  "{printable(citation.quote)}"' if citation.quote else ""
         box = "  at " + ",".join(f"{value:.0f}" for value in citation.box) if citation.box else ""
-        say(f"  [{citation.marker}] {printable(citation.uri)}{where}{quote}{box}")
+        say(f"  [{citation.marker}] {printable(place(citation.uri, citation.page))}{quote}{box}")
