@@ -44,9 +44,9 @@ def line_chart() -> Image.Image:
     def level(value: float) -> float:
         return bottom - (bottom - top) * (value - lowest) / (highest - lowest)
 
-    for value in range(lowest, highest + 1, 5):
-        sheet.rule(level(value), 180, 1560, dash=12 if value else 0, fill="#c5ccd3")
-        sheet.text(160, level(value) + 12, f"{value}", 34, align="r", fill=GREY)
+    for mark in range(lowest, highest + 1, 5):
+        sheet.rule(level(mark), 180, 1560, dash=12 if mark else 0, fill="#c5ccd3")
+        sheet.text(160, level(mark) + 12, f"{mark}", 34, align="r", fill=GREY)
     for name, values, others, color in (("Water", WATER, AIR, "#1d6fa5"), ("Air", AIR, WATER, "#c2452d")):
         dots = [(220 + n * 116, level(value)) for n, value in enumerate(values)]
         sheet.draw.line(dots, fill=color, width=8, joint="curve")
