@@ -8,46 +8,27 @@ well it says ``NO ANSWER``: a wrong answer is worse than none.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from core.types import Evidence, Message, Usage, Vectors
-from generation import patterns, receipt
 from generation.found import Found
 from generation.generator import Piece
-from generation.labelled import find_labelled, find_near
+from generation.labelled import find_labelled
 from generation.metadata import KNOWN
 from generation.page import Page
-from generation.patterns import Finder
 from generation.prompt import NO_ANSWER, file_name
 from generation.question import Asked, understand
 from generation.rules import Wanted
+from generation.values import find_value
 from generation.verify import locate
 from generation.words import content_words, holds, squeeze, tokens
 
 EmbedTexts = Callable[[list[str]], Vectors]
 """``(n,)`` texts -> ``(n, dim)`` rows of length one."""
 
-_FINDERS: dict[Wanted, Finder] = {
-    "date": patterns.dates,
-    "time": patterns.times,
-    "year": patterns.years,
-    "total": patterns.amounts,
-    "amount": patterns.amounts,
-    "percent": patterns.percents,
-    "count": patterns.counts,
-    "phone": patterns.phones,
-    "email": patterns.emails,
-    "url": patterns.urls,
-    "ident": patterns.idents,
-    "number": patterns.quantities,
-    "person": patterns.names,
-    "measure": patterns.measures,
-}
-_ALONE: frozenset[Wanted] = frozenset({"phone", "email", "url"})
-"""Types whose only value on a page answers even when nothing beside it names it."""
 _LOOKED_FOR: dict[Wanted, str] = {
     "date": "a date", "time": "a time", "year": "a year", "total": "a total", "amount": "an amount of money",
     "percent": "a percentage", "count": "a number", "phone": "a telephone number",
@@ -55,13 +36,17 @@ _LOOKED_FOR: dict[Wanted, str] = {
     "measure": "a measure",
     "person": "a name", "company": "a company's name", "address": "an address", "presence": "these words",
 }  # fmt: skip
-_MIN_NEAR = 0.55
-"""Of the focus words (rare ones weigh more) near a typed value. Chosen on one half of the sample."""
-_MIN_LABEL = 0.75
-_MIN_COVERED = 0.6
+_KINDS = frozenset(
+    "shop store restaurant supermarket market place merchant cafe café bar dinner lunch breakfast meal "
+    "purchase shopping trip visit company business".split()
+)
 _MIN_SHARE = 0.6
+"""Of the focus words that a picture must hold to be the one asked about."""
+_MIN_COVERED = 0.6
 _MIN_COSINE = 0.45
+"""Of a window of rows with the question (all-MiniLM-L6-v2): unrelated passages seldom reach it."""
 _RANK_COST = 0.08
+"""What a picture one place further down must be better by."""
 _LONGEST = 240
 """Characters of an answer that is text."""
 
@@ -107,16 +92,15 @@ class ExtractiveGenerator:
     def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
         """One piece: the answer to the last user message from its evidence."""
         question = next((message for message in reversed(messages) if message.role == "user"), None)
-        text = "no question was asked." if question is None else ""
-        if question is not None:
+        if question is None:
+            yield Piece(f"{NO_ANSWER}: No question was asked.", Usage())
+        else:
             yield Piece(self._answer(question.text, question.evidence), Usage())
-            return
-        yield Piece(f"{NO_ANSWER}: {text}", Usage())
 
     def _answer(self, question: str, evidence: Sequence[Evidence]) -> str:
         asked = understand(question)
         if not evidence:
-            return f"{NO_ANSWER}: there was no picture to look at."
+            return f"{NO_ANSWER}: There was no picture to look at."
         if asked.wanted in KNOWN:
             return _known(asked, evidence)
         seen = [_Seen(each) for each in evidence]
@@ -129,12 +113,12 @@ class ExtractiveGenerator:
                 printed = find_labelled(each.page, asked.words, exact=0.95)
                 if printed is not None:
                     return _quoted(printed, each.evidence)
-            return f"{NO_ANSWER}: this takes looking or reckoning, and only written words are quoted here."
+            return f"{NO_ANSWER}: This takes looking or reckoning, and only written words are quoted here."
         best: tuple[float, _Seen, Found] | None = None
         for place, each in enumerate(seen):
             if not _is_about(asked, each):
                 continue
-            found = self._find(asked, each.page)
+            found = self._find(_without_kind(asked, each), each.page)
             if found is None:
                 continue
             fit = found.fit + 0.3 * each.share(asked.focus) - _RANK_COST * place
@@ -145,19 +129,8 @@ class ExtractiveGenerator:
         return _quoted(best[2], best[1].evidence)
 
     def _find(self, asked: Asked, page: Page) -> Found | None:
-        finder = _FINDERS.get(asked.wanted)
-        if asked.wanted == "presence":
-            return _presence(asked, page)
-        if asked.wanted == "title":
-            return _labelled(asked, page, None, exact=0.95) or _title(page)
-        if asked.wanted == "text":
-            return _labelled(asked, page, None) or self._window(asked, page)
-        if asked.wanted in ("company", "address"):
-            if asked.wanted == "address":
-                return _labelled(asked, page, patterns.addresses, exact=0.9) or _address(asked, page)
-            return _labelled(asked, page, patterns.names, exact=0.9) or receipt.find_company(page)
-        assert finder is not None
-        return _typed(asked, page, finder)
+        found = find_value(asked, page)
+        return self._window(asked, page) if found is None and asked.wanted == "text" else found
 
     def _window(self, asked: Asked, page: Page) -> Found | None:
         """One to three rows that hold most of the question's words and mean most nearly the same."""
@@ -185,112 +158,29 @@ class ExtractiveGenerator:
         return Found(_cut(text), _cut(text), scores[best])
 
 
-def _typed(asked: Asked, page: Page, finder: Finder) -> Found | None:
-    """A value of the wanted type: beside the question's label, near its words, or in its usual place."""
-    found = _labelled(asked, page, finder)
-    if asked.wanted == "total" and not asked.focus:
-        usual = receipt.find_total(page)
-        return usual or found
-    if found is not None and found.fit >= 0.85:
-        return found
-    if asked.focus and asked.wanted != "person":
-        quoted = [word for word in asked.focus for phrase in asked.quoted if word in tokens(phrase)]
-        least = 0.9 if asked.wanted == "count" else 0.6
-        near = find_near(
-            page, asked.focus, finder, head=asked.head, least_head=least, together=list(dict.fromkeys(quoted))
-        )
-        if near is not None and near.fit >= _MIN_NEAR:
-            return near
-    if found is not None:
-        return found
-    return _usual(asked, page, finder)
-
-
-def _usual(asked: Asked, page: Page, finder: Finder) -> Found | None:
-    """Where pages of their kind have it, when all that was named is somewhere on the page."""
-    if not all(holds(page.words, page.squeezed, word) for word in asked.focus):
-        return None
-    if asked.wanted == "total":
-        return receipt.find_total(page)
-    if asked.wanted == "date":
-        return receipt.find_date(page)
-    if asked.wanted in _ALONE:
-        values = [(cell, span) for cell in page.cells for span in finder(cell.text)]
-        if (
-            asked.wanted == "phone"
-        ):  # long numbers of other kinds look the same: spaced or announced ones only
-            announced = re.compile(r"tel|phone|call|mobile|hp|fax|\+", re.IGNORECASE)
-            values = [
-                each for each in values if announced.search(each[0].text) or re.search("[- ]", each[1].text)
-            ]
-            values.sort(key=lambda each: announced.search(each[0].text) is None)
-        if values:
-            cell, span = values[0]
-            return Found(span.text, cell.text, 0.6 if len(values) == 1 else 0.5)
-    return None
-
-
-def _labelled(asked: Asked, page: Page, finder: Finder | None, exact: float = _MIN_LABEL) -> Found | None:
-    """With the type's own words ("completion date") and without them, whichever fits a label better."""
-    labels = (asked.focus,) if asked.wanted == "count" else dict.fromkeys((asked.words, asked.focus))
-    found = [find_labelled(page, label, finder=finder, exact=exact) for label in labels if label]
-    # The rest of a label that the question named in full is no value: "Department | Name".
-    values = [each for each in found if each and not set(tokens(each.value)) <= set(asked.words)]
-    return max(values, key=lambda each: each.fit, default=None)
-
-
-def _address(asked: Asked, page: Page) -> Found | None:
-    """Under the row that names whose address it is, else the usual place."""
-    if not all(holds(page.words, page.squeezed, word) for word in asked.focus):
-        return None
-    for at in range(len(page.rows)):
-        text = page.row_text(at)
-        if asked.focus and all(holds(tokens(text), squeeze(text), word) for word in asked.focus):
-            return receipt.find_address(page, start=at + 1)
-    return receipt.find_address(page)
-
-
-def _title(page: Page) -> Found | None:
-    """The row of the tallest letters in the upper half."""
-    rows = [
-        row for row in page.rows[: max(3, len(page.rows) // 2)] if len(squeeze(page.row_text(row[0].row))) > 3
-    ]
-    if not rows:
-        return None
-    tallest = max(
-        rows, key=lambda row: (max(cell.line.box.y1 - cell.line.box.y0 for cell in row), -row[0].row)
-    )
-    text = page.row_text(tallest[0].row)
-    return Found(_cut(text), _cut(text), 0.6)
-
-
 def _read_out(asked: Asked, seen: Sequence[_Seen]) -> str:
-    """The words of the picture that is meant, from the top as far as an answer may be long."""
+    """The words of the picture that is meant, from the top, as far as an answer may be long."""
     readable = [each for each in seen if each.page.rows]
     if not readable:
         return _nothing(asked, seen)
     best = max(readable, key=lambda each: (each.share(asked.focus), -each.evidence.number))
+    if best.share(asked.focus) < 0.5:
+        return _nothing(asked, seen)
     text = _cut(" ".join(best.page.row_text(at) for at in range(len(best.page.rows))))
     return _quoted(Found(text, text, 1.0), best.evidence)
 
 
-def _presence(asked: Asked, page: Page) -> Found | None:
-    """Yes, with the row that holds every word that was named; never no: reading may have missed it."""
-    wanted = asked.named or asked.focus
-    if not wanted:
-        return None
-    for at in range(len(page.rows)):
-        text = page.row_text(at)
-        if all(holds(tokens(text), squeeze(text), word) for word in wanted):
-            return Found("Yes", _cut(text), 0.9)
-    return None
+def _without_kind(asked: Asked, seen: _Seen) -> Asked:
+    """Without words like "shop" that say what kind of place it is, where the page does not say so."""
+    focus = tuple(word for word in asked.focus if word not in _KINDS or seen.holds(word))
+    return replace(asked, focus=focus)
 
 
 def _is_about(asked: Asked, seen: _Seen) -> bool:
     """Whether the picture can be the one asked about: it holds the names in the question, mostly."""
     if asked.named and seen.share(asked.named) < 0.5:
         return False
-    return seen.share(asked.focus) >= _MIN_SHARE
+    return seen.share(_without_kind(asked, seen).focus) >= _MIN_SHARE
 
 
 def _known(asked: Asked, evidence: Sequence[Evidence]) -> str:
@@ -299,7 +189,7 @@ def _known(asked: Asked, evidence: Sequence[Evidence]) -> str:
     best = next((each for each in evidence if each.hit.record.kind == "photo"), evidence[0])
     fact = tell(best.hit.record)
     if fact is None:
-        return f"{NO_ANSWER}: nothing is known of {_safe(file_name(best.hit.record))} that says {what}."
+        return f"{NO_ANSWER}: Nothing is known of {_safe(file_name(best.hit.record))} that says {what}."
     return f"{_safe(fact)} [{best.number}]"
 
 
@@ -308,7 +198,7 @@ def _best_picture(asked: Asked, seen: Sequence[_Seen]) -> str:
     wanted = asked.named or asked.focus
     fitting = [each for each in seen if not asked.named or each.share(asked.named) >= 0.5]
     if not fitting:
-        return f"{NO_ANSWER}: none of the pictures found holds {_listed(asked.named)}."
+        return f"{NO_ANSWER}: None of the pictures found holds {_listed(asked.named)}."
     best = max(fitting, key=lambda each: (round(each.share(asked.named), 3), -each.evidence.number))
     record = best.evidence.hit.record
     name = _safe(file_name(record)) + (f", page {record.page}" if record.page is not None else "")
@@ -336,7 +226,7 @@ def _quoted(found: Found, evidence: Evidence) -> str:
 
 
 def _quotable(quote: str) -> str:
-    """Words fit to stand between quotation marks; punctuation does not count when they are checked."""
+    """Words fit to stand between quotation marks; punctuation does not count when checked."""
     return " ".join(re.sub(r"[\"“”„«»\[\]]", " ", _cut(quote)).split())
 
 
@@ -359,8 +249,8 @@ def _nothing(asked: Asked, seen: Sequence[_Seen]) -> str:
     names = [_safe(file_name(each.evidence.hit.record)) for each in seen]
     shown = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     if not any(each.evidence.lines for each in seen):
-        return f"{NO_ANSWER}: no words were read in {shown}."
+        return f"{NO_ANSWER}: No words were read in {shown}."
     what = _LOOKED_FOR.get(asked.wanted, "words")
     missing = [word for word in asked.named if not any(each.holds(word) for each in seen)]
     about = f" about {_listed(missing)}" if missing else ""
-    return f"{NO_ANSWER}: {shown} held no text that gives {what}{about} as asked."
+    return f"{NO_ANSWER}: No text read in {shown} gives {what}{about} as asked."

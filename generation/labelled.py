@@ -136,13 +136,15 @@ def find_near(
     head: Sequence[str] = (),
     least_head: float = 0.6,
     together: Sequence[str] = (),
+    named: Sequence[str] = (),
 ) -> Found | None:
     """The typed value whose surroundings name most of ``focus``; rare words of the page weigh more.
 
     ``fit`` is the weighted share of ``focus`` that stands near: 1 in the same cell or the cell to its left,
     less above, below and to the right. Words that stand elsewhere on the page (its title, a column's head)
     weigh a third: they say which page it is. One word of ``head``, if there are any, must stand as
-    near as ``least_head``, and half of ``together`` (words that were quoted).
+    near as ``least_head``, one of ``named`` anywhere near, and half of ``together`` (words that were
+    quoted).
     """
     weights = {word: _rarity(page, word) for word in focus}
     total = 0.0
@@ -163,6 +165,8 @@ def find_near(
                 max((held[word] for word in head), default=1.0) < least_head
                 or max(held.values(), default=0.0) < 0.75
             ):
+                continue
+            if named and not any(held.get(word, 0.0) for word in named):
                 continue
             if sum(held[word] for word in together) < 0.5 * len(together):
                 continue

@@ -38,6 +38,7 @@ _SUFFIX = re.compile(
     r"\bs\W?d\W?n\W{0,3}b\W?h\W?d\b|\bsdnbhd|\b(?:ltd|limited|inc|llc|corp|corporation|gmbh|plc|pte|ag|bhd|berhad|enterprise|"
     r"enterprises|trading|company)\b\.?|\(m\)|株式会社|有限公司"
 )
+_TRADING = re.compile(r"receipt|invoice|total|cash|gst|tax|qty|rechnung|quittung|facture")
 _TRADE = re.compile(
     r"restaurant|restoran|\bmart\b|market|stationery|hardware|\bcaf[eé]|coffee|bakery|bistro|kitchen|pharmacy|"
     r"farmasi|\bstores?\b|\bshop\b|hotel|kopitiam|kedai|industr|electric|book|gallery|boutique|motor|tyre|supermarket|"
@@ -180,6 +181,8 @@ def find_company(page: Page) -> Found | None:
                 (pattern is _SUFFIX and not _REGISTRATION.search(text)) or not _NOT_COMPANY.search(text)
             ):
                 return _company(top, index, fit)
+    if not any(_TRADING.search(cell.squeezed) for cell in page.cells):
+        return None  # the first line of a letter or a slide is no firm's name
     for index, row in enumerate(top[:3]):
         text = " ".join(cell.text for cell in row)
         letters = sum(char.isalpha() for char in text)

@@ -83,7 +83,8 @@ _PATTERNS: tuple[tuple[Wanted, tuple[str, ...]], ...] = (
     (
         "picture",
         (
-            r"^(?:please )?(?:show|find|get|give|open|display)(?: me| us)?\b(?!.*\b(?:total|date|price)\b)",
+            r"^(?:please )?(?:show(?: me| us)?|find me)\b(?!.*\b(?:total|date|price)\b)",
+            rf"^(?:please )?(?:find|get|give|open|display)\b.*\b(?:{PICTURE}|(?!chart|graph){DOCUMENT})\b",
             rf"^(?:which|what)(?: of (?:the|my|these))? (?:{PICTURE}|{DOCUMENT})\b(?! (?:number|type|title))",
             rf"^(?:is|are) there\b.*\b{PICTURE}\b",
             rf"^(?:do|have) (?:i|we|you) (?:have|got)?\b.*\b{PICTURE}\b",
