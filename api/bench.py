@@ -165,8 +165,19 @@ def bench_kills(settings: Settings, files: Sequence[Path], *, kills: int) -> Kil
             best = max(best, len(ledger))
             return problems
 
+        def prepare() -> None:
+            nonlocal best
+            if best == len(files):  # complete: nothing is left to be killed in
+                Workspace(home).delete_collection(NAME)
+                best = 0
+
         report = run_kills(
-            command, environment=_environment(str(home.home)), check=check, kills=kills, seconds=(1.0, 6.0)
+            command,
+            environment=_environment(str(home.home)),
+            check=check,
+            kills=kills,
+            seconds=(1.0, 6.0),
+            prepare=prepare,
         )
         problems = list(report.problems)
         if best != len(files):

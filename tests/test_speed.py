@@ -35,23 +35,24 @@ def test_queries_are_compared_with_their_parts() -> None:
 
 
 def test_the_machine_is_named() -> None:
-    assert {"date", "cores", "python", "pillow"} <= machine("pillow").keys()
+    named = machine("pillow")
+    assert {"date", "cores", "python", "pillow"} <= named.keys() and named["processor"]
 
 
-COUNTS_TO_40 = """
+COUNTS_TO_100 = """
 import sys, time, pathlib
 path = pathlib.Path(sys.argv[1])
 start = int(path.read_text()) if path.exists() else 0
-for number in range(start, 40):
-    time.sleep(0.02)
+for number in range(start, 100):
+    time.sleep(0.01)
     draft = path.with_suffix(".new"); draft.write_text(str(number + 1)); draft.replace(path)
 """
-FORGETS = COUNTS_TO_40.replace(
+FORGETS = COUNTS_TO_100.replace(
     "int(path.read_text()) if path.exists() else 0", "0; path.unlink(missing_ok=True)"
 )
 
 
-@pytest.mark.parametrize(("program", "keeps"), [(COUNTS_TO_40, True), (FORGETS, False)])
+@pytest.mark.parametrize(("program", "keeps"), [(COUNTS_TO_100, True), (FORGETS, False)])
 def test_kills_find_what_is_lost(tmp_path: Path, program: str, keeps: bool) -> None:
     path, best = tmp_path / "count", [0]
 
@@ -62,7 +63,36 @@ def test_kills_find_what_is_lost(tmp_path: Path, program: str, keeps: bool) -> N
         return [f"{best[0]} became {count}"] if lost else []
 
     report = run_kills(
-        [sys.executable, "-c", program, str(path)], environment={}, check=check, kills=3, seconds=(0.15, 0.4)
+        [sys.executable, "-c", program, str(path)], environment={}, check=check, kills=3, seconds=(0.1, 0.3)
     )
-    assert report.kills == 3 and path.read_text() == "40"
+    assert report.kills == 3 and path.read_text() == "100"
     assert (report.problems == ()) is keeps
+
+
+def test_kills_begin_anew_when_the_work_is_complete(tmp_path: Path) -> None:
+    """Each kill hits a run that has something to do, however fast the work."""
+    path, begun = tmp_path / "count", [0]
+
+    def prepare() -> None:
+        if path.exists() and path.read_text() == "100":
+            path.unlink()
+            begun[0] += 1
+
+    # The work takes over a second: after two kills of half of it and more, one begins anew.
+    report = run_kills(
+        [sys.executable, "-c", COUNTS_TO_100, str(path)],
+        environment={},
+        check=list,
+        kills=3,
+        seconds=(0.6, 0.8),
+        prepare=prepare,
+    )
+    assert report.kills == 3 and report.problems == () and begun[0] >= 1
+
+
+def test_kills_that_come_too_late_and_failing_runs_are_problems(tmp_path: Path) -> None:
+    late = run_kills([sys.executable, "-c", "pass"], environment={}, check=list, kills=1, seconds=(20, 30))
+    assert (late.kills, late.runs) == (0, 4) and "0 kills of 1" in late.problems[0]
+    fails = "import sys; sys.exit('the lock is held')"
+    failed = run_kills([sys.executable, "-c", fails], environment={}, check=list, kills=1, seconds=(20, 30))
+    assert sum("ended with 1: the lock is held" in problem for problem in failed.problems) == 4
