@@ -49,6 +49,7 @@ def _from_deep_grey(image: Image.Image) -> Image.Image:
     scale = 255.0 / (high - low) if high > low else 0.0
     shown = np.empty(grey.shape, np.uint8)
     for strip, out in zip(strips, np.split(shown, range(rows, grey.shape[0], rows)), strict=True):
-        # NaN becomes black; 64 bits, because the span of two floats may be no float.
-        out[:] = np.nan_to_num((strip.astype(np.float64) - low) * scale, nan=0.0).clip(0.0, 255.0)
+        # In 64 bits, because the span of two floats may be no float. NaN becomes black.
+        known = np.nan_to_num(strip.astype(np.float64), nan=low, posinf=high, neginf=low)
+        out[:] = (known - low) * scale
     return Image.fromarray(shown).convert("RGB")
