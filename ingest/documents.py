@@ -21,7 +21,8 @@ from core.types import Kind
 
 PDF_DPI = 150
 """Enough for OCR of 8-point print; an A4 page becomes 1240 x 1755 pixels."""
-_SCALE = PDF_DPI / 72  # PDF counts in points
+_SCALE = PDF_DPI / 72 * (1 - 1e-9)
+"""Pixels a point. A hair less, so that 60 points are 125 pixels and not 125.00000000000001, rounded up."""
 
 # PDFium keeps state for the whole process and is not thread-safe (pypdfium2 README), whoever uses it.
 # A thread may come twice: the garbage collector closes what a caller has dropped.

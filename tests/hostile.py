@@ -155,9 +155,9 @@ def filled_form() -> bytes:
     return pdf(b"", field, shown, page=b"/Annots[5 0 R]", catalog=b"/AcroForm<</Fields[5 0 R]>>")
 
 
-def pdf_image_bomb(side: int = 20_000) -> bytes:
+def pdf_image_bomb(side: int = 12_000) -> bytes:
     """A page that shows a picture of ``side`` x ``side`` pixels, black and well compressed."""
-    packer = zlib.compressobj(9)
+    packer = zlib.compressobj(6)
     row = bytes(side * 3)
     pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
     size = b"/Width %d/Height %d/BitsPerComponent 8/ColorSpace/DeviceRGB/Filter/FlateDecode" % (side, side)
