@@ -1,12 +1,19 @@
 """A page of text as a reader uses it: cells in rows, with neighbours to the side, above and below."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from core.layout import rows
 from core.types import TextLine
 from generation.words import squeeze, tokens
+
+_LONGEST = 1000
+"""Characters of a line that are looked at: print has no longer ones, and patterns must not crawl."""
+
+
+def _short(line: TextLine) -> TextLine:
+    return line if len(line.text) <= _LONGEST else replace(line, text=line.text[:_LONGEST])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Page:
                 Cell(line, at, column, tuple(tokens(line.text)), squeeze(line.text))
                 for column, line in enumerate(row)
             )
-            for at, row in enumerate(rows([line for line in lines if line.text.strip()]))
+            for at, row in enumerate(rows([_short(line) for line in lines if line.text.strip()]))
         ]
 
     @cached_property

@@ -139,14 +139,14 @@ def numbers(line: str) -> list[Span]:
 
 
 _ORDINAL = re.compile(
-    r"(?:step|page|level|chapter|part|phase|section|figure|table|day|week|floor|room|gate|platform|no\.?|nr\.?|#)\s?$",
+    r"(?:step|page|level|chapter|part|phase|section|figure|table|day|week|floor|room|gate|platform|item|row|option|exit|route|no\.?|nr\.?|#)\s?$",
     re.I,
 )
 
 
 def counts(line: str) -> list[Span]:
     """Numbers that count: not the 2 of "Step 2"."""
-    return [span for span in numbers(line) if not _ORDINAL.search(line[: span.start])]
+    return [span for span in numbers(line) if not _ORDINAL.search(line[max(0, span.start - 12) : span.start])]
 
 
 def quantities(line: str) -> list[Span]:
@@ -212,7 +212,7 @@ _ROLE = re.compile(
 _ADDRESS = re.compile(
     r"\bno\.?\s?\d|\blot\b|\bjalan\b|\bjln\b|\btaman\b|\bstreet\b|\bst\.|\broad\b|\brd\b|avenue|\bave\b|lane\b|"
     r"\bblvd\b|drive\b|suite|floor|\b\d{5}\b|selangor|johor|kuala|"
-    r"\w+(?:stra(?:ss|ß)e|gasse|weg|platz)\b|\bplaza\b|"
+    r"[a-zäöü](?:stra(?:ss|ß)e|gasse|weg|platz)\b|\bplaza\b|"
     r"highway|p\.?o\.? ?box\b|\bblock\b|\blorong\b|\bpersiaran\b|seksyen|"
     r"kawasan|\brue\b|\bvia\b|bandar|\bbatu\b|\bmall\b",
     re.IGNORECASE,
