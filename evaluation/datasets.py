@@ -3,19 +3,23 @@
 ``{"image": path, ...}`` with the path relative to the manifest, and any of
 
     "captions": [text, ...]                     each should find the picture
-    "questions": [{"question": text, ...}, ...] each should find the picture
+    "questions": [{"question": text, ...}, ...] each should find the picture, unless its "answer" is
+                 or [text, ...]                 "<no answer>": the picture does not say
     "query" or "queries": text or [text, ...]   each should find the picture
     "fields": {"company", "date", ...}          receipts: "<company> <date>" should
-    "split": "test" | "train" | "distractor"    only test is asked (all, when no row has a split)
+    "split": "test" | "train" | "distractor"    only test is asked (all, when no row is test)
+    "source": text                              where the picture comes from: a row of the report each
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import AskpixError
+
+NO_ANSWER = "<no answer>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Case:
     image: Path
     kind: str
     """Where the query comes from: caption, question, key or query."""
+    set: str = ""
+    """Where the picture comes from: the row's "source", else the folder of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,52 +46,72 @@ class Dataset:
 
 def read_manifest(path: Path) -> Dataset:
     """The data set of a manifest. Raises ``AskpixError`` naming the line that is wrong."""
+    name = path.absolute().parent.name
     rows = list(_rows(path))
-    splits = {row.get("split") for row in rows}
-    asked = "test" if "test" in splits else None
+    only_test = any(row.get("split") == "test" for _, row in rows)
     cases: list[Case] = []
-    gallery: list[Path] = []
-    distractors: list[Path] = []
-    for row in rows:
+    gallery: dict[Path, None] = {}
+    distractors: dict[Path, None] = {}
+    for where, row in rows:
         image = (path.parent / row["image"]).absolute()
+        if not image.is_file():
+            raise AskpixError(f"{where}: no file {row['image']!r} beside the manifest")
         if row.get("split") == "distractor":
-            distractors.append(image)
-        elif row.get("split") == asked:
-            gallery.append(image)
-            cases += [Case(query, image, kind) for kind, query in _queries(row)]
+            distractors[image] = None
+        elif not only_test or row.get("split") == "test":
+            gallery[image] = None
+            source = str(row.get("source") or name)
+            cases += [Case(query, image, kind, source) for kind, query in _queries(row, where)]
     if not cases:
         raise AskpixError(f"{str(path)!r} holds no captions, questions or queries to ask")
-    return Dataset(path.absolute().parent.name, tuple(cases), tuple(gallery), tuple(distractors))
+    return Dataset(name, tuple(cases), tuple(gallery), tuple(distractors))
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each row with its place, for messages."""
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AskpixError(f"cannot read the manifest {str(path)!r}: {error}") from error
+        # Not splitlines: JSON strings may hold U+2028 as it is.
+        lines = path.read_text("utf-8-sig").split("\n")
+    except OSError as error:
+        raise AskpixError(f"cannot read the manifest {str(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise AskpixError(f"the manifest {str(path)!r} is not UTF-8 (byte {error.start})") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        where = f"{str(path)!r}, line {number}"
         try:
             row = json.loads(line)
-        except ValueError as error:
-            raise AskpixError(f"{str(path)!r}, line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict) or not isinstance(row.get("image"), str):
-            raise AskpixError(f'{str(path)!r}, line {number}: needs an object with "image"')
-        yield row
+        except (ValueError, RecursionError) as error:
+            raise AskpixError(f"{where}: not JSON ({error})") from error
+        if not isinstance(row, dict) or not isinstance(row.get("image"), str) or not row["image"]:
+            raise AskpixError(f'{where}: needs an object with an "image"')
+        yield where, row
 
 
-def _queries(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from (("caption", text) for text in _texts(row.get("captions")))
-    for question in row.get("questions") or ():
-        if isinstance(question, dict) and isinstance(question.get("question"), str):
-            yield "question", question["question"]
-    yield from (("query", text) for text in _texts(row.get("queries") or row.get("query")))
+def _queries(row: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    for text in _texts(row, "captions", where):
+        yield "caption", text
+    questions = row.get("questions") or []
+    if not isinstance(questions, list):
+        raise AskpixError(f'{where}: "questions" must be a list')
+    for each in questions:
+        question = each.get("question") if isinstance(each, dict) else each
+        if not isinstance(question, str):
+            raise AskpixError(f'{where}: a question must be text or an object with a "question"')
+        if question.strip() and not (isinstance(each, dict) and each.get("answer") == NO_ANSWER):
+            yield "question", question
+    for name in ("query", "queries"):
+        for text in _texts(row, name, where):
+            yield "query", text
     fields = row.get("fields")
     if isinstance(fields, dict) and fields.get("company") and fields.get("date"):
         yield "key", f"{fields['company']} {fields['date']}"
 
 
-def _texts(value: Any) -> Sequence[str]:
-    values = [value] if isinstance(value, str) else value or ()
-    return [text for text in values if isinstance(text, str) and text.strip()]
+def _texts(row: dict[str, Any], name: str, where: str) -> list[str]:
+    value = row.get(name)
+    values = [value] if isinstance(value, str) else value or []
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise AskpixError(f'{where}: "{name}" must be text or a list of texts')
+    return [text for text in values if text.strip()]

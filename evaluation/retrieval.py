@@ -28,7 +28,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """Overall first, then by kind of query."""
+    """Overall first, then by kind of query and by source of picture, where there are several."""
 
     dataset: str
     gallery: int
@@ -76,12 +76,14 @@ def evaluate(
         ranks.append(_rank(case.image, hits))
         if on_progress:
             on_progress(number, len(cases))
-    kinds = list(dict.fromkeys(case.kind for case in cases))
-    groups = [("all", list(range(len(cases))))]
-    if len(kinds) > 1:
-        groups += [(kind, [i for i, case in enumerate(cases) if case.kind == kind]) for kind in kinds]
+    groups = {"all": list(range(len(cases)))}
+    for names in ([case.kind for case in cases], [case.set for case in cases]):
+        if len(set(names)) > 1:
+            for position, name in enumerate(names):
+                groups.setdefault(name, []).append(position)
     scores = tuple(
-        _score(name, [ranks[i] for i in chosen], [matched[i] for i in chosen]) for name, chosen in groups
+        _score(name, [ranks[i] for i in chosen], [matched[i] for i in chosen])
+        for name, chosen in groups.items()
     )
     return RetrievalReport(dataset, gallery, scores)
 

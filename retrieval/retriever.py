@@ -1,27 +1,58 @@
-"""From a query to hits: ask the legs, fuse, judge whether anything matches, say why."""
+"""From a query to hits: ask the legs, fuse, judge whether anything matches, say why.
+
+Scores do not depend on how many hits are asked for, so pages joined are one long result: the text legs give
+their best ``TEXT_DEPTH`` each, always; these are joined with as many of the image leg as the page needs.
+"""
 
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
-from core.errors import BadQueryError
-from core.types import Hit, ImageRecord, Mode, Query, SearchResult, Vectors, Where, Why
-from retrieval.calibration import SAMPLE, Calibration, calibrate, normal_scores
+from core.errors import BadQueryError, NotFoundError
+from core.types import Hit, Mode, Query, SearchResult, Vectors, Where, Why
+from retrieval.calibration import FIRST, TEXT_ENOUGH, Calibration, calibrate
 from retrieval.embedder import Embedder, TextEmbedder
-from retrieval.fusion import Evidence, coverage, fuse, trust
-from retrieval.snippet import snippet
-from retrieval.store import Scored, VectorStore
+from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity, share_of
+from retrieval.snippet import holds, snippet
+from retrieval.store import VectorStore
 from retrieval.words import content_words, tokens
 
-_DEPTH = 100
-"""Candidates of each leg, at least: what stands lower in all of them is in no first page."""
-_WORDS_ENOUGH = 0.5
-"""Share of the query's words (rare ones count more) that makes a text match by itself."""
-_MEANING_ENOUGH = 0.45
-"""Cosine of a passage (all-MiniLM-L6-v2) that does; unrelated passages reach 0.4 in one query of ten."""
+TEXT_DEPTH = 100
+"""Pictures that the text legs bring into a search: whose words rank lower is found by what it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What the text legs found: cosine of the best passage, BM25, and which words stand in the text."""
+
+    cosines: dict[str, float] = field(default_factory=dict)
+    bm25: dict[str, float] = field(default_factory=dict)
+    held: dict[str, frozenset[str]] = field(default_factory=dict)
+    terms: tuple[str, ...] = ()
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def ids(self) -> list[str]:
+        return sorted({*self.cosines, *self.bm25})
+
+    def evidence(self, point: str, pictures: int) -> float:
+        """How strongly the text of a picture answers, for ``fuse``."""
+        share = share_of(self.held.get(point, ()), self.terms)
+        cosine, bm25 = self.cosines.get(point), self.bm25.get(point, 0.0)
+        return evidence_of_text(cosine, bm25, share, pictures=pictures)
+
+    def fit(self) -> float:
+        """How well the best text fits, for the verdict (see ``calibration``)."""
+        return max(
+            (
+                rare_share(self.held.get(point, ()), self.weights)
+                + max(0.0, self.cosines.get(point, 0.0)) / 2
+                for point in self.ids()
+            ),
+            default=0.0,
+        )
 
 
 class Retriever:
@@ -52,36 +83,88 @@ class Retriever:
     ) -> SearchResult:
         """The best ``top_k`` after ``offset``; by words, by a picture (``image``, ``image_id``), or both.
 
-        When nothing matches, ``hits`` is empty unless ``show_all``. Mode ``image`` compares pictures only,
-        ``text`` only the words in them. Raises ``BadQueryError`` for a query that asks for nothing, and
-        ``NotFoundError`` for an unknown ``image_id``.
+        When nothing matches, ``hits`` is empty unless ``show_all``. A picture always has nearest ones: with
+        one, something matches unless the filter leaves nothing. Mode ``image`` compares pictures only,
+        ``text`` only the words in them; ``auto`` and ``hybrid`` do all that the query allows. A query of
+        filters alone lists the newest first, with score 0.
+
+        Raises ``BadQueryError`` for a query that asks for nothing, a page that cannot be, or a picture in
+        mode ``text``; ``NotFoundError`` for an unknown ``image_id``.
         """
         began = time.perf_counter()
+        if top_k < 1 or offset < 0:
+            raise BadQueryError(f"a page of {top_k} hits after {offset} cannot be; ask for at least one")
         by_picture = self._picture_vector(image, image_id)
+        if by_picture is not None and mode == "text":
+            raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
         if query.text or by_picture is not None:
-            ranked, reason = self._rank(query, by_picture, mode, offset + top_k)
-            page = ranked[offset : offset + top_k]
+            ranked, texts, reason = self._rank(query, by_picture, mode, offset + top_k)
         elif query.where != Where():
-            ids = self._store.scroll(query.where, limit=top_k, offset=offset)
-            page = [(0.0, Why(), record) for record in self._store.get(ids)]
-            reason = None if page or offset else "no picture satisfies the filter"
+            listed = self._store.scroll(query.where, limit=offset + top_k)
+            ranked, texts = [(0.0, point, Why()) for point in listed], _Texts()
+            reason = None if ranked else self._nothing_there(query)
         else:
-            raise BadQueryError("nothing to search for; give words, a picture or a filter")
-        hits = () if reason and not show_all else self._hits(query, page, offset)
-        return SearchResult(query, reason is None, reason, hits, (time.perf_counter() - began) * 1000)
+            raise BadQueryError("nothing to search for: give words, a picture or a filter")
+        page = () if reason and not show_all else self._hits(query, ranked[offset:], texts, offset)
+        return SearchResult(query, reason is None, reason, page, (time.perf_counter() - began) * 1000)
 
-    @staticmethod
-    def _hits(query: Query, page: Sequence[tuple[float, Why, ImageRecord]], offset: int) -> tuple[Hit, ...]:
+    def _hits(
+        self, query: Query, page: Sequence[tuple[float, str, Why]], texts: _Texts, offset: int
+    ) -> tuple[Hit, ...]:
+        records = {record.id: record for record in self._store.get([point for _, point, _ in page])}
+        phrases = query.where.phrases
         return tuple(
             Hit(
-                rank=offset + position,
-                record=record,
+                rank=rank,
+                record=records[point],
                 score=score,
                 why=why,
-                snippet=snippet(record.text, query.text, query.where.phrases),
+                snippet=snippet(records[point].text, texts.weights, phrases)
+                if phrases or point in texts.cosines or point in texts.bm25
+                else None,
             )
-            for position, (score, why, record) in enumerate(page, start=1)
+            for rank, (score, point, why) in enumerate(page, start=offset + 1)
+            if point in records  # else removed a moment ago
         )
+
+    def _rank(
+        self, query: Query, by_picture: Vectors | None, mode: Mode, wanted: int
+    ) -> tuple[list[tuple[float, str, Why]], _Texts, str | None]:
+        """The best ``wanted`` by falling score, and why nothing matches (None when something does)."""
+        where = query.where
+        vector = None if mode == "text" else self._image_query(query.text, by_picture)
+        texts = self._texts(query.text, where) if query.text and mode != "image" else _Texts()
+        seen: dict[str, float] = {}
+        if vector is not None:
+            # So many that, whatever the text legs found comes first, the page is filled.
+            limit = max(FIRST, wanted + len(texts.ids()))
+            seen = {
+                hit.id: hit.score for hit in self._store.search("image", vector, where=where, limit=limit)
+            }
+        nearest = list(seen)[:FIRST]
+        if vector is not None:
+            self._fill_cosines(seen, vector, texts.ids())
+        usual = 0.0 if vector is None else self._calibration.usual(vector)
+        ranked = [
+            (self._score(point, seen, texts, usual), point, Why(seen.get(point), texts.cosines.get(point)))
+            for point in {**seen, **dict.fromkeys(texts.ids())}
+        ]
+        ranked.sort(key=lambda item: (-item[0], item[1]))
+        if not ranked:
+            reason: str | None = self._nothing_there(query, mode)
+        elif by_picture is not None or where.phrases:
+            reason = None
+        else:
+            reason = self._judge(vector, nearest, texts)
+        return ranked[:wanted], texts, reason
+
+    def _score(self, point: str, seen: dict[str, float], texts: _Texts, usual: float) -> float:
+        cosine = seen.get(point)
+        if not texts.terms and cosine is not None:
+            return cosine
+        says = texts.evidence(point, self._calibration.count)
+        shows = None if cosine is None else (cosine - usual) / self._calibration.spread
+        return fuse(shows, says)
 
     # --- the legs ------------------------------------------------------------------------------------
 
@@ -95,93 +178,62 @@ class Retriever:
         row: Vectors = vectors[0]
         return row
 
-    def _rank(
-        self, query: Query, by_picture: Vectors | None, mode: Mode, wanted: int
-    ) -> tuple[list[tuple[float, Why, ImageRecord]], str | None]:
-        """Every candidate by falling score, and why nothing matches (None when something does)."""
-        depth = max(_DEPTH, 4 * wanted)
-        vector = self._image_query(query.text, by_picture) if mode != "text" or not query.text else None
-        image_leg = self._search("image", vector, query.where, depth)
-        text_leg: dict[str, float] = {}
-        words_leg: dict[str, float] = {}
-        if query.text and mode != "image":
-            meaning = self._text_embedder.embed_texts([query.text])[0]
-            text_leg = self._search("text", meaning, query.where, depth)
-            words_leg = self._search("words", query.text, query.where, depth)
-        records = self._store.get(sorted({*image_leg, *text_leg, *words_leg}))
-        if vector is not None:
-            self._fill_cosines(image_leg, vector, records)
-        terms = content_words(query.text)
-        held = {record.id: frozenset(tokens(record.text)) for record in records}
-        shares = coverage(terms, held) if mode != "image" else dict.fromkeys(held, 0.0)
-        mean, spread = 0.0, 1.0
-        if vector is not None:
-            mean, spread = normal_scores(vector, self._sample, self._calibration.spread)
-        belief = trust(max(image_leg.values(), default=0.0), self._calibration.threshold)
-        ranked: list[tuple[float, Why, ImageRecord]] = []
-        for record in records:
-            cosine, meaning_cosine = image_leg.get(record.id), text_leg.get(record.id)
-            z = belief * (cosine - mean) / spread if cosine is not None else None
-            score = fuse(Evidence(z, meaning_cosine, shares[record.id]))
-            if mode == "image" or not query.text:
-                score = cosine or 0.0
-            ranked.append((score, Why(cosine, meaning_cosine), record))
-        ranked.sort(key=lambda item: (-item[0], item[2].id))
-        if by_picture is not None and ranked:
-            return ranked, None
-        return ranked, self._why_nothing(query, ranked, shares, terms)
-
-    def _image_query(self, text: str, by_picture: Vectors | None) -> Vectors | None:
+    def _image_query(self, text: str, by_picture: Vectors | None) -> Vectors:
         """The vector that pictures are compared with: of the words, of the picture, or half of each."""
         parts = [] if by_picture is None else [by_picture]
         if text:
             parts.append(self._embedder.embed_texts([text])[0])
-        if not parts:
-            return None
         total: Vectors = np.sum(parts, axis=0)
         return (total / max(float(np.linalg.norm(total)), 1e-12)).astype(np.float32)
 
-    def _search(self, leg: str, query: Vectors | str | None, where: Where, depth: int) -> dict[str, float]:
-        if query is None:
-            return {}
-        found: list[Scored] = self._store.search(leg, query, where=where, limit=depth)  # type: ignore[arg-type]
-        return {hit.id: hit.score for hit in found}
+    def _texts(self, text: str, where: Where) -> _Texts:
+        meaning = self._text_embedder.embed_texts([text])[0]
+        by_meaning = self._store.search("text", meaning, where=where, limit=TEXT_DEPTH)
+        by_words = self._store.search("words", text, where=where, limit=TEXT_DEPTH)
+        terms = tuple(content_words(text) or dict.fromkeys(tokens(text)))
+        records = self._store.get([hit.id for hit in by_words])
+        held = {record.id: holds(record.text, terms) for record in records}
+        return _Texts(
+            cosines={hit.id: hit.score for hit in by_meaning if hit.score > TEXT_NOISE},
+            bm25={hit.id: hit.score for hit in by_words},
+            held=held,
+            terms=terms,
+            weights=rarity(terms, list(held.values())),
+        )
 
-    def _fill_cosines(self, leg: dict[str, float], vector: Vectors, records: Sequence[ImageRecord]) -> None:
-        """Cosines of the candidates that only the text legs found: each candidate is judged by all legs."""
-        missing = [record.id for record in records if record.id not in leg]
+    def _fill_cosines(self, seen: dict[str, float], vector: Vectors, points: Sequence[str]) -> None:
+        """Cosines of the pictures that only the text legs found: each is judged by all legs."""
+        missing = [point for point in points if point not in seen]
         if missing:
-            cosines = self._store.image_vectors(missing) @ vector
-            leg.update(zip(missing, (float(cosine) for cosine in cosines), strict=True))
+            missing, vectors = self._vectors(missing)
+            seen.update(zip(missing, (float(cosine) for cosine in vectors @ vector), strict=True))
 
-    @cached_property
-    def _sample(self) -> Vectors:
-        return self._store.sample_vectors(SAMPLE)
+    def _vectors(self, points: Sequence[str]) -> tuple[list[str], Vectors]:
+        """Those of ``points`` that are still there, with their image vectors."""
+        try:
+            return list(points), self._store.image_vectors(points)
+        except NotFoundError:  # another thread removed some since they were found
+            left = [record.id for record in self._store.get(points)]
+            return left, self._store.image_vectors(left)
 
     # --- the verdict ---------------------------------------------------------------------------------
 
-    def _why_nothing(
-        self,
-        query: Query,
-        ranked: Sequence[tuple[float, Why, ImageRecord]],
-        shares: dict[str, float],
-        terms: Sequence[str],
-    ) -> str | None:
+    def _judge(self, vector: Vectors | None, nearest: Sequence[str], texts: _Texts) -> str | None:
         """None when the best hits show what was asked, or hold its words; else what was missing."""
-        if not ranked:
-            if self._calibration.count == 0 and self._store.count() == 0:
-                return "the collection is empty"
-            return "no picture satisfies the filter and the exact words"
-        best_cosine = max((why.image for _, why, _ in ranked if why.image is not None), default=None)
-        if best_cosine is not None and best_cosine > self._calibration.threshold:
+        if texts.fit() >= TEXT_ENOUGH:
             return None
-        if terms and max(shares.values(), default=0.0) >= _WORDS_ENOUGH:
-            return None
-        if max((why.text for _, why, _ in ranked if why.text is not None), default=0.0) >= _MEANING_ENOUGH:
-            return None
-        if query.where.phrases:
-            return None
-        return (
-            f"no picture shows it (best {best_cosine or 0.0:.2f}, sentences about nothing reach "
-            f"{self._calibration.threshold:.2f}) and no text speaks of it"
-        )
+        missing = "no picture's text speaks of it" if texts.terms else None
+        if vector is not None:
+            fit = self._calibration.best_fit(vector, self._vectors(nearest)[1])
+            if fit > self._calibration.threshold:
+                return None
+            shown = f"no picture shows it (best fit {fit:.2f}, needed {self._calibration.threshold:.2f})"
+            missing = f"{shown}, and {missing}" if missing else shown
+        return missing or "nothing fits"
+
+    def _nothing_there(self, query: Query, mode: Mode = "auto") -> str:
+        if self._store.count() == 0:
+            return "the collection is empty"
+        if query.where != Where() and not self._store.scroll(query.where, limit=1):
+            return "no picture satisfies the filter"
+        return "no picture's text speaks of it" if mode == "text" else "nothing fits"

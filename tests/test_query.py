@@ -20,6 +20,13 @@ from retrieval.query import MAX_LENGTH, parse
         ("-5 degrees", "-5 degrees", (), ()),
         ("a - b", "a - b", (), ()),
         ('12" record', '12" record', (), ()),
+        ('19" monitor and 24" screen', '19" monitor and 24" screen', (), ()),
+        ('an "open quote', 'an "open quote', (), ()),
+        ("«prix total» -«bon marché»", "", ("prix total",), ("bon marché",)),
+        ("-sushi, -(foo) (-bar)", "-(foo) (-bar)", (), ("sushi",)),
+        ("--flag -", "--flag -", (), ()),
+        ('"a b" x "a b"', "x", ("a b",), ()),
+        ("nul\0 and \ud800", "nul and", (), ()),
         ('"" nothing', "nothing", (), ()),
         ("  spaces \t and\nlines ", "spaces and lines", (), ()),
         ("", "", (), ()),
@@ -41,6 +48,13 @@ def test_clauses_say_which_words_became_what() -> None:
 def test_the_callers_filter_is_kept() -> None:
     query = parse('"b" -d', Where(kind="page", phrases=("a",), without=("c",)))
     assert query.where == Where(kind="page", phrases=("a", "b"), without=("c", "d"))
+
+
+def test_a_contradiction_is_refused() -> None:
+    with pytest.raises(BadQueryError, match="'total' is both demanded and excluded"):
+        parse('"total" -TOTAL')
+    with pytest.raises(BadQueryError, match="both"):
+        parse('"grand total"', Where(without=("Grand-Total",)))
 
 
 def test_a_query_that_is_too_long_is_refused() -> None:

@@ -3,11 +3,9 @@
 from datetime import datetime
 
 import pytest
-from PIL import Image
 
 from core.errors import BadQueryError, NotFoundError
 from core.types import ImageRecord, Where
-from retrieval.calibration import Calibration, calibrate, load_calibration
 from retrieval.query import parse
 from retrieval.retriever import Retriever
 from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture, record
@@ -159,17 +157,72 @@ def test_copies_are_counted(retriever: Retriever, store: MemoryStore) -> None:
     assert hit.duplicates == 2
 
 
-def test_calibration_is_kept_until_the_collection_grows(
-    embedder: ColourEmbedder, store: MemoryStore, tmp_path: object
-) -> None:
-    path = tmp_path / "calibration.json"  # type: ignore[operator]
-    first = load_calibration(path, embedder, store)
-    assert first == calibrate(embedder, store) and first.count == 40
-    store.upsert([record(100)], embedder.embed_images([Image.new("RGB", (4, 4), "red")]))
-    assert load_calibration(path, embedder, store) == first, "one more of forty changes little"
-    for number in range(101, 120):
-        store.upsert([record(number)], embedder.embed_images([Image.new("RGB", (4, 4), "red")]))
-    assert load_calibration(path, embedder, store).count == 60
-    path.write_text("{damaged")
-    assert load_calibration(path, embedder, store).count == 60
-    assert not Calibration("other", 60, 0.0, 0.0).fits(embedder.model_id, 60)
+@pytest.mark.parametrize(("top_k", "offset"), [(0, 0), (-1, 0), (3, -1)])
+def test_a_page_that_cannot_be_is_an_error(retriever: Retriever, top_k: int, offset: int) -> None:
+    with pytest.raises(BadQueryError, match="at least one"):
+        retriever.retrieve(parse("red"), top_k=top_k, offset=offset)
+
+
+def test_a_picture_in_text_mode_is_an_error(retriever: Retriever) -> None:
+    with pytest.raises(BadQueryError, match="mode 'text'"):
+        retriever.retrieve(parse("red"), image=picture("red"), mode="text")
+
+
+def test_a_page_behind_the_end_is_empty_but_matched(retriever: Retriever) -> None:
+    for query in (parse("red"), parse("", Where(path="red/*"))):
+        result = retriever.retrieve(query, offset=1000)
+        assert result.matched and result.hits == ()
+
+
+def test_words_and_a_picture_together(retriever: Retriever) -> None:
+    result = retriever.retrieve(parse("white"), image=picture("red"), top_k=16)
+    assert set(colours(result.hits)) == {"red", "white"}, "as near to the one as to the other"
+
+
+def test_scores_fall_and_do_not_depend_on_the_page(retriever: Retriever) -> None:
+    for text in ("red", "grand total", "white sushi"):
+        whole = retriever.retrieve(parse(text), top_k=40, show_all=True).hits
+        scores = [hit.score for hit in whole]
+        assert scores == sorted(scores, reverse=True)
+        for offset in (0, 1, 5, 39):
+            one = retriever.retrieve(parse(text), top_k=1, offset=offset, show_all=True).hits
+            assert [(hit.record.id, hit.score) for hit in one] == [(whole[offset].record.id, scores[offset])]
+
+
+def test_each_hit_says_why(retriever: Retriever) -> None:
+    hits = retriever.retrieve(parse("white sushi"), top_k=40, show_all=True).hits
+    assert all(hit.why.image is not None for hit in hits)
+    with_text = [hit for hit in hits if hit.why.text is not None]
+    assert with_text and all(hit.snippet for hit in with_text)
+    assert all(hit.snippet is None for hit in hits if hit.why.text is None)
+
+
+def test_phrases_show_where_they_stand(retriever: Retriever) -> None:
+    (hit,) = retriever.retrieve(parse('"salmon roll"')).hits
+    assert hit.snippet and "Salmon roll 12.50" in hit.snippet
+
+
+def test_a_picture_removed_meanwhile_is_left_out(embedder: ColourEmbedder, words: WordEmbedder) -> None:
+    class Shrinking(MemoryStore):
+        gone = ""
+
+        def search(self, leg, query, /, **more):  # type: ignore[no-untyped-def]
+            found = super().search(leg, query, **more)
+            if leg == "words":
+                self.delete([self.gone])
+            return found
+
+    store = Shrinking(dim=embedder.dim, text_dim=words.dim)
+    first = fill(store, embedder, words)
+    retriever = Retriever(embedder, words, store)
+    store.gone = first["white"]
+    result = retriever.retrieve(parse("grand total"), show_all=True)
+    assert result.hits and first["white"] not in {hit.record.id for hit in result.hits}
+
+
+def test_one_picture_alone_is_judged_too(embedder: ColourEmbedder, words: WordEmbedder) -> None:
+    store = MemoryStore(dim=embedder.dim, text_dim=words.dim)
+    store.upsert([record(1)], embedder.embed_images([picture("red")]))
+    retriever = Retriever(embedder, words, store)
+    assert retriever.retrieve(parse("red")).matched
+    assert not retriever.retrieve(parse("interstellar zeppelin")).matched
