@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.layout import is_sideways, reading_order, rows, turn_of, union
+from core.layout import is_sideways, reading_order, rows, tilt_of, turn_of, union
 from core.types import Box, TextLine
 
 
@@ -68,6 +68,39 @@ def test_a_turned_page_keeps_its_order(turn: int) -> None:
     assert [tuple(part.text for part in row) for row in rows(turned)] == [
         (f"label {i}", f"{i}.50") for i in range(4)
     ]
+
+
+def askew(part: TextLine, slope: float) -> TextLine:
+    """As a camera held askew sees it: rows sink to the right, and boxes are drawn around tilted lines."""
+    box = part.box
+    lower, upper = sorted((slope * box.x0, slope * box.x1))
+    return line(part.text, box.x0, box.y0 + lower, box.x1, box.y1 + upper)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.03, -0.08, 0.15, -0.2])
+def test_a_page_askew_keeps_its_rows(slope: float) -> None:
+    level = [
+        part
+        for i in range(4)
+        for part in (
+            line(f"label {i}", 10, i * 40, 200, i * 40 + 20),
+            line(f"{i}.50", 700, i * 40, 760, i * 40 + 20),
+        )
+    ]
+    tilted = [askew(part, slope) for part in level]
+    assert tilt_of(tilted, 0) == pytest.approx(slope, abs=0.005)
+    assert [tuple(part.text for part in row) for row in rows(tilted)] == [
+        (f"label {i}", f"{i}.50") for i in range(4)
+    ]
+
+
+def test_a_chat_is_not_askew() -> None:
+    bubbles = [
+        line(f"bubble {i}", x, i * 50, x + 300, i * 50 + 25)
+        for i, x in enumerate([10, 400, 10, 400, 10, 400])
+    ]
+    assert tilt_of(bubbles, 0) == 0.0
+    assert len(rows(bubbles)) == 6
 
 
 def test_any_order_of_an_upright_page_is_upright() -> None:

@@ -77,6 +77,21 @@ def test_pages_on_their_side_or_head_are_read(reader: RapidOcrReader, degrees: i
     assert abs(corner[0] - x) < 15 and abs(corner[1] - y) < 15
 
 
+@pytest.mark.parametrize("degrees", [-7, 4])
+def test_rows_of_a_page_askew_are_kept(reader: RapidOcrReader, degrees: int) -> None:
+    lines = reader.read(receipt().rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor="white"))
+    found = [" ".join(line.text for line in row) for row in rows(lines)]
+    assert found == ["SUSHI HOUSE", "Salmon roll 12.50", "GRAND TOTAL 67.85"]
+
+
+def test_an_upside_down_sign_is_read(reader: RapidOcrReader) -> None:
+    image = Image.new("RGB", (640, 200), "white")
+    ImageDraw.Draw(image).text((40, 60), "WAY OUT PLEASE", "black", font=ImageFont.load_default(36))
+    (line,) = reader.read(image.transpose(Image.Transpose.ROTATE_180))
+    assert line.text == "WAY OUT PLEASE"
+    assert line.box.x1 > 590
+
+
 def test_a_long_receipt_is_read_to_its_end_and_nothing_twice(reader: RapidOcrReader) -> None:
     image = Image.new("RGB", (400, 6000), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(16)
