@@ -109,10 +109,10 @@ def icon(png: bytes) -> bytes:
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(png), 22) + png
 
 
-def tag_bomb(tags: int = 20_000, size: int = 1_000_000) -> bytes:
-    """EXIF of a megabyte, each of whose tags claims all of it."""
+def tag_bomb(tags: int = 3_000, size: int = 1_000_000) -> bytes:
+    """EXIF of a megabyte, each of whose tags claims nearly all of it: together 3 GB."""
     exif = b"II*\0" + struct.pack("<IH", 8, tags)
-    exif += b"".join(struct.pack("<HHII", 1000 + tag, 1, size, 0) for tag in range(tags))
+    exif += b"".join(struct.pack("<HHII", 1000 + tag, 1, size - 16, 8) for tag in range(tags))
     return save(noise(), "PNG", exif=exif.ljust(size, b"\0"))
 
 
