@@ -23,6 +23,9 @@ from retrieval.words import content_words, tokens
 TEXT_DEPTH = 100
 """Pictures that the text legs bring into a search: whose words rank lower is found by what it shows."""
 
+_MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
+"""Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
@@ -190,7 +193,8 @@ class Retriever:
         meaning = self._text_embedder.embed_texts([text])[0]
         by_meaning = self._store.search("text", meaning, where=where, limit=TEXT_DEPTH)
         by_words = self._store.search("words", text, where=where, limit=TEXT_DEPTH)
-        terms = tuple(content_words(text) or dict.fromkeys(tokens(text)))
+        every = tuple(content_words(text) or dict.fromkeys(tokens(text)))
+        terms = tuple(term for term in every if term not in _MEDIUM) or every
         records = self._store.get([hit.id for hit in by_words])
         held = {record.id: holds(record.text, terms) for record in records}
         return _Texts(

@@ -226,3 +226,16 @@ def test_one_picture_alone_is_judged_too(embedder: ColourEmbedder, words: WordEm
     retriever = Retriever(embedder, words, store)
     assert retriever.retrieve(parse("red")).matched
     assert not retriever.retrieve(parse("interstellar zeppelin")).matched
+
+
+def test_a_photo_of_something_is_not_found_by_the_word_photo(
+    embedder: ColourEmbedder, words: WordEmbedder
+) -> None:
+    store = MemoryStore(dim=embedder.dim, text_dim=words.dim)
+    fill(store, embedder, words)
+    text = "Back up photo library"
+    store.upsert([record(900)], embedder.embed_images([picture("gray")]))
+    store.set_text([record(900).id], [text], [words.embed_texts([text])])
+    retriever = Retriever(embedder, words, store)
+    assert not retriever.retrieve(parse("a photo of a zeppelin")).matched
+    assert retriever.retrieve(parse("photo")).matched
