@@ -143,9 +143,9 @@ def test_search_by_picture_and_filters(indexed: tuple[Askpix, dict[str, Any]], a
 
 def test_nothing_matches_is_said_on_standard_error(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
-    done = askpix("search", "quarterly earnings call transcript of Contoso")
+    done = askpix("search", "who won the world cup in 1998")
     assert done.stdout == "" and "Nothing here matches" in done.stderr
-    assert askpix("search", "quarterly earnings call transcript of Contoso", "--all").stdout.count("\n") > 3
+    assert askpix("search", "who won the world cup in 1998", "--all").stdout.count("\n") > 3
 
 
 def test_plain_output_is_one_hit_a_line(indexed: tuple[Askpix, dict[str, Any]]) -> None:
