@@ -239,7 +239,7 @@ def _check_scans(opened: Image.Image, data: bytes, limits: ImageLimits) -> None:
     if opened.info.get("progressive"):
         scans = data.count(b"\xff\xda")  # never inside the compressed pixels: there a zero follows 0xff
         if scans * opened.width * opened.height > _MAX_SCANS * limits.max_pixels:
-            raise BadImageError(f"a JPEG of {scans} scans over {opened.width} x {opened.height} pixels")
+            raise BadImageError(f"a JPEG of {scans} scans is not decoded: save it anew, not progressive")
 
 
 def _check_tile(opened: Image.Image, limits: ImageLimits) -> None:
