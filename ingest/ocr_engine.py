@@ -14,8 +14,9 @@ from core.errors import BadImageError, ModelUnavailableError
 from core.types import Box, TextLine
 
 DETECT_SIDE = 1024
-"""Text is looked for at this longer side. Lines are then cut out of the larger picture: an A4 page of 6-point
-print read without an error that way, and with 22 % wrong letters when it was itself shrunk to 960 pixels."""
+"""Text is looked for at this longer side. Lines are then cut out of the larger picture: that way 90 % of the
+words of 5-point print were read on A4 pages of 1811 pixels, and 61 % when the pages were themselves shrunk to
+1280. From 6 points on both read all."""
 _MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
 _REMEDY = "pip install --force-reinstall 'rapidocr>=3.10,<4'"
 
