@@ -28,6 +28,26 @@ def test_the_bound_is_what_the_bare_parts_take() -> None:
     assert speed.cpu_ratio == pytest.approx(10 / 12, rel=0.2)
 
 
+def test_the_bare_parts_run_on_all_cores_by_the_clock() -> None:
+    """Sleeping parts take no processor: two threads halve their time on any machine."""
+
+    def index_run() -> int:
+        time.sleep(0.4)
+        return 20
+
+    speed = measure_ingest(
+        index_run,
+        lambda _: time.sleep(0.01),
+        lambda batch: time.sleep(0.01 * len(batch)),
+        range(20),
+        cores=2,
+        batch=5,
+        rounds=2,
+    )
+    assert speed.bare_per_s == pytest.approx(100, rel=0.3)
+    assert speed.ratio_to_bare == pytest.approx(0.5, rel=0.3)
+
+
 def test_queries_are_compared_with_their_parts() -> None:
     speed = measure_queries(lambda _: time.sleep(0.004), lambda _: time.sleep(0.002), ["q"] * 20)
     assert speed.queries == 20 and 1.3 < speed.ratio_p50 < 3

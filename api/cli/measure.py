@@ -148,6 +148,8 @@ def bench_command(
                 lines += [
                     f"indexing {ingest.ratio:.2f} of the bound ({ingest.cpu_ratio:.2f} by CPU time): "
                     f"{ingest.achieved_per_s:.1f} of {ingest.bound_per_s:.1f} pictures/s",
+                    f"  {ingest.ratio_to_bare:.2f} of the bare parts on all cores, by the clock in turn: "
+                    f"{ingest.bare_per_s:.1f} pictures/s",
                     f"  bare decode {ingest.decode_ms:.1f} ms + bare embedding {ingest.embed_ms:.1f} ms "
                     f"of CPU a picture, {ingest.cores} cores",
                     f"search {queries.ratio_p50:.2f} times its bare parts: p50 {queries.search_p50:.1f} ms, "
