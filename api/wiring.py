@@ -152,7 +152,9 @@ class Workspace:
     def reader(self) -> TextReader:
         from ingest.text import RapidOcrReader
 
-        return RapidOcrReader.load(workers=self.workers)
+        # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
+        workers = self.settings.workers or min(self.workers, 8)
+        return RapidOcrReader.load(workers=workers)
 
     @property
     def limits(self) -> ImageLimits:
@@ -194,7 +196,7 @@ class Workspace:
         from retrieval.retriever import Retriever
 
         embedder = self.embedder(collection.embedder)
-        calibration = load_calibration(self.folder(collection) / "calibration.json", embedder, store)
+        calibration = load_calibration(self.folder(collection) / "calibration.npz", embedder, store)
         return Retriever(embedder, self.text_embedder, store, calibration)
 
     @contextmanager

@@ -91,6 +91,8 @@ class Asked:
     quoted: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     """All content words, type words included."""
+    lead: tuple[str, ...] = ()
+    """Those of ``words`` before "of", "for" or "on": the label itself, "invoice number"."""
 
 
 def understand(question: str) -> Asked:
@@ -117,6 +119,7 @@ def understand(question: str) -> Asked:
         head=tuple(head),
         quoted=quoted,
         words=tuple(words),
+        lead=tuple(word for word in first if word in words),
     )
 
 

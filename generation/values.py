@@ -72,7 +72,9 @@ def _typed(asked: Asked, page: Page, finder: Finder) -> Found | None:
             together=list(dict.fromkeys(quoted)),
             named=asked.named if asked.wanted in ("percent", "number", "count") else (),
         )
-        if near is not None and near.fit >= _MIN_NEAR:
+        # A digit or two near the right words are a count or a house number, not a code.
+        short = asked.wanted == "ident" and near is not None and len(near.value) < 3
+        if near is not None and near.fit >= _MIN_NEAR and not short:
             return near
     if found is not None:
         return found
@@ -106,6 +108,11 @@ def _usual(asked: Asked, page: Page, finder: Finder) -> Found | None:
 def _labelled(asked: Asked, page: Page, finder: Finder | None, exact: float = _MIN_LABEL) -> Found | None:
     """With the type's own words ("completion date") and without them, whichever fits a label better."""
     labels = (asked.focus,) if asked.wanted == "count" else dict.fromkeys((asked.words, asked.focus))
+    if asked.wanted in ("ident", "person"):
+        # "The invoice number of Fernhill": the label is what stands before "of". Who owns the launch plan is
+        # not said by what stands under "Launch plan": a person's label must be named in full.
+        exact = max(exact, 0.9) if asked.wanted == "person" else exact
+        labels = dict.fromkeys((*labels, asked.lead))
     found = [find_labelled(page, label, finder=finder, exact=exact) for label in labels if label]
     # The rest of a label that the question named in full is no value: "Department | Name".
     values = [each for each in found if each and not set(tokens(each.value)) <= set(asked.words)]

@@ -6,6 +6,8 @@ scale per channel and computed in float32 (tools/export_mini.py), so that a text
 the texts beside it.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,6 +23,8 @@ MAX_TOKENS = 256
 _MAX_CHARACTERS = 40 * MAX_TOKENS
 # Padded tokens of one run: enough to fill the matrix products, few enough to stay in the cache.
 _BATCH_TOKENS = 1024
+_REMEMBERED = 64
+"""Single texts whose vectors are kept."""
 
 
 class MiniLM:
@@ -32,6 +36,8 @@ class MiniLM:
     def __init__(self, session: Session, tokenizer: Tokenizer) -> None:
         self._session = session
         self._tokenizer = tokenizer
+        self._recent: OrderedDict[str, Vectors] = OrderedDict()
+        self._lock = threading.Lock()
 
     @classmethod
     def load(cls, *, threads: int = 0) -> "MiniLM":
@@ -43,6 +49,21 @@ class MiniLM:
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), 384)``; an empty text has a vector too. Texts over 256 word pieces are cut."""
+        if len(texts) != 1:
+            return self._embed(texts)
+        # One query is encoded for what pictures show and again for what their text means.
+        text = texts[0]
+        with self._lock:
+            vectors = self._recent.pop(text, None)
+        if vectors is None:
+            vectors = self._embed(texts)
+        with self._lock:
+            self._recent[text] = vectors
+            if len(self._recent) > _REMEMBERED:
+                self._recent.popitem(last=False)
+        return vectors.copy()
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), DIM), np.float32)
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([_clean(t) for t in texts])]
         for rows in _batches([len(ids) for ids in tokens]):

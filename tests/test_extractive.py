@@ -62,6 +62,13 @@ SCREEN = page(
     "Account", "Name | Jennifer", "Photos | 1", "Version 2.1.1", "12 pages in total", "Weight | 55 kg"
 )
 CHART = page("Share of forest by country, 2015", "Bhutan | 72.5%", "India | 23.8%", "Togo | 3.5%")
+INVOICE = page(
+    "Fernhill Design Studio | Invoice number | INV-2025-0142",
+    "Gartenweg 3, 20144 Hamburg | Invoice date | 3 April 2025",
+    "Site visit | 3 | 210.00",
+)
+WHITEBOARD = page("Launch plan", "Mon: finish beta build", "Tue: user tests with 12 people")
+TICKET = page("RailLink IC 718 | train ticket", "Platform | 7", "Passenger | Lena Brunner")
 PHOTO = record(
     "lake",
     uri="/photos/blue_lake.jpg",
@@ -120,6 +127,11 @@ def ask(question: str, *shown: Evidence) -> tuple[str | None, tuple[Citation, ..
         ("What is the website?", RECEIPT, "www.sakura-sushi.com [1]", None, Box(0, 120, 180, 140)),
         ("What is the invoice number?", RECEIPT, "SK-20871 [1]", "Invoice No: SK-20871",
          Box(0, 150, 180, 170)),
+        ("What is the invoice number of Fernhill Design Studio?", INVOICE, "INV-2025-0142 [1]",
+         "Invoice number INV-2025-0142", None),
+        ("What is the order number of Fernhill Design Studio?", INVOICE, None, None, None),
+        ("Who owns the launch plan?", WHITEBOARD, None, None, None),
+        ("Who is the passenger on the train ticket?", TICKET, "Lena Brunner [1]", "Passenger Lena Brunner", None),
         ("Who is the originator?", FORM, "Dan Straka [1]", "Originator: Dan Straka", Box(0, 30, 198, 50)),
         ("What is the date prepared?", FORM, "8-17-88 [1]", "Date Prepared 8-17-88", Box(300, 30, 417, 80)),
         ("What is the department name?", FORM, "Research [1]", "Department Name Research",

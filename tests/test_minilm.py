@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,3 +97,25 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match=r"'broken\.onnx'") as caught:
         open_session(broken, threads=1)
     assert "\n" not in str(caught.value)
+
+
+def test_a_query_asked_twice_is_encoded_once() -> None:
+    model = MiniLM.load()
+    runs = []
+    inner = model._session
+
+    class Counting:
+        def run(self, outputs: Any, feed: Any, /) -> list[Any]:
+            runs.append(feed)
+            return inner.run(outputs, feed)
+
+    model._session = Counting()
+    first = model.embed_texts(["a dog on a beach"])
+    kept = first.copy()
+    first[:] = 0  # what a caller does to its copy is the caller's
+    assert np.array_equal(model.embed_texts(["a dog on a beach"]), kept)
+    assert len(runs) == 1
+    for number in range(100):
+        model.embed_texts([f"query {number}"])
+    model.embed_texts(["a dog on a beach"])
+    assert len(runs) == 102, "only the recent ones are kept"
