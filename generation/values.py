@@ -29,6 +29,7 @@ _FINDERS: dict[Wanted, Finder] = {
 }
 _ALONE: frozenset[Wanted] = frozenset({"phone", "email", "url"})
 """Types whose only value on a page answers even when nothing beside it names it."""
+_CODE_WORDS = frozenset({"number", "no", "nr", "num", "id", "code", "reference", "ref"})
 _MIN_NEAR = 0.55
 """Of the focus words, rare ones weighing more, near a typed value; chosen on a sample of its own."""
 _MIN_LABEL = 0.75
@@ -54,6 +55,9 @@ def find_value(asked: Asked, page: Page) -> Found | None:
 
 def _typed(asked: Asked, page: Page, finder: Finder) -> Found | None:
     """A value of the wanted type: beside the question's label, near its words, or in its usual place."""
+    kind = [word for word in asked.lead if word not in _CODE_WORDS]
+    if asked.wanted == "ident" and not all(holds(page.words, page.squeezed, word) for word in kind):
+        return None  # an order number is not on a page that speaks of no order
     found = _labelled(asked, page, finder)
     if asked.wanted == "total" and not asked.focus:
         usual = receipt.find_total(page)

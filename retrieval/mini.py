@@ -73,8 +73,8 @@ class MiniEmbedder:
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), 384)`` from upright RGB pictures of any size."""
-        # Not "@": OpenBLAS would wake threads of its own that spin between calls, and take a tenth of the cores
-        # from the workers.
+        # Not "@": OpenBLAS would wake threads of its own, which spin between calls and take a tenth of the
+        # cores from the workers.
         return _unit(np.einsum("nk,kd->nd", self.probabilities(images), self._classes))
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
