@@ -5,6 +5,7 @@ A SQLite file now. What is special about SQLite stands in this module, so that P
 
 import sqlite3
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,11 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Connection]:
     try:
         with engine.execution_options(askpix_write=write).begin() as connection:
             yield connection
+    except KeyboardInterrupt as error:
+        # SQLAlchemy closes the interrupted connection, but SQLite keeps its lock as long as a cursor lives,
+        # and the frames of the traceback hold one: whoever saves what is done would wait for himself.
+        traceback.clear_frames(error.__traceback__)
+        raise
     except DatabaseError as error:
         code = getattr(error.orig, "sqlite_errorcode", None)
         # The low byte is the primary code. A broken constraint or statement is a bug and stays one.
