@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from core.types import Where
 from evaluation.kills import KillReport, run_kills
 from evaluation.speed import IngestSpeed, QuerySpeed, measure_ingest, measure_queries
 from ingest.walk import Source, walk
-from retrieval.mini import SIDE
+from retrieval.mini import SIDE, MiniEmbedder
 from retrieval.query import parse
 from retrieval.weights import weight_file
 
@@ -36,22 +37,22 @@ def temporary_home(settings: Settings) -> Iterator[Settings]:
 
 
 def collect(
-    paths: Sequence[Path], count: int, folder: Path, *, megapixels: float | None = None
+    paths: Sequence[Path], number: int, folder: Path, *, megapixels: float | None = None
 ) -> list[Path]:
-    """``count`` different pictures in ``folder``: those under ``paths``, again and again with other bytes.
+    """``number`` different pictures in ``folder``: those under ``paths``, again and again with other bytes.
 
     With ``megapixels`` each is enlarged to that size first, as a JPEG of a camera's quality.
     """
     found = [item.path for item in walk(paths) if isinstance(item, Source)]
     photos = [path for path in found if path.suffix.lower() in (".jpg", ".jpeg")] or found
+    contents = [path.read_bytes() for path in photos[:number]]
+    if megapixels is not None:
+        contents = [_enlarged(data, megapixels) for data in contents]
     made: list[Path] = []
-    for number in range(count):
-        data = photos[number % len(photos)].read_bytes()
-        if megapixels is not None:
-            data = _enlarged(data, megapixels)
-        target = folder / f"{number:05}.jpg"
+    for index in range(number):
+        target = folder / f"{index:05}.jpg"
         # Bytes behind the end of a JPEG change its hash and not its picture.
-        target.write_bytes(data + f"{number}".encode())
+        target.write_bytes(contents[index % len(contents)] + f"{index}".encode())
         made.append(target)
     return made
 
@@ -85,12 +86,11 @@ def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> I
         workspace = Workspace(home)
         workspace.embedder("mini").embed_images([Image.new("RGB", (SIDE, SIDE))])  # loaded and warm
 
+        fresh = (f"{NAME}-{number}" for number in count())
+
         def index_run() -> int:
-            collection = workspace.open_or_create(NAME)
-            try:
-                return run_index(workspace, collection, list(files), ocr="off", prune=False).images
-            finally:
-                workspace.delete_collection(NAME)
+            collection = workspace.open_or_create(next(fresh))
+            return run_index(workspace, collection, list(files), ocr="off", prune=False).images
 
         return measure_ingest(
             index_run, _bare_decode, bare_embed, files, cores=workspace.workers, rounds=rounds
@@ -110,7 +110,8 @@ def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str
         workspace = Workspace(home)
         collection = workspace.open_or_create(NAME)
         run_index(workspace, collection, list(files), ocr="off", prune=False)
-        embedder = workspace.embedder(collection.embedder)
+        # An embedder of its own: ours would remember the text that was just encoded.
+        embedder = MiniEmbedder.load()
         with workspace.open_store(collection) as store:
             retriever = workspace.retriever_on(collection, store)
             return measure_queries(

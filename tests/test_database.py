@@ -20,7 +20,7 @@ def test_ctrl_c_in_a_statement_leaves_no_lock(tmp_path: Path) -> None:
 
     def interrupted(cursor: Any, statement: str, parameters: Sequence[Any], context: Any = None) -> None:
         cursor.execute(statement, parameters[0])
-        cursor.execute("SELECT 1 UNION SELECT 2")  # not read to its end: a statement in the middle of its work
+        cursor.execute("SELECT 1 UNION SELECT 2")  # not read to its end: still at work
         raise KeyboardInterrupt
 
     engine.dialect.do_executemany = interrupted  # type: ignore[method-assign, assignment]
