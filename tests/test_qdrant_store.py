@@ -181,7 +181,9 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path, rounds: int) -> Non
             acknowledged = int(writer.stdout.readline())
         time.sleep(float(rng.uniform(0, 0.02)))
         writer.send_signal(signal.SIGKILL)
-        rest = writer.communicate(timeout=20)[0].split()
+        # Not communicate(): it would leave out the lines that readline() has already taken into its buffer.
+        rest = writer.stdout.read().split()
+        writer.communicate(timeout=20)
         acknowledged = max([acknowledged, *map(int, rest)])
         with open_store(folder) as store:
             expected = [record(f"w{n}").id for n in range(acknowledged * 10 + 10)]
