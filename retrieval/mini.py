@@ -1,4 +1,4 @@
-"""The ``mini`` embedder: pictures and words in one space, from 35 MB of weights that ship with Askpix.
+"""The ``mini`` embedder: pictures and words in one space, from 36 MB of weights that ship with Askpix.
 
 ConSE (Norouzi et al. 2013, "Zero-Shot Learning by Convex Combination of Semantic Embeddings"): a picture is
 the mean of the embeddings of the ImageNet classes, weighted by an image classifier's probabilities; a text

@@ -239,7 +239,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, album: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     data = (album / "photos" / "cat.jpg").read_bytes()
-    for number in range(300):
+    for number in range(600):
         # Bytes behind the end of a JPEG change its hash and not its picture.
         (folder / f"{number:03}.jpg").write_bytes(data + str(number).encode())
     environment = os.environ | {"ASKPIX_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
@@ -260,7 +260,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, album: Path) -> None:
     assert "Traceback" not in errors and "goes on from here" in errors
     askpix = runner(tmp_path / "home", tmp_path)
     report = json.loads(askpix("index", folder, "--ocr", "off", "--json").stdout)
-    assert report["images"] == 300 and report["added"] + report["unchanged"] == 300
+    assert report["images"] == 600 and report["added"] + report["unchanged"] == 600
     assert json.loads(askpix("doctor", "--json").stdout)["ok"]
 
 
