@@ -65,8 +65,7 @@ def manifest(folder: Path, models: dict[str, Any]) -> dict[str, Any]:
     if any(found[key] != models[key] for key in _MODELS):
         raise IndexMismatchError(
             f"the vectors in {str(folder)!r} were made with {_named(found)}, not with {_named(models)}; open"
-            " them with their own models, or change them: askpix collections reembed NAME --embedder"
-            f" {models['model']}"
+            " them with their own models, or index into another --collection"
         )
     return found
 

@@ -223,7 +223,7 @@ def test_other_models_are_refused_and_named(folder: Path, others: dict[str, Any]
     with pytest.raises(IndexMismatchError) as refused:
         open_store(folder, **others)
     message = one_line(refused.value)
-    assert "askpix collections reembed" in message
+    assert "another --collection" in message
     for name in ("'colour'", "'word-bag'", str(next(iter(others.values())))):
         assert name in message
     with open_store(folder) as store:
