@@ -5,7 +5,6 @@ Everything heavy is imported where it is first needed, so that commands that nee
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.settings import Settings
 from core.errors import AskpixError, ModelUnavailableError, NotFoundError, StoreUnavailableError
+from core.machine import usable_cores
 
 if TYPE_CHECKING:
     from core.images import ImageLimits
@@ -114,9 +114,7 @@ class Workspace:
         """Threads for embedding and reading."""
         if self.settings.workers:
             return self.settings.workers
-        # sched_getaffinity sees the share a container or taskset gives; not on every platform.
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return usable_cores()
 
     @cached_property
     def text_embedder(self) -> MiniLM:

@@ -17,12 +17,13 @@ import filelock
 
 from core.errors import StoreUnavailableError
 from core.images import ImageLimits
+from core.machine import usable_cores
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.plan import Task, make_plan, tried_with
 from ingest.report import IngestReport, Progress
 from ingest.walk import Skipped, walk
-from ingest.worker import Contents, Outcome, Worker, usable_cores
+from ingest.worker import Contents, Outcome, Worker
 from ingest.writer import Writer, mend
 from retrieval.embedder import Embedder
 from retrieval.store import VectorStore

@@ -1,7 +1,6 @@
 """The words in pictures: OCR lines with boxes, and the passages that their meaning is searched by."""
 
 import math
-import os
 import re
 import statistics
 from collections import deque
@@ -11,6 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from core.layout import MIN_TILT, Turn, is_sideways, reading_order, rows
+from core.machine import usable_cores
 from core.types import Box, TextLine
 from ingest.ocr_engine import Found, OcrEngine, engine_id
 
@@ -70,7 +70,7 @@ class RapidOcrReader:
     @classmethod
     def load(cls, *, workers: int | None = None, max_side: int = READ_SIDE) -> "RapidOcrReader":
         """``workers`` is one per core unless given. Raises ``ModelUnavailableError``."""
-        return cls(OcrEngine.load(), name=engine_id(), workers=workers or _cores(), max_side=max_side)
+        return cls(OcrEngine.load(), name=engine_id(), workers=workers or usable_cores(), max_side=max_side)
 
     def read(self, image: Image.Image, /) -> list[TextLine]:
         """See ``TextReader.read``. A blank or tiny picture has no lines."""
@@ -222,9 +222,3 @@ def _same_place(a: Box, b: Box) -> bool:
     """Whether more than half of the smaller box is in the other."""
     shared = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
     return shared > 0.5 * min((a.x1 - a.x0) * (a.y1 - a.y0), (b.x1 - b.x0) * (b.y1 - b.y0))
-
-
-def _cores() -> int:
-    # The share that a container or taskset gives; not on every platform.
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

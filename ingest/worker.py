@@ -1,7 +1,6 @@
 """What one thread does with a chunk of files: read, hash, decode, embed. One worker serves all threads."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -159,9 +158,3 @@ class Worker:
             )
             outcome.vectors.append(vector)
         pending.clear()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: a container or ``taskset`` may give fewer than there are."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

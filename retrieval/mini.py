@@ -15,12 +15,12 @@ Subtracting the mean takes out what all classes share. tools/export_mini.py make
 retrieval/weights/README.md has sources, licences and measured recall.
 """
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
+from core.machine import usable_cores
 from core.types import Vectors
 from retrieval.minilm import DIM, MiniLM
 from retrieval.onnx_session import Session, open_session
@@ -56,7 +56,7 @@ class MiniEmbedder:
         session = open_session(weight_file("efficientnet-lite2.onnx"), threads=1)
         classes = np.load(weight_file("imagenet-classes.npy"), allow_pickle=False).astype(np.float32)
         mean = classes.mean(axis=0)
-        return cls(session, classes - mean, mean, text or MiniLM.load(), workers or _cores())
+        return cls(session, classes - mean, mean, text or MiniLM.load(), workers or usable_cores())
 
     def probabilities(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), 1000)`` softmax at temperature 2 over the ImageNet-1k classes."""
@@ -87,12 +87,6 @@ def _squash(image: Image.Image) -> Image.Image:
     # factors first, as sharp and several times faster for large pictures.
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     return rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _unit(vectors: Vectors) -> Vectors:
