@@ -1,11 +1,26 @@
 """What an embedder is. Adapters stand beside this file, one per library."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from PIL import Image
 
 from core.types import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How a model was trained to turn cosines into probabilities.
+
+    ``softmax`` (CLIP): over the labels, of ``scale * cosine``. ``sigmoid`` (SigLIP): of each label alone, of
+    ``scale * cosine + bias``. ``scale`` is the model's ``exp(logit_scale)``; ``bias`` its ``logit_bias``.
+    An embedder that knows it has it as the attribute ``likelihood``; see ``likelihood_of``.
+    """
+
+    kind: Literal["softmax", "sigmoid"]
+    scale: float
+    bias: float = 0.0
 
 
 class TextEmbedder(Protocol):
@@ -48,3 +63,9 @@ class Embedder(Protocol):
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` in the space of ``embed_images``. Thread-safe."""
         ...
+
+
+def likelihood_of(embedder: Embedder) -> Likelihood | None:
+    """The embedder's likelihood; None where it has none (a model of unknown training)."""
+    found = getattr(embedder, "likelihood", None)
+    return found if isinstance(found, Likelihood) else None
