@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, create_engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateColumn
 
 from core.errors import IndexMismatchError, StoreUnavailableError
 
@@ -45,8 +46,10 @@ def open_database(
 ) -> Engine:
     """The SQLite database at ``path`` with the tables of ``metadata``, made when missing.
 
-    A database of version ``v`` is brought to ``version`` by ``migrations[v + 1]`` and those after it,
-    all in one transaction with the new stamp. Raises ``IndexMismatchError`` when a newer version of Askpix
+    Tables and columns that an older version did not have yet are added, whatever the version: such columns
+    must be nullable or have a ``server_default``. Anything else is a new ``version``: a database of version
+    ``v`` is brought to it by ``migrations[v + 1]`` and those after it, in one transaction with the new stamp.
+    Raises ``IndexMismatchError`` when a newer version of Askpix
     wrote it, ``StoreUnavailableError`` when it is damaged, locked or not writable.
     """
     engine = create_engine(f"sqlite:///{path}", max_overflow=-1)
@@ -55,9 +58,10 @@ def open_database(
     try:
         with transaction(engine, write=False) as connection:
             found = _version(connection)
+            behind = found < version or any(_missing(connection, metadata))
         if found > version:
             raise IndexMismatchError(f"{str(path)!r} was written by a newer version of Askpix; update Askpix")
-        if found < version:
+        if behind:
             with transaction(engine) as connection:
                 _bring_to(connection, metadata, version, migrations or {})
     except BaseException:
@@ -135,9 +139,29 @@ def _bring_to(
 ) -> None:
     # Asked again under the write lock: another process may have been first.
     found = _version(connection)
-    if found == 0:
-        metadata.create_all(connection)
     for step in range(found + 1, version + 1) if found else ():
         migrations[step](connection)
+    new_tables, new_columns = _missing(connection, metadata)
+    metadata.create_all(connection, tables=new_tables)
+    for column in new_columns:
+        table = connection.dialect.identifier_preparer.quote(column.table.name)
+        spec = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {spec}")
     if found < version:
         connection.exec_driver_sql(f"PRAGMA user_version={version:d}")
+
+
+def _missing(connection: Connection, metadata: MetaData) -> tuple[list[Table], list[Column[Any]]]:
+    """What an older version of Askpix did not have yet."""
+    found = inspect(connection)
+    there = set(found.get_table_names())
+    tables = [table for table in metadata.sorted_tables if table.name not in there]
+    columns = [
+        column
+        for table in metadata.sorted_tables
+        if table.name in there
+        for have in [{row["name"] for row in found.get_columns(table.name)}]
+        for column in table.columns
+        if column.name not in have
+    ]
+    return tables, columns

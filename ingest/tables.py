@@ -25,6 +25,8 @@ from sqlalchemy import (
 from core.types import ImageRecord
 
 VERSION = 1
+"""Raised for changes that an older Askpix cannot live with. A new column that is nullable or has a
+``server_default``, and a new table, need no more than to stand here: see ``core.database.open_database``."""
 METADATA = MetaData()
 
 collections = Table(
