@@ -22,6 +22,7 @@ from PIL import Image
 
 from core.machine import usable_cores
 from core.types import Vectors
+from retrieval.embedder import Likelihood
 from retrieval.minilm import DIM, MiniLM
 from retrieval.onnx_session import Session, open_session
 from retrieval.weights import weight_file
@@ -38,6 +39,9 @@ class MiniEmbedder:
     model_id = "mini"
     dim = DIM
     image_side = SIDE
+    likelihood = Likelihood("softmax", 10.0)
+    """Measured, for no loss trained it: on photos with one of 20 labels, 2 to 20 of them to choose from, the
+    expected calibration error is 0.01 to 0.07 at 10 (0.02-0.17 at 8, 0.02-0.10 at 12, 0.38 at CLIP's 100)."""
 
     def __init__(self, session: Session, classes: Vectors, mean: Vectors, text: MiniLM, workers: int) -> None:
         self._session = session
