@@ -89,8 +89,8 @@ class Workspace:
         wanted = embedder_id or "auto"
         if wanted not in ("auto", found.embedder):
             raise IndexMismatchError(
-                f"collection {name!r} was made with {found.embedder!r}, not {wanted!r}; "
-                "leave out --embedder, or index into another --collection"
+                f"collection {name!r} was made with {found.embedder!r}, not {wanted!r}; leave --embedder "
+                f"out, or change it: `askpix collections reembed {name} --embedder {wanted}`"
             )
         return found
 
@@ -166,13 +166,22 @@ class Workspace:
         """Where a collection keeps its vectors. With its uuid: a new namesake never meets old vectors."""
         return self.settings.home / "collections" / f"{collection.name}-{collection.id[:8]}"
 
+    def vectors_folder(self, collection: Collection) -> Path:
+        """The vectors of this generation of the collection."""
+        number = f"-{collection.generation}" if collection.generation else ""
+        return self.folder(collection) / f"vectors{number}"
+
+    def drop_vectors(self, collection: Collection) -> None:
+        """Remove the vectors of this generation; nobody may have them open."""
+        shutil.rmtree(self.vectors_folder(collection), ignore_errors=True)
+
     @contextmanager
     def open_store(self, collection: Collection) -> Iterator[VectorStore]:
         """The collection's store, waiting a while for another process to let go of it."""
         from retrieval.qdrant_store import QdrantEdgeStore
 
         store = QdrantEdgeStore.open(
-            self.folder(collection) / "vectors",
+            self.vectors_folder(collection),
             model_id=collection.embedder,
             dim=collection.dim,
             text_model_id=collection.text_embedder,

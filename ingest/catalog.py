@@ -17,6 +17,7 @@ from core.database import transaction, upsert
 from core.errors import AskpixError, NotFoundError
 from core.types import ImageRecord, TextLine
 from ingest.collection import Collection, SourceState
+from ingest.generations import Generations
 from ingest.tables import collections, image_row, images, sources, to_record
 from ingest.text_ledger import TextLedger, chunks, uris_of
 
@@ -31,6 +32,7 @@ class Catalog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.texts = TextLedger(engine)
+        self.generations = Generations(engine)
 
     def close(self) -> None:
         """Let go of the database; the catalog opens it again when it is used again."""
@@ -216,11 +218,26 @@ class Catalog:
     def records(self, collection: Collection, shas: Sequence[str]) -> Iterator[ImageRecord]:
         """The embedded images with these contents: ``uri`` is the first source, ``copies`` are the rest."""
         for part in chunks(shas):
-            uris = self.sources_of(collection, part)
-            wanted = select(images).where(_embedded(collection), images.c.sha256.in_(part))
-            with transaction(self._engine, write=False) as connection:
-                rows = connection.execute(wanted).all()
-            yield from (to_record(row, uris[row.sha256]) for row in rows if row.sha256 in uris)
+            for records in self.records_by_content(collection, part).values():
+                yield from records
+
+    def records_by_content(self, collection: Collection, shas: Sequence[str]) -> dict[str, list[ImageRecord]]:
+        """The same by SHA-256, pages in order. For some hundred contents at a time."""
+        uris = self.sources_of(collection, shas)
+        wanted = select(images).where(_embedded(collection), images.c.sha256.in_(shas))
+        with transaction(self._engine, write=False) as connection:
+            rows = connection.execute(wanted.order_by(images.c.sha256, images.c.page)).all()
+        found: dict[str, list[ImageRecord]] = {}
+        for row in rows:
+            if row.sha256 in uris:
+                found.setdefault(row.sha256, []).append(to_record(row, uris[row.sha256]))
+        return found
+
+    def embedded_contents(self, collection: Collection) -> list[str]:
+        """The SHA-256 of everything that has an image which the store should have, ascending."""
+        wanted = select(images.c.sha256).where(_embedded(collection)).distinct().order_by(images.c.sha256)
+        with transaction(self._engine, write=False) as connection:
+            return list(connection.execute(wanted).scalars())
 
     def lines(self, ids: Sequence[str]) -> dict[str, tuple[TextLine, ...]]:
         """Lines of text by image id; pictures that were not read are left out."""

@@ -16,6 +16,8 @@ class Collection:
     text_embedder: str
     text_dim: int
     created_at: datetime
+    generation: int = 0
+    """Which of its vectors these are: changing the model makes new ones beside those in use."""
 
     def image_id(self, sha256: str, page: int | None) -> str:
         """The id of a picture: the same bytes and page in the same collection, the same id."""

@@ -41,6 +41,8 @@ collections = Table(
     Column("created_at", DateTime, nullable=False),
     # True from the begin of a run to its end: still True at the next begin, it was cut off.
     Column("unfinished", Boolean, nullable=False, default=False),
+    # Which vectors are in use; each change of the model makes new ones beside the old.
+    Column("generation", Integer, nullable=False, server_default="0"),
 )
 Index("collections_by_name", func.lower(collections.c.name), unique=True)
 
@@ -50,6 +52,21 @@ def _collection() -> Column[str]:
         "collection_id", String(36), ForeignKey("collections.id", ondelete="CASCADE"), nullable=False
     )
 
+
+# Vectors of a collection that are not in use: still being built, or replaced by others and kept.
+generations = Table(
+    "generations",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _collection(),
+    Column("generation", Integer, nullable=False),
+    Column("state", String(8), nullable=False),  # building, replaced
+    Column("embedder", String, nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("text_embedder", String, nullable=False),
+    Column("text_dim", Integer, nullable=False),
+    UniqueConstraint("collection_id", "generation"),
+)
 
 # A file (or URL) as it was when it was last looked into. ``sha256`` is None when it was too large to be read;
 # ``error`` says what is wrong with it (or with some of its pages), ``tried_with`` under which limits.

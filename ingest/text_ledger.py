@@ -92,6 +92,13 @@ class TextLedger:
         with transaction(self._engine) as connection:
             _set_states(connection, [(image_id, "done", None) for image_id in ids])
 
+    def mark_read(self, ids: Sequence[str]) -> None:
+        """The store does not have the words of these pictures any more: they are to go there again."""
+        with transaction(self._engine) as connection:
+            for part in chunks(ids):
+                lost = and_(images.c.id.in_(part), images.c.text_state == "done")
+                connection.execute(update(images).where(lost).values(text_state="read"))
+
     def unstored(self, collection_id: str, *, limit: int) -> list[str]:
         """Ids of pictures whose words were read but are not in the store yet."""
         wanted = select(images.c.id).where(_in_state(collection_id, "read")).limit(limit)
