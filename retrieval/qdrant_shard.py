@@ -7,10 +7,10 @@ folder/closed.json  how many pictures it held when last closed in order; gone wh
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import filelock
 import qdrant_edge as edge
@@ -26,11 +26,23 @@ _SPARE_BYTES = 100 << 20
 those is not an error but the death of the process (SIGBUS)."""
 
 
+class Configure(Protocol):
+    def __call__(self, dim: int, text_dim: int, /, *, graph: bool) -> edge.EdgeConfig: ...
+
+
 class Shard:
     """The engine behind a lock file and a gate: threads use it together, and wait while it is reopened."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], lock: filelock.FileLock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: dict[str, Any],
+        lock: filelock.FileLock,
+        configure: "Configure",
+        indexes: Mapping[str, Any],
+    ) -> None:
         self._folder, self._manifest, self._lock = folder, manifest, lock
+        self._configure, self._indexes = configure, indexes
         self._engine: edge.EdgeShard | None = None
         self._gate = threading.Condition()
         self._users = 0
@@ -39,17 +51,26 @@ class Shard:
         self._load()
 
     @classmethod
-    def open(cls, folder: Path, models: dict[str, Any], *, wait_s: float) -> "Shard":
+    def open(
+        cls,
+        folder: Path,
+        models: dict[str, Any],
+        *,
+        wait_s: float,
+        configure: "Configure | None" = None,
+        indexes: Mapping[str, Any] = INDEXES,
+    ) -> "Shard":
         """Lock the folder (made when missing), check what it was made with, load it.
 
-        ``models`` has the keys model, dim, text_model, text_dim. Raises ``StoreUnavailableError`` and
+        ``models`` has the keys model, dim, text_model, text_dim; ``configure`` makes the engine's
+        configuration of the last two numbers (default: ``edge_config``). Raises ``StoreUnavailableError`` and
         ``IndexMismatchError``, and then holds nothing.
         """
         lock: filelock.FileLock | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = acquire(folder, wait_s)
-            return cls(folder, manifest(folder, models), lock)
+            return cls(folder, manifest(folder, models), lock, configure or edge_config, indexes)
         except BaseException as error:
             if lock is not None:
                 (folder / "owner.json").unlink(missing_ok=True)
@@ -147,7 +168,7 @@ class Shard:
     def _load(self) -> None:
         """Load or make the shard, and see that nothing of it is missing."""
         path, closed = self._folder / "shard", self._folder / "closed.json"
-        config = edge_config(self._manifest["dim"], self._manifest["text_dim"], graph=self.has_graph)
+        config = self._configure(self._manifest["dim"], self._manifest["text_dim"], graph=self.has_graph)
         hint = "; if its files are damaged, delete that folder and index again"
         with _translated(f"the vectors in {str(self._folder)!r} cannot be opened", hint):
             if (path / "edge_config.json").exists():
@@ -157,8 +178,8 @@ class Shard:
                 path.mkdir(exist_ok=True)
                 engine = edge.EdgeShard.create(str(path), config)
             # A kill between making the shard and its indexes must not leave it without them.
-            for field in sorted(INDEXES.keys() - engine.info().payload_schema.keys()):
-                engine.update(edge.UpdateOperation.create_field_index(field, INDEXES[field]))
+            for field in sorted(self._indexes.keys() - engine.info().payload_schema.keys()):
+                engine.update(edge.UpdateOperation.create_field_index(field, self._indexes[field]))
             # The engine passes over a segment whose marker file is gone, and over the end of a cut id list.
             if closed.exists():
                 count = engine.count(edge.CountRequest(exact=True))

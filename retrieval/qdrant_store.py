@@ -101,7 +101,7 @@ class QdrantEdgeStore:
 
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pictures; unknown ids are ignored."""
-        known = _point_ids(ids)
+        known = point_ids(ids)
         if known:
             with self._writing:
                 self._shard.update(edge.UpdateOperation.delete_points(known), len(known))
@@ -271,7 +271,7 @@ class QdrantEdgeStore:
     def _retrieve(
         self, ids: Sequence[str], *, payload: bool = False, vector: bool = False
     ) -> list[edge.Record]:
-        known = _point_ids(ids)
+        known = point_ids(ids)
         if not known:
             return []
         with self._shard.use() as engine:
@@ -298,7 +298,7 @@ class QdrantEdgeStore:
         self.close()
 
 
-def _point_ids(ids: Sequence[str]) -> list[Any]:
+def point_ids(ids: Sequence[str]) -> list[Any]:
     """Those that can be ids of this store at all: the engine refuses a whole request for one that cannot."""
     return [point_id for point_id in dict.fromkeys(ids) if _is_uuid(point_id)]
 
