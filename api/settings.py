@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         default=120_000_000, ge=1, description="Larger pictures are refused, in pixels."
     )
+    remember_queries: int = Field(
+        default=200,
+        ge=0,
+        description="Latest searches a collection keeps, in its home, to judge a change of the model by.",
+    )
     wait_s: float = Field(
         default=15.0, ge=0, description="Seconds to wait for a collection that another process holds."
     )

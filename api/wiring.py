@@ -17,6 +17,7 @@ from core.errors import AskpixError, ModelUnavailableError, NotFoundError, Store
 from core.machine import usable_cores
 
 if TYPE_CHECKING:
+    from api.recent import RecentQueries
     from core.images import ImageLimits
     from core.types import TextLine
     from generation.generator import Generator
@@ -166,6 +167,12 @@ class Workspace:
         """Where a collection keeps its vectors. With its uuid: a new namesake never meets old vectors."""
         return self.settings.home / "collections" / f"{collection.name}-{collection.id[:8]}"
 
+    def recent(self, collection: Collection) -> RecentQueries:
+        """The collection's latest searches."""
+        from api.recent import RecentQueries
+
+        return RecentQueries(self.folder(collection) / "queries.jsonl", keep=self.settings.remember_queries)
+
     def vectors_folder(self, collection: Collection) -> Path:
         """The vectors of this generation of the collection."""
         number = f"-{collection.generation}" if collection.generation else ""
@@ -203,7 +210,8 @@ class Workspace:
         from retrieval.retriever import Retriever
 
         embedder = self.embedder(collection.embedder)
-        calibration = load_calibration(self.folder(collection) / "calibration.npz", embedder, store)
+        number = f"-{collection.generation}" if collection.generation else ""
+        calibration = load_calibration(self.folder(collection) / f"calibration{number}.npz", embedder, store)
         return Retriever(embedder, self.text_embedder, store, calibration)
 
     @contextmanager

@@ -18,6 +18,7 @@ def run_ask(
     from retrieval.query import parse
 
     writer = workspace.generator(generator)
+    workspace.recent(collection).add(question)
     with workspace.open_retriever(collection) as retriever:
         return answer_question(
             question,

@@ -1,4 +1,4 @@
-"""``askpix collections``: list, show, create, delete."""
+"""``askpix collections``: list, show, create, delete, reembed."""
 
 from typing import Annotated, Any
 
@@ -94,6 +94,96 @@ def delete_command(
         print_json({"deleted": collection.name, "images": count})
     else:
         say(f"deleted {collection.name} ({count} pictures were indexed; the files are untouched)")
+
+
+@group.command("reembed")
+def reembed_command(
+    name: str,
+    embedder: Annotated[
+        str | None, typer.Option(metavar="ID", help="The new one; see `askpix models`.")
+    ] = None,
+    without_missing: Annotated[
+        bool, typer.Option("--without-missing", help="Change over though some files are gone.")
+    ] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the embedder before.")] = False,
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Remove vectors that are not in use any more.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a collection another embedder; search goes on with the old one until the new one is ready.
+
+    A run that was stopped goes on where it was. The old vectors are kept until --drop-old.
+    """
+    from api.cli.render import print_json, say
+    from api.reembedding import drop_replaced, roll_back
+    from api.settings import load_settings
+    from api.wiring import Workspace
+
+    if bool(embedder) + rollback + drop_old != 1:
+        raise typer.BadParameter("give one of --embedder ID, --rollback and --drop-old")
+    workspace = Workspace(load_settings())
+    if embedder:
+        _change(workspace, name, embedder, without_missing=without_missing, as_json=as_json)
+    elif rollback:
+        collection, left = roll_back(workspace, name)
+        if as_json:
+            print_json({"collection": collection.name, "embedder": collection.embedder, "left": left})
+        else:
+            say(f"{collection.name} is back with embedder {collection.embedder}")
+            if left:
+                say(f"{left} pictures came or were read since: `askpix index` on their folders adds them")
+    else:
+        dropped = drop_replaced(workspace, name)
+        if as_json:
+            print_json({"collection": workspace.collection(name).name, "dropped": dropped})
+        else:
+            say(f"removed {dropped} sets of vectors that were not in use")
+
+
+def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, as_json: bool) -> None:
+    from api.cli.index import ProgressLine
+    from api.cli.render import hint, print_json, say
+    from api.cli.text import printable
+    from api.reembedding import TOP, reembed
+
+    try:
+        with ProgressLine() as progress:
+            report = reembed(workspace, name, embedder, without_missing=without_missing, on_progress=progress)
+    except KeyboardInterrupt:
+        hint("stopped; the old embedder stays in use, the same command goes on from here")
+        raise
+    compared = report.comparison
+    if as_json:
+        print_json(report)
+    else:
+        say(
+            f"{report.collection}: {report.images} of {report.expected} pictures have vectors of "
+            f"{report.embedder} ({report.embedded} made in {report.seconds:.1f} s)"
+        )
+        if compared.overlap is None or compared.best_kept is None:
+            say("no recent searches to compare the two by")
+        else:
+            say(
+                f"on the {compared.queries} latest searches {compared.overlap:.0%} of the first {TOP} hits "
+                f"are the same, and {compared.best_kept:.0%} of the first hits stay among the first {TOP}"
+            )
+        if report.changed_over:
+            say(
+                f"{report.embedder} is in use now; back: `askpix collections reembed {report.collection} "
+                "--rollback`, free the disk: --drop-old"
+            )
+    for failure in report.missing[:20]:
+        hint(f"missing {printable(failure.path)}: {printable(failure.error)}")
+    if len(report.missing) > 20:
+        hint(f"... and {len(report.missing) - 20} more; --json lists them all")
+    if not report.changed_over:
+        hint(
+            f"{report.was} stays in use: index the folders of the missing pictures again (--prune forgets "
+            "those that are gone), then run this once more, or add --without-missing"
+        )
+    if report.missing:
+        raise typer.Exit(3)
 
 
 def _describe(workspace: Any, collection: Any) -> dict[str, Any]:

@@ -70,8 +70,9 @@ def run_index(
     from ingest.pipeline import collection_run, index
     from ingest.reading import read_texts
 
-    open_store = workspace.store_opener(collection)
     with collection_run(workspace.folder(collection)), ProgressLine() as progress:
+        collection = workspace.collection(collection.name)  # its model may have been changed until now
+        open_store = workspace.store_opener(collection)
         report = index(
             paths,
             collection=collection,

@@ -54,6 +54,7 @@ def search_command(
         from core.images import open_image
 
         picture = open_image(image, limits=workspace.limits).image
+    workspace.recent(target).add(text)
     with workspace.open_retriever(target) as retriever:
         result = retriever.retrieve(
             query, image=picture, top_k=top_k, offset=offset, mode=mode, show_all=show_all
