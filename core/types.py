@@ -82,6 +82,13 @@ class Where:
     and without regard to case: ``holiday/*`` finds ``/home/ann/Holiday/a.jpg``; ``*`` crosses ``/``.
     ``camera`` matches without regard to case. Every tag of ``tags`` must be present.
     ``phrases`` must all occur in the picture's text; none of ``without`` may.
+
+    A picture's moment is ``taken_at``. One without it has the dates written in its text instead (a receipt),
+    and when no date is written there the years are (a chart): any of them may satisfy ``after``, ``before``,
+    ``months`` and ``weekdays``; a year alone satisfies ``after`` and ``before`` that hold all of it.
+    ``hours`` asks for ``taken_at``. Any of the months (1-12), weekdays (0 is Monday), hours (0-23) will do.
+    ``amount_min`` and ``amount_max`` are inclusive: one total in the text, or one amount where no total is
+    named, lies between (``retrieval.written``). ``country`` is the ISO 3166 code of the nearest city.
     """
 
     after: datetime | None = None
@@ -93,6 +100,12 @@ class Where:
     camera: str | None = None
     phrases: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    months: tuple[int, ...] = ()
+    weekdays: tuple[int, ...] = ()
+    hours: tuple[int, ...] = ()
+    amount_min: float | None = None
+    amount_max: float | None = None
+    country: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,13 @@ class Clause:
     value: str
 
 
+class Part(NamedTuple):
+    """A piece of a question that counts on its own when pictures are compared; below 0: unlike this."""
+
+    text: str
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A question as understood: what is left to be found by meaning, and the filter."""
@@ -113,6 +133,8 @@ class Query:
     """The words that are searched by meaning, once quotes and minus words were taken out."""
     where: Where = field(default_factory=Where)
     clauses: tuple[Clause, ...] = ()
+    parts: tuple[Part, ...] = ()
+    """What pictures are compared with, where that is not ``text`` as a whole: their weighted sum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from core.types import ImageRecord
-from retrieval.qdrant_filter import clean, iso, on_globe, path_key
+from retrieval.derived import derive, on_globe
+from retrieval.qdrant_filter import clean, iso, path_key
 from retrieval.words import squeeze
 
 
@@ -28,8 +29,24 @@ def to_payload(record: ImageRecord) -> dict[str, Any]:
         "location": {"lat": lat, "lon": lon} if on_globe(lat, lon) else None,
         "tags": [clean(tag) for tag in record.tags],
     }
-    fields |= path_fields(record) | text_fields(record.text)
+    fields |= path_fields(record) | text_fields(record.text) | derived_fields(record)
     return {name: value for name, value in fields.items() if value is not None and value != []}
+
+
+def derived_fields(record: ImageRecord) -> dict[str, Any]:
+    """The fields that follow from the others; a store made before they were has none of them."""
+    derived = derive(record)
+    return {
+        "written": [iso(datetime(day.year, day.month, day.day)) for day in derived.written],
+        "written_years": list(derived.written_years),
+        "years": list(derived.years),
+        "months": list(derived.months),
+        "weekdays": list(derived.weekdays),
+        "hour": derived.hour,
+        "amounts": list(derived.amounts),
+        "country": derived.country,
+        "city": derived.city,
+    }
 
 
 def path_fields(record: ImageRecord) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from zlib import crc32
 
@@ -15,6 +16,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from core.errors import NotFoundError
 from core.types import ImageRecord, Vectors, Where
+from retrieval.derived import Derived, derive
 from retrieval.store import Leg, Scored
 from retrieval.words import content_words, has_phrase, squeeze, tokens
 
@@ -208,10 +210,20 @@ class MemoryStore:
 
 def fits(record: ImageRecord, where: Where) -> bool:
     """``Where`` as its documentation says it, on one record."""
-    taken = record.taken_at
-    if (where.after or where.before) and taken is None:
+    known = derive(record)
+    if (where.after or where.before) and not in_span(record, known, where):
         return False
-    if taken and ((where.after and taken < where.after) or (where.before and taken >= where.before)):
+    if where.months and not set(where.months) & set(known.months):
+        return False
+    if where.weekdays and not set(where.weekdays) & set(known.weekdays):
+        return False
+    if where.hours and known.hour not in where.hours:
+        return False
+    low = -math.inf if where.amount_min is None else where.amount_min
+    high = math.inf if where.amount_max is None else where.amount_max
+    if (low, high) != (-math.inf, math.inf) and not any(low <= amount <= high for amount in known.amounts):
+        return False
+    if where.country and known.country != where.country:
         return False
     if where.near and (
         record.lat is None
@@ -230,6 +242,18 @@ def fits(record: ImageRecord, where: Where) -> bool:
     if not all(has_phrase(record.text, phrase) for phrase in where.phrases):
         return False
     return not any(squeeze(phrase) and has_phrase(record.text, phrase) for phrase in where.without)
+
+
+def in_span(record: ImageRecord, known: Derived, where: Where) -> bool:
+    """Whether the picture, or else what is written in it, lies between ``after`` and ``before``."""
+    start, end = where.after or datetime.min, where.before or datetime.max
+    if record.taken_at:
+        return start <= record.taken_at and (where.before is None or record.taken_at < end)
+    if any(start <= datetime(day.year, day.month, day.day) < end for day in known.written):
+        return True
+    return any(
+        start <= datetime(year, 1, 1) and datetime(year + 1, 1, 1) <= end for year in known.written_years
+    )
 
 
 def path_fits(path: str, glob: str) -> bool:

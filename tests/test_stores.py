@@ -307,6 +307,53 @@ def test_near_is_a_circle_also_at_the_edges_of_the_map(store: VectorStore) -> No
     assert found(store, Where(near=Near(0, 0, 30_000))) == {paris.id, fiji_west.id, fiji_east.id, pole.id}
 
 
+def test_a_picture_without_a_date_has_those_written_in_it(store: VectorStore) -> None:
+    receipt = record("receipt", text="ACME\n12.05.2018 13:05\nTax 2.00\nTotal RM 67.85")
+    other = record("other", text="30.06.2018\nTotal 20.00")
+    photo = record("photo", text="12/05/2018", taken_at=datetime(2020, 7, 4, 21, 30))
+    chart = record("chart", text="Share in %\n2015 2016 2017")
+    add(store, receipt, other, photo, chart, record("nothing", text="Total"))
+    may, june, july = (datetime(2018, month, 1) for month in (5, 6, 7))
+    assert found(store, Where(after=may, before=june)) == {receipt.id}
+    assert found(store, Where(after=may, before=july)) == {receipt.id, other.id}
+    assert found(store, Where(after=datetime(2019, 1, 1))) == {photo.id}
+    assert found(store, Where(after=datetime(2015, 1, 1), before=datetime(2016, 1, 1))) == {chart.id}
+    assert found(store, Where(after=datetime(2015, 2, 1), before=datetime(2016, 1, 1))) == set()
+    assert found(store, Where(before=datetime(2018, 1, 1))) == {chart.id}
+    assert found(store, Where(months=(6, 7))) == {other.id, photo.id}
+    assert found(store, Where(weekdays=(5,))) == {receipt.id, other.id, photo.id}  # all Saturdays
+    assert found(store, Where(hours=(21, 22), months=(7,))) == {photo.id}
+    assert found(store, Where(hours=(13,))) == set()
+    store.set_text([other.id], ["no date any more"], [np.zeros((0, TEXT_DIM), np.float32)])
+    assert found(store, Where(after=may, before=july)) == {receipt.id}
+
+
+def test_amounts_are_totals_and_bounds_are_inclusive(store: VectorStore) -> None:
+    receipt = record("receipt", text="Beer 10.00\nTotal RM 67.85\nCash 100.00")
+    offer = record("offer", text="from $20 to 1.250,00 €")
+    add(store, receipt, offer, record("none", text="67"))
+    assert found(store, Where(amount_min=50)) == {receipt.id, offer.id}
+    assert found(store, Where(amount_min=67.85, amount_max=67.85)) == {receipt.id}
+    assert found(store, Where(amount_max=20)) == {offer.id}
+    assert found(store, Where(amount_min=100.0, amount_max=1000)) == set()
+    assert found(store, Where(amount_min=0)) == {receipt.id, offer.id}
+
+
+def test_a_country_is_that_of_the_nearest_city(store: VectorStore) -> None:
+    lisbon, vienna = record("lisbon", lat=38.71, lon=-9.14), record("vienna", lat=48.2, lon=16.37)
+    add(
+        store,
+        lisbon,
+        vienna,
+        record("sea", lat=0.1, lon=-30.0),
+        record("nowhere"),
+        record("odd", lat=99.0, lon=0.0),
+    )
+    assert found(store, Where(country="PT")) == {lisbon.id}
+    assert found(store, Where(country="AT")) == {vienna.id}
+    assert found(store, Where(country="XX")) == set()
+
+
 PATHS = {
     "a": "/home/ann/Holiday/a.jpg",
     "b": "/home/ann/Holiday/Rome/B.JPG",
@@ -489,6 +536,11 @@ WHERES = [
     Where(phrases=("67.85",), without=("wordb",)),
     Where(without=("wordc", "word d")),
     Where(phrases=("no such words",)),
+    Where(months=(1, 3), weekdays=(0, 1, 2)),
+    Where(hours=(0,)),
+    Where(amount_min=60, amount_max=70),
+    Where(after=datetime(2018, 1, 1)),
+    Where(country="CD"),
 ]
 
 
