@@ -65,9 +65,9 @@ class Gazetteer:
             )
             self._names: bytes = packed["names"].tobytes()
             self._hashes, self._rows = packed["hashes"], packed["rows"]
-            lines = packed["countries"].tobytes().decode().split("\n")
-            states = packed["states"].tobytes().decode().split("\n")
-        self._codes: list[str] = [line.split("\t")[0] for line in lines]
+            lines: list[str] = packed["countries"].tobytes().decode().split("\n")
+            states: list[str] = packed["states"].tobytes().decode().split("\n")
+        self._codes = [line.split("\t")[0] for line in lines]
         self._country_names = {line.split("\t")[0]: line.split("\t")[1] for line in lines}
         self._countries = {
             name_key(name): line.split("\t")[0] for line in lines for name in line.split("\t")[1:]

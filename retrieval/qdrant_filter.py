@@ -11,12 +11,14 @@ import qdrant_edge as edge
 from core.errors import BadQueryError
 from core.types import Where
 from retrieval.derived import on_globe, whole_years
+from retrieval.facets import Facet
 from retrieval.words import has_phrase, squeeze
 
 _COLD = edge.Memory.Cold
 INDEXES: dict[str, Any] = {
     "kind": edge.KeywordIndexParams(memory=_COLD),
     "tags": edge.KeywordIndexParams(memory=_COLD),
+    "camera": edge.KeywordIndexParams(memory=_COLD),
     "camera_key": edge.KeywordIndexParams(memory=_COLD),
     "paths": edge.KeywordIndexParams(memory=_COLD),
     "squeezed": edge.KeywordIndexParams(memory=_COLD),
@@ -34,6 +36,17 @@ INDEXES: dict[str, Any] = {
 }
 """Payload fields with an index. Mapped rather than loaded: as fast, and half the time to open 100k pictures.
 A substring is found about five times faster in an indexed field."""
+
+FACET_FIELDS: dict[Facet, str] = {
+    "kinds": "kind",
+    "years": "years",
+    "months": "months",
+    "countries": "country",
+    "cities": "city",
+    "cameras": "camera",
+    "tags": "tags",
+}
+"""The payload field of each facet; all of them are in ``INDEXES``."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

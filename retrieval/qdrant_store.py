@@ -19,7 +19,8 @@ import qdrant_edge as edge
 
 from core.errors import NotFoundError
 from core.types import ImageRecord, Vectors, Where
-from retrieval.qdrant_filter import Check, to_filter
+from retrieval.facets import MOST, Facets, count_records, in_order
+from retrieval.qdrant_filter import FACET_FIELDS, Check, to_filter
 from retrieval.qdrant_payload import path_fields, to_payload, to_record
 from retrieval.qdrant_shard import Shard
 from retrieval.store import Leg, Scored
@@ -33,6 +34,7 @@ _CANDIDATES = 256
 """At least so many are rescored with their originals: one page more or less does not reorder the others."""
 _SPARE = 8
 """Fetched beyond what was asked for: to see whether equal scores go on behind the edge of the page."""
+_FACET_SPARE = 10_000
 _PAGE = 2_000
 """Points a scroll brings at once."""
 
@@ -253,6 +255,22 @@ class QdrantEdgeStore:
             return sum(1 for _ in self._matching(where))
         with self._shard.use() as engine:
             return engine.count(edge.CountRequest(exact=True, filter=to_filter(where)))
+
+    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+        """How what satisfies the filter spreads: the ``most`` frequent values of each facet."""
+        if Check(where).fields:
+            ids = list(self._matching(where))
+            pages = (self.get(ids[at : at + _PAGE]) for at in range(0, len(ids), _PAGE))
+            return count_records((record for page in pages for record in page), most=most)
+        narrowed, found = to_filter(where), {}
+        with self._shard.use() as engine:
+            for facet, field in FACET_FIELDS.items():
+                # More than asked for: those of equal counts are put in order here.
+                request = edge.FacetRequest(field, limit=most + _FACET_SPARE, exact=True, filter=narrowed)
+                found[facet] = in_order(
+                    ((hit.value, hit.count) for hit in engine.facet(request).hits), most=most
+                )
+        return found
 
     def _matching(self, where: Where, *extra: Any) -> Iterator[str]:
         """Ids that satisfy ``where`` and Qdrant's ``extra`` conditions, ascending."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from core.types import ImageRecord, Vectors, Where
+from retrieval.facets import MOST, Facets
 
 Leg: TypeAlias = Literal["image", "text", "words"]
 
@@ -75,6 +76,11 @@ class VectorStore(Protocol):
         ...
 
     def count(self, where: Where | None = None, /) -> int: ...
+
+    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+        """How the pictures that satisfy ``where`` spread over years, months, places, kinds, cameras and tags:
+        the ``most`` frequent values of each."""
+        ...
 
     def optimize(self) -> None:
         """Build what makes searches fast at this size (quantisation, graph). Blocks; safe at any time."""

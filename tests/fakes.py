@@ -17,6 +17,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from core.errors import NotFoundError
 from core.types import ImageRecord, Vectors, Where
 from retrieval.derived import Derived, derive
+from retrieval.facets import MOST, Facets, count_records
 from retrieval.store import Leg, Scored
 from retrieval.words import content_words, has_phrase, squeeze, tokens
 
@@ -194,6 +195,9 @@ class MemoryStore:
 
     def count(self, where: Where | None = None, /) -> int:
         return sum(fits(each, where or Where()) for each in list(self._records.values()))
+
+    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+        return count_records((each for each in list(self._records.values()) if fits(each, where)), most=most)
 
     def optimize(self) -> None:
         """Nothing to build."""

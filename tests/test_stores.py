@@ -354,6 +354,30 @@ def test_a_country_is_that_of_the_nearest_city(store: VectorStore) -> None:
     assert found(store, Where(country="XX")) == set()
 
 
+def test_facets_count_every_value_the_most_frequent_first(store: VectorStore) -> None:
+    trip = {"camera": "Canon EOS 5D", "lat": 38.71, "lon": -9.14, "tags": ("trip", "sea")}
+    add(
+        store,
+        *(record(number, taken_at=datetime(2019, 7, 1 + number), **trip) for number in range(3)),
+        record("page", kind="page", text="12 May 2018\n30 June 2019", tags=("bill",)),
+        record("bare"),
+    )
+    facets = store.facets(Where())
+    assert facets == {
+        "kinds": (("photo", 4), ("page", 1)),
+        "years": ((2019, 4), (2018, 1)),
+        "months": ((7, 3), (5, 1), (6, 1)),
+        "countries": (("PT", 3),),
+        "cities": (("Lisbon, PT", 3),),
+        "cameras": (("Canon EOS 5D", 3),),
+        "tags": (("sea", 3), ("trip", 3), ("bill", 1)),
+    }
+    assert store.facets(Where(), most=1)["tags"] == (("sea", 3),)
+    assert store.facets(Where(kind="page"))["years"] == ((2018, 1), (2019, 1))
+    assert store.facets(Where(path="*/page.jpg"))["tags"] == (("bill", 1),)
+    assert set(store.facets(Where(tags=("none",))).values()) == {()}
+
+
 PATHS = {
     "a": "/home/ann/Holiday/a.jpg",
     "b": "/home/ann/Holiday/Rome/B.JPG",
@@ -560,6 +584,7 @@ def assert_congruent(store: VectorStore, reference: VectorStore) -> None:
     for where in WHERES:
         assert store.count(where) == reference.count(where), where
         assert store.scroll(where, limit=20, offset=3) == reference.scroll(where, limit=20, offset=3), where
+        assert store.facets(where) == reference.facets(where), where
         asked: list[tuple[Leg, Any]] = [
             ("image", unit(rng.normal(size=DIM))[0]),
             ("image", reference.sample_vectors(1)[0]),
