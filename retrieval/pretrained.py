@@ -1,0 +1,112 @@
+"""Models of Hugging Face transformers: a directory or a hub repository, loaded without running its code.
+
+Says where a model runs, in which precision, and what a person reads when it cannot be had. Code from a hub is
+never run (``trust_remote_code`` is off), and no pickle is read but with ``weights_only``.
+"""
+
+import pickle
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from core.errors import ModelUnavailableError
+
+_REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+def import_torch(what: str) -> tuple[Any, Any]:
+    """``(torch, transformers)``, quiet; ``what`` needs them. Raises ``ModelUnavailableError``."""
+    try:
+        torch, transformers = import_module("torch"), import_module("transformers")
+    except ImportError as error:
+        raise ModelUnavailableError(
+            f"{what} needs PyTorch and transformers; pip install 'askpix[transformers]'"
+        ) from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return torch, transformers
+
+
+def pick_device(torch: Any, wanted: str = "auto") -> str:
+    """``cuda``, ``mps`` or ``cpu``: the one named, or the best there is. Raises ``ModelUnavailableError``."""
+    there = [
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+        "cpu",
+    ]
+    if wanted == "auto":
+        return there[0]
+    if wanted.split(":", maxsplit=1)[0] not in there:
+        raise ModelUnavailableError(f"no device {wanted!r} on this machine; there is: {', '.join(there)}")
+    return wanted
+
+
+def pick_dtype(torch: Any, device: str, wanted: str = "auto") -> Any:
+    """The precision named, or the usual one: bfloat16 on CUDA, float16 on MPS, float32 on the CPU."""
+    usual = {"cuda": "bfloat16", "mps": "float16"}.get(device.split(":", maxsplit=1)[0], "float32")
+    names = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "auto": usual}
+    name = names.get(wanted, wanted)
+    if name not in ("bfloat16", "float16", "float32"):
+        raise ModelUnavailableError(f"no precision {wanted!r}; there are bf16, fp16 and fp32")
+    return getattr(torch, name)
+
+
+def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) -> Any:
+    """``load`` (a ``from_pretrained``) on a directory or ``OWNER/NAME[@REVISION]``.
+
+    Raises ``ModelUnavailableError`` when there is no such directory or repository, it cannot be reached, or
+    it holds something else.
+    """
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        name, revision = str(folder), None
+    elif _REPO.fullmatch(reference):
+        name, _, tag = reference.partition("@")
+        revision = tag or None
+    else:
+        raise ModelUnavailableError(f"{reference!r} is neither a directory nor a hub repository OWNER/NAME")
+    try:
+        return load(name, revision=revision, trust_remote_code=False, **options)
+    except _failures() as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        where = "" if folder.is_dir() else "; without a connection name a directory that holds it"
+        raise ModelUnavailableError(f"cannot load {reference!r}: {reason}{where}") from error
+
+
+def load_model(load: Callable[..., Any], reference: str, *, device: str, dtype: Any) -> Any:
+    """A model for inference on ``device``. Raises ``ModelUnavailableError``, also when weights are missing.
+
+    The library would make missing ones up at random, and say so in a log line.
+    """
+    model, told = from_pretrained(load, reference, dtype=dtype, weights_only=True, output_loading_info=True)
+    missing = sorted(told["missing_keys"])
+    if missing or told.get("mismatched_keys"):
+        raise ModelUnavailableError(
+            f"{reference!r} holds no trained weights for {len(missing)} parts of this kind of model "
+            f"({', '.join(missing[:2])} ...); it was made for something else"
+        )
+    return model.eval().to(device)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What loading raises, with all that a directory may hold."""
+    broken: tuple[type[Exception], ...] = (
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        RuntimeError,
+        ImportError,
+        EOFError,
+        pickle.UnpicklingError,
+    )
+    return (*broken, import_module("safetensors").SafetensorError)
+
+
+def model_type(transformers: Any, reference: str) -> tuple[str, tuple[str, ...]]:
+    """What ``config.json`` says it is: its model type and its architectures."""
+    config = from_pretrained(transformers.AutoConfig.from_pretrained, reference)
+    return str(config.model_type), tuple(getattr(config, "architectures", None) or ())
