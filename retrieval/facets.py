@@ -17,7 +17,7 @@ class Count(NamedTuple):
     """A value and how many pictures have it. Years and months (1-12) are numbers."""
 
     value: str | int
-    count: int
+    pictures: int
 
 
 Facets: TypeAlias = Mapping[Facet, tuple[Count, ...]]
@@ -50,4 +50,4 @@ def count_records(records: Iterable[ImageRecord], *, most: int = MOST) -> Facets
 def in_order(pairs: Iterable[tuple[Any, int]], *, most: int = MOST) -> tuple[Count, ...]:
     """Counts as facets give them, the ``most`` frequent ones."""
     counts = (Count(value, count) for value, count in pairs if count > 0)
-    return tuple(sorted(counts, key=lambda each: (-each.count, str(each.value))))[:most]
+    return tuple(sorted(counts, key=lambda each: (-each.pictures, str(each.value))))[:most]

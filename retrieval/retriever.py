@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import BadQueryError, NotFoundError
-from core.types import Hit, Mode, Query, SearchResult, Vectors, Where, Why
+from core.types import Hit, Mode, Part, Query, SearchResult, Vectors, Where, Why
 from retrieval.calibration import FIRST, TEXT_ENOUGH, Calibration, calibrate
 from retrieval.embedder import Embedder, TextEmbedder
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity, share_of
@@ -135,7 +135,7 @@ class Retriever:
     ) -> tuple[list[tuple[float, str, Why]], _Texts, str | None]:
         """The best ``wanted`` by falling score, and why nothing matches (None when something does)."""
         where = query.where
-        vector = None if mode == "text" else self._image_query(query.text, by_picture)
+        vector = None if mode == "text" else self._image_query(query, by_picture)
         texts = self._texts(query.text, where) if query.text and mode != "image" else _Texts()
         seen: dict[str, float] = {}
         if vector is not None:
@@ -181,13 +181,17 @@ class Retriever:
         row: Vectors = vectors[0]
         return row
 
-    def _image_query(self, text: str, by_picture: Vectors | None) -> Vectors:
-        """The vector that pictures are compared with: of the words, of the picture, or half of each."""
-        parts = [] if by_picture is None else [by_picture]
-        if text:
-            parts.append(self._embedder.embed_texts([text])[0])
-        total: Vectors = np.sum(parts, axis=0)
-        return (total / max(float(np.linalg.norm(total)), 1e-12)).astype(np.float32)
+    def _image_query(self, query: Query, by_picture: Vectors | None) -> Vectors:
+        """The vector that pictures are compared with: of the words, of the picture, or half of each; less
+        what the query does not want to see."""
+        parts = query.parts or ((Part(query.text),) if query.text else ())
+        wanted = [] if by_picture is None else [by_picture]
+        vectors = self._embedder.embed_texts([part.text for part in parts]) if parts else ()
+        weighed = [part.weight * row for part, row in zip(parts, vectors, strict=True)]
+        if sought := [row for part, row in zip(parts, weighed, strict=True) if part.weight > 0]:
+            wanted.append(_unit(np.sum(sought, axis=0)))
+        unwanted = [row for part, row in zip(parts, weighed, strict=True) if part.weight < 0]
+        return _unit(_unit(np.sum(wanted, axis=0)) + np.sum(unwanted, axis=0))
 
     def _texts(self, text: str, where: Where) -> _Texts:
         meaning = self._text_embedder.embed_texts([text])[0]
@@ -241,3 +245,8 @@ class Retriever:
         if query.where != Where() and not self._store.scroll(query.where, limit=1):
             return "no picture satisfies the filter"
         return "no picture's text speaks of it" if mode == "text" else "nothing fits"
+
+
+def _unit(vector: Vectors) -> Vectors:
+    row: Vectors = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
+    return row

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from core.errors import BadQueryError, NotFoundError
-from core.types import ImageRecord, Where
+from core.types import ImageRecord, Part, Query, Where
 from retrieval.query import parse
 from retrieval.retriever import Retriever
 from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture, record
@@ -239,3 +239,15 @@ def test_a_photo_of_something_is_not_found_by_the_word_photo(
     retriever = Retriever(embedder, words, store)
     assert not retriever.retrieve(parse("a photo of a zeppelin")).matched
     assert retriever.retrieve(parse("photo")).matched
+
+
+def test_parts_weigh_and_unwanted_ones_push_away(retriever: Retriever) -> None:
+    def first(*parts: Part) -> str:
+        return colours(
+            retriever.retrieve(Query(text="red blue", parts=parts), mode="image", show_all=True).hits
+        )[0]
+
+    assert first(Part("red", 2.0), Part("blue", 0.5)) == "red"
+    assert first(Part("red", 0.5), Part("blue", 2.0)) == "blue"
+    assert first(Part("red"), Part("blue"), Part("red", -0.4)) == "blue"
+    assert first(Part("red"), Part("blue"), Part("blue", -0.4)) == "red"
