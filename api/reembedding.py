@@ -65,7 +65,7 @@ def reembed(
     ``without_missing``. Raises ``AskpixError`` when it has that model already, or holds nothing.
     """
     catalog, collection = workspace.catalog, workspace.collection(name)
-    embedder, text = workspace.embedder(embedder_id), workspace.text_embedder
+    embedder, text = workspace.embedder(embedder_id), workspace.text_embedder_of(collection)
     with collection_run(workspace.folder(collection)):
         collection = workspace.collection(name)  # as it is now that nobody else changes it
         if embedder.model_id == collection.embedder and text.model_id == collection.text_embedder:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from generation.generator import Generator
     from ingest.catalog import Catalog, Collection
     from ingest.text import TextReader
-    from retrieval.embedder import Embedder
+    from retrieval.adapted import Adaptation
+    from retrieval.embedder import Embedder, TextEmbedder
     from retrieval.minilm import MiniLM
     from retrieval.retriever import Retriever
     from retrieval.store import VectorStore
@@ -123,6 +124,20 @@ class Workspace:
 
         return MiniLM.load()
 
+    def text_embedder_of(self, collection: Collection) -> TextEmbedder:
+        """The one that made the collection's text vectors."""
+        return self.text_embedder_for(collection.text_embedder)
+
+    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
+        """The text embedder with this id, loaded once; ``auto`` is the one that ships."""
+        from retrieval.minilm import MiniLM
+
+        if text_embedder_id in ("auto", MiniLM.model_id):
+            return self.text_embedder
+        raise ModelUnavailableError(
+            f"no text embedder {text_embedder_id!r} in this version; `askpix models` lists what there is"
+        )
+
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
         name = "mini" if embedder_id == "auto" else embedder_id
@@ -206,13 +221,30 @@ class Workspace:
 
     def retriever_on(self, collection: Collection, store: VectorStore) -> Retriever:
         """A retriever on an open store, calibrated for what the collection holds now."""
+        from retrieval.adapted import adapted
         from retrieval.calibration import load_calibration
         from retrieval.retriever import Retriever
 
-        embedder = self.embedder(collection.embedder)
+        embedder, text = self.embedder(collection.embedder), self.text_embedder_of(collection)
+        embedder, store = adapted(embedder, text, store, self.adaptation(collection))
         number = f"-{collection.generation}" if collection.generation else ""
         calibration = load_calibration(self.folder(collection) / f"calibration{number}.npz", embedder, store)
-        return Retriever(embedder, self.text_embedder, store, calibration)
+        return Retriever(embedder, text, store, calibration)
+
+    def adaptation_file(self, collection: Collection) -> Path:
+        """Where a collection keeps what was learned from its captions."""
+        number = f"-{collection.generation}" if collection.generation else ""
+        return self.folder(collection) / f"adaptation{number}.npz"
+
+    def adaptation(self, collection: Collection) -> Adaptation | None:
+        """What was learned from the collection's captions, for the models it has now."""
+        from retrieval.adapted import Adaptation
+
+        return Adaptation.load(
+            self.adaptation_file(collection),
+            embedder=collection.embedder,
+            text_embedder=collection.text_embedder,
+        )
 
     @contextmanager
     def open_retriever(self, collection: Collection) -> Iterator[Retriever]:

@@ -90,7 +90,7 @@ def run_index(
             catalog=workspace.catalog,
             open_store=open_store,
             reader=workspace.reader,
-            text_embedder=workspace.text_embedder,
+            text_embedder=workspace.text_embedder_of(collection),
             limits=workspace.limits,
             on_progress=progress,
         )
