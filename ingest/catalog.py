@@ -18,7 +18,8 @@ from core.errors import AskpixError, NotFoundError
 from core.types import ImageRecord, TextLine
 from ingest.collection import Collection, SourceState
 from ingest.generations import Generations
-from ingest.tables import collections, image_row, images, sources, to_record
+from ingest.page_ledger import PageLedger
+from ingest.tables import collections, image_row, images, page_errors, sources, to_record
 from ingest.text_ledger import TextLedger, chunks, uris_of
 
 __all__ = ["Catalog", "Collection", "SourceState"]
@@ -33,6 +34,7 @@ class Catalog:
         self._engine = engine
         self.texts = TextLedger(engine)
         self.generations = Generations(engine)
+        self.pages = PageLedger(engine)
 
     def close(self) -> None:
         """Let go of the database; the catalog opens it again when it is used again."""
@@ -58,6 +60,14 @@ class Catalog:
             row = {field: getattr(made, field) for field in Collection.__slots__}
             connection.execute(insert(collections), [{**row, "unfinished": False}])
         return made
+
+    def set_page_embedder(self, collection: Collection, page_embedder: str | None, dim: int | None) -> None:
+        """From now on its pages are embedded by this model (None: by none); what failed is tried again."""
+        mine = select(images.c.id).where(images.c.collection_id == collection.id)
+        with transaction(self._engine) as connection:
+            change = update(collections).where(collections.c.id == collection.id)
+            connection.execute(change.values(page_embedder=page_embedder, page_dim=dim))
+            connection.execute(delete(page_errors).where(page_errors.c.image_id.in_(mine)))
 
     def get_collection(self, name: str) -> Collection | None:
         """By name, without regard to case; None when there is none."""

@@ -18,6 +18,9 @@ class Collection:
     created_at: datetime
     generation: int = 0
     """Which of its vectors these are: changing the model makes new ones beside those in use."""
+    page_embedder: str | None = None
+    """The model that makes many vectors a page (late interaction); None where there is none."""
+    page_dim: int | None = None
 
     def image_id(self, sha256: str, page: int | None) -> str:
         """The id of a picture: the same bytes and page in the same collection, the same id."""

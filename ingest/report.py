@@ -35,6 +35,15 @@ class ReadReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PagesReport:
+    """Stage three, where the collection has a page embedder: pages embedded, and those that failed."""
+
+    embedded: int = 0
+    failed: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """Stage one, counted in files: a file is added, updated, unchanged, removed, a duplicate or failed.
 
@@ -55,3 +64,4 @@ class IngestReport:
     seconds: float
     images_per_second: float
     text: ReadReport = field(default_factory=ReadReport)
+    pages: PagesReport = field(default_factory=PagesReport)

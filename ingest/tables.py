@@ -1,4 +1,4 @@
-"""The tables of the catalog, for ``ingest.catalog`` and ``ingest.text_ledger`` alone."""
+"""The tables of the catalog, for ``ingest.catalog`` and its ledgers alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +43,9 @@ collections = Table(
     Column("unfinished", Boolean, nullable=False, default=False),
     # Which vectors are in use; each change of the model makes new ones beside the old.
     Column("generation", Integer, nullable=False, server_default="0"),
+    # The model that makes many vectors a page, and their width; NULL where there is none.
+    Column("page_embedder", String),
+    Column("page_dim", Integer),
 )
 Index("collections_by_name", func.lower(collections.c.name), unique=True)
 
@@ -115,6 +118,14 @@ texts = Table(
     Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     Column("engine", String, nullable=False),
     Column("lines", JSON, nullable=False),
+)
+
+# Why a page could not be embedded by the page embedder.
+page_errors = Table(
+    "page_errors",
+    METADATA,
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("error", Text, nullable=False),
 )
 
 
