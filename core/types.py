@@ -143,6 +143,12 @@ class Why:
 
     image: float | None = None
     text: float | None = None
+    page: float | None = None
+    """Mean best cosine of the query's tokens among the page's patches (late interaction)."""
+    rerank: float | None = None
+    """What the second look said, on the scale of ``ranked_by``; None = not asked, or it could not say."""
+    ranked_by: str | None = None
+    """Id of the reranker that gave the hit its place; None = the legs did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +211,38 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """How one piece of evidence was shown to a generator: nothing is shrunk or left out silently."""
+
+    number: int
+    how: Literal["picture", "crop", "text"]
+    width: int = 0
+    """Pixels as sent; 0 without a picture."""
+    height: int = 0
+    tokens: int = 0
+    """Of the picture, by the model's formula."""
+    lines: int = 0
+    """Lines of text sent with it."""
+    of_lines: int = 0
+    """Lines of text that were read in it."""
+    box: Box | None = None
+    """What a crop shows, in pixels of the upright original."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost. ``cost_usd`` is None when the price is not known; 0.0 for local models."""
+    """What an answer cost. ``cost_usd`` is None when the price is not known; 0.0 for local models.
+
+    Tokens are those that the model's provider counted, where it counts; ``image_tokens`` is always by the
+    model's formula. ``estimated`` is True when all of it is by our own count.
+    """
 
     input_tokens: int = 0
     image_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = 0.0
+    estimated: bool = False
+    sent: tuple[Sent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ So a score is told as a distance from what this query usually gets: the mean ove
 in units of their spread.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,12 +15,16 @@ import numpy as np
 from retrieval.late_interaction import LateEmbedder
 from retrieval.page_store import PageStore
 
+PAGE_DEPTH = 50
+"""Pages that the leg brings into a search, however many hits are asked for."""
 SAMPLE = 32
 """Pages that say what is usual: their ids are hashes, so the first ones are a fair sample."""
 _LEAST_SPREAD = 0.01
 """Of mean cosines: fewer, or pages all alike, would make any difference look large."""
 _FEW = 8
 """Pages below which a sample tells nothing of what is usual."""
+_BEYOND_CHANCE = 1.5
+"""Spreads; not measured on trained weights yet, so on the side of refusing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,17 @@ class PageScores:
     cosines: dict[str, float] = field(default_factory=dict)
     usual: float = 0.0
     spread: float = 1.0
+    threshold: float = float("inf")
+    """Evidence from which the best page answers and is not only the best of many."""
 
     def evidence(self, point: str) -> float | None:
         """How strongly the page answers, in spreads above the usual; None when it was not found."""
         cosine = self.cosines.get(point)
         return None if cosine is None else (cosine - self.usual) / self.spread
+
+    def stands_out(self) -> bool:
+        """Whether the best page fits better than the best of so many would by chance."""
+        return max((self.evidence(point) or 0.0 for point in self.cosines), default=0.0) > self.threshold
 
 
 class PageLeg:
@@ -42,7 +53,7 @@ class PageLeg:
     def __init__(self, embedder: LateEmbedder, pages: PageStore) -> None:
         self._embedder, self._pages = embedder, pages
 
-    def find(self, text: str, *, limit: int, among: Collection[str] | None = None) -> PageScores:
+    def find(self, text: str, *, limit: int = PAGE_DEPTH, among: Collection[str] | None = None) -> PageScores:
         """The best ``limit`` pages for the words, among those ids or all."""
         (query,) = self._embedder.embed_texts([text])
         hits = self._pages.search_pages(query, limit=limit, among=among)
@@ -56,4 +67,6 @@ class PageLeg:
             {hit.id: hit.score for hit in hits},
             float(np.mean(usual)),
             max(_LEAST_SPREAD, float(np.std(usual))),
+            # The best of n unrelated ones stands some sqrt(2 ln n) spreads above the mean.
+            math.sqrt(2 * math.log(max(2, self._pages.count()))) + _BEYOND_CHANCE,
         )

@@ -14,8 +14,9 @@ from PIL import Image
 from core.errors import BadQueryError, NotFoundError
 from core.types import Hit, Mode, Part, Query, SearchResult, Vectors, Where, Why
 from retrieval.calibration import FIRST, TEXT_ENOUGH, Calibration, calibrate
-from retrieval.embedder import Embedder, TextEmbedder
+from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity, share_of
+from retrieval.page_leg import PageLeg, PageScores
 from retrieval.snippet import holds, snippet
 from retrieval.store import VectorStore
 from retrieval.words import content_words, tokens
@@ -67,11 +68,13 @@ class Retriever:
         text_embedder: TextEmbedder,
         store: VectorStore,
         calibration: Calibration | None = None,
+        page_leg: PageLeg | None = None,
     ) -> None:
         self._embedder = embedder
         self._text_embedder = text_embedder
         self._store = store
         self._calibration = calibration or calibrate(embedder, store)
+        self._page_leg = page_leg
 
     def retrieve(
         self,
@@ -137,19 +140,25 @@ class Retriever:
         where = query.where
         vector = None if mode == "text" else self._image_query(query, by_picture)
         texts = self._texts(query.text, where) if query.text and mode != "image" else _Texts()
+        pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
+        others = list(dict.fromkeys([*texts.ids(), *pages.cosines]))
         seen: dict[str, float] = {}
         if vector is not None:
-            # So many that, whatever the text legs found comes first, the page is filled.
-            limit = max(FIRST, wanted + len(texts.ids()))
+            # So many that, whatever the other legs found comes first, the page is filled.
+            limit = max(FIRST, wanted + len(others))
             seen = {
                 hit.id: hit.score for hit in self._store.search("image", vector, where=where, limit=limit)
             }
         nearest = list(seen)[:FIRST]
         if vector is not None:
-            self._fill_cosines(seen, vector, texts.ids())
+            self._fill_cosines(seen, vector, others)
         usual = 0.0 if vector is None else self._calibration.usual(vector)
         ranked = [
-            (self._score(point, seen, texts, usual), point, Why(seen.get(point), texts.cosines.get(point)))
+            (
+                self._score(point, seen, texts, pages, usual),
+                point,
+                Why(seen.get(point), texts.cosines.get(point), page=pages.cosines.get(point)),
+            )
             for point in {**seen, **dict.fromkeys(texts.ids())}
         ]
         ranked.sort(key=lambda item: (-item[0], item[1]))
@@ -158,15 +167,19 @@ class Retriever:
         elif by_picture is not None or where.phrases:
             reason = None
         else:
-            reason = self._judge(vector, nearest, texts)
+            reason = None if pages.stands_out() else self._judge(vector, nearest, texts)
         return ranked[:wanted], texts, reason
 
-    def _score(self, point: str, seen: dict[str, float], texts: _Texts, usual: float) -> float:
+    def _score(
+        self, point: str, seen: dict[str, float], texts: _Texts, pages: PageScores, usual: float
+    ) -> float:
         cosine = seen.get(point)
-        if not texts.terms and cosine is not None:
+        if not texts.terms and not pages.cosines and cosine is not None:
             return cosine
         says = texts.evidence(point, self._calibration.count)
         shows = None if cosine is None else (cosine - usual) / self._calibration.spread
+        if (patches := pages.evidence(point)) is not None:
+            shows = patches if shows is None else max(shows, patches)
         return fuse(shows, says)
 
     # --- the legs ------------------------------------------------------------------------------------
@@ -194,7 +207,7 @@ class Retriever:
         return _unit(_unit(np.sum(wanted, axis=0)) + np.sum(unwanted, axis=0))
 
     def _texts(self, text: str, where: Where) -> _Texts:
-        meaning = self._text_embedder.embed_texts([text])[0]
+        meaning = embed_queries(self._text_embedder, [text])[0]
         by_meaning = self._store.search("text", meaning, where=where, limit=TEXT_DEPTH)
         by_words = self._store.search("words", text, where=where, limit=TEXT_DEPTH)
         every = tuple(content_words(text) or dict.fromkeys(tokens(text)))
@@ -208,6 +221,12 @@ class Retriever:
             terms=terms,
             weights=rarity(terms, list(held.values())),
         )
+
+    def _pages(self, text: str, where: Where) -> PageScores:
+        if self._page_leg is None:
+            return PageScores()
+        among = None if where == Where() else self._store.scroll(where, limit=self._store.count(where))
+        return self._page_leg.find(text, among=among)
 
     def _fill_cosines(self, seen: dict[str, float], vector: Vectors, points: Sequence[str]) -> None:
         """Cosines of the pictures that only the text legs found: each is judged by all legs."""

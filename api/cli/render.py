@@ -78,6 +78,12 @@ def where_json(where: Where) -> dict[str, Any]:
     return {name: value for name, value in full.items() if value is not None}
 
 
+def why_json(why: Why) -> dict[str, Any]:
+    """The contract's ``image`` and ``text``; what else was asked, where it was."""
+    more = {"page": why.page, "rerank": why.rerank, "ranked_by": why.ranked_by}
+    return {"image": why.image, "text": why.text} | {k: v for k, v in more.items() if v is not None}
+
+
 def hit_json(hit: Hit) -> dict[str, Any]:
     """A hit in the contract's shape."""
     record = hit.record
@@ -89,7 +95,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "page": record.page,
         "time_s": record.time_s,
         "score": round(hit.score, 6),
-        "why": {"image": hit.why.image, "text": hit.why.text},
+        "why": why_json(hit.why),
         "width": record.width,
         "height": record.height,
         "taken_at": record.taken_at and record.taken_at.isoformat(),
