@@ -66,6 +66,8 @@ def reembed(
     """
     catalog, collection = workspace.catalog, workspace.collection(name)
     embedder, text = workspace.embedder(embedder_id), workspace.text_embedder_of(collection)
+    if workspace.settings.text_embedder != "auto":
+        text = workspace.text_embedder_for(workspace.settings.text_embedder)
     with collection_run(workspace.folder(collection)):
         collection = workspace.collection(name)  # as it is now that nobody else changes it
         if embedder.model_id == collection.embedder and text.model_id == collection.text_embedder:

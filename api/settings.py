@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     embedder: str = Field(
         default="auto", description="Embedder of new collections; `askpix models` lists the ids."
     )
+    text_embedder: str = Field(
+        default="auto",
+        description="Embedder of the words in pictures of new collections: auto, or onnx:DIR_OR_REPO.",
+    )
     generator: str = Field(default="auto", description="Who writes answers; `askpix models` lists the ids.")
     ocr: Literal["auto", "on", "off"] = Field(
         default="auto", description="Read the words in pictures at indexing."

@@ -36,6 +36,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._embedders: dict[str, Embedder] = {}
+        self._text_embedders: dict[str, TextEmbedder] = {}
 
     # --- what is there -------------------------------------------------------------------------------
 
@@ -66,7 +67,8 @@ class Workspace:
 
     def create_collection(self, name: str, embedder_id: str | None = None) -> Collection:
         """A new collection for ``embedder_id`` (default: the setting)."""
-        embedder, text = self.embedder(embedder_id or self.settings.embedder), self.text_embedder
+        embedder = self.embedder(embedder_id or self.settings.embedder)
+        text = self.text_embedder_for(self.settings.text_embedder)
         return self.catalog.create_collection(
             name,
             embedder=embedder.model_id,
@@ -134,9 +136,21 @@ class Workspace:
 
         if text_embedder_id in ("auto", MiniLM.model_id):
             return self.text_embedder
-        raise ModelUnavailableError(
-            f"no text embedder {text_embedder_id!r} in this version; `askpix models` lists what there is"
-        )
+        kind, _, reference = text_embedder_id.partition(":")
+        if kind != "onnx" or not reference:
+            raise ModelUnavailableError(
+                f"no text embedder {text_embedder_id!r}; name one as onnx:DIR_OR_REPO, or take 'auto'"
+            )
+        folder = Path(reference).expanduser()
+        if folder.is_dir():  # the collection must find it again from any working folder
+            text_embedder_id = f"onnx:{folder.absolute()}"
+        if text_embedder_id not in self._text_embedders:
+            from retrieval.onnx_text_embedder import OnnxTextEmbedder
+
+            self._text_embedders[text_embedder_id] = OnnxTextEmbedder.load(
+                text_model_folder(reference), model_id=text_embedder_id
+            )
+        return self._text_embedders[text_embedder_id]
 
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
@@ -265,3 +279,11 @@ class Workspace:
             return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
         except OSError as error:
             raise StoreUnavailableError(f"cannot read {str(folder)!r}: {error.strerror}") from error
+
+
+def text_model_folder(reference: str) -> Path:
+    """The folder of a text model: a directory, or what was downloaded of a hub repository."""
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        return folder
+    raise ModelUnavailableError(f"no folder {reference!r} with a text model")

@@ -65,6 +65,13 @@ class Embedder(Protocol):
         ...
 
 
+def embed_queries(text_embedder: TextEmbedder, texts: Sequence[str]) -> Vectors:
+    """``(len(texts), dim)`` of what is looked for: some models read a query otherwise than a passage."""
+    own = getattr(text_embedder, "embed_queries", None)
+    vectors: Vectors = text_embedder.embed_texts(texts) if own is None else own(texts)
+    return vectors
+
+
 def likelihood_of(embedder: Embedder) -> Likelihood | None:
     """The embedder's likelihood; None where it has none (a model of unknown training)."""
     found = getattr(embedder, "likelihood", None)
