@@ -26,7 +26,25 @@ class Settings(BaseSettings):
         default="auto",
         description="Embedder of the words in pictures of new collections: auto, or onnx:DIR_OR_REPO.",
     )
+    page_embedder: str = Field(
+        default="none",
+        description="Late-interaction model for pages of new collections: none, transformers:DIR_OR_REPO.",
+    )
     generator: str = Field(default="auto", description="Who writes answers; `askpix models` lists the ids.")
+    local_servers: str = Field(
+        default="http://localhost:11434/v1 http://localhost:1234/v1 http://localhost:8080/v1 "
+        "http://localhost:30000/v1",
+        description="Where `auto` looks for a model on this machine (Ollama, LM Studio, llama.cpp, SGLang).",
+    )
+    server_key: str | None = Field(
+        default=None, description="Key for openai-compatible servers that want one."
+    )
+    prove_sight: bool = Field(
+        default=True, description="Send a model one riddle picture first, to see whether it really sees."
+    )
+    max_input_tokens: int = Field(
+        default=16_000, ge=500, description="What a question may cost a model: pictures are shrunk to fit."
+    )
     ocr: Literal["auto", "on", "off"] = Field(
         default="auto", description="Read the words in pictures at indexing."
     )

@@ -17,15 +17,21 @@ from core.errors import AskpixError, ModelUnavailableError, NotFoundError, Store
 from core.machine import usable_cores
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from api.generators import GeneratorOptions
     from api.recent import RecentQueries
     from core.images import ImageLimits
-    from core.types import TextLine
+    from core.types import ImageRecord, TextLine
     from generation.generator import Generator
     from ingest.catalog import Catalog, Collection
+    from ingest.tagging import Tagger, Vocabulary
     from ingest.text import TextReader
     from retrieval.adapted import Adaptation
     from retrieval.embedder import Embedder, TextEmbedder
+    from retrieval.late_interaction import LateEmbedder
     from retrieval.minilm import MiniLM
+    from retrieval.page_leg import PageLeg
     from retrieval.retriever import Retriever
     from retrieval.store import VectorStore
 
@@ -36,6 +42,8 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._embedders: dict[str, Embedder] = {}
+        self._generators: dict[str, tuple[Generator, str]] = {}
+        self.late_embedders: dict[str, LateEmbedder] = {}
         self._text_embedders: dict[str, TextEmbedder] = {}
 
     # --- what is there -------------------------------------------------------------------------------
@@ -65,17 +73,25 @@ class Workspace:
             raise NotFoundError(f"no collection {name!r}; {there}")
         return found
 
-    def create_collection(self, name: str, embedder_id: str | None = None) -> Collection:
-        """A new collection for ``embedder_id`` (default: the setting)."""
+    def create_collection(
+        self, name: str, embedder_id: str | None = None, *, page_embedder_id: str | None = None
+    ) -> Collection:
+        """A new collection for these embedders (default: the settings)."""
+        from api.page_wiring import choose_page_embedder, late_embedder
+
+        pages = page_embedder_id or self.settings.page_embedder
+        if pages != "none":
+            late_embedder(self, pages)  # what cannot be had is refused before anything is made
         embedder = self.embedder(embedder_id or self.settings.embedder)
         text = self.text_embedder_for(self.settings.text_embedder)
-        return self.catalog.create_collection(
+        made = self.catalog.create_collection(
             name,
             embedder=embedder.model_id,
             dim=embedder.dim,
             text_embedder=text.model_id,
             text_dim=text.dim,
         )
+        return made if pages == "none" else choose_page_embedder(self, made, pages)
 
     def open_or_create(self, name: str, embedder_id: str | None = None) -> Collection:
         """The collection ``name``, made when missing; refuses another embedder than its own."""
@@ -167,14 +183,48 @@ class Workspace:
 
     def generator(self, generator_id: str | None = None) -> Generator:
         """The generator with this id; ``auto`` never sends a picture off the machine."""
-        wanted = generator_id or self.settings.generator
-        if wanted not in ("auto", "extractive"):
-            raise ModelUnavailableError(
-                f"no generator {wanted!r} in this version; `askpix models` lists what there is"
-            )
+        return self.choose_generator(generator_id)[0]
+
+    def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
+        """The generator with this id, opened once, and why it was taken."""
+        from api.generators import find_local, open_generator
         from generation.extractive import ExtractiveGenerator
 
-        return ExtractiveGenerator(self.text_embedder.embed_texts)
+        wanted = generator_id or self.settings.generator
+        if wanted not in self._generators:
+            chosen: tuple[Generator, str] | None = None
+            if wanted == "auto":
+                chosen = find_local(self._generator_options)
+            elif wanted != "extractive":
+                chosen = open_generator(wanted, self._generator_options)
+            if chosen is None:
+                why = (
+                    "it was asked for" if wanted != "auto" else "no model that sees was found on this machine"
+                )
+                chosen = ExtractiveGenerator(self.text_embedder.embed_texts), why
+            self._generators[wanted] = chosen
+        return self._generators[wanted]
+
+    @property
+    def _generator_options(self) -> GeneratorOptions:
+        from api.generators import GeneratorOptions
+
+        return GeneratorOptions(
+            home=self.settings.home,
+            limits=self.limits,
+            picture_of=self.picture_of,
+            max_tokens=self.settings.max_input_tokens,
+            servers=self.settings.local_servers.split(),
+            server_key=self.settings.server_key,
+            prove_sight=self.settings.prove_sight,
+        )
+
+    def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
+        """The picture of a record from whichever file still has its bytes; see ``ingest.original``."""
+        from ingest.original import open_original
+
+        collections = self.catalog.list_collections()
+        return open_original(record, collections, limits=self.limits, min_side=min_side).image
 
     @cached_property
     def reader(self) -> TextReader:
@@ -233,7 +283,9 @@ class Workspace:
         """``open_store`` bound to a collection, as the stages of ingestion take it."""
         return lambda: self.open_store(collection)
 
-    def retriever_on(self, collection: Collection, store: VectorStore) -> Retriever:
+    def retriever_on(
+        self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None
+    ) -> Retriever:
         """A retriever on an open store, calibrated for what the collection holds now."""
         from retrieval.adapted import adapted
         from retrieval.calibration import load_calibration
@@ -243,7 +295,16 @@ class Workspace:
         embedder, store = adapted(embedder, text, store, self.adaptation(collection))
         number = f"-{collection.generation}" if collection.generation else ""
         calibration = load_calibration(self.folder(collection) / f"calibration{number}.npz", embedder, store)
-        return Retriever(embedder, text, store, calibration)
+        return Retriever(embedder, text, store, calibration, page_leg)
+
+    def tagger(self, collection: Collection, vocabulary: Vocabulary) -> Tagger:
+        """What gives pictures of a collection their tags."""
+        from retrieval.zero_shot import ZeroShot
+
+        if not vocabulary.labels:
+            return lambda vectors: [()] * len(vectors)
+        zero_shot = ZeroShot(self.embedder(collection.embedder), vocabulary.labels)
+        return lambda vectors: zero_shot.tags(vectors, threshold=vocabulary.threshold)
 
     def adaptation_file(self, collection: Collection) -> Path:
         """Where a collection keeps what was learned from its captions."""
@@ -263,8 +324,10 @@ class Workspace:
     @contextmanager
     def open_retriever(self, collection: Collection) -> Iterator[Retriever]:
         """A retriever on the collection's store, held until the end of the ``with``."""
-        with self.open_store(collection) as store:
-            yield self.retriever_on(collection, store)
+        from api.page_wiring import open_page_leg
+
+        with self.open_store(collection) as store, open_page_leg(self, collection) as leg:
+            yield self.retriever_on(collection, store, page_leg=leg)
 
     def lines_of(
         self, collection: Collection

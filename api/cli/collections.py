@@ -54,6 +54,9 @@ def show_command(name: str, as_json: JsonOption = False) -> None:
 def create_command(
     name: str,
     embedder: Annotated[str | None, typer.Option(metavar="ID", help="See `askpix models`.")] = None,
+    page_embedder: Annotated[
+        str | None, typer.Option(metavar="ID", help="Embed pages patch by patch: transformers:DIR_OR_REPO.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """An empty collection."""
@@ -62,7 +65,7 @@ def create_command(
     from api.wiring import Workspace
 
     workspace = Workspace(load_settings())
-    collection = workspace.create_collection(name, embedder)
+    collection = workspace.create_collection(name, embedder, page_embedder_id=page_embedder)
     if as_json:
         print_json(_describe(workspace, collection))
     else:
@@ -195,6 +198,7 @@ def _describe(workspace: Any, collection: Any) -> dict[str, Any]:
         "embedder": collection.embedder,
         "dim": collection.dim,
         "text_embedder": collection.text_embedder,
+        "page_embedder": collection.page_embedder,
         "created_at": collection.created_at.isoformat(),
         **counts,
     }

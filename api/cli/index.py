@@ -64,9 +64,10 @@ class ProgressLine:
 def run_index(
     workspace: "Workspace", collection: "Collection", paths: list[Path], *, ocr: str, prune: bool
 ) -> "IngestReport":
-    """Both stages: pictures first, then the words in them. Raises KeyboardInterrupt with all work kept."""
+    """Pictures first, then the words in them, then pages. Raises KeyboardInterrupt with all work kept."""
     from dataclasses import replace
 
+    from api.page_wiring import embed_pages_of
     from ingest.pipeline import collection_run, index
     from ingest.reading import read_texts
 
@@ -83,18 +84,18 @@ def run_index(
             prune=prune,
             on_progress=progress,
         )
-        if ocr == "off":
-            return report
-        text = read_texts(
-            collection=collection,
-            catalog=workspace.catalog,
-            open_store=open_store,
-            reader=workspace.reader,
-            text_embedder=workspace.text_embedder_of(collection),
-            limits=workspace.limits,
-            on_progress=progress,
-        )
-    return replace(report, text=text)
+        if ocr != "off":
+            text = read_texts(
+                collection=collection,
+                catalog=workspace.catalog,
+                open_store=open_store,
+                reader=workspace.reader,
+                text_embedder=workspace.text_embedder_of(collection),
+                limits=workspace.limits,
+                on_progress=progress,
+            )
+            report = replace(report, text=text)
+        return replace(report, pages=embed_pages_of(workspace, collection, progress))
 
 
 def show_report(report: "IngestReport") -> None:
@@ -119,11 +120,13 @@ def show_report(report: "IngestReport") -> None:
     )
     if report.text and report.text.read:
         say(f"words found in {report.text.with_text} of {report.text.read} pictures")
+    if report.pages.embedded:
+        say(f"{report.pages.embedded} pages embedded patch by patch")
     for skip in report.skipped[:20]:
         hint(f"skipped {printable(skip.path)}: {printable(skip.reason)}")
     if len(report.skipped) > 20:
         hint(f"... and {len(report.skipped) - 20} more skipped; --json lists them all")
-    for failure in (*report.failed, *report.text.failed):
+    for failure in (*report.failed, *report.text.failed, *report.pages.failed):
         hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
 
 
@@ -132,6 +135,10 @@ def index_command(
     collection: Annotated[str, typer.Option(help="The collection to fill; made when missing.")] = "default",
     embedder: Annotated[
         str | None, typer.Option(metavar="ID", help="Embedder of a new collection; see `askpix models`.")
+    ] = None,
+    page_embedder: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Embed pages patch by patch too: transformers:DIR_OR_REPO, or none."),
     ] = None,
     ocr: Annotated[
         Literal["auto", "on", "off"] | None,
@@ -142,6 +149,7 @@ def index_command(
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
     from api.cli.render import hint, print_json
+    from api.page_wiring import choose_page_embedder, late_embedder
     from api.settings import load_settings
     from api.wiring import Workspace
     from ingest.walk import check_paths
@@ -150,7 +158,11 @@ def index_command(
     workspace = Workspace(settings)
     # A wrong path must not leave an empty collection behind.
     check_paths(paths)
+    if page_embedder not in (None, "none"):
+        late_embedder(workspace, page_embedder)
     target = workspace.open_or_create(collection, embedder)
+    if page_embedder is not None:
+        choose_page_embedder(workspace, target, page_embedder)
     try:
         report = run_index(workspace, target, paths, ocr=ocr or settings.ocr, prune=prune)
     except KeyboardInterrupt:
@@ -160,7 +172,7 @@ def index_command(
         print_json(report)
     else:
         show_report(report)
-    if report.failed or report.text.failed:
+    if report.failed or report.text.failed or report.pages.failed:
         raise typer.Exit(3)
 
 

@@ -1,0 +1,110 @@
+"""The part of ``wiring`` for pages of many vectors: from a collection to its page embedder, store and leg.
+
+Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import ModelUnavailableError
+
+if TYPE_CHECKING:
+    from api.cli.index import ProgressLine
+    from api.wiring import Workspace
+    from ingest.collection import Collection
+    from ingest.report import PagesReport
+    from retrieval.late_interaction import LateEmbedder
+    from retrieval.page_leg import PageLeg
+
+_SCHEME = "transformers:"
+
+
+def late_embedder(workspace: Workspace, embedder_id: str) -> LateEmbedder:
+    """The page embedder with this id, loaded once."""
+    if embedder_id not in workspace.late_embedders:
+        from retrieval.colpali_embedder import ColPaliEmbedder
+
+        workspace.late_embedders[embedder_id] = ColPaliEmbedder.load(reference(embedder_id))
+    return workspace.late_embedders[embedder_id]
+
+
+def reference(model_id: str) -> str:
+    """What follows ``transformers:``. A directory becomes absolute, so that it is found from anywhere."""
+    if not model_id.startswith(_SCHEME) or model_id == _SCHEME:
+        raise ModelUnavailableError(
+            f"no page embedder {model_id!r}; write transformers:DIR_OR_REPO with a ColPali, ColQwen2 or "
+            "ColModernVBert, or none"
+        )
+    name = model_id.removeprefix(_SCHEME)
+    folder = Path(name).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else name
+
+
+def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_id: str) -> Collection:
+    """The collection with this page embedder from now on; matrices of another one are removed."""
+    if embedder_id == "none":
+        wanted, dim = None, None
+    else:
+        wanted = f"{_SCHEME}{reference(embedder_id)}"
+        dim = collection.page_dim if wanted == collection.page_embedder else None
+        dim = dim or late_embedder(workspace, wanted).dim
+    if wanted != collection.page_embedder:
+        workspace.catalog.set_page_embedder(collection, wanted, dim)
+        shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
+    return replace(collection, page_embedder=wanted, page_dim=dim)
+
+
+@contextmanager
+def open_pages(workspace: Workspace, collection: Collection) -> Iterator[Any]:
+    """The page store of a collection that has a page embedder."""
+    from retrieval.qdrant_pages import QdrantEdgePages
+
+    assert collection.page_embedder is not None and collection.page_dim is not None
+    with QdrantEdgePages.open(
+        _folder(workspace, collection),
+        model_id=collection.page_embedder,
+        dim=collection.page_dim,
+        wait_s=workspace.settings.wait_s,
+    ) as pages:
+        yield pages
+
+
+@contextmanager
+def open_page_leg(workspace: Workspace, collection: Collection) -> Iterator[PageLeg | None]:
+    """The leg of search, held until the end of the ``with``; None where there is no page embedder."""
+    if collection.page_embedder is None:
+        yield None
+        return
+    from retrieval.page_leg import PageLeg
+
+    embedder = late_embedder(workspace, collection.page_embedder)
+    with open_pages(workspace, collection) as pages:
+        yield PageLeg(embedder, pages)
+
+
+def embed_pages_of(workspace: Workspace, collection: Collection, progress: ProgressLine) -> PagesReport:
+    """Stage three of indexing; does nothing where there is no page embedder."""
+    from ingest.page_embedding import embed_pages
+    from ingest.report import PagesReport
+
+    model = collection.page_embedder
+    if model is None:
+        return PagesReport()
+    return embed_pages(
+        collection=collection,
+        catalog=workspace.catalog,
+        open_pages=lambda: open_pages(workspace, collection),
+        load=lambda: late_embedder(workspace, model),
+        limits=workspace.limits,
+        on_progress=progress,
+    )
+
+
+def _folder(workspace: Workspace, collection: Collection) -> Path:
+    return workspace.folder(collection) / "pages"
