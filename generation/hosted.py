@@ -1,0 +1,233 @@
+"""Vision-language models behind an API: OpenAI, Anthropic, Google, and any OpenAI-compatible server.
+
+``pydantic-ai`` speaks their protocols. Here is what is ours: evidence becomes numbered text and pictures of
+the size that the budget chose, the stream becomes pieces, and what went wrong becomes one clear line.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic_ai import direct
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAPIError,
+    ModelHTTPError,
+    UserError,
+)
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    SystemPromptPart,
+    TextPart,
+    TextPartDelta,
+    UserContent,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
+
+from core.errors import (
+    AuthError,
+    BadImageError,
+    GenerationError,
+    LimitError,
+    ModelUnavailableError,
+    NotFoundError,
+)
+from core.types import Message, Sent, Usage
+from generation.budget import ModelLimits, Plan, make_plan
+from generation.generator import Piece
+from generation.prompt import describe
+from generation.sight import PictureOf, render
+from generation.stream_bridge import StreamBridge
+
+PriceOf = Callable[[int, int], float | None]
+"""US dollars for so many input and output tokens; None when nobody knows."""
+
+_UNAUTHORISED, _NO_ACCESS, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 413, 429
+_KEPT = 200
+"""Characters of a provider's own message that are passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a model is waited for, in seconds, and how often it is asked again after a passing error."""
+
+    first_s: float = 120.0
+    """For the first word: a local server may have to load the model."""
+    total_s: float = 600.0
+    retries: int = 3
+
+
+class HostedGenerator:
+    """A ``Generator`` behind an API. Thread-safe; ``close`` an iterator early to stop the model."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        model_id: str,
+        limits: ModelLimits,
+        picture_of: PictureOf,
+        price_of: PriceOf,
+        max_tokens: int,
+        max_output: int = 1024,
+        sees: bool = True,
+        waits: Waits = Waits(),
+    ) -> None:
+        """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
+        self._model, self.model_id, self.limits = model, model_id, limits
+        self._picture_of, self._price_of = picture_of, price_of
+        self._max_tokens, self._max_output = max_tokens, max_output
+        self.sees = sees
+        self._waits = waits
+        self._bridge: StreamBridge[Piece] = StreamBridge()
+
+    def plan(self, messages: Sequence[Message], /) -> Plan:
+        """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
+        last = messages[-1]
+        said = sum(len(message.text) for message in messages[:-1])
+        return make_plan(
+            last.text,
+            last.evidence,
+            self.limits,
+            max_tokens=self._max_tokens,
+            sees=self.sees,
+            overhead=50 + said // 3,
+        )
+
+    def price(self, plan: Plan) -> float | None:
+        """The most a request with this plan costs, in US dollars; None when the price is not known."""
+        return self._price_of(plan.tokens, self._max_output)
+
+    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
+        """The answer as it is written; usage comes last.
+
+        Raises ``GenerationError`` (it failed, or took too long), ``AuthError`` (the key), ``LimitError``
+        (its limits, or ours), ``ModelUnavailableError`` (no such model or server).
+        """
+        plan = self.plan(messages)
+        request, plan = _request(messages, plan, self._picture_of, self.limits)
+        settings = ModelSettings(
+            max_tokens=self._max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
+        )
+        try:
+            yield from self._bridge.iterate(lambda: self._stream(request, settings, plan))
+        except TimeoutError as error:
+            raise GenerationError(
+                f"{self.model_id!r} took longer than {self._waits.first_s:g} s to begin or "
+                f"{self._waits.total_s:g} s to end; ask again, or choose another --generator"
+            ) from error
+        except (AgentRunError, UserError) as error:
+            raise _translated(error, self.model_id) from error
+
+    async def _stream(
+        self, request: list[ModelMessage], settings: ModelSettings, plan: Plan
+    ) -> AsyncIterator[Piece]:
+        loop = asyncio.get_running_loop()
+        began, written = loop.time(), 0
+        async with asyncio.timeout(self._waits.first_s) as clock:
+            async with direct.model_request_stream(self._model, request, model_settings=settings) as stream:
+                async for event in stream:
+                    text = _text_of(event)
+                    if not text:
+                        continue
+                    if not written:
+                        clock.reschedule(began + self._waits.total_s)
+                    written += len(text)
+                    yield Piece(text)
+                usage = stream.usage
+                yield Piece("", self._usage(usage() if callable(usage) else usage, plan, written))
+
+    def _usage(self, counted: RequestUsage, plan: Plan, written: int) -> Usage:
+        given = counted.input_tokens or plan.tokens
+        made = counted.output_tokens or -(-written // 4)
+        return Usage(
+            input_tokens=given,
+            image_tokens=plan.image_tokens,
+            output_tokens=made,
+            cost_usd=self._price_of(given, made),
+            estimated=not counted.input_tokens,
+            sent=plan.sent,
+        )
+
+
+def _text_of(event: Any) -> str:
+    """The words of the answer in an event; thoughts are not part of it."""
+    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+        return event.part.content
+    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+        return event.delta.content_delta
+    return ""
+
+
+def _request(
+    messages: Sequence[Message], plan: Plan, picture_of: PictureOf, limits: ModelLimits
+) -> tuple[list[ModelMessage], Plan]:
+    """Our messages as pydantic-ai's. Evidence goes with the last one, each piece's picture after its words.
+
+    A picture whose file is gone is left with its words; the plan that comes back says so.
+    """
+    found: list[ModelMessage] = []
+    for message in messages:
+        if message.role == "assistant":
+            found.append(ModelResponse(parts=[TextPart(message.text)]))
+        elif message.role == "system":
+            found.append(ModelRequest(parts=[SystemPromptPart(message.text)]))
+        elif message is not messages[-1]:
+            found.append(ModelRequest(parts=[UserPromptPart(message.text)]))
+    content: list[UserContent] = []
+    really: list[Sent] = []
+    for each, planned in zip(plan.evidence, plan.sent, strict=True):
+        data, sent = b"", planned
+        if sent.how != "text":
+            try:
+                data = render(sent, each.hit.record, picture_of, max_bytes=limits.bytes)
+            except (NotFoundError, BadImageError):
+                sent = Sent(sent.number, "text", lines=sent.lines, of_lines=sent.of_lines)
+        really.append(sent)
+        content.append(describe(each) + _shown(sent))
+        if data:
+            detail = {"detail": limits.detail} if limits.detail else None
+            content.append(BinaryContent(data, media_type="image/jpeg", vendor_metadata=detail))
+    content.append(messages[-1].text)
+    found.append(ModelRequest(parts=[UserPromptPart(content)]))
+    image = sum(sent.tokens for sent in really)
+    return found, replace(plan, sent=tuple(really), image_tokens=image)
+
+
+def _shown(sent: Sent) -> str:
+    if sent.how == "text":
+        return "\n(the picture itself is not shown)"
+    part = "a part of the picture, in full width, around the lines that fit" if sent.box else "the picture"
+    return f"\n({part} follows)"
+
+
+def _translated(error: Exception, model_id: str) -> Exception:
+    """One line of ours for what a provider or its client raised."""
+    said = " ".join(str(error).split())[:_KEPT]
+    if isinstance(error, ModelHTTPError):
+        code = error.status_code
+        if code == _UNAUTHORISED:
+            return AuthError(f"{model_id!r} does not accept the key; check its environment variable")
+        if code == _NO_ACCESS:
+            return AuthError(f"the key may not use {model_id!r}: {said}")
+        if code == _NOT_FOUND:
+            return ModelUnavailableError(f"there is no model {model_id!r} at its provider or server: {said}")
+        if code == _TOO_MANY:
+            return LimitError(f"{model_id!r} is over its rate limit or out of credit; wait, or take another")
+        if code == _TOO_LARGE:
+            return LimitError(
+                f"the question is too large for {model_id!r}; ask about fewer pictures (--top-k)"
+            )
+        return GenerationError(f"{model_id!r} failed with status {code}: {said}")
+    if isinstance(error, ModelAPIError):
+        return GenerationError(f"cannot reach {model_id!r}: {said}; is it running, and the address right?")
+    return GenerationError(f"{model_id!r} failed: {said}")

@@ -1,0 +1,176 @@
+"""What a picture costs a model in tokens, and at which size the model looks at it: each family's own formula.
+
+Sources, as of 2026-11: OpenAI's "Images and vision" guide (tiles; patches of 32 px), Anthropic's vision page
+(area / 750; patches of 28 px), Google's "Understand and count tokens" and media resolution pages, and the
+processors of transformers 5 for open models, against which the tests count. Which model follows which, and
+with which numbers, is data: ``model_limits.toml``.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+
+class Seen(NamedTuple):
+    """A picture as the model sees it. Sending more pixels than these buys nothing."""
+
+    tokens: int
+    width: int
+    height: int
+
+
+Formula: TypeAlias = Callable[..., Seen]
+
+
+def fixed(width: int, height: int, *, tokens: int, side: int | None = None) -> Seen:
+    """The same whatever the size: LLaVA-1.5, PaliGemma, Gemma 3 (squashed to ``side``), Gemini 3 by its
+    media resolution (``side`` None: the size is the model's business)."""
+    if side is None:
+        return Seen(tokens, width, height)
+    return Seen(tokens, *_within(width, height, side, side))
+
+
+def tiles(
+    width: int,
+    height: int,
+    *,
+    base: int,
+    per_tile: int,
+    tile: int = 512,
+    within: int = 2048,
+    short: int = 768,
+) -> Seen:
+    """OpenAI's GPT-4o and 4.1, GPT-5: into 2048 x 2048, shorter side to 768, squares of 512."""
+    width, height = _within(width, height, within, within)
+    if min(width, height) > short:
+        scale = short / min(width, height)
+        width, height = round(width * scale), round(height * scale)
+    count = math.ceil(width / tile) * math.ceil(height / tile)
+    return Seen(base + per_tile * count, width, height)
+
+
+def patches(
+    width: int,
+    height: int,
+    *,
+    patch: int,
+    most: int,
+    side: int = 1 << 30,
+    multiplier: float = 1.0,
+) -> Seen:
+    """Squares of ``patch`` pixels, at most ``most`` of them and ``side`` pixels a side: OpenAI's smaller
+    models (32; each patch counted ``multiplier`` times) and Claude from 4.7 on (28)."""
+    width, height = _within(width, height, side, side)
+    if _count(width, height, patch) > most:
+        scale = math.sqrt(patch * patch * most / (width * height))
+        # So that one side is whole patches: the guide's second step.
+        across, down = width * scale / patch, height * scale / patch
+        scale *= min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down, 1.0)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        while _count(width, height, patch) > most:  # a strip one pixel high
+            width, height = max(1, int(width * 0.99)), max(1, int(height * 0.99))
+    return Seen(math.ceil(_count(width, height, patch) * multiplier), width, height)
+
+
+def area(width: int, height: int, *, per: float, most: int, side: int) -> Seen:
+    """Claude up to 4.6: pixels / 750, at most about 1,568 tokens and 1,568 pixels a side."""
+    width, height = _within(width, height, side, side)
+    if width * height / per > most:
+        scale = math.sqrt(per * most / (width * height))
+        width, height = max(1, int(width * scale)), max(1, int(height * scale))
+    return Seen(math.ceil(width * height / per), width, height)
+
+
+def crops(width: int, height: int, *, per_tile: int, small: int, tile: int) -> Seen:
+    """Gemini 2: one tile when both sides are at most ``small``, else squares of ``tile`` pixels."""
+    if max(width, height) <= small:
+        return Seen(per_tile, width, height)
+    return Seen(per_tile * math.ceil(width / tile) * math.ceil(height / tile), width, height)
+
+
+def merged_patches(width: int, height: int, *, factor: int, least: int, most: int) -> Seen:
+    """Qwen2-VL, 2.5-VL (28) and 3-VL (32): sides rounded to ``factor``, ``least`` to ``most`` pixels.
+
+    As ``smart_resize`` of transformers; pictures over 200 : 1 are refused there.
+    """
+    new_height, new_width = round(height / factor) * factor, round(width / factor) * factor
+    if new_height * new_width > most:
+        shrink = math.sqrt(height * width / most)
+        new_height = max(factor, math.floor(height / shrink / factor) * factor)
+        new_width = max(factor, math.floor(width / shrink / factor) * factor)
+    elif new_height * new_width < least:
+        grow = math.sqrt(least / (height * width))
+        new_height = math.ceil(height * grow / factor) * factor
+        new_width = math.ceil(width * grow / factor) * factor
+    return Seen(new_height * new_width // factor**2, new_width, new_height)
+
+
+def grid(width: int, height: int, *, tile: int, per_tile: int, most: int) -> Seen:
+    """InternVL 2 and later: the grid of up to ``most`` tiles nearest in shape, and a thumbnail when there is
+    more than one. As ``get_optimal_tiled_canvas`` of transformers."""
+    shape, best, nearest = width / height, (1, 1), math.inf
+    sizes = [(x, y) for x in range(1, most + 1) for y in range(1, most + 1) if x * y <= most]
+    for columns, rows in sorted(sizes, key=lambda size: size[0] * size[1]):
+        off = abs(shape - columns / rows)
+        if off < nearest:
+            nearest, best = off, (columns, rows)
+        elif off == nearest and width * height > 0.5 * tile * tile * columns * rows:
+            best = (columns, rows)
+    count = best[0] * best[1]
+    return Seen(per_tile * (count + (count > 1)), best[0] * tile, best[1] * tile)
+
+
+def anyres(width: int, height: int, *, tile: int, patch: int, pinpoints: list[tuple[int, int]]) -> Seen:
+    """LLaVA-1.6 (NeXT): the best of the ``pinpoints`` (height, width), unpadded, a newline a row, and the
+    whole picture once. As ``LlavaNextProcessor`` of transformers."""
+    best_height, best_width = _pinpoint(width, height, pinpoints)
+    side = tile // patch
+    rows, columns = side * (best_height // tile), side * (best_width // tile)
+    if width / height > columns / rows:
+        rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
+    else:
+        columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
+    return Seen(rows * columns + rows + side * side, *_within(width, height, best_width, best_height))
+
+
+FORMULAS: Mapping[str, Formula] = {
+    "fixed": fixed,
+    "tiles": tiles,
+    "patches": patches,
+    "area": area,
+    "crops": crops,
+    "merged_patches": merged_patches,
+    "grid": grid,
+    "anyres": anyres,
+}
+
+
+def image_tokens(width: int, height: int, formula: str, **numbers: Any) -> Seen:
+    """What a picture of this size (pixels, at least 1 x 1) costs by the formula of that name.
+
+    Raises ``ValueError`` for a picture without pixels and ``KeyError`` for an unknown formula.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"a picture of {width} x {height} pixels")
+    return FORMULAS[formula](width, height, **numbers)
+
+
+def _within(width: int, height: int, most_width: int, most_height: int) -> tuple[int, int]:
+    """Shrunk into a box, its shape kept; never enlarged."""
+    scale = min(1.0, most_width / width, most_height / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _count(width: int, height: int, patch: int) -> int:
+    return math.ceil(width / patch) * math.ceil(height / patch)
+
+
+def _pinpoint(width: int, height: int, pinpoints: list[tuple[int, int]]) -> tuple[int, int]:
+    """Most of the picture kept, least wasted: ``select_best_resolution``."""
+
+    def worth(size: tuple[int, int]) -> tuple[int, int]:
+        scale = min(size[1] / width, size[0] / height)
+        kept = min(int(width * scale) * int(height * scale), width * height)
+        return kept, kept - size[0] * size[1]
+
+    return max(pinpoints, key=worth)  # the first of equals, as there

@@ -1,0 +1,44 @@
+"""From a record back to its picture: the very bytes that were indexed, from whichever file still has them."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import BadImageError, NotFoundError
+from core.images import ImageLimits, Picture, read_bytes
+from core.types import ImageRecord
+from ingest.collection import Collection
+from ingest.documents import open_page
+
+
+def open_original(
+    record: ImageRecord,
+    collections: Sequence[Collection],
+    *,
+    limits: ImageLimits,
+    min_side: int | None = None,
+) -> Picture:
+    """The picture of a record, decoded as ``min_side`` allows (see ``core.images.open_image``).
+
+    Raises ``NotFoundError`` when no file has its bytes any more, ``BadImageError`` when they cannot be
+    decoded.
+    """
+    data = original_bytes(record, collections, limits=limits)
+    return open_page(data, record.page, limits=limits, min_side=min_side)
+
+
+def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, limits: ImageLimits) -> bytes:
+    """The bytes of the file that the record was made from; a file that changed since is not taken for it.
+
+    ``collections`` are those that the record may belong to. Raises ``NotFoundError`` when no file has them any more.
+    """
+    for uri in (record.uri, *record.copies):
+        try:
+            data = read_bytes(Path(uri), limits=limits)
+        except BadImageError:
+            continue
+        # The id follows from the bytes: no need to ask the catalog what they were.
+        sha256 = hashlib.sha256(data).hexdigest()
+        if any(each.image_id(sha256, record.page) == record.id for each in collections):
+            return data
+    raise NotFoundError(f"{record.uri!r} is gone or has changed; run `askpix index` on its folder again")
