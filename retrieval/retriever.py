@@ -15,7 +15,7 @@ from core.errors import BadQueryError, NotFoundError
 from core.types import Hit, Mode, Part, Query, SearchResult, Vectors, Where, Why
 from retrieval.calibration import FIRST, TEXT_ENOUGH, Calibration, calibrate
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
-from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity, share_of
+from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
 from retrieval.page_leg import PageLeg, PageScores
 from retrieval.snippet import holds, snippet
 from retrieval.store import VectorStore
@@ -43,7 +43,7 @@ class _Texts:
 
     def evidence(self, point: str, pictures: int) -> float:
         """How strongly the text of a picture answers, for ``fuse``."""
-        share = share_of(self.held.get(point, ()), self.terms)
+        share = rare_share(self.held.get(point, ()), self.weights)
         cosine, bm25 = self.cosines.get(point), self.bm25.get(point, 0.0)
         return evidence_of_text(cosine, bm25, share, pictures=pictures)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.fusion import SHARP, TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity, share_of
+from retrieval.fusion import SHARP, TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
 from retrieval.snippet import MAX_LENGTH, holds, snippet
 
 FINITE = st.floats(-8, 8)
@@ -16,8 +16,10 @@ def test_the_formula() -> None:
     assert fuse(None, 3.0) == 3.0
     assert fuse(2.0, 2.0) == pytest.approx(2.0 + math.log(2) / SHARP)
     assert fuse(9.0, -9.0) == pytest.approx(9.0)
-    # 1000 pictures: 2.6 * 10 / sqrt(ln 1002) * 0.5 + (0.36 - 0.1) / 0.13
-    assert evidence_of_text(0.36, 10.0, 0.5, pictures=1000) == pytest.approx(4.945 + 2.0, abs=1e-3)
+    # 1000 pictures: w = 3.5 * 10 / sqrt(ln 1002) * 0.5 = 6.657, m = (0.36 - 0.1) / 0.13 = 2
+    both = (6.657**1.5 + 2**1.5) ** (2 / 3)
+    assert evidence_of_text(0.36, 10.0, 0.5, pictures=1000) == pytest.approx(both, abs=1e-3)
+    assert evidence_of_text(0.36, 0.0, 0.0, pictures=1000) == pytest.approx(2.0)
     assert evidence_of_text(None, 0.0, 0.0, pictures=0) == 0.0
 
 
@@ -62,8 +64,6 @@ def test_more_evidence_never_lowers_the_score(shows: float, cosine: float, bm25:
 
 
 def test_shares() -> None:
-    assert share_of({"a", "b"}, ("a", "b", "c", "d")) == 0.5
-    assert share_of({"a"}, ()) == 0.0
     documents = [frozenset({"total", "receipt"})] * 9 + [frozenset({"woon"})]
     weights = rarity(("total", "woon"), documents)
     assert rare_share({"woon"}, weights) > 0.6 > rare_share({"total"}, weights) > 0
