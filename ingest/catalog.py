@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.database import transaction, upsert
@@ -20,6 +20,7 @@ from ingest.collection import Collection, SourceState
 from ingest.generations import Generations
 from ingest.page_ledger import PageLedger
 from ingest.tables import collections, image_row, images, page_errors, sources, to_record
+from ingest.tagging import TagLedger
 from ingest.text_ledger import TextLedger, chunks, uris_of
 
 __all__ = ["Catalog", "Collection", "SourceState"]
@@ -35,6 +36,7 @@ class Catalog:
         self.texts = TextLedger(engine)
         self.generations = Generations(engine)
         self.pages = PageLedger(engine)
+        self.tags = TagLedger(engine)
 
     def close(self) -> None:
         """Let go of the database; the catalog opens it again when it is used again."""
@@ -175,7 +177,7 @@ class Catalog:
                 if image_rows:
                     state = case((images.c.text_state == "done", "read"), else_=images.c.text_state)
                     entry = upsert(connection, images).on_conflict_do_update(
-                        index_elements=["id"], set_={"embedded": True, "text_state": state}
+                        index_elements=["id"], set_={"embedded": True, "text_state": state, "tags": null()}
                     )
                     connection.execute(entry, image_rows)
                 for part in chunks(list(gone)):

@@ -64,4 +64,6 @@ class IngestReport:
     seconds: float
     images_per_second: float
     text: ReadReport = field(default_factory=ReadReport)
+    tagged: int = 0
+    """Pictures held against the collection's vocabulary in this run."""
     pages: PagesReport = field(default_factory=PagesReport)

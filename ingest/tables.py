@@ -107,8 +107,20 @@ images = Table(
     # pending -> read (lines are here) -> done (and in the store); or failed
     Column("text_state", String(8), nullable=False),
     Column("text_error", Text),
+    # Of the collection's vocabulary; NULL = not held against it yet.
+    Column("tags", JSON(none_as_null=True)),
     Index("images_by_content", "collection_id", "sha256"),
     Index("images_by_text_state", "collection_id", "text_state", "sha256", "page"),
+)
+
+# The labels that a collection's pictures are tagged with, and the model that did it.
+vocabularies = Table(
+    "vocabularies",
+    METADATA,
+    Column("collection_id", String(36), ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("labels", JSON, nullable=False),
+    Column("threshold", Float),
+    Column("embedder", String, nullable=False),
 )
 
 # What was read in a picture: [[text, x0, y0, x1, y1, confidence], ...].
@@ -150,5 +162,6 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         camera=row.camera,
         lat=row.lat,
         lon=row.lon,
+        tags=tuple(row.tags or ()),
         copies=tuple(uris[1:]),
     )

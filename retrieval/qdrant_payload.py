@@ -1,6 +1,7 @@
 """A picture's record as Qdrant keeps it: JSON, with further fields that only filters use."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,9 +28,9 @@ def to_payload(record: ImageRecord) -> dict[str, Any]:
         "lon": _finite(lon),
         # The engine refuses points that are not on the globe, and damaged EXIF has them.
         "location": {"lat": lat, "lon": lon} if on_globe(lat, lon) else None,
-        "tags": [clean(tag) for tag in record.tags],
     }
-    fields |= path_fields(record) | text_fields(record.text) | derived_fields(record)
+    fields |= path_fields(record) | tag_fields(record.tags)
+    fields |= text_fields(record.text) | derived_fields(record)
     return {name: value for name, value in fields.items() if value is not None and value != []}
 
 
@@ -56,6 +57,11 @@ def path_fields(record: ImageRecord) -> dict[str, Any]:
         "copies": [_pack(uri) for uri in record.copies],
         "paths": [path_key(uri) for uri in (record.uri, *record.copies)],
     }
+
+
+def tag_fields(tags: Sequence[str]) -> dict[str, Any]:
+    """The fields of a picture's tags."""
+    return {"tags": [clean(tag) for tag in tags]}
 
 
 def text_fields(text: str) -> dict[str, Any]:

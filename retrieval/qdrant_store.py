@@ -7,7 +7,7 @@ exact and fast, and no filter can break it; above that a graph is built (measure
 
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from core.errors import NotFoundError
 from core.types import ImageRecord, Vectors, Where
 from retrieval.facets import MOST, Facets, count_records, in_order
 from retrieval.qdrant_filter import FACET_FIELDS, Check, to_filter
-from retrieval.qdrant_payload import path_fields, to_payload, to_record
+from retrieval.qdrant_payload import path_fields, tag_fields, to_payload, to_record
 from retrieval.qdrant_shard import Shard
 from retrieval.store import Leg, Scored
 from retrieval.words import content_words, tokens
@@ -100,6 +100,18 @@ class QdrantEdgeStore:
             if self._retrieve([record.id]):
                 change = edge.UpdateOperation.set_payload([record.id], path_fields(record))
                 self._shard.update(change, 1)
+
+    def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
+        """Rewrite the tags of pictures; unknown ids are ignored."""
+        with self._writing:
+            there = {str(point.id) for point in self._retrieve(list(tags))}
+            alike: dict[tuple[str, ...], list[Any]] = {}
+            for point, found in tags.items():
+                if point in there:
+                    alike.setdefault(tuple(found), []).append(point)
+            for found, points in alike.items():
+                change = edge.UpdateOperation.set_payload(points, tag_fields(found))
+                self._shard.update(change, len(points))
 
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pictures; unknown ids are ignored."""

@@ -1,6 +1,6 @@
 """What a vector store is. One contract test suite (tests/test_stores.py) runs on every adapter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -42,6 +42,10 @@ class VectorStore(Protocol):
 
     def set_copies(self, record: ImageRecord, /) -> None:
         """Rewrite ``uri`` and ``copies`` of a picture that is already there; ignored if it is not."""
+        ...
+
+    def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
+        """Rewrite the tags of pictures by id; unknown ids are ignored."""
         ...
 
     def search(

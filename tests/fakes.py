@@ -5,7 +5,7 @@ import math
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -130,6 +130,11 @@ class MemoryStore:
     def set_copies(self, record: ImageRecord, /) -> None:
         if (old := self._records.get(record.id)) is not None:
             self._records[record.id] = replace(old, uri=record.uri, copies=record.copies)
+
+    def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
+        for point, found in tags.items():
+            if (old := self._records.get(point)) is not None:
+                self._records[point] = replace(old, tags=tuple(found))
 
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0

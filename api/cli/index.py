@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from api.wiring import Workspace
     from ingest.catalog import Collection
     from ingest.report import IngestReport, Progress
+    from ingest.tagging import Vocabulary
 
 
 class ProgressLine:
@@ -62,12 +63,19 @@ class ProgressLine:
 
 
 def run_index(
-    workspace: "Workspace", collection: "Collection", paths: list[Path], *, ocr: str, prune: bool
+    workspace: "Workspace",
+    collection: "Collection",
+    paths: list[Path],
+    *,
+    ocr: str,
+    prune: bool,
+    vocabulary: "Vocabulary | None" = None,
 ) -> "IngestReport":
     """Pictures first, then the words in them, then pages. Raises KeyboardInterrupt with all work kept."""
     from dataclasses import replace
 
     from api.page_wiring import embed_pages_of
+    from api.tagging import tag
     from ingest.pipeline import collection_run, index
     from ingest.reading import read_texts
 
@@ -84,6 +92,8 @@ def run_index(
             prune=prune,
             on_progress=progress,
         )
+        tagged = tag(workspace, collection, vocabulary, on_progress=progress)
+        report = replace(report, tagged=tagged)
         if ocr != "off":
             text = read_texts(
                 collection=collection,
@@ -118,6 +128,8 @@ def show_report(report: "IngestReport") -> None:
         + (f" ({report.images_per_second:.1f} pictures/s)" if report.images_per_second else "")
         + f"; {report.images} pictures in the collection"
     )
+    if report.tagged:
+        say(f"{report.tagged} pictures tagged; `askpix search --tag TAG` finds them")
     if report.text and report.text.read:
         say(f"words found in {report.text.with_text} of {report.text.read} pictures")
     if report.pages.embedded:
@@ -144,6 +156,14 @@ def index_command(
         Literal["auto", "on", "off"] | None,
         typer.Option(help="Read the words in pictures (second stage)."),
     ] = None,
+    tags: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C|FILE", help="Tag pictures with these labels, now and in later runs."),
+    ] = None,
+    tag_threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least probability of a tag; default: the embedder's.")
+    ] = None,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove tags, and tag no more.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Forget pictures that are gone from PATH.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
@@ -151,6 +171,7 @@ def index_command(
     from api.cli.render import hint, print_json
     from api.page_wiring import choose_page_embedder, late_embedder
     from api.settings import load_settings
+    from api.tagging import read_vocabulary
     from api.wiring import Workspace
     from ingest.walk import check_paths
 
@@ -160,11 +181,14 @@ def index_command(
     check_paths(paths)
     if page_embedder not in (None, "none"):
         late_embedder(workspace, page_embedder)
+    vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
     target = workspace.open_or_create(collection, embedder)
     if page_embedder is not None:
         choose_page_embedder(workspace, target, page_embedder)
     try:
-        report = run_index(workspace, target, paths, ocr=ocr or settings.ocr, prune=prune)
+        report = run_index(
+            workspace, target, paths, ocr=ocr or settings.ocr, prune=prune, vocabulary=vocabulary
+        )
     except KeyboardInterrupt:
         hint("stopped; what is done is kept, the same command goes on from here")
         raise
