@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from core.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
-    from api.cli.index import ProgressLine
     from api.wiring import Workspace
     from ingest.collection import Collection
+    from ingest.pipeline import OnProgress
     from ingest.report import PagesReport
     from retrieval.late_interaction import LateEmbedder
     from retrieval.page_leg import PageLeg
@@ -88,7 +88,7 @@ def open_page_leg(workspace: Workspace, collection: Collection) -> Iterator[Page
         yield PageLeg(embedder, pages)
 
 
-def embed_pages_of(workspace: Workspace, collection: Collection, progress: ProgressLine) -> PagesReport:
+def embed_pages_of(workspace: Workspace, collection: Collection, progress: OnProgress) -> PagesReport:
     """Stage three of indexing; does nothing where there is no page embedder."""
     from ingest.page_embedding import embed_pages
     from ingest.report import PagesReport

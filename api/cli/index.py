@@ -13,6 +13,7 @@ from api.cli.text import printable
 if TYPE_CHECKING:
     from api.wiring import Workspace
     from ingest.catalog import Collection
+    from ingest.pipeline import OnProgress
     from ingest.report import IngestReport, Progress
     from ingest.tagging import Vocabulary
 
@@ -70,8 +71,13 @@ def run_index(
     ocr: str,
     prune: bool,
     vocabulary: "Vocabulary | None" = None,
+    on_progress: "OnProgress | None" = None,
 ) -> "IngestReport":
-    """Pictures first, then the words in them, then pages. Raises KeyboardInterrupt with all work kept."""
+    """Pictures first, then the words in them, then pages. Raises KeyboardInterrupt with all work kept.
+
+    ``on_progress`` is told instead of standard error; what it raises stops the run, with all work kept.
+    """
+    from contextlib import nullcontext
     from dataclasses import replace
 
     from api.page_wiring import embed_pages_of
@@ -79,7 +85,8 @@ def run_index(
     from ingest.pipeline import collection_run, index
     from ingest.reading import read_texts
 
-    with collection_run(workspace.folder(collection)), ProgressLine() as progress:
+    line = nullcontext(on_progress) if on_progress else ProgressLine()
+    with collection_run(workspace.folder(collection)), line as progress:
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
         report = index(
