@@ -30,6 +30,11 @@ class Settings(BaseSettings):
         default="none",
         description="Late-interaction model for pages of new collections: none, transformers:DIR_OR_REPO.",
     )
+    rerank: str = Field(
+        default="none",
+        description="Second look at the first 50 hits: none, pages, onnx:DIR, transformers:DIR_OR_REPO, "
+        "generator.",
+    )
     generator: str = Field(default="auto", description="Who writes answers; `askpix models` lists the ids.")
     local_servers: str = Field(
         default="http://localhost:11434/v1 http://localhost:1234/v1 http://localhost:8080/v1 "
@@ -62,6 +67,16 @@ class Settings(BaseSettings):
     )
     wait_s: float = Field(
         default=15.0, ge=0, description="Seconds to wait for a collection that another process holds."
+    )
+    max_upload_bytes: int = Field(
+        default=2 * 2**30, ge=1, description="Of all files in one upload; each is under ASKPIX_MAX_IMAGE_BYTES."
+    )
+    max_upload_files: int = Field(default=1000, ge=1, description="Files or URLs in one upload.")
+    requests_per_minute: int = Field(
+        default=1200, ge=0, description="Of one key, before the service answers 429; 0 = no limit."
+    )
+    max_waiting: int = Field(
+        default=128, ge=1, description="Requests at work or waiting, before the service answers 503."
     )
 
 

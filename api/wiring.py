@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from retrieval.late_interaction import LateEmbedder
     from retrieval.minilm import MiniLM
     from retrieval.page_leg import PageLeg
+    from retrieval.rerank import Reranker
     from retrieval.retriever import Retriever
     from retrieval.store import VectorStore
 
@@ -44,6 +45,7 @@ class Workspace:
         self._embedders: dict[str, Embedder] = {}
         self._generators: dict[str, tuple[Generator, str]] = {}
         self.late_embedders: dict[str, LateEmbedder] = {}
+        self.rerankers: dict[str, Reranker] = {}
         self._text_embedders: dict[str, TextEmbedder] = {}
 
     # --- what is there -------------------------------------------------------------------------------

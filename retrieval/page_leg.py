@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 
 from retrieval.late_interaction import LateEmbedder
+from retrieval.late_reranker import LateReranker
 from retrieval.page_store import PageStore
 
 PAGE_DEPTH = 50
@@ -52,6 +53,10 @@ class PageLeg:
 
     def __init__(self, embedder: LateEmbedder, pages: PageStore) -> None:
         self._embedder, self._pages = embedder, pages
+
+    def reranker(self) -> LateReranker:
+        """The same model as a second look, by the matrices that are there."""
+        return LateReranker(self._embedder, self._pages)
 
     def find(self, text: str, *, limit: int = PAGE_DEPTH, among: Collection[str] | None = None) -> PageScores:
         """The best ``limit`` pages for the words, among those ids or all."""

@@ -74,7 +74,7 @@ class Retriever:
         self._text_embedder = text_embedder
         self._store = store
         self._calibration = calibration or calibrate(embedder, store)
-        self._page_leg = page_leg
+        self.page_leg = page_leg
 
     def retrieve(
         self,
@@ -223,10 +223,10 @@ class Retriever:
         )
 
     def _pages(self, text: str, where: Where) -> PageScores:
-        if self._page_leg is None:
+        if self.page_leg is None:
             return PageScores()
         among = None if where == Where() else self._store.scroll(where, limit=self._store.count(where))
-        return self._page_leg.find(text, among=among)
+        return self.page_leg.find(text, among=among)
 
     def _fill_cosines(self, seen: dict[str, float], vector: Vectors, points: Sequence[str]) -> None:
         """Cosines of the pictures that only the text legs found: each is judged by all legs."""

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from api.wiring import Workspace
+    from core.types import SearchResult
     from evaluation.datasets import Dataset
+    from evaluation.retrieval import Retrieve
     from ingest.catalog import Collection
 
 evaluation = typer.Typer(
@@ -32,16 +36,21 @@ def retrieval_command(
         Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which legs of search are used.")
     ] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N queries.")] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="ID", help="Also with this second look: what it gains and costs.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
 
     The pictures are indexed into a collection of their own, which is kept for the next time.
     """
-    from api.cli.render import hint, print_json, table
+    from api.cli.render import hint, print_json, say, table
+    from api.rerank_wiring import searcher
     from api.settings import load_settings
     from api.wiring import Workspace
     from evaluation.datasets import read_manifest
+    from evaluation.reranking import compare
     from evaluation.retrieval import COLUMNS, evaluate
     from retrieval.query import parse
 
@@ -53,23 +62,40 @@ def retrieval_command(
         target = _gallery(workspace, dataset, distractors=distractors, ocr=ocr)
     with workspace.open_retriever(target) as retriever:
 
-        def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
-            # Quotes and minus signs in a caption are not operators.
-            plain = query.replace('"', " ").replace(" -", " ")
-            result = retriever.retrieve(parse(plain), top_k=10, mode=mode, show_all=True)
-            return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
+        def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
+            def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
+                # Quotes and minus signs in a caption are not operators.
+                plain = query.replace('"', " ").replace(" -", " ")
+                result = search(parse(plain), top_k=10, mode=mode, show_all=True)
+                return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
+
+            return retrieve
 
         def progress(done: int, total: int) -> None:
             if sys.stderr.isatty() and done % 50 == 0:
                 typer.echo(f"\r{done} of {total} queries", nl=done == total, err=True)
 
-        report = evaluate(
-            dataset.name,
-            dataset.cases[:limit],
-            retrieve,
-            gallery=workspace.catalog.count_images(target),
-            on_progress=progress,
-        )
+        gallery = workspace.catalog.count_images(target)
+        cases, plain = dataset.cases[:limit], asking(retriever.retrieve)
+        if rerank is not None:
+            both = compare(
+                dataset.name,
+                cases,
+                plain,
+                asking(searcher(workspace, retriever, rerank)),
+                reranker=rerank,
+                gallery=gallery,
+                on_progress=progress,
+            )
+            if as_json:
+                print_json(both.to_json())
+                return
+            hint(f"{dataset.name}: {gallery} pictures, mode {mode}, embedder {target.embedder}")
+            table(COLUMNS, both.before.rows())
+            table(COLUMNS, both.after.rows())
+            say(*both.lines())
+            return
+        report = evaluate(dataset.name, cases, plain, gallery=gallery, on_progress=progress)
     if as_json:
         print_json(report.to_json())
         return

@@ -33,6 +33,13 @@ def search_command(
         Literal["auto", "image", "text", "hybrid"],
         typer.Option(help="By the picture, by the words in it, or both."),
     ] = "auto",
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Second look at the first 50: pages, onnx:DIR, transformers:DIR_OR_REPO, generator[:ID].",
+        ),
+    ] = None,
     show_all: Annotated[
         bool, typer.Option("--all", help="Show the ranking even when nothing matches.")
     ] = False,
@@ -41,6 +48,7 @@ def search_command(
     """Search a collection; says so when nothing in it matches."""
     from api.cli.options import make_where
     from api.cli.render import print_json, result_json, show_result
+    from api.rerank_wiring import searcher
     from api.settings import load_settings
     from api.wiring import Workspace
     from retrieval.query import parse
@@ -56,7 +64,7 @@ def search_command(
         picture = open_image(image, limits=workspace.limits).image
     workspace.recent(target).add(text)
     with workspace.open_retriever(target) as retriever:
-        result = retriever.retrieve(
+        result = searcher(workspace, retriever, rerank)(
             query, image=picture, top_k=top_k, offset=offset, mode=mode, show_all=show_all
         )
     if as_json:
