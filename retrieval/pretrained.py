@@ -22,7 +22,7 @@ def import_torch(what: str) -> tuple[Any, Any]:
         torch, transformers = import_module("torch"), import_module("transformers")
     except ImportError as error:
         raise ModelUnavailableError(
-            f"{what} needs PyTorch and transformers; pip install 'askpix[transformers]'"
+            f"{what} needs PyTorch and transformers; pip install 'askpix[torch]'"
         ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

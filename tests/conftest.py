@@ -1,6 +1,7 @@
 """Fixtures every test may use. The real data set is found beside the checkout when it is there."""
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# torchvision beside a CPU build of torch: here, and in every process that a test starts.
+_SHIM = ROOT / "tests" / "torchvision_on_cpu"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_SHIM), os.environ.get("PYTHONPATH", "")]))
+runpy.run_path(str(_SHIM / "sitecustomize.py"))
 
 
 @pytest.fixture(autouse=True)
