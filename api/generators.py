@@ -3,7 +3,7 @@
 extractive                      what ships
 openai:M  anthropic:M  google:M a hosted model; its key comes from the provider's usual variable
 openai-compatible:M@URL         any server that speaks OpenAI's protocol
-auto                            never sends a picture off the machine: a local server that sees, else extractive
+auto                            a server on this machine that sees, else extractive: nothing leaves it
 """
 
 import json

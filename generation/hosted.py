@@ -29,7 +29,6 @@ from pydantic_ai.messages import (
     UserContent,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
@@ -45,6 +44,7 @@ from core.types import Message, Sent, Usage
 from generation.budget import ModelLimits, Plan, make_plan
 from generation.generator import Piece
 from generation.prompt import describe
+from generation.providers import Opener
 from generation.sight import PictureOf, render
 from generation.stream_bridge import StreamBridge
 
@@ -71,7 +71,7 @@ class HostedGenerator:
 
     def __init__(
         self,
-        model: Model,
+        open_model: Opener,
         *,
         model_id: str,
         limits: ModelLimits,
@@ -83,7 +83,7 @@ class HostedGenerator:
         waits: Waits = Waits(),
     ) -> None:
         """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
-        self._model, self.model_id, self.limits = model, model_id, limits
+        self._open_model, self.model_id, self.limits = open_model, model_id, limits
         self._picture_of, self._price_of = picture_of, price_of
         self._max_tokens, self._max_output = max_tokens, max_output
         self.sees = sees
@@ -133,18 +133,30 @@ class HostedGenerator:
     ) -> AsyncIterator[Piece]:
         loop = asyncio.get_running_loop()
         began, written = loop.time(), 0
-        async with asyncio.timeout(self._waits.first_s) as clock:
-            async with direct.model_request_stream(self._model, request, model_settings=settings) as stream:
-                async for event in stream:
-                    text = _text_of(event)
-                    if not text:
-                        continue
-                    if not written:
-                        clock.reschedule(began + self._waits.total_s)
-                    written += len(text)
-                    yield Piece(text)
-                usage = stream.usage
-                yield Piece("", self._usage(usage() if callable(usage) else usage, plan, written))
+        async with (
+            asyncio.timeout(self._waits.first_s) as clock,
+            self._open_model() as model,
+            direct.model_request_stream(model, request, model_settings=settings) as stream,
+        ):
+            async for event in stream:
+                text = _text_of(event)
+                if not text:
+                    continue
+                if not written:
+                    clock.reschedule(began + self._waits.total_s)
+                written += len(text)
+                yield Piece(text)
+            self._check_end(stream.get())
+            usage = stream.usage
+            yield Piece("", self._usage(usage() if callable(usage) else usage, plan, written))
+
+    def _check_end(self, whole: ModelResponse) -> None:
+        """A stream that just stops is half an answer, whatever the client makes of it."""
+        said = (whole.provider_details or {}).get("finish_reason")
+        if said is None:
+            raise GenerationError(f"the answer of {self.model_id!r} was cut off; ask again")
+        if whole.finish_reason == "content_filter":
+            raise GenerationError(f"{self.model_id!r} withheld its answer ({said})")
 
     def _usage(self, counted: RequestUsage, plan: Plan, written: int) -> Usage:
         given = counted.input_tokens or plan.tokens

@@ -1,7 +1,8 @@
 """Which client speaks to which provider, and what its tokens cost. Knows the providers' classes and no keys:
 those are handed in."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, TypeAlias
 
 from genai_prices import Usage as PricedUsage
@@ -12,6 +13,8 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 Provider: TypeAlias = Literal["openai", "anthropic", "google"]
+Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Model]]
+"""A model with a client of its own for one request: nothing is left open between questions."""
 KEY_NAMES: dict[Provider, tuple[str, ...]] = {
     "openai": ("OPENAI_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),
@@ -20,29 +23,55 @@ KEY_NAMES: dict[Provider, tuple[str, ...]] = {
 """The environment variables in which each provider's own tools look for a key, best first."""
 
 
-def open_model(provider: Provider, name: str, *, key: str, base_url: str | None = None) -> Model:
+def open_model(provider: Provider, name: str, *, key: str, base_url: str | None = None) -> Opener:
     """A model of a hosted provider. ``base_url`` replaces the provider's own address (a proxy)."""
     if provider == "anthropic":
-        from pydantic_ai.models.anthropic import AnthropicModel
-        from pydantic_ai.providers.anthropic import AnthropicProvider
-
-        return AnthropicModel(name, provider=AnthropicProvider(api_key=key, base_url=base_url))
+        return _anthropic(name, key, base_url)
     if provider == "google":
-        from pydantic_ai.models.google import GoogleModel
-        from pydantic_ai.providers.google import GoogleProvider
-
-        return GoogleModel(name, provider=GoogleProvider(api_key=key, base_url=base_url))
+        return _google(name, key, base_url)
     return open_server(name, base_url or "https://api.openai.com/v1", key=key)
 
 
-def open_server(name: str, base_url: str, *, key: str | None = None) -> Model:
+def open_server(name: str, base_url: str, *, key: str | None = None) -> Opener:
     """A model of an OpenAI-compatible server: vLLM, SGLang, Ollama, llama.cpp, LM Studio.
 
     ``base_url`` ends with the version (``http://localhost:11434/v1``). Servers without keys take any.
     """
-    # The client's own default key is that of OpenAI, from the environment: it must not go to strangers.
-    client = AsyncOpenAI(base_url=base_url, api_key=key or "none", organization="", project="")
-    return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Model]:
+        # The client's own defaults are OpenAI's, from the environment: they must not go to strangers.
+        async with AsyncOpenAI(
+            base_url=base_url, api_key=key or "none", organization="", project=""
+        ) as client:
+            yield OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
+
+    return opened
+
+
+def _anthropic(name: str, key: str, base_url: str | None) -> Opener:
+    from anthropic import AsyncAnthropic
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Model]:
+        async with AsyncAnthropic(api_key=key, base_url=base_url) as client:
+            yield AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client))
+
+    return opened
+
+
+def _google(name: str, key: str, base_url: str | None) -> Opener:
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google import GoogleProvider
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Model]:
+        async with GoogleModel(name, provider=GoogleProvider(api_key=key, base_url=base_url)) as model:
+            yield model
+
+    return opened
 
 
 def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None]:

@@ -30,7 +30,7 @@ def open_original(
 def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, limits: ImageLimits) -> bytes:
     """The bytes of the file that the record was made from; a file that changed since is not taken for it.
 
-    ``collections`` are those that the record may belong to. Raises ``NotFoundError`` when no file has them any more.
+    ``collections`` are those that the record may belong to. Raises ``NotFoundError`` when none has them.
     """
     for uri in (record.uri, *record.copies):
         try:

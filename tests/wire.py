@@ -1,0 +1,223 @@
+"""A server that speaks what OpenAI, Anthropic and Google speak, down to the events of their streams.
+
+Shapes as their references document them (chat completions, messages, streamGenerateContent). It answers what
+``say`` gives for the texts and pictures of a request, and misbehaves as told.
+"""
+
+import base64
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from PIL import Image
+
+
+@dataclass
+class Asked:
+    """A request as it came over the wire."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    system: str
+    texts: list[str]
+    pictures: list[Image.Image]
+
+
+Say = Callable[[Asked], Sequence[str]]
+
+
+@dataclass
+class Wire:
+    """What the server does, and what it was asked."""
+
+    say: Say = field(default=lambda asked: ["ok"])
+    statuses: list[int] = field(default_factory=list)
+    """Of the next replies; 200 when there is none left."""
+    first_after_s: float = 0.0
+    cut_after: int | None = None
+    """Pieces after which the connection is cut."""
+    pause_s: float = 0.0
+    models: list[str] = field(default_factory=lambda: ["tiny-vl"])
+    count_tokens: bool = True
+    asked: list[Asked] = field(default_factory=list)
+    gone: threading.Event = field(default_factory=threading.Event)
+    """Set when a client went away in the middle of an answer."""
+    url: str = ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        rows = [{"id": name, "object": "model", "owned_by": "someone"} for name in self.server.wire.models]
+        self._json(200, {"object": "list", "data": rows})
+
+    def do_POST(self) -> None:
+        wire = self.server.wire
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = _understood(self.path, dict(self.headers.items()), body)
+        wire.asked.append(asked)
+        status = wire.statuses.pop(0) if wire.statuses else 200
+        if status != 200:
+            self._json(
+                status, {"error": {"type": "some_error", "message": f"said {status} to you", "code": status}}
+            )
+            return
+        time.sleep(wire.first_after_s)
+        pieces = list(wire.say(asked))
+        make = (
+            _openai if "chat/completions" in self.path else _anthropic if "messages" in self.path else _google
+        )
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            for number, (event, at_piece) in enumerate(make(pieces, count=wire.count_tokens)):
+                if at_piece and wire.cut_after is not None and number > wire.cut_after:
+                    self.connection.close()
+                    return
+                self.wfile.write(event.encode())
+                self.wfile.flush()
+                if at_piece:
+                    time.sleep(wire.pause_s)
+        except OSError:
+            wire.gone.set()
+
+    def _json(self, status: int, content: Any) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Server(ThreadingHTTPServer):
+    """On a free port of this machine; use as a context manager."""
+
+    daemon_threads = True
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.wire = wire
+        wire.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __exit__(self, *args: Any) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def _understood(path: str, headers: dict[str, str], body: dict[str, Any]) -> Asked:
+    asked = Asked(path, {k.lower(): v for k, v in headers.items()}, body, "", [], [])
+    if "contents" in body:  # Google
+        asked.system = "".join(part["text"] for part in body.get("systemInstruction", {}).get("parts", []))
+        parts = [part for content in body["contents"] for part in content["parts"]]
+        for part in parts:
+            if "text" in part:
+                asked.texts.append(part["text"])
+            elif "inlineData" in part:
+                asked.pictures.append(_picture(part["inlineData"]["data"]))
+        return asked
+    system = body.get("system", "")
+    asked.system = system if isinstance(system, str) else "".join(part["text"] for part in system)
+    for message in body["messages"]:
+        content = message["content"]
+        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+            if message["role"] == "system":
+                asked.system += part["text"]
+            elif part["type"] == "text":
+                asked.texts.append(part["text"])
+            elif part["type"] == "image_url":
+                asked.pictures.append(_picture(part["image_url"]["url"].partition("base64,")[2]))
+            elif part["type"] == "image":
+                asked.pictures.append(_picture(part["source"]["data"]))
+    return asked
+
+
+def _picture(data: str) -> Image.Image:
+    # Google's client writes the URL-safe alphabet.
+    image = Image.open(io.BytesIO(base64.b64decode(data.replace("-", "+").replace("_", "/"))))
+    image.load()
+    return image
+
+
+def _event(content: Any, name: str | None = None) -> str:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {content if isinstance(content, str) else json.dumps(content)}\n\n"
+
+
+def _openai(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]:
+    def chunk(**more: Any) -> str:
+        shape = {
+            "id": "c1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "tiny-vl",
+            "choices": [],
+        }
+        return _event({**shape, **more})
+
+    def choice(delta: dict[str, Any], end: str | None = None) -> list[dict[str, Any]]:
+        return [{"index": 0, "delta": delta, "finish_reason": end}]
+
+    yield chunk(choices=choice({"role": "assistant", "content": ""})), False
+    for piece in pieces:
+        yield chunk(choices=choice({"content": piece})), True
+    yield chunk(choices=choice({}, "stop")), False
+    if count:
+        yield chunk(usage={"prompt_tokens": 900, "completion_tokens": 12, "total_tokens": 912}), False
+    yield _event("[DONE]"), False
+
+
+def _anthropic(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]:
+    usage = {"input_tokens": 900 if count else 0, "output_tokens": 1}
+    message = {
+        "id": "m1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
+        "stop_reason": None, "stop_sequence": None, "usage": usage,
+    }  # fmt: skip
+    yield _event({"type": "message_start", "message": message}, "message_start"), False
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    yield _event(start, "content_block_start"), False
+    for piece in pieces:
+        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+        yield _event(delta, "content_block_delta"), True
+    yield _event({"type": "content_block_stop", "index": 0}, "content_block_stop"), False
+    last = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 12},
+    }
+    yield _event(last, "message_delta"), False
+    yield _event({"type": "message_stop"}, "message_stop"), False
+
+
+def _google(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]:
+    for number, piece in enumerate(pieces, start=1):
+        candidate: dict[str, Any] = {"content": {"role": "model", "parts": [{"text": piece}]}, "index": 0}
+        reply: dict[str, Any] = {
+            "candidates": [candidate],
+            "modelVersion": "gemini-2.5-flash",
+            "responseId": "r1",
+        }
+        if number == len(pieces):
+            candidate["finishReason"] = "STOP"
+            if count:
+                reply["usageMetadata"] = {
+                    "promptTokenCount": 900,
+                    "candidatesTokenCount": 12,
+                    "totalTokenCount": 912,
+                }
+        yield _event(reply), True
