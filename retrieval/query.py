@@ -1,87 +1,168 @@
 """A typed query into what it asks for: meaning, exact words, words to leave out, filters.
 
-Deterministic and offline. Each reader below takes its words out of the text and notes a clause for them, so
-that a person can see and undo it; what no reader takes is searched by meaning.
+Deterministic and offline. Each reader proposes what some of the words mean; what is believed becomes a
+clause, so that a person can see and undo it, and what no reader takes is searched by meaning. No word
+disappears: each is in the text, in a part or in a clause. Readers are precise rather than clever: a date that
+does not exist, a place nobody knows and a word that may be many things stay words.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from core.errors import BadQueryError
-from core.types import Clause, Query, Where
-from retrieval.words import squeeze
+from core.types import Clause, Part, Query, Where
+from retrieval.query_amounts import read_amounts
+from retrieval.query_claims import TAKEN, Claim, Context, Known, Reader, merged
+from retrieval.query_fields import read_fields
+from retrieval.query_places import read_places, read_points
+from retrieval.query_things import read_cameras, read_files, read_kinds, read_tags
+from retrieval.query_when import read_dates, read_days, read_months, read_times
+from retrieval.query_words import read_likeness, read_minus, read_quotes, read_unwanted, read_weights
+from retrieval.words import content_words, squeeze
 
 MAX_LENGTH = 2_000
 """Characters of a query. Text embedders read about 1,000 of them."""
+EVERYTHING = "*"
+"""In ``off``: read nothing at all."""
 
-# A quote opens where no word ends and closes where none begins: 19" is a size, not the start of a phrase.
-_QUOTED = re.compile(r'(?P<minus>(?<!\S)-)?(?<!\w)["“”„«](?P<phrase>[^"“”„«»]*)["“”»](?!\w)')
-_MINUS_WORD = re.compile(r"(?<!\S)-(?P<word>[^\W\d_][^\s\"“”„«»]*)")
-_AROUND = ".,;:!?()[]{}'’"
+_SIGNS: tuple[Reader, ...] = (read_fields, read_quotes, read_minus, read_tags)
+"""Typed on purpose: believed in any text. Quotes before words: what stands in them is meant literally."""
+_PROSE: tuple[Reader, ...] = (
+    read_likeness,
+    read_files,
+    read_points,
+    read_cameras,
+    read_times,
+    read_amounts,
+    read_dates,
+    read_months,
+    read_days,
+    read_places,
+    read_kinds,
+    read_unwanted,
+)
+"""Plain language. Not read in a question about what stands in a chart or on a page."""
+_MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
+"""Countries that write 05/12 for the twelfth of May."""
+_MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff".split())
 
 
 @dataclass(slots=True)
 class _Reading:
-    """The filter as it grows, and the clauses in the order they were read."""
+    """What was understood so far."""
 
+    text: str
     where: Where
+    off: frozenset[str]
+    taken: list[Claim] = field(default_factory=list)
     clauses: list[Clause] = field(default_factory=list)
 
-    def note(self, words: str, name: str, value: str) -> None:
-        self.clauses.append(Clause(words, name, value))
 
-
-def parse(raw: str, where: Where | None = None) -> Query:
+def parse(
+    raw: str,
+    where: Where | None = None,
+    *,
+    now: datetime | None = None,
+    locale: str = "en",
+    off: Collection[str] = (),
+    known: Callable[[], Known] | None = None,
+    beside_picture: bool = False,
+) -> Query:
     """Understand ``raw`` on top of the caller's filter.
 
     ``"exact words"`` must stand in the picture's text; ``-word`` and ``-"some words"`` must not. A minus
     counts at the beginning of a word and before a letter ("x-ray", "-5" and a lone "-" are words); a quote
-    that is not closed is a character like any other. The rest is searched by meaning. Control characters
-    count as spaces.
+    that is not closed is a character like any other. ``field:value`` and plain language set the other filters
+    (README, "What a query understands"). The rest is searched by meaning. Control characters count as spaces.
+
+    ``now`` is local time; without it "last summer" stays words. ``locale`` ("en_US") says whether 05/12 is in
+    December. ``off`` holds fields or words of clauses that shall stay words, or ``EVERYTHING``. ``known``
+    tells what the collection holds; asked at most once, and only when words depend on it. ``beside_picture``
+    says that a picture is asked with: "like this but at night" means it.
 
     Raises ``BadQueryError`` for text over ``MAX_LENGTH`` characters, and when the same words are both
     demanded and excluded.
     """
     if len(raw) > MAX_LENGTH:
         raise BadQueryError(f"a query of {len(raw)} characters is over the limit of {MAX_LENGTH}; shorten it")
-    text = "".join(" " if unicodedata.category(char) in {"Cc", "Cs"} else char for char in raw)
-    reading = _Reading(where or Where())
-    for read in _READERS:
-        text = read(text, reading)
+    spaced = "".join(" " if unicodedata.category(char) in {"Cc", "Cs"} else char for char in raw)
+    reading = _Reading(" ".join(spaced.split()), where or Where(), frozenset(off))
+    if EVERYTHING not in reading.off:
+        context = Context(
+            reading.text,
+            now=now,
+            day_first=re.split(r"[-_.@]", locale.casefold() + "_")[1] not in _MONTH_FIRST,
+            known=known,
+            beside_picture=beside_picture,
+        )
+        readers = _SIGNS if context.about_content else _SIGNS + _PROSE
+        # What is taken out may bring words together that mean something now.
+        while _read(reading, readers, context):
+            pass
     _refuse_contradiction(reading.where)
-    return Query(raw=raw, text=" ".join(text.split()), where=reading.where, clauses=tuple(reading.clauses))
+    return _finished(raw, reading, where or Where())
 
 
-def _quoted(text: str, reading: _Reading) -> str:
-    def take(match: re.Match[str]) -> str:
-        phrase = " ".join(match["phrase"].split())
-        if not squeeze(phrase):
-            return " "  # quotes around nothing that could be found
-        if match["minus"]:
-            _exclude(phrase, match[0], reading)
-        else:
-            demanded = (*reading.where.phrases, phrase)
-            reading.where = replace(reading.where, phrases=tuple(dict.fromkeys(demanded)))
-            reading.note(match[0], "phrase", phrase)
-        return " "
+def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> bool:
+    """One round of all readers; whether any of them took something."""
+    masked, believed = reading.text, list[Claim]()
+    for read in readers:
+        for claim in read(masked, context):
+            words = reading.text[claim.start : claim.end]
+            if TAKEN in masked[claim.start : claim.end] or not words.strip():
+                continue
+            if not {claim.field, words.strip()} & reading.off:
+                changed = merged(reading.where, claim.where)
+                if changed is None:
+                    continue
+                reading.where = changed
+                believed.append(claim)
+            masked = masked[: claim.start] + TAKEN * len(words) + masked[claim.end :]
+    for claim in sorted(believed, key=lambda claim: claim.start):
+        words = reading.text[claim.start : claim.end].strip()
+        if claim.field:
+            reading.clauses.append(Clause(words, claim.field, claim.value))
+        reading.taken.append(claim)
+    for claim in sorted(believed, key=lambda claim: -claim.start):
+        reading.text = f"{reading.text[: claim.start]} {claim.kept} {reading.text[claim.end :]}"
+    reading.text = " ".join(reading.text.split())
+    return bool(believed)
 
-    return _QUOTED.sub(take, text)
+
+def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
+    """The query: words that carry no meaning become a clause of their own, and the parts are put together."""
+    text, parts = reading.text, list[Part]()
+    unwanted = [part for claim in reading.taken for part in claim.parts]
+    if EVERYTHING not in reading.off and "weight" not in reading.off:
+        weights = list(read_weights(text, Context("")))
+        rest = text
+        for claim in reversed(weights):
+            reading.clauses.append(Clause(text[claim.start : claim.end], claim.field, claim.value))
+            rest = f"{rest[: claim.start]} {rest[claim.end :]}"
+            text = f"{text[: claim.start]}{claim.kept}{text[claim.end :]}"
+        parts = [part for claim in weights for part in claim.parts]
+        if weights and (rest := " ".join(rest.split())):
+            parts.insert(0, Part(rest))
+        text = " ".join(text.split())
+    filters = reading.where != asked or unwanted
+    if text and not parts and filters and "filler" not in reading.off and _says_nothing(text):
+        reading.clauses.append(Clause(text, "filler", ""))
+        text = ""
+    if unwanted and not text:
+        # Words that must not be in the text are a filter and need no ranking.
+        unwanted = [part for claim in reading.taken if claim.field == "not" for part in claim.parts]
+    if unwanted:
+        parts = [*(parts or ([Part(text)] if text else [])), *unwanted]
+    order = " ".join(raw.split())
+    clauses = sorted(reading.clauses, key=lambda clause: order.find(clause.words) % (MAX_LENGTH + 1))
+    return Query(raw=raw, text=text, where=reading.where, clauses=tuple(clauses), parts=tuple(parts))
 
 
-def _minus(text: str, reading: _Reading) -> str:
-    def take(match: re.Match[str]) -> str:
-        _exclude(match["word"].strip(_AROUND), match[0], reading)
-        return " "
-
-    return _MINUS_WORD.sub(take, text)
-
-
-def _exclude(phrase: str, words: str, reading: _Reading) -> None:
-    excluded = (*reading.where.without, phrase)
-    reading.where = replace(reading.where, without=tuple(dict.fromkeys(excluded)))
-    reading.note(words, "without", phrase)
+def _says_nothing(text: str) -> bool:
+    return not set(content_words(text)) - _MEDIUM
 
 
 def _refuse_contradiction(where: Where) -> None:
@@ -89,7 +170,3 @@ def _refuse_contradiction(where: Where) -> None:
     for phrase in where.phrases:
         if squeeze(phrase) in excluded:
             raise BadQueryError(f"{phrase!r} is both demanded and excluded; take one of them out")
-
-
-_READERS: tuple[Callable[[str, _Reading], str], ...] = (_quoted, _minus)
-"""Quotes first: what stands in them is meant literally."""

@@ -18,7 +18,7 @@ from retrieval.gazetteer import name_key, place_hash
 
 _OTHER_NAMES_FROM = 100_000
 _MORE_COUNTRIES = {
-    "US": ["USA", "U.S.A.", "U.S.", "America", "United States of America", "the States"],
+    "US": ["US", "USA", "U.S.A.", "U.S.", "America", "United States of America", "the States"],
     "GB": ["UK", "U.K.", "Great Britain", "Britain", "England", "Scotland", "Wales", "Northern Ireland"],
     "NL": ["Netherlands", "Holland"],
     "DE": ["Deutschland"],

@@ -1,0 +1,311 @@
+"""Where a query speaks of time: "in May 2018", "between March and May 2020", "on Sundays", "after 10 pm".
+
+An expression of time is believed by itself when it can be nothing else ("May 2018", "last summer"). What may
+be many things needs a preposition ("in 2019"), a word for pictures beside it ("photos 2019") or a collection
+that holds such pictures. What stays unread stays words.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from retrieval.query_claims import Claim, Context
+from retrieval.query_dates import _COUNT, _DAY, _UNIT, SEASON, WEEKDAYS, D, M, Span, W, Y, month_of, span_of
+
+_NUMERIC = r"\d\d?([/.-])\d\d?\1(?:\d{4}|\d\d)"
+_EXPRESSION = (
+    rf"\d{{4}}-\d\d?-\d\d?|\d{{4}}/\d\d?/\d\d?|{Y}-\d\d(?!\d)"
+    rf"|\d\d?[/.-]\d\d?[/.-](?:\d{{4}}|\d\d)(?!\d)"
+    rf"|{D}(?: of)? {M},? {Y}|{M} {D},? {Y}|{M}(?: of|,)? ?{Y}|{D}(?: of)? {M}|{M} {D}(?!\d)"
+    rf"|(?:the )?{SEASON}(?: of)? {Y}(?:/\d\d(?:\d\d)?)?|(?:last|this|previous) {SEASON}"
+    rf"|{_DAY}(?: of| in)? {Y}|last {_DAY}"
+    r"|(?:the )?(?:1[89]|20)\d0['’]?s|the ['’]?\d0['’]?s|the (?:twen|thir|for|fif|six|seven|eigh|nine)ties"
+    rf"|q[1-4] {Y}|{_COUNT} {_UNIT}s? ago|(?:the )?(?:last|past) {_COUNT} {_UNIT}s?"
+    r"|(?:the )?(?:last|this|past|previous) (?:week|weekend|month|year)|today|yesterday|the day before"
+    r" yesterday"
+    rf"|(?:last|this) {W}|(?:last|this) {M}|(?:the year )?\d{{4}}"
+)
+_END = r"(?!['’]s\b|['’]\w|[\w%$€£]|[.,/:-]\w)"
+_ONE = re.compile(rf"(?<![\w$€£#./:-])(?P<e>{_EXPRESSION}){_END}", re.IGNORECASE)
+_BEFORE = (
+    r"(?:(?:taken|shot|dated|made|created|captured|recorded|photographed|issued|printed|scanned|filmed|bought"
+    r"|purchased|written|sent)\s+)?"
+)
+_WITH_PREPOSITION = re.compile(
+    rf"(?<![\w-]){_BEFORE}(?:(?P<p>in|on|from|of|during|at|dated|over|since|after|before|until|till|up to|by"
+    rf"|later than|earlier than|older than|newer than|prior to|starting|as of|not before|back in)\s+"
+    rf"|(?P<sign>[<>]=?)\s?)(?:the (?=\d{{4}}))?"
+    rf"(?P<e>{_EXPRESSION}){_END}",
+    re.IGNORECASE,
+)
+_LOOSE = rf"{_EXPRESSION}|{M}|{D}"
+_RANGE = re.compile(
+    rf"(?<![\w$€£#./:-]){_BEFORE}(?:(?P<p>between|from|in|during)\s+)?(?P<a>{_LOOSE})"
+    rf"(?P<j>\s?[-–—]\s?|\s+(?:and|to|until|till|through|thru|up to)\s+)(?P<b>{_EXPRESSION}|{M}){_END}",
+    re.IGNORECASE,
+)
+_MONTH_ALONE = re.compile(
+    rf"(?<![\w-]){_BEFORE}(?P<p>in|during|of|from|since|every|each)\s+(?P<m>{M}){_END}", re.IGNORECASE
+)
+_ON_DAY = re.compile(
+    rf"(?<![\w-]){_BEFORE}(?P<p>on|at|over|during|every|each)\s+(?:(?P<any>a|the|any)\s+)?(?P<d>{W}"
+    rf"|weekend|weekday)(?P<s>s)?{_END}",
+    re.IGNORECASE,
+)
+_CLOCK = r"(?:(?:1[0-2]|0?[1-9])(?:[:.][0-5]\d)?\s?[ap]\.?m\b\.?|(?:[01]?\d|2[0-3]):[0-5]\d|noon|midnight)"
+_TIME = re.compile(
+    rf"(?<![\w-]){_BEFORE}(?:between\s+(?P<a>{_CLOCK})\s+and\s+(?P<b>{_CLOCK})"
+    rf"|from\s+(?P<c>{_CLOCK})\s+(?:to|until)\s+(?P<d>{_CLOCK})"
+    rf"|(?P<p>after|before|since|until|at|around)\s+(?P<e>{_CLOCK})){_END}",
+    re.IGNORECASE,
+)
+_PART_OF_DAY = re.compile(
+    r"(?<![\w-])(?:taken|shot|captured|photographed|filmed)\s+(?:at|in"
+    r"|during)\s+(?:the\s+)?(?P<n>night|morning|afternoon|evening)s?\b",
+    re.IGNORECASE,
+)
+_HOURS = {
+    "night": (21, 22, 23, 0, 1, 2, 3, 4),
+    "morning": tuple(range(5, 12)),
+    "afternoon": tuple(range(12, 18)),
+    "evening": tuple(range(17, 23)),
+}
+_SURE = frozenset(
+    "iso named month season season_ago feast feast_ago past ago relative today weekday month_ago".split()
+)
+"""Forms that are believed without a preposition."""
+_PICTURES = (
+    r"(?:photo|photograph|picture|pic|image|snapshot|shot|selfie|video|screenshot|receipt|invoice|bill"
+    r"|ticket|scan|document"
+    r"|statement|trip|vacation|holiday|wedding|birthday|honeymoon|party|album)s?"
+)
+_AFTER_PICTURES = re.compile(rf"\b{_PICTURES}\W{{0,2}}$", re.IGNORECASE)
+_BEFORE_PICTURES = re.compile(rf"^\W{{0,2}}(?:\w+ )?{_PICTURES}\b", re.IGNORECASE)
+_NAMES = frozenset({"april", "may", "june", "august"})
+"""Months that are people too: a letter "from May"."""
+
+
+def read_dates(text: str, context: Context) -> Iterator[Claim]:
+    """Spans of days."""
+    yield from _ranges(text, context)
+    for match in _WITH_PREPOSITION.finditer(text):
+        word = (match["p"] or match["sign"]).casefold()
+        found = span_of(match["e"], now=context.now, day_first=context.day_first)
+        if found is None or _no_day(found[0], word) or (found[0] == "year" and not _is_year(text, match)):
+            continue
+        if found[0] == "quarter" and not context.about_pictures:
+            continue  # sales, not pictures
+        yield _claim(match, found[1], word)
+    for match in _ONE.finditer(text):
+        found = span_of(match["e"], now=context.now, day_first=context.day_first)
+        if found is None:
+            continue
+        form, span = found
+        near = _AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        sure = form in _SURE and not (form == "today" and not match["e"].islower())
+        if form in ("iso", "named"):
+            # Beside other words it may be what stands in the picture: "ACME 5 MAR 2018".
+            sure = context.about_pictures or not (text[: match.start()] + text[match.end() :]).strip(
+                " \n.,;!"
+            )
+        held = (
+            form in ("year", "decade")
+            and context.known is not None
+            and span.start.year in context.known.years
+        )
+        if sure or held or (form in ("year", "numeric", "iso_month", "decade") and near):
+            yield _claim(match, span, "in")
+
+
+def _no_day(form: str, preposition: str) -> bool:
+    """A day without a year is one only where it must be: "on 4 July", not "in 2 May"."""
+    if form == "day":
+        return preposition not in ("on", "from", "since", "after", "before", "until", "till", "dated")
+    return form == "iso_month" and preposition == "of"
+
+
+def _is_year(text: str, match: re.Match[str]) -> bool:
+    """Whether four digits after a preposition are a year and no number of things: "over 2000 people"."""
+    word = (match["p"] or match["sign"]).casefold()
+    if word in ("over", "by", "at", "up to", "of", "on", "as of", "starting") or match["sign"]:
+        before = text[: match.start("e")].casefold()
+        return word in ("of", "by", "starting") and bool(
+            re.search(r"\byear\s+of\s+$|\b(?:from|of) the year\s+$", before)
+        )
+    return not re.match(
+        r"\s?(?:people|euros?|dollars?|pounds|km|m|ft|feet|meters|metres|pixels?|px|kg|calories)\b",
+        text[match.end() :],
+    )
+
+
+def _ranges(text: str, context: Context) -> Iterator[Claim]:
+    for match in _RANGE.finditer(text):
+        preposition, joint = (match["p"] or "").casefold(), match["j"].strip().casefold()
+        if joint == "and" and preposition != "between":
+            continue
+        dash = joint in ("-", "–", "—")
+        spans = _both(match["a"], match["b"], context)
+        if spans is None:
+            continue
+        (form, first), last = spans
+        if first.start >= last.end:
+            continue
+        years = form == "year" and re.fullmatch(r"\d{4}", match["a"].strip()) is not None
+        near = _AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        if years and not (preposition or near or dash or joint in ("to", "until", "through")):
+            continue
+        if (
+            years
+            and dash
+            and " " not in match["j"]
+            and not preposition
+            and last.end.year - first.start.year > 60
+        ):
+            continue
+        whole = Span(first.start, last.end)
+        yield Claim(match.start(), match.end(), "date", str(whole), _when(whole))
+
+
+def _both(a: str, b: str, context: Context) -> tuple[tuple[str, Span], Span] | None:
+    """Both ends; what the first lacks it has from the second: "3 to 7 May 2019", "March to May 2020"."""
+    last = span_of(b, now=context.now, day_first=context.day_first)
+    if last is None:
+        month = month_of(b)
+        if month is None or month_of(a) is None or context.now is None:
+            return None
+        year = context.now.year - (month > context.now.month)
+        last = span_of(f"{b} {year}", now=context.now, day_first=context.day_first)
+        if last is None:
+            return None
+    first = None
+    if month_of(a):
+        year = last[1].start.year
+        if month_of(a) and (month_of(a) or 0) > last[1].start.month:
+            year -= 1
+        first = span_of(f"{a} {year}", now=context.now, day_first=context.day_first)
+    elif re.fullmatch(D, a, re.IGNORECASE) and last[0] == "named":
+        first = span_of(f"{a} {last[1].start:%b %Y}", now=None, day_first=True)
+    else:
+        first = span_of(a, now=context.now, day_first=context.day_first)
+        if first and first[0] == "day" and last[0] == "named":
+            first = span_of(f"{a} {last[1].start.year}", now=None, day_first=True) or first
+    return (first, last[1]) if first else None
+
+
+def _claim(match: re.Match[str], span: Span, word: str) -> Claim:
+    start = datetime.combine(span.start, time())
+    end = datetime.combine(span.end, time())
+    change: dict[str, Any]
+    if word in ("since", "newer than", "starting", "not before", "as of", ">="):
+        value, change = f"{span.start}..", {"after": start}
+    elif word in ("after", "later than", ">"):
+        value, change = f"{span.end}..", {"after": end}
+    elif word in ("before", "earlier than", "older than", "prior to", "<"):
+        value, change = f"..{span.start - timedelta(days=1)}", {"before": start}
+    elif word in ("until", "till", "up to", "by", "<="):
+        value, change = f"..{span.end - timedelta(days=1)}", {"before": end}
+    else:
+        value, change = str(span), _when(span)
+    return Claim(match.start(), match.end(), "date", value, change)
+
+
+def _when(span: Span) -> dict[str, datetime]:
+    return {"after": datetime.combine(span.start, time()), "before": datetime.combine(span.end, time())}
+
+
+def _day_before(span: Span) -> str:
+    return str(
+        Span(span.start - (span.end - span.start), span.start).end - (datetime(2, 1, 2) - datetime(2, 1, 1))
+    )
+
+
+def _last(span: Span) -> str:
+    return str(span.end - (datetime(2, 1, 2) - datetime(2, 1, 1)))
+
+
+def read_months(text: str, context: Context) -> Iterator[Claim]:
+    """A month of any year: "in May". "since May" is the last one that has come."""
+    for match in _MONTH_ALONE.finditer(text):
+        word, name = match["p"].casefold(), match["m"].casefold().rstrip(".")
+        about = _AFTER_PICTURES.search(text[: match.start()])
+        if word in ("of", "from") and not about:
+            continue
+        number = month_of(name)
+        if number is None or (name in _NAMES | {"march"} and _goes_on(text[match.end() :])):
+            continue
+        if word == "since":
+            if context.now:
+                year = context.now.year - (number > context.now.month)
+                start = datetime(year, number, 1)
+                yield Claim(match.start(), match.end(), "date", f"{start:%Y-%m-%d}..", {"after": start})
+            continue
+        yield Claim(match.start(), match.end(), "month", f"{number:02}", {"months": (number,)})
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether a name follows: "from May Smith"; or what makes "march" a walk: "in march formation"."""
+    return bool(re.match(r" (?:[A-Z]|formation|order|step)", rest))
+
+
+def read_days(text: str, context: Context) -> Iterator[Claim]:
+    """Days of the week: "on Sundays", "at the weekend"; "on Sunday" is the last one."""
+    for match in _ON_DAY.finditer(text):
+        name, word = match["d"].casefold(), match["p"].casefold()
+        if name in WEEKDAYS:
+            if word in ("at", "over", "during"):
+                continue
+            if not (match["any"] or match["s"] or word in ("every", "each")):
+                found = span_of(f"this {name}", now=context.now, day_first=True)
+                if found:
+                    yield _claim(match, found[1], "on")
+                continue
+            days: tuple[int, ...] = (WEEKDAYS[name],)
+        elif name == "weekend":
+            days = (5, 6)
+        elif match["s"] or match["any"] == "a" or word in ("every", "each"):
+            days = (0, 1, 2, 3, 4)
+        else:
+            continue
+        yield Claim(match.start(), match.end(), "weekday", name, {"weekdays": days})
+
+
+def read_times(text: str, context: Context) -> Iterator[Claim]:
+    """Hours of the day by the clock, and "taken at night"; "at night" alone is what a picture shows."""
+    del context
+    for match in _TIME.finditer(text):
+        if match["p"]:
+            at, word = hour_of(match["e"]), match["p"].casefold()
+            hours = {
+                "after": range(at, 24),
+                "since": range(at, 24),
+                "before": range(at),
+                "until": range(at),
+            }.get(word, range(at, at + 1))
+        else:
+            first, last = hour_of(match["a"] or match["c"]), hour_of(match["b"] or match["d"])
+            hours = range(first, last if last > first else last + 24)
+        if hours:
+            wanted = tuple(hour % 24 for hour in hours)
+            yield Claim(match.start(), match.end(), "hour", hours_shown(wanted), {"hours": wanted})
+    for match in _PART_OF_DAY.finditer(text):
+        wanted = _HOURS[match["n"].casefold()]
+        yield Claim(match.start(), match.end(), "hour", hours_shown(wanted), {"hours": wanted})
+
+
+def hour_of(clock: str) -> int:
+    """ "5 pm", "17:30", "noon": the hour, 0-23."""
+    plain = clock.casefold()
+    if plain in ("noon", "midnight"):
+        return 12 if plain == "noon" else 0
+    digits = re.match(r"\d+", plain)
+    assert digits
+    hour = int(digits[0])
+    if "m" in plain:
+        hour = hour % 12 + (12 if "p" in plain else 0)
+    return hour
+
+
+def hours_shown(hours: tuple[int, ...]) -> str:
+    """ "18-20": the first and the last hour."""
+    return f"{hours[0]:02}" if len(hours) == 1 else f"{hours[0]:02}-{hours[-1]:02}"
