@@ -177,6 +177,8 @@ class SearchResult:
     reason: str | None
     hits: tuple[Hit, ...]
     took_ms: float
+    notes: tuple[str, ...] = ()
+    """What a person should know of how the query was read, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,8 @@ class Answer:
     generator: str
     usage: Usage
     took_ms: float
+    generator_why: str | None = None
+    """Why this generator was taken, and whether it sees."""
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:

@@ -105,6 +105,7 @@ class AdaptedEmbedder:
 
     def __init__(self, embedder: Embedder, text_embedder: TextEmbedder, adaptation: Adaptation) -> None:
         self._embedder, self._text, self._adaptation = embedder, text_embedder, adaptation
+        self.base_id = embedder.model_id
         self.model_id = f"{embedder.model_id}+{adaptation.mark}"
         self.dim = embedder.dim + text_embedder.dim
         self.image_side, self.workers = embedder.image_side, embedder.workers

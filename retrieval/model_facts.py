@@ -1,0 +1,97 @@
+"""What is known of published embedders, from ``model_facts.toml``: size, licence, languages, scores."""
+
+import re
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+Device = Literal["gpu", "cpu"]
+
+
+_MANY = re.compile(r"siglip2|i18n|nllb|xlm|mclip|multilingual|worldwide")
+"""In the names of open_clip's models that were trained on many languages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A published figure in percent, and where it stands."""
+
+    benchmark: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFact:
+    """One published model. ``repo`` is the hub repository with its weights, ``extra`` the pip extra."""
+
+    id: str
+    role: str
+    dim: int
+    licence: str
+    languages: tuple[str, ...]
+    repo: str
+    notes: str
+    parameters: int | None = None
+    """In millions."""
+    weak: tuple[str, ...] = ()
+    extra: str | None = None
+    auto_gpu: int | None = None
+    auto_cpu: int | None = None
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def megabytes(self) -> float | None:
+        """Of its weights in float32, as most are published."""
+        return None if self.parameters is None else self.parameters * 4.0
+
+    def rank(self, device: Device) -> int | None:
+        """Its place in the order of ``auto`` on this device; None = never taken by itself."""
+        return self.auto_gpu if device == "gpu" else self.auto_cpu
+
+    def serves(self, wanted: Collection[str]) -> bool:
+        """Whether it was trained for all these languages (ISO 639-1) and is not weak in one."""
+        return all(serves(self.languages, language) and language not in self.weak for language in wanted)
+
+
+def serves(languages: Collection[str], language: str) -> bool:
+    """Whether ``languages`` has it; ``*`` is all of them."""
+    return "*" in languages or language in languages
+
+
+@cache
+def model_facts() -> tuple[ModelFact, ...]:
+    """Every model of the file, in its order."""
+    text = files("retrieval").joinpath("model_facts.toml").read_text("utf-8")
+    return tuple(_fact(row) for row in tomllib.loads(text)["model"])
+
+
+def languages_of(embedder_id: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The languages an embedder serves and those of them it is weak in; None when nothing is known of it.
+
+    A model is known by its id, or by the name of its repository in any other id (another export of it,
+    another library); open_clip's by their names. A person's own fine-tuned directory is not known.
+    """
+    if embedder_id == "mini":
+        return ("en",), ()
+    kind, _, reference = embedder_id.partition(":")
+    for fact in model_facts():
+        if embedder_id == fact.id or _name(fact.repo) == _name(reference):
+            return fact.languages, fact.weak
+    if kind == "open_clip":
+        return (("*",) if _MANY.search(reference.lower()) else ("en",)), ()
+    return None
+
+
+def _name(reference: str) -> str:
+    name = reference.lower().rstrip("/").rsplit("/", 1)[-1].partition("@")[0]
+    return name.removesuffix("-onnx").removesuffix("-hf")
+
+
+def _fact(row: dict[str, Any]) -> ModelFact:
+    listed = {"languages", "weak"}
+    plain: dict[str, Any] = {name: tuple(value) if name in listed else value for name, value in row.items()}
+    return ModelFact(**plain | {"scores": tuple(Score(**score) for score in row.get("scores", ()))})
