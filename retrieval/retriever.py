@@ -76,6 +76,11 @@ class Retriever:
         self._calibration = calibration or calibrate(embedder, store)
         self.page_leg = page_leg
 
+    @property
+    def store(self) -> VectorStore:
+        """What is searched."""
+        return self._store
+
     def retrieve(
         self,
         query: Query,
@@ -103,7 +108,7 @@ class Retriever:
         by_picture = self._picture_vector(image, image_id)
         if by_picture is not None and mode == "text":
             raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
-        if query.text or by_picture is not None:
+        if query.text or query.parts or by_picture is not None:
             ranked, texts, reason = self._rank(query, by_picture, mode, offset + top_k)
         elif query.where != Where():
             listed = self._store.scroll(query.where, limit=offset + top_k)
@@ -164,7 +169,7 @@ class Retriever:
         ranked.sort(key=lambda item: (-item[0], item[1]))
         if not ranked:
             reason: str | None = self._nothing_there(query, mode)
-        elif by_picture is not None or where.phrases:
+        elif by_picture is not None or where.phrases or not query.text:
             reason = None
         else:
             reason = None if pages.stands_out() else self._judge(vector, nearest, texts)
@@ -204,7 +209,9 @@ class Retriever:
         if sought := [row for part, row in zip(parts, weighed, strict=True) if part.weight > 0]:
             wanted.append(_unit(np.sum(sought, axis=0)))
         unwanted = [row for part, row in zip(parts, weighed, strict=True) if part.weight < 0]
-        return _unit(_unit(np.sum(wanted, axis=0)) + np.sum(unwanted, axis=0))
+        if wanted:
+            unwanted.append(_unit(np.sum(wanted, axis=0)))
+        return _unit(np.sum(unwanted, axis=0))
 
     def _texts(self, text: str, where: Where) -> _Texts:
         meaning = embed_queries(self._text_embedder, [text])[0]
