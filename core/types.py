@@ -179,6 +179,8 @@ class SearchResult:
     took_ms: float
     notes: tuple[str, ...] = ()
     """What a person should know of how the query was read, one line each."""
+    confidence: float | None = None
+    """0..1 that something matches, above 0.5 when ``matched``; None where a filter or a picture decides."""
 
 
 @dataclass(frozen=True, slots=True)

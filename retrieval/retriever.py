@@ -13,12 +13,14 @@ from PIL import Image
 
 from core.errors import BadQueryError, NotFoundError
 from core.types import Hit, Mode, Part, Query, SearchResult, Vectors, Where, Why
-from retrieval.calibration import FIRST, TEXT_ENOUGH, Calibration, calibrate
+from retrieval.calibration import FIRST, Calibration, calibrate
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
+from retrieval.language import language_note
 from retrieval.page_leg import PageLeg, PageScores
 from retrieval.snippet import holds, snippet
 from retrieval.store import VectorStore
+from retrieval.verdict import Verdict, decide
 from retrieval.words import content_words, tokens
 
 TEXT_DEPTH = 100
@@ -109,15 +111,18 @@ class Retriever:
         if by_picture is not None and mode == "text":
             raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
         if query.text or query.parts or by_picture is not None:
-            ranked, texts, reason = self._rank(query, by_picture, mode, offset + top_k)
+            ranked, texts, verdict = self._rank(query, by_picture, mode, offset + top_k)
+            reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
         elif query.where != Where():
             listed = self._store.scroll(query.where, limit=offset + top_k)
             ranked, texts = [(0.0, point, Why()) for point in listed], _Texts()
-            reason = None if ranked else self._nothing_there(query)
+            reason, sure = None if ranked else self._nothing_there(query), None
         else:
             raise BadQueryError("nothing to search for: give words, a picture or a filter")
         page = () if reason and not show_all else self._hits(query, ranked[offset:], texts, offset)
-        return SearchResult(query, reason is None, reason, page, (time.perf_counter() - began) * 1000)
+        note = language_note(query.text, getattr(self._embedder, "base_id", self._embedder.model_id))
+        took_ms = (time.perf_counter() - began) * 1000
+        return SearchResult(query, reason is None, reason, page, took_ms, (note,) if note else (), sure)
 
     def _hits(
         self, query: Query, page: Sequence[tuple[float, str, Why]], texts: _Texts, offset: int
@@ -140,8 +145,8 @@ class Retriever:
 
     def _rank(
         self, query: Query, by_picture: Vectors | None, mode: Mode, wanted: int
-    ) -> tuple[list[tuple[float, str, Why]], _Texts, str | None]:
-        """The best ``wanted`` by falling score, and why nothing matches (None when something does)."""
+    ) -> tuple[list[tuple[float, str, Why]], _Texts, Verdict]:
+        """The best ``wanted`` by falling score, and whether anything matches."""
         where = query.where
         vector = None if mode == "text" else self._image_query(query, by_picture)
         texts = self._texts(query.text, where) if query.text and mode != "image" else _Texts()
@@ -168,12 +173,12 @@ class Retriever:
         ]
         ranked.sort(key=lambda item: (-item[0], item[1]))
         if not ranked:
-            reason: str | None = self._nothing_there(query, mode)
-        elif by_picture is not None or where.phrases or not query.text:
-            reason = None
+            verdict = Verdict(self._nothing_there(query, mode), 0.0)
+        elif by_picture is not None or where.phrases or not query.text or pages.stands_out():
+            verdict = Verdict(None, 1.0)
         else:
-            reason = None if pages.stands_out() else self._judge(vector, nearest, texts)
-        return ranked[:wanted], texts, reason
+            verdict = self._judge(query, vector, nearest, texts)
+        return ranked[:wanted], texts, verdict
 
     def _score(
         self, point: str, seen: dict[str, float], texts: _Texts, pages: PageScores, usual: float
@@ -252,18 +257,18 @@ class Retriever:
 
     # --- the verdict ---------------------------------------------------------------------------------
 
-    def _judge(self, vector: Vectors | None, nearest: Sequence[str], texts: _Texts) -> str | None:
-        """None when the best hits show what was asked, or hold its words; else what was missing."""
-        if texts.fit() >= TEXT_ENOUGH:
-            return None
-        missing = "no picture's text speaks of it" if texts.terms else None
-        if vector is not None:
-            fit = self._calibration.best_fit(vector, self._vectors(nearest)[1])
-            if fit > self._calibration.threshold:
-                return None
-            shown = f"no picture shows it (best fit {fit:.2f}, needed {self._calibration.threshold:.2f})"
-            missing = f"{shown}, and {missing}" if missing else shown
-        return missing or "nothing fits"
+    def _judge(self, query: Query, vector: Vectors | None, nearest: Sequence[str], texts: _Texts) -> Verdict:
+        """Whether the best hits show what was asked, hold its words, or are called so."""
+        calibration = self._calibration
+        shown = None if vector is None else calibration.evidence(vector, self._vectors(nearest)[1])
+        return decide(
+            query.text,
+            shown=shown,
+            needed=None if shown is None else calibration.threshold,
+            image_confidence=0.0 if shown is None else calibration.confidence(shown),
+            text_fit=texts.fit() if texts.terms else None,
+            uris=[uri for record in self._store.get(nearest) for uri in (record.uri, *record.copies)],
+        )
 
     def _nothing_there(self, query: Query, mode: Mode = "auto") -> str:
         if self._store.count() == 0:

@@ -8,7 +8,7 @@ import pytest
 
 from retrieval.calibration import Calibration, calibrate, load_calibration
 from retrieval.null_captions import NOTHING, PICTURES
-from tests.fakes import ColourEmbedder, MemoryStore, picture, record
+from tests.fakes import ColourEmbedder, MemoryStore, picture, record, unit
 
 
 def made(**changes: object) -> Calibration:
@@ -56,14 +56,72 @@ def test_the_usual_cosine_of_few_pictures_leans_on_that_of_all_sentences() -> No
     assert made(count=10_000).usual(query) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_a_picture_that_fits_all_sentences_fits_none_better() -> None:
+def test_the_evidence_by_hand() -> None:
     query = np.array([0.8, 0.6], np.float32)
     plain, hub = np.array([[0.6, 0.0]], np.float32), np.array([[0.6, 0.8]], np.float32)
-    # 0.48 - (0.6 + 0) / 2 / 2, and 0.96 - (0.6 + 0.8) / 2 / 2
-    assert made().best_fit(query, plain) == pytest.approx(0.33)
-    assert made().best_fit(query, hub) == pytest.approx(0.61)
-    assert made().best_fit(query, np.concatenate([plain, hub])) == pytest.approx(0.61)
-    assert made().best_fit(query, np.empty((0, 2), np.float32)) == -np.inf
+    # Cosine 0.48 - (0.6 + 0) / 2 / 2, and 0.96 - (0.6 + 0.8) / 2 / 2; less half of 0.1, over 0.2.
+    # Ordinary: (0.8 - 0) / 0.01, the two sentences being at right angles.
+    ordinary = 0.15 * 0.8 / 0.01
+    assert made().evidence(query, plain) == pytest.approx((0.33 - 0.05) / 0.2 - ordinary)
+    assert made().evidence(query, hub) == pytest.approx((0.61 - 0.05) / 0.2 - ordinary)
+    both = made(count=0, likeness=0.16, likeness_spread=0.4)
+    assert both.evidence(query, np.concatenate([plain, hub])) == pytest.approx(0.56 / 0.2 - ordinary)
+    # Of many pictures the mean of both, and half of their likeness: (0.36 - 0.16) / 0.4.
+    many = replace(both, count=10**9).evidence(query, np.concatenate([plain, hub]))
+    assert many == pytest.approx((0.28 + 0.56) / 2 / 0.2 + 0.5 * 0.5 - ordinary, abs=1e-4)
+    assert made().evidence(query, np.empty((0, 2), np.float32)) == -np.inf
+
+
+def test_confidence_is_half_at_the_threshold() -> None:
+    assert made().confidence(0.3) == pytest.approx(0.5)
+    assert 0 <= made().confidence(-np.inf) < made().confidence(0.2) < 0.5 < made().confidence(1e9) <= 1
+
+
+def test_shifted_scaled_and_gapped_spaces_give_the_same_verdicts(store: MemoryStore) -> None:
+    """The same picture of the world with other cosines: what CLIP (0.15 to 0.35) or SigLIP (-0.05 to 0.2)
+    make of it. Pictures and words get an axis each of their own, and share one."""
+    embedder = ColourEmbedder()
+    asked = ["red", "blue", "white", "lime", "an argument about free will", "tomorrow"]
+    plain = calibrate(embedder, store)
+    nearest = store.sample_vectors(20)
+
+    def order(calibration: Calibration, queries: np.ndarray, vectors: np.ndarray) -> list[bool]:
+        found = []
+        for query in queries:
+            best = vectors[np.argsort(-(vectors @ query), kind="stable")[:10]]
+            found.append(calibration.evidence(query, best) > calibration.threshold)
+        return found
+
+    expected = order(plain, embedder.embed_texts(asked), nearest)
+    assert expected[:3] == [True, True, True] and expected[4:] == [False, False]
+    for own, shared in ((1.0, 0.5), (2.0, 0.0), (1.0, 1.5), (3.0, -0.5)):
+        gapped = Gapped(own=own, shared=shared)
+        other = MemoryStore(dim=gapped.dim, text_dim=4)
+        add(other, gapped, range(20))
+        cosines = gapped.embed_texts(asked) @ other.sample_vectors(20).T
+        assert np.ptp(cosines) < 0.75 * np.ptp(embedder.embed_texts(asked) @ nearest.T)
+        found = calibrate(gapped, other)
+        assert order(found, gapped.embed_texts(asked), other.sample_vectors(20)) == expected, (own, shared)
+
+
+class Gapped(ColourEmbedder):
+    """Colours, with one more axis for pictures, one for words, and one that all share."""
+
+    def __init__(self, *, own: float, shared: float) -> None:
+        super().__init__(dim=8, model_id=f"gapped-{own}-{shared}")
+        self._own, self._shared = own, shared
+
+    def _moved(self, rows: np.ndarray, axis: int) -> np.ndarray:
+        rows = rows.copy()
+        rows[:, axis] = self._own
+        rows[:, 7] = abs(self._shared) if axis == 5 else self._shared
+        return unit(rows)
+
+    def embed_images(self, images, /):  # type: ignore[no-untyped-def]
+        return self._moved(super().embed_images(images), 5)
+
+    def embed_texts(self, texts, /):  # type: ignore[no-untyped-def]
+        return self._moved(super().embed_texts(texts), 6)
 
 
 def test_what_is_there_is_above_the_threshold_and_nothing_is_not(
@@ -73,7 +131,7 @@ def test_what_is_there_is_above_the_threshold_and_nothing_is_not(
     assert found.count == 20 and found.model_id == embedder.model_id
     vectors = store.sample_vectors(20)
     red, nothing = embedder.embed_texts(["red", "an argument about free will"])
-    assert found.best_fit(red, vectors) > found.threshold >= found.best_fit(nothing, vectors)
+    assert found.evidence(red, vectors) > found.threshold >= found.evidence(nothing, vectors)
 
 
 def test_an_empty_collection_has_a_calibration(embedder: ColourEmbedder) -> None:
@@ -90,6 +148,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, embedder: ColourEmbedder, store
     assert again is not None
     assert (again.model_id, again.count, again.captions) == (found.model_id, 20, found.captions)
     assert (again.centre, again.spread, again.threshold) == (found.centre, found.spread, found.threshold)
+    assert again.likeness_spread == found.likeness_spread > 0
     for name in ("mean", "pictures", "nothing"):
         assert np.allclose(getattr(again, name), getattr(found, name), atol=1e-3)
         assert getattr(again, name).dtype == np.float32

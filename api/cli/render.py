@@ -118,6 +118,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         },
         "matched": result.matched,
         "reason": result.reason,
+        "confidence": None if result.confidence is None else round(result.confidence, 4),
         "hits": [hit_json(hit) for hit in result.hits],
         "took_ms": round(result.took_ms, 1),
     }
