@@ -96,7 +96,7 @@ def to_filter(where: Where, *extra: Any) -> edge.Filter | None:
             )
         circle = edge.GeoRadius(edge.GeoPoint(where.near.lon, where.near.lat), where.near.km * 1000.0)
         must.append(edge.FieldCondition("location", geo_radius=circle))
-    if where.path and (piece := _longest_literal(where.path)):
+    if where.path and (piece := longest_literal(where.path)):
         must.append(edge.FieldCondition("paths", match=edge.MatchSubstring(piece)))
     for phrase in where.phrases:
         # Whatever ``has_phrase`` accepts holds the phrase's letters and digits in one piece.
@@ -118,7 +118,8 @@ def _when(after: datetime | None, before: datetime | None) -> edge.Filter:
     )
 
 
-def _longest_literal(glob: str) -> str:
+def longest_literal(glob: str) -> str:
+    """The longest piece of a glob without wildcards, as ``path_key`` writes paths."""
     # From the first bracket on, what is literal is not worth finding out.
     before_bracket = _glob_key(glob).partition("[")[0]
     return max(re.split(r"[*?]", before_bracket), key=len)

@@ -14,6 +14,8 @@ import pytest
 
 from core.errors import NotFoundError
 from core.types import ImageRecord, Near, Vectors, Where
+from retrieval.faiss_index import IndexKind
+from retrieval.faiss_store import FaissStore
 from retrieval.qdrant_store import QdrantEdgeStore
 from retrieval.store import Leg, Scored, VectorStore
 from tests.fakes import MemoryStore, record, unit
@@ -28,8 +30,14 @@ def open_qdrant_edge(folder: Path) -> QdrantEdgeStore:
     )
 
 
+def open_faiss(folder: Path, index: IndexKind | None = None) -> FaissStore:
+    return FaissStore.open(
+        folder, model_id="colour", dim=DIM, text_model_id="word-bag", text_dim=TEXT_DIM, index=index
+    )
+
+
 Opener = Callable[[Path], Any]
-LASTING: dict[str, Opener] = {"qdrant_edge": open_qdrant_edge}
+LASTING: dict[str, Opener] = {"qdrant_edge": open_qdrant_edge, "faiss": open_faiss}
 """Stores whose content is there again when they are opened again."""
 OPENERS: dict[str, Opener] = {"memory": lambda _: MemoryStore(dim=DIM, text_dim=TEXT_DIM), **LASTING}
 
