@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from core.errors import BadQueryError, GenerationError
 from core.types import Answer, Evidence, SearchResult, TextLine, Usage
-from generation.generator import Generator, Piece
+from generation.budget import Plan
+from generation.generator import Generator, Piece, Planner
 from generation.prompt import build_messages, parse_answer
 from generation.question import search_text
 from generation.verify import verify
@@ -19,12 +20,18 @@ UNCHECKED = "The answer that was written quotes words that are not in the pictur
 
 
 def answer_question(
-    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Generator, top_k: int = 5
+    question: str,
+    *,
+    retrieve: Retrieve,
+    lines_of: LinesOf,
+    generator: Generator,
+    top_k: int = 5,
+    why: str | None = None,
 ) -> Answer:
     """``stream_answer`` to its end."""
     answer: Answer | None = None
     for event in stream_answer(
-        question, retrieve=retrieve, lines_of=lines_of, generator=generator, top_k=top_k
+        question, retrieve=retrieve, lines_of=lines_of, generator=generator, top_k=top_k, why=why
     ):
         if isinstance(event, Answer):
             answer = event
@@ -33,29 +40,29 @@ def answer_question(
 
 
 def stream_answer(
-    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Generator, top_k: int = 5
+    question: str,
+    *,
+    retrieve: Retrieve,
+    lines_of: LinesOf,
+    generator: Generator,
+    top_k: int = 5,
+    why: str | None = None,
 ) -> Iterator[SearchResult | Piece | Answer]:
     """What was found, the pieces of the answer as they come, and last the Answer with checked citations.
 
     ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
     they hold citations as the generator writes them. When nothing matched, the generator is not asked.
+    ``why`` this generator was taken goes into the answer.
 
     Raises ``BadQueryError`` for an empty question, and what the callables raise.
     """
     started = time.perf_counter()
-    question = " ".join(question.split())
-    if not question:
-        raise BadQueryError("the question is empty; ask something about your pictures")
-    result = retrieve(search_text(question), top_k)
+    question, result = _search(question, retrieve, top_k)
     yield result
     if not result.matched or not result.hits:
-        yield _unanswered(question, result, generator, started)
+        yield _unanswered(question, result, generator, started, why)
         return
-    hits = result.hits[:top_k]
-    lines = lines_of([hit.record.id for hit in hits])
-    evidence = [
-        Evidence(number, hit, tuple(lines.get(hit.record.id, ()))) for number, hit in enumerate(hits, start=1)
-    ]
+    evidence = _evidence(result, lines_of, top_k)
     written: list[str] = []
     usage = Usage()
     for piece in generator.generate(build_messages(question, evidence)):
@@ -81,10 +88,38 @@ def stream_answer(
         generator=generator.model_id,
         usage=usage,
         took_ms=_since(started),
+        generator_why=why,
     )
 
 
-def _unanswered(question: str, result: SearchResult, generator: Generator, started: float) -> Answer:
+def plan_question(
+    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Planner, top_k: int = 5
+) -> tuple[SearchResult, Plan | None]:
+    """What ``stream_answer`` would find and send, without asking the generator; None when nothing matched."""
+    question, result = _search(question, retrieve, top_k)
+    if not result.matched or not result.hits:
+        return result, None
+    return result, generator.plan(build_messages(question, _evidence(result, lines_of, top_k)))
+
+
+def _search(question: str, retrieve: Retrieve, top_k: int) -> tuple[str, SearchResult]:
+    question = " ".join(question.split())
+    if not question:
+        raise BadQueryError("the question is empty; ask something about your pictures")
+    return question, retrieve(search_text(question), top_k)
+
+
+def _evidence(result: SearchResult, lines_of: LinesOf, top_k: int) -> list[Evidence]:
+    hits = result.hits[:top_k]
+    lines = lines_of([hit.record.id for hit in hits])
+    return [
+        Evidence(number, hit, tuple(lines.get(hit.record.id, ()))) for number, hit in enumerate(hits, start=1)
+    ]
+
+
+def _unanswered(
+    question: str, result: SearchResult, generator: Generator, started: float, why: str | None
+) -> Answer:
     reason = f" ({result.reason.rstrip('.')})" if result.reason else ""
     return Answer(
         question=question,
@@ -95,6 +130,7 @@ def _unanswered(question: str, result: SearchResult, generator: Generator, start
         generator=generator.model_id,
         usage=Usage(),
         took_ms=_since(started),
+        generator_why=why,
     )
 
 

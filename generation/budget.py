@@ -28,6 +28,8 @@ from generation.words import content_words, squeeze, tokens
 READ_SIDE, SEE_SIDE, THUMBNAIL = 2048, 1024, 512
 _MARGIN = 0.6
 """Around the lines of a crop, in heights of a line: words beside them belong to them."""
+_LONGEST_SHAPE = 100
+"""Models see nothing in strips, and several refuse those over 200 : 1."""
 _FEW = 12
 """Lines of a picture that is left with its words alone when there is no room for more."""
 
@@ -148,6 +150,9 @@ def count_text(text: str) -> int:
 
 def _steps(evidence: Evidence, words: Sequence[str], limits: ModelLimits) -> Iterator[Sent]:
     record = evidence.hit.record
+    if max(record.width, record.height) > _LONGEST_SHAPE * min(record.width, record.height):
+        yield _text(evidence)
+        return
     fitting = [line for line in evidence.lines if _fits(line, words)]
     to_read = record.kind == "page" or bool(fitting)
     yield _picture(evidence, limits, READ_SIDE if to_read else SEE_SIDE)

@@ -7,9 +7,10 @@ protocol between models of any kind and ``generation.answer``.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.types import Message, Usage
+from generation.budget import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,17 @@ class Piece:
 
     text: str
     usage: Usage | None = field(default=None)
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """A generator that can say beforehand what a request would hold, and what it costs at most."""
+
+    def plan(self, messages: Sequence[Message], /) -> Plan: ...
+
+    def price(self, plan: Plan, /) -> float | None:
+        """US dollars; None when the price is not known."""
+        ...
 
 
 class Generator(Protocol):

@@ -80,7 +80,7 @@ def test_any_size_costs_something_and_sending_the_useful_size_loses_nothing(
 ) -> None:
     limits = limits_of(model)
     tokens = limits.tokens(width, height)
-    assert 1 <= tokens <= 20_000
+    assert 1 <= tokens <= 30_000
     sent = limits.useful(width, height, 1 << 30)
     assert 1 <= sent[0] <= width and 1 <= sent[1] <= height
     smaller = limits.useful(width, height, THUMBNAIL)
@@ -159,6 +159,12 @@ def test_long_texts_are_cut_to_what_fits_the_question_and_said_so() -> None:
 def test_what_cannot_fit_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(LimitError, match="--top-k"):
         plan(*(page(n, text=lines(400)) for n in range(1, 30)), tokens=1000)
+
+
+def test_a_strip_is_left_with_its_words() -> None:
+    record = ImageRecord("s", "/strip.png", "photo", 20_000, 40)
+    found = plan(Evidence(1, Hit(1, record, 1.0), lines(2)))
+    assert [sent.how for sent in found.sent] == ["text"]
 
 
 def test_a_blind_model_gets_words_alone() -> None:

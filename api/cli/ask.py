@@ -1,6 +1,6 @@
 """``askpix ask``: an answer from the pictures, with citations."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ def run_ask(
     from generation.answer import answer_question
     from retrieval.query import parse
 
-    writer = workspace.generator(generator)
+    writer, why = workspace.choose_generator(generator)
     workspace.recent(collection).add(question)
     with workspace.open_retriever(collection) as retriever:
         return answer_question(
@@ -26,7 +26,40 @@ def run_ask(
             lines_of=workspace.lines_of(collection),
             generator=writer,
             top_k=top_k,
+            why=why,
         )
+
+
+def run_plan(
+    workspace: "Workspace", collection: "Collection", question: str, *, top_k: int, generator: str | None
+) -> dict[str, "Any"]:
+    """What would be sent, and what it would cost at most; nothing is sent."""
+    from dataclasses import asdict
+
+    from generation.answer import plan_question
+    from generation.generator import Planner
+    from retrieval.query import parse
+
+    writer, why = workspace.choose_generator(generator)
+    if not isinstance(writer, Planner):
+        return {"generator": writer.model_id, "why": why, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
+    with workspace.open_retriever(collection) as retriever:
+        result, plan = plan_question(
+            question,
+            retrieve=lambda text, k: retriever.retrieve(parse(text), top_k=k),
+            lines_of=workspace.lines_of(collection),
+            generator=writer,
+            top_k=top_k,
+        )
+    uris = {number: hit.record.uri for number, hit in enumerate(result.hits, start=1)}
+    return {
+        "generator": writer.model_id,
+        "why": why,
+        "sent": [{**asdict(sent), "uri": uris[sent.number]} for sent in plan.sent] if plan else [],
+        "input_tokens": plan.tokens if plan else 0,
+        "image_tokens": plan.image_tokens if plan else 0,
+        "cost_usd": writer.price(plan) if plan else 0.0,
+    }
 
 
 def ask_command(
@@ -36,19 +69,47 @@ def ask_command(
     generator: Annotated[
         str | None, typer.Option(metavar="ID", help="Who writes the answer; see `askpix models`.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent and its price; send nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Ask a question: the answer cites the picture and the place in it, or says that nothing holds it."""
-    from api.cli.render import answer_json, print_json, show_answer
+    from api.cli.render import answer_json, hint, print_json, show_answer
     from api.settings import load_settings
     from api.wiring import Workspace
 
     workspace = Workspace(load_settings())
-    answer = run_ask(workspace, workspace.collection(collection), question, top_k=top_k, generator=generator)
+    target = workspace.collection(collection)
+    if dry_run:
+        plan = run_plan(workspace, target, question, top_k=top_k, generator=generator)
+        if as_json:
+            print_json(plan)
+        else:
+            show_plan(plan)
+        return
+    answer = run_ask(workspace, target, question, top_k=top_k, generator=generator)
     if as_json:
         print_json(answer_json(answer))
     else:
         show_answer(answer)
+        hint(f"by {answer.generator}: {answer.generator_why}")
+
+
+def show_plan(plan: dict[str, "Any"]) -> None:
+    """A plan for a person."""
+    from api.cli.render import say, short
+    from api.cli.text import printable
+
+    say(f"{plan['generator']}: {plan['why']}")
+    for sent in plan["sent"]:
+        size = (
+            f" {sent['width']} x {sent['height']}, {sent['tokens']} tokens" if sent["how"] != "text" else ""
+        )
+        lines = f"{sent['lines']} of {sent['of_lines']} lines of text"
+        say(f"  [{sent['number']}] {printable(short(sent['uri']))}: {sent['how']}{size}; {lines}")
+    cost = "price not known" if plan["cost_usd"] is None else f"at most ${plan['cost_usd']:.4f}"
+    say(f"about {plan['input_tokens']} tokens in, {cost}; nothing was sent")
 
 
 def register(app: typer.Typer) -> None:

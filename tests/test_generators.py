@@ -1,0 +1,163 @@
+"""Which generator is taken: the real choice, against servers on this machine that see, or do not."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from api.generators import GeneratorOptions, find_local, local_models, open_generator
+from api.settings import Settings
+from api.wiring import Workspace
+from core.errors import AskpixError, AuthError, ModelUnavailableError
+from core.images import DEFAULT_LIMITS
+from ingest.text import RapidOcrReader
+from tests.fakes import picture
+from tests.wire import Asked, Server, Wire
+
+
+@pytest.fixture(scope="module")
+def reader() -> RapidOcrReader:
+    return RapidOcrReader.load(workers=1)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with Server(Wire()) as server:
+        yield server.wire
+
+
+@pytest.fixture
+def sighted(wire: Wire, reader: RapidOcrReader) -> Wire:
+    """A server whose model really looks: it reads what is written in the pictures it is sent."""
+
+    def say(asked: Asked) -> list[str]:
+        lines = [line.text for image in asked.pictures for line in reader.read(image.convert("RGB"))]
+        return [f"{' '.join(lines)} [1]"] if lines else ["NO ANSWER nothing is written there."]
+
+    wire.say = say
+    return wire
+
+
+def options(home: Path, wire: Wire, **more: object) -> GeneratorOptions:
+    made: dict[str, object] = {
+        "home": home,
+        "limits": DEFAULT_LIMITS,
+        "picture_of": lambda record, side: picture("red"),
+        "max_tokens": 8000,
+        "servers": [f"{wire.url}/v1"],
+    }
+    return GeneratorOptions(**{**made, **more})  # type: ignore[arg-type]
+
+
+def test_auto_takes_a_local_server_that_proves_to_see(sighted: Wire, tmp_path: Path) -> None:
+    sighted.models = ["nomic-embed-text", "llama3", "qwen2.5-vl"]
+    found = find_local(options(tmp_path, sighted))
+    assert found
+    generator, why = found
+    assert generator.model_id == f"openai-compatible:qwen2.5-vl@{sighted.url}/v1"
+    assert generator.sees and generator.limits.family == "Qwen2-VL, Qwen2.5-VL"
+    assert "sees" in why and "this machine" in why
+    # The riddle is asked once: the verdict is kept.
+    asked = len(sighted.asked)
+    assert asked == 1 and len(sighted.asked[0].pictures) == 1
+    assert find_local(options(tmp_path, sighted)) and len(sighted.asked) == asked
+
+
+def test_a_blind_server_is_found_out(wire: Wire, tmp_path: Path) -> None:
+    wire.say = lambda asked: ["The number is 1234."]
+    assert find_local(options(tmp_path, wire)) is None
+    generator, why = open_generator(f"openai-compatible:tiny-vl@{wire.url}/v1", options(tmp_path, wire))
+    assert not generator.sees and "does not see" in why
+    assert len(wire.asked) == 1, "the verdict is kept"
+
+
+def test_a_verdict_that_cannot_be_read_is_asked_for_anew(sighted: Wire, tmp_path: Path) -> None:
+    (tmp_path / "sight.json").write_text("{broken")
+    assert find_local(options(tmp_path, sighted))
+    assert json.loads((tmp_path / "sight.json").read_text())
+
+
+def test_auto_looks_at_this_machine_alone(wire: Wire, tmp_path: Path) -> None:
+    assert local_models(["http://example.com:11434/v1", "http://10.0.0.7/v1"]) == []
+    assert local_models(["http://127.0.0.1:9/v1", "nonsense", ""]) == []
+    assert [model.name for model in local_models([f"{wire.url}/v1"])] == ["tiny-vl"]
+    assert find_local(options(tmp_path, wire, servers=())) is None
+
+
+@pytest.mark.parametrize(
+    ("generator_id", "error", "words"),
+    [
+        ("openai:gpt-4o", AuthError, "set OPENAI_API_KEY"),
+        ("google:gemini-2.5-flash", AuthError, "GOOGLE_API_KEY or GEMINI_API_KEY"),
+        ("anthropic:claude-opus-4-6", AuthError, "ANTHROPIC_API_KEY"),
+        ("openai:", ModelUnavailableError, "no generator 'openai:'"),
+        ("magic:wand", ModelUnavailableError, "no generator 'magic:wand'"),
+        ("openai-compatible:llava", ModelUnavailableError, "names no server"),
+        ("openai-compatible:llava@file:///etc/passwd", ModelUnavailableError, "names no server"),
+        ("openai-compatible:llava@http://127.0.0.1:9/v1", AskpixError, "cannot reach"),
+    ],
+)
+def test_what_cannot_be_had_says_why(
+    generator_id: str,
+    error: type[AskpixError],
+    words: str,
+    tmp_path: Path,
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OPENAI_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(error, match=words) as caught:
+        open_generator(generator_id, options(tmp_path, wire))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hosted_model_is_used_when_it_is_named(
+    sighted: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sighted.url}/v1")
+    generator, why = open_generator("openai:gpt-4o", options(tmp_path, sighted))
+    assert generator.sees and why == "it sees pictures"
+    assert sighted.asked[0].headers["authorization"] == "Bearer secret"
+
+
+def test_without_any_model_there_is_always_extractive(tmp_path: Path) -> None:
+    workspace = Workspace(Settings(home=tmp_path, local_servers=""))
+    generator, why = workspace.choose_generator("auto")
+    assert generator.model_id == "extractive" and "no model that sees" in why
+    assert workspace.choose_generator("extractive")[1] == "it was asked for"
+
+
+def test_the_whole_command_with_a_local_model(
+    sighted: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Index a picture with words, ask, and the model reads them from the picture that it is sent."""
+    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ASKPIX_LOCAL_SERVERS", f"{sighted.url}/v1")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture("white", "TICKET 4711\nPLATFORM 9", size=(640, 480)).save(photos / "ticket.png")
+    runner = CliRunner()
+    assert runner.invoke(app, ["index", str(photos), "--json"]).exit_code == 0
+
+    question = "What is the number of the ticket?"
+    dry = runner.invoke(app, ["ask", question, "--dry-run", "--json"])
+    plan = json.loads(dry.stdout)
+    assert plan["sent"][0]["how"] == "picture" and plan["sent"][0]["lines"] == 2
+    assert plan["cost_usd"] == 0.0 and plan["input_tokens"] > plan["image_tokens"] > 0
+    riddles = len(sighted.asked)
+
+    done = runner.invoke(app, ["ask", question, "--json"])
+    answer = json.loads(done.stdout)
+    assert answer["answered"] and "4711" in answer["answer"], answer
+    assert answer["generator"].startswith("openai-compatible:tiny-vl@")
+    assert "sees" in answer["generator_why"]
+    assert answer["usage"]["sent"][0]["how"] == "picture"
+    assert len(sighted.asked) == riddles + 1, "what was planned was not sent before"
+    sent = np.asarray(sighted.asked[-1].pictures[0].convert("L"))
+    assert sent.shape == (480, 640)

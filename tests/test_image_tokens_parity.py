@@ -1,0 +1,50 @@
+"""The formulas of open models against the processors of transformers: counted, not trusted."""
+
+import random
+
+import pytest
+
+from generation.budget import limits_of
+
+SIZES = [(1, 1), (30, 4000), (336, 336), (448, 448), (640, 480), (1000, 667), (1241, 1755), (4000, 3000)]
+_dice = random.Random(5)
+SIZES += [(_dice.randint(20, 3000), _dice.randint(20, 3000)) for _ in range(60)]
+
+
+@pytest.mark.parametrize(("name", "factor"), [("qwen2.5-vl", 28), ("qwen3-vl", 32)])
+def test_qwen(name: str, factor: int) -> None:
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+    limits = limits_of(name)
+    numbers = limits.numbers
+    for width, height in SIZES:
+        if max(width, height) / min(width, height) > 200:
+            continue
+        rows, columns = smart_resize(
+            height, width, factor=factor, min_pixels=numbers["least"], max_pixels=numbers["most"]
+        )
+        assert limits.tokens(width, height) == rows * columns // factor**2, (width, height)
+
+
+def test_internvl() -> None:
+    from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
+
+    limits = limits_of("internvl3-8b")
+    for width, height in SIZES:
+        columns, rows = get_optimal_tiled_canvas((height, width), (448, 448), 1, 12)
+        count = columns * rows + (columns * rows > 1)
+        assert limits.tokens(width, height) == 256 * count, (width, height)
+
+
+def test_llava_next() -> None:
+    from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
+
+    limits = limits_of("llava-v1.6")
+    processor = object.__new__(LlavaNextProcessor)
+    processor.image_processor = LlavaNextImageProcessorPil(
+        image_grid_pinpoints=[list(size) for size in limits.numbers["pinpoints"]]
+    )
+    processor.patch_size, processor.num_additional_image_tokens = 14, 1
+    for width, height in SIZES:
+        counted = processor._get_number_of_features(height, width, 336, 336) - 1
+        assert limits.tokens(width, height) == counted, (width, height)
