@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from api.auto import hub_reachable, missing_extra, weights_here
 from api.wiring import Workspace
 from core.errors import AskpixError
+from retrieval.model_facts import Score, model_facts
 from retrieval.weights import megabytes
 
 
@@ -14,7 +16,7 @@ class ModelInfo:
     """A row of ``askpix models``. ``reason`` says why an unusable one is unusable."""
 
     id: str
-    role: Literal["embedder", "text embedder", "reader", "generator"]
+    role: Literal["embedder", "text embedder", "page embedder", "reader", "generator"]
     usable: bool
     reason: str | None
     dim: int | None
@@ -22,6 +24,10 @@ class ModelInfo:
     licence: str
     languages: str
     notes: str
+    weak: tuple[str, ...] = ()
+    """Languages among those it has that it serves badly (ISO 639-1)."""
+    scores: tuple[Score, ...] = ()
+    """As published, in percent, each with its source."""
 
 
 def _why_not(load: Callable[[], object]) -> str | None:
@@ -85,3 +91,37 @@ def list_models(workspace: Workspace) -> list[ModelInfo]:
             notes="quotes the words, dates and pictures that answer; invents nothing",
         ),
     ]
+
+
+def published_models() -> list[ModelInfo]:
+    """What is known of published embedders (``retrieval/model_facts.toml``), and why not where unusable.
+
+    None of them is loaded. The hub is asked for a connection when that is what an answer depends on.
+    """
+    rows = [(fact, missing_extra(fact), weights_here(fact.repo)) for fact in model_facts()]
+    offline = hub_reachable() if not all(here for _, _, here in rows) else None
+    infos: list[ModelInfo] = []
+    for fact, missing, here in rows:
+        lacking = [missing] if missing else []
+        if not here:
+            lacking.append(
+                f"its weights are not on this machine ({offline})"
+                if offline
+                else "its weights are not on this machine: naming it as --embedder fetches them"
+            )
+        infos.append(
+            ModelInfo(
+                id=fact.id,
+                role="page embedder" if fact.role == "page embedder" else "embedder",
+                usable=not lacking,
+                reason="; ".join(lacking) or None,
+                dim=fact.dim,
+                megabytes=fact.megabytes,
+                licence=fact.licence,
+                languages="many" if "*" in fact.languages else "English",
+                notes=fact.notes,
+                weak=fact.weak,
+                scores=fact.scores,
+            )
+        )
+    return infos

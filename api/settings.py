@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     embedder: str = Field(
         default="auto", description="Embedder of new collections; `askpix models` lists the ids."
     )
+    languages: str = Field(
+        default="auto",
+        description="Languages of searches (de,en): what `auto` looks for in an embedder. auto: your locale.",
+    )
     text_embedder: str = Field(
         default="auto",
         description="Embedder of the words in pictures of new collections: auto, or onnx:DIR_OR_REPO.",

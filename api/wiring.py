@@ -19,6 +19,7 @@ from core.machine import usable_cores
 if TYPE_CHECKING:
     from PIL import Image
 
+    from api.auto import Choice
     from api.generators import GeneratorOptions
     from api.recent import RecentQueries
     from core.images import ImageLimits
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 class Workspace:
     """One home folder, opened: its catalog, its collections, and the models they need (loaded once)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tell: Callable[[str], object] | None = None) -> None:
+        """``tell`` gets lines for a person: what was chosen for them, and why."""
         self.settings = settings
+        self._tell = tell or (lambda line: None)
         self._embedders: dict[str, Embedder] = {}
         self._generators: dict[str, tuple[Generator, str]] = {}
         self.late_embedders: dict[str, LateEmbedder] = {}
@@ -84,7 +87,10 @@ class Workspace:
         pages = page_embedder_id or self.settings.page_embedder
         if pages != "none":
             late_embedder(self, pages)  # what cannot be had is refused before anything is made
-        embedder = self.embedder(embedder_id or self.settings.embedder)
+        wanted = embedder_id or self.settings.embedder
+        embedder = self.embedder(wanted)
+        if wanted == "auto":
+            self._tell(f"embedder {self.auto.embedder_id}: {self.auto.reason}")
         text = self.text_embedder_for(self.settings.text_embedder)
         made = self.catalog.create_collection(
             name,
@@ -170,9 +176,16 @@ class Workspace:
             )
         return self._text_embedders[text_embedder_id]
 
+    @cached_property
+    def auto(self) -> Choice:
+        """What ``auto`` is here and now, and why."""
+        from api.auto import choose
+
+        return choose(self.settings, open_embedder=self.embedder)
+
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
-        name = "mini" if embedder_id == "auto" else embedder_id
+        name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
         if name not in self._embedders:
             if name != "mini":
                 raise ModelUnavailableError(

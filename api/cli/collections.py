@@ -17,7 +17,7 @@ def list_command(as_json: JsonOption = False) -> None:
     from api.wiring import Workspace
 
     workspace = Workspace(load_settings())
-    rows = [_describe(workspace, item) for item in workspace.catalog.list_collections()]
+    rows = [describe(workspace, item) for item in workspace.catalog.list_collections()]
     if as_json:
         print_json(rows)
     elif not rows:
@@ -41,7 +41,7 @@ def show_command(name: str, as_json: JsonOption = False) -> None:
 
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)
-    detail = {**_describe(workspace, collection), "disk_bytes": workspace.disk_bytes(collection)}
+    detail = {**describe(workspace, collection), "disk_bytes": workspace.disk_bytes(collection)}
     if as_json:
         print_json(detail)
         return
@@ -60,14 +60,14 @@ def create_command(
     as_json: JsonOption = False,
 ) -> None:
     """An empty collection."""
-    from api.cli.render import print_json, say
+    from api.cli.render import hint, print_json, say
     from api.settings import load_settings
     from api.wiring import Workspace
 
-    workspace = Workspace(load_settings())
+    workspace = Workspace(load_settings(), tell=hint)
     collection = workspace.create_collection(name, embedder, page_embedder_id=page_embedder)
     if as_json:
-        print_json(_describe(workspace, collection))
+        print_json(describe(workspace, collection))
     else:
         say(f"created {collection.name} with embedder {collection.embedder}")
 
@@ -189,7 +189,7 @@ def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, 
         raise typer.Exit(3)
 
 
-def _describe(workspace: Any, collection: Any) -> dict[str, Any]:
+def describe(workspace: Any, collection: Any) -> dict[str, Any]:
     """A collection as JSON."""
     counts = workspace.catalog.counts(collection)
     return {

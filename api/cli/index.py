@@ -183,7 +183,7 @@ def index_command(
     from ingest.walk import check_paths
 
     settings = load_settings()
-    workspace = Workspace(settings)
+    workspace = Workspace(settings, tell=hint)
     # A wrong path must not leave an empty collection behind.
     check_paths(paths)
     if page_embedder not in (None, "none"):

@@ -9,17 +9,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 def models_command(as_json: JsonOption = False) -> None:
     """Embedders, generators and readers: which work here, and why the others do not."""
-    from api.cli.render import print_json, table
-    from api.models import list_models
+    from api.cli.render import hint, print_json, table
+    from api.models import list_models, published_models
     from api.settings import load_settings
     from api.wiring import Workspace
 
-    models = list_models(Workspace(load_settings()))
+    workspace = Workspace(load_settings())
+    models = [*list_models(workspace), *published_models()]
     if as_json:
         print_json(models)
         return
     table(
-        ("id", "role", "usable", "dim", "size", "licence", "notes"),
+        ("id", "role", "usable", "dim", "size", "licence", "languages", "COCO R@1", "notes"),
         [
             (
                 model.id,
@@ -28,11 +29,14 @@ def models_command(as_json: JsonOption = False) -> None:
                 str(model.dim or ""),
                 f"{model.megabytes:.0f} MB" if model.megabytes else "",
                 model.licence,
-                model.reason or model.notes,
+                model.languages + (f" (weak: {', '.join(model.weak)})" if model.weak else ""),
+                next((f"{s.value}" for s in model.scores if s.benchmark.startswith("COCO")), ""),
+                f"{model.notes}. Not now: {model.reason}" if model.reason else model.notes,
             )
             for model in models
         ],
     )
+    hint(f"auto is {workspace.auto.embedder_id} here and now: {workspace.auto.reason}")
 
 
 def doctor_command(as_json: JsonOption = False) -> None:
