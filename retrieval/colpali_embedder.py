@@ -66,7 +66,8 @@ class ColPaliEmbedder:
         where = pick_device(torch, device)
         load = getattr(transformers, CLASSES[kind]).from_pretrained
         model = load_model(load, reference, device=where, dtype=pick_dtype(torch, where, dtype))
-        processor = from_pretrained(transformers.AutoProcessor.from_pretrained, reference)
+        # One backend everywhere: with and without torchvision the same page gets the same vectors.
+        processor = from_pretrained(transformers.AutoProcessor.from_pretrained, reference, backend="pil")
         return cls(
             torch,
             model,

@@ -1,5 +1,6 @@
 """Tiny models with random weights, saved the way their libraries save real ones."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,83 @@ def _saved(folder: Path, model: Any, processor: Any) -> tuple[Any, Any]:
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     return model, processor
+
+
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}{% for c in m.content %}{% if c.type == 'image' %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}{% endfor %}<|im_end|>"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
+)
+
+
+def save_qwen_vlm(folder: Path) -> tuple[Any, Any]:
+    """A Qwen2-VL that writes: ``(model, processor)`` as saved."""
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer()
+    images = transformers.Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 36)
+    video = transformers.Qwen2VLVideoProcessor()
+    processor = transformers.Qwen2VLProcessor(
+        image_processor=images, tokenizer=tokenizer, video_processor=video, chat_template=CHAT
+    )
+    model = transformers.Qwen2VLForConditionalGeneration(qwen_config(tokenizer, qwen="2"))
+    return _saved(folder, model, processor)
+
+
+def save_cross_encoder(folder: Path, *, labels: int = 1) -> tuple[Any, Any]:
+    """A BERT over pairs of texts: ``(model, tokenizer)`` as saved."""
+    torch.manual_seed(0)
+    words = ["[CLS]", "[SEP]", *_WORDS]
+    tokenizer = word_tokenizer(
+        words,
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    first, second = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    tokenizer.backend_tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", first), ("[SEP]", second)],
+    )
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=512,
+        num_labels=labels,
+        initializer_range=0.5,
+        pad_token_id=0,
+    )
+    return _saved(folder, transformers.BertForSequenceClassification(config), tokenizer)
+
+
+def export_cross_encoder(folder: Path) -> None:
+    """The same as ONNX, beside what ``save_cross_encoder`` wrote there."""
+    model = transformers.BertForSequenceClassification.from_pretrained(folder, attn_implementation="eager")
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    example = tuple(torch.ones(2, 7, dtype=torch.long) for _ in names)
+
+    class Bare(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: Any, mask: Any, types: Any) -> Any:
+            return self.model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
+
+    axes = {name: {0: "batch", 1: "length"} for name in names} | {"logits": {0: "batch"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        torch.onnx.export(
+            Bare().eval(),
+            example,
+            str(folder / "model.onnx"),
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes=axes,
+            dynamo=False,
+        )
