@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.text import printable
-from core.types import Answer, Citation, Hit, SearchResult, Where, Why
+from core.types import Answer, Citation, Hit, Query, SearchResult, Where, Why
 
 
 def print_json(value: Any) -> None:
@@ -74,6 +74,12 @@ def where_json(where: Where) -> dict[str, Any]:
         "kind": where.kind,
         "tags": list(where.tags) or None,
         "camera": where.camera,
+        "months": list(where.months) or None,
+        "weekdays": list(where.weekdays) or None,
+        "hours": list(where.hours) or None,
+        "amount_min": where.amount_min,
+        "amount_max": where.amount_max,
+        "country": where.country,
     }
     return {name: value for name, value in full.items() if value is not None}
 
@@ -114,6 +120,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
             "without": list(query.where.without),
             "where": where_json(query.where),
             "clauses": [{"words": c.words, "field": c.field, "value": c.value} for c in query.clauses],
+            "parts": [{"text": part.text, "weight": part.weight} for part in query.parts],
             "notes": list(result.notes),
         },
         "matched": result.matched,
@@ -164,10 +171,21 @@ def place(uri: str, page: int | None) -> str:
     return f"{short(uri)}#page={page}" if page else short(uri)
 
 
+def understood_as(query: Query) -> str:
+    """What the words of a query became, for a person to check: "[date 2018-05]  about: lunch"."""
+    clauses = [clause for clause in query.clauses if clause.field not in ("filler", "picture")]
+    if not clauses:
+        return ""
+    chips = " ".join(f"[{clause.field} {printable(clause.value)}]" for clause in clauses)
+    return f"{chips}  about: {printable(query.text)}" if query.text else chips
+
+
 def show_result(result: SearchResult, *, top: int | None = None) -> None:
     """A search result for a person."""
     for note in result.notes:
         hint(f"note: {note}")
+    if understood := understood_as(result.query):
+        hint(f"understood as: {understood}")
     if not result.matched:
         hint(
             f"Nothing here matches: {result.reason}"

@@ -10,10 +10,16 @@ def search_command(
     text: Annotated[
         str,
         typer.Argument(
-            metavar="[TEXT]", help='Words; "exact words" in quotes; -word leaves out.', show_default=False
+            metavar="[TEXT]",
+            help='Plain words with dates, places, sums; "exact words" in quotes; -word leaves out.',
+            show_default=False,
         ),
     ] = "",
     image: Annotated[Path | None, typer.Option(help="Find pictures like this one.", metavar="PATH")] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="More like this hit: its id, or the path of a picture.", metavar="ID_OR_PATH"),
+    ] = None,
     collection: Annotated[str, typer.Option(help="Where to search.")] = "default",
     top_k: Annotated[int, typer.Option(min=1, help="How many hits.")] = 10,
     offset: Annotated[int, typer.Option(min=0, help="Skip this many hits.")] = 0,
@@ -28,6 +34,13 @@ def search_command(
     kind: Annotated[Literal["photo", "page", "frame"] | None, typer.Option(help="Only this kind.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(metavar="T", help="Has this tag; repeat for several.")
+    ] = None,
+    literal: Annotated[bool, typer.Option("--literal", help="Read nothing into the words.")] = False,
+    without_clause: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD", help="Do not read this into the words (date, near, amount ...); repeat."
+        ),
     ] = None,
     mode: Annotated[
         Literal["auto", "image", "text", "hybrid"],
@@ -46,27 +59,53 @@ def search_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Search a collection; says so when nothing in it matches."""
-    from api.cli.options import make_where
+    from dataclasses import replace
+
+    from api.cli.options import find_picture, make_where
     from api.cli.render import print_json, result_json, show_result
     from api.rerank_wiring import searcher
     from api.settings import load_settings
+    from api.understanding import understand
     from api.wiring import Workspace
-    from retrieval.query import parse
+    from retrieval.query import EVERYTHING
 
+    if image is not None and like is not None:
+        raise typer.BadParameter("--image and --like both name the picture; give one of them")
     where = make_where(after=after, before=before, near=near, path=path, kind=kind, tags=tag or [])
-    query = parse(text, where)
     workspace = Workspace(load_settings())
     target = workspace.collection(collection)
-    picture = None
-    if image is not None:
-        from core.images import open_image
-
-        picture = open_image(image, limits=workspace.limits).image
     workspace.recent(target).add(text)
     with workspace.open_retriever(target) as retriever:
-        result = searcher(workspace, retriever, rerank)(
-            query, image=picture, top_k=top_k, offset=offset, mode=mode, show_all=show_all
+        query = understand(
+            text,
+            where,
+            store=retriever.store,
+            kept=workspace.folder(target) / "known.json",
+            off=(EVERYTHING,) if literal else tuple(without_clause or ()),
+            beside_picture=image is not None or like is not None,
         )
+        named = find_picture(retriever.store, like) if like is not None else None
+        picture = None
+        if image is not None or (like is not None and named is None):
+            from core.images import open_image
+
+            picture = open_image(image or Path(str(like)), limits=workspace.limits).image
+        search = searcher(workspace, retriever, rerank)
+        # The picture itself is not more like itself: one more is asked for, and it is left out.
+        first, wanted = (0, offset + top_k + 1) if named else (offset, top_k)
+        result = search(
+            query,
+            image=picture,
+            image_id=named,
+            top_k=wanted,
+            offset=first,
+            mode=mode,
+            show_all=show_all,
+        )
+    if named:
+        others = [hit for hit in result.hits if hit.record.id != named]
+        numbered = (replace(hit, rank=rank) for rank, hit in enumerate(others, start=1))
+        result = replace(result, hits=tuple(numbered)[offset : offset + top_k])
     if as_json:
         print_json(result_json(result))
     else:
