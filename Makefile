@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check format clean help
+.PHONY: demo serve test test-fast check format clean help
 .DEFAULT_GOAL := help
 
 help:                ## what can be made
@@ -24,6 +24,9 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/user.stamp
 
 demo: $(VENV)/user.stamp        ## index sample pictures, search them, ask them
 	@$(BIN)/askpix demo
+
+serve: $(VENV)/user.stamp       ## the HTTP service on this machine, http://127.0.0.1:8000
+	@$(BIN)/askpix serve
 
 test: $(VENV)/dev.stamp         ## every test
 	@$(BIN)/python -m pytest

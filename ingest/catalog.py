@@ -18,6 +18,7 @@ from core.errors import AskpixError, NotFoundError
 from core.types import ImageRecord, TextLine
 from ingest.collection import Collection, SourceState
 from ingest.generations import Generations
+from ingest.lookup import Lookup
 from ingest.page_ledger import PageLedger
 from ingest.tables import collections, image_row, images, page_errors, sources, to_record
 from ingest.tagging import TagLedger
@@ -36,6 +37,7 @@ class Catalog:
         self.texts = TextLedger(engine)
         self.generations = Generations(engine)
         self.pages = PageLedger(engine)
+        self.lookup = Lookup(engine)
         self.tags = TagLedger(engine)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import adapt, ask, classify, collections, demo, index, measure, search, status
+from api.cli import adapt, ask, classify, collections, demo, index, keys, measure, search, serve, status
 from api.cli.text import printable
 from core.errors import AskpixError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (index, search, ask, classify, collections, adapt, status, measure, demo):
+for group in (index, search, ask, classify, collections, adapt, status, serve, keys, measure, demo):
     group.register(app)
 
 

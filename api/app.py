@@ -1,0 +1,62 @@
+"""The service: a FastAPI app around an open home."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from api import problems
+from api.door import Door
+from api.routes import ask, collections, images, jobs, local, search, status, uploads
+from api.service import Service
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+_DESCRIPTION = """Ask your pictures: search photos, scans, charts and pages by meaning, and get answers that
+cite the picture and the place in it. Errors are `application/problem+json` (RFC 9457)."""
+
+
+def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS) -> FastAPI:
+    """The app on a service that was started. ``hosts``: names it answers to; None = any."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(
+        title="Askpix",
+        version=version("askpix"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: f"{(route.tags or ['askpix'])[0]}-{route.name}",
+    )
+    app.state.service = service
+    problems.install(app)
+    for module in (collections, uploads, jobs, search, ask, images, status, local):
+        app.include_router(module.router)
+    _document_keys(app)
+    app.add_middleware(Door, service=service, hosts=hosts)
+    return app
+
+
+def _document_keys(app: FastAPI) -> None:
+    """Says in OpenAPI that a key goes with every request, where keys are used."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["key"] = {"type": "http", "scheme": "bearer"}
+        document["security"] = [{"key": []}, {}]
+        for path in document["paths"].values():
+            for route in path.values():
+                # FastAPI documents a validation error of its own shape; ours are problems.
+                for answer in route.get("responses", {}).values():
+                    content = answer.get("content", {})
+                    if "application/problem+json" in content and "application/json" in content:
+                        content["application/problem+json"] = content.pop("application/json")
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

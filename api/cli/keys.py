@@ -1,0 +1,102 @@
+"""``askpix keys``: create, list, revoke."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from api.keys import Key, KeyRing
+
+group = typer.Typer(no_args_is_help=True, help="Keys of the service: who may do what with which collections.")
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+@group.command("create")
+def create_command(
+    name: Annotated[str, typer.Argument(help="Who it is for.")],
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Only for this collection; repeat for several. Default: all.")
+    ] = None,
+    scope: Annotated[
+        Literal["read", "write", "admin"], typer.Option(help="Each may what those before it may.")
+    ] = "read",
+    as_json: JsonOption = False,
+) -> None:
+    """A new key. Its text is shown once."""
+    from api.cli.render import hint, print_json, say
+
+    key, text = _ring().create(name, scope=scope, collections=collection or ())
+    if as_json:
+        print_json({**_json(key), "key": text})
+    else:
+        say(text)
+        hint("keep it: it is not shown again")
+
+
+@group.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """The keys, without their texts."""
+    from api.cli.render import hint, print_json, table
+
+    rows = [_json(key) for key in _ring().list()]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        hint("no key yet; `askpix keys create NAME` makes one")
+    else:
+        columns = ("id", "name", "scope", "collections", "last used", "revoked")
+        table(
+            columns,
+            [
+                (
+                    row["id"],
+                    row["name"],
+                    row["scope"],
+                    "all" if row["collections"] is None else ", ".join(row["collections"]),
+                    (row["used_at"] or "")[:16],
+                    (row["revoked_at"] or "")[:16],
+                )
+                for row in rows
+            ],
+        )
+
+
+@group.command("revoke")
+def revoke_command(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
+    """From now on the key opens nothing."""
+    from api.cli.render import print_json, say
+
+    key = _ring().revoke(key_id)
+    if as_json:
+        print_json(_json(key))
+    else:
+        say(f"revoked {key.id} ({key.name})")
+
+
+def _ring() -> "KeyRing":
+    from api.keys import KeyRing
+    from api.service_tables import database_of
+    from api.settings import load_settings
+
+    return KeyRing(database_of(load_settings().home))
+
+
+def _json(key: "Key") -> dict[str, Any]:
+    def moment(at: datetime | None) -> str | None:
+        return at.isoformat(timespec="seconds") if at else None
+
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scope": key.scope,
+        "collections": None if key.names is None else list(key.names),
+        "created_at": moment(key.created_at),
+        "used_at": moment(key.used_at),
+        "revoked_at": moment(key.revoked_at),
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the app."""
+    app.add_typer(group, name="keys")

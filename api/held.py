@@ -1,0 +1,145 @@
+"""A workspace whose stores stay open: what the server works with, for as long as it runs.
+
+The vector engine lets one process have a store, and opening a large one takes seconds: here it is opened at
+the first use and shared by every thread until the server stops, or the collection goes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from api.batching import BatchedTexts
+from api.settings import Settings
+from api.wiring import Workspace
+from core.errors import NotFoundError
+from ingest.pipeline import collection_run
+
+if TYPE_CHECKING:
+    from ingest.catalog import Collection
+    from retrieval.embedder import Embedder, TextEmbedder
+    from retrieval.minilm import MiniLM
+    from retrieval.store import VectorStore
+
+_MOST_OPEN = 64
+"""Stores open at once; beyond it those that nobody uses are closed, longest unused first."""
+
+
+class _Held:
+    """An open store and who is using it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.opening = threading.Lock()
+        self.stack = ExitStack()
+        self.store: VectorStore | None = None
+
+
+class HeldWorkspace(Workspace):
+    """Thread-safe. ``close`` at the end, when nobody uses it any more."""
+
+    def __init__(self, settings: Settings, *, most_open: int = _MOST_OPEN) -> None:
+        super().__init__(settings)
+        self._most_open = most_open
+        self._stores: OrderedDict[tuple[str, int], _Held] = OrderedDict()
+        self._gone: set[str] = set()
+        self._change = threading.Condition()
+        self._loading = threading.RLock()
+        self._batched: dict[str, BatchedTexts] = {}
+
+    # --- models: loaded by one thread at a time, texts of concurrent queries encoded together --------------
+
+    @cached_property
+    def text_embedder(self) -> MiniLM:
+        with self._loading:
+            return cast("MiniLM", self._batch(super().text_embedder))
+
+    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
+        with self._loading:
+            return cast("TextEmbedder", self._batch(super().text_embedder_for(text_embedder_id)))
+
+    def embedder(self, embedder_id: str) -> Embedder:
+        with self._loading:
+            return cast("Embedder", self._batch(super().embedder(embedder_id)))
+
+    def _batch(self, model: Any) -> Any:
+        if isinstance(model, BatchedTexts):
+            return model
+        return self._batched.setdefault(f"{id(model)}", BatchedTexts(model))
+
+    # --- stores --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def open_store(self, collection: Collection) -> Iterator[VectorStore]:
+        key = (collection.id, collection.generation)
+        held = self._take(key)
+        try:
+            with held.opening:
+                if held.store is None:
+                    held.store = held.stack.enter_context(super().open_store(collection))
+            yield held.store
+        finally:
+            self._give(key, held)
+            self._close_idle()
+
+    def close_store(self, collection_id: str, generation: int | None = None) -> None:
+        """Let go of a collection's stores, once nobody uses them."""
+        with self._change:
+            keys = [k for k in self._stores if k[0] == collection_id and generation in (None, k[1])]
+            idle = [self._stores.pop(key) for key in keys]
+            self._change.wait_for(lambda: all(held.users == 0 for held in idle))
+        for held in idle:
+            held.stack.close()
+
+    def drop_vectors(self, collection: Collection) -> None:
+        self.close_store(collection.id, collection.generation)
+        super().drop_vectors(collection)
+
+    def delete_collection(self, name: str) -> int:
+        collection = self.collection(name)
+        with collection_run(self.folder(collection)):
+            with self.open_store(collection) as store:
+                count = store.count()
+            self.catalog.delete_collection(name)
+            with self._change:
+                self._gone.add(collection.id)
+            self.close_store(collection.id)
+        shutil.rmtree(self.folder(collection), ignore_errors=True)
+        return count
+
+    def close(self) -> None:
+        """Let go of every store and of the catalog."""
+        with self._change:
+            ids = {collection_id for collection_id, _ in self._stores}
+        for collection_id in ids:
+            self.close_store(collection_id)
+        self.catalog.close()
+
+    def _take(self, key: tuple[str, int]) -> _Held:
+        with self._change:
+            if key[0] in self._gone:
+                raise NotFoundError("the collection was deleted meanwhile")
+            held = self._stores.setdefault(key, _Held())
+            self._stores.move_to_end(key)
+            held.users += 1
+            return held
+
+    def _give(self, key: tuple[str, int], held: _Held) -> None:
+        with self._change:
+            held.users -= 1
+            if held.store is None and held.users == 0 and self._stores.get(key) is held:
+                del self._stores[key]  # it could not be opened
+            self._change.notify_all()
+
+    def _close_idle(self) -> None:
+        with self._change:
+            spare = len(self._stores) - self._most_open
+            idle = [key for key, held in self._stores.items() if held.users == 0][: max(0, spare)]
+            closing = [self._stores.pop(key) for key in idle]
+            for held in closing:
+                held.stack.close()

@@ -1,0 +1,115 @@
+"""Keys: who may do what with which collections. Only their hashes are kept.
+
+A key reads ``askpix_ID_SECRET``. The secret is 256 random bits, so its SHA-256 cannot be turned back; it is
+compared in constant time.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
+
+from sqlalchemy import Engine, func, insert, select, update
+
+from api.service_tables import keys
+from core.database import transaction
+from core.errors import AskpixError, NotFoundError
+
+Scope: TypeAlias = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+"""Each allows what those before it allow."""
+_KEY = re.compile(r"askpix_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_USED_EVERY = timedelta(minutes=1)
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is kept. ``names`` are its collections, lower case; None = all."""
+
+    id: str
+    name: str
+    scope: Scope
+    names: tuple[str, ...] | None
+    created_at: datetime
+    used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyRing:
+    """The keys of a home. Thread-safe; processes may share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, name: str, *, scope: Scope, collections: Sequence[str] = ()) -> tuple[Key, str]:
+        """A new key and its text, which is shown once and never kept."""
+        if not 1 <= len(name) <= 100 or not name.isprintable():
+            raise AskpixError(f"{name!r} cannot name a key; use up to 100 printable characters")
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        row = {
+            "id": key_id,
+            "name": name,
+            "secret": _digest(secret),
+            "scope": scope,
+            "names": sorted({each.lower() for each in collections}) or None,
+            "created_at": _now(),
+        }
+        with transaction(self._engine) as connection:
+            connection.execute(insert(keys), [row])
+        found = next(key for key in self.list() if key.id == key_id)
+        return found, f"askpix_{key_id}_{secret}"
+
+    def list(self) -> "list[Key]":
+        """All of them, revoked ones too, oldest first."""
+        wanted = select(*(keys.c[name] for name in Key.__slots__)).order_by(keys.c.created_at, keys.c.id)
+        with transaction(self._engine, write=False) as connection:
+            rows = connection.execute(wanted).all()
+        return [
+            Key(r.id, r.name, r.scope, r.names and tuple(r.names), r.created_at, r.used_at, r.revoked_at)
+            for r in rows
+        ]
+
+    def revoke(self, key_id: str) -> Key:
+        """From now on it opens nothing. Raises ``NotFoundError``."""
+        change = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+        with transaction(self._engine) as connection:
+            connection.execute(change.values(revoked_at=_now()))
+        found = next((key for key in self.list() if key.id == key_id), None)
+        if found is None:
+            raise NotFoundError(f"no key {key_id!r}; `askpix keys list` shows them")
+        return found
+
+    def any(self) -> bool:
+        """Whether a key exists that opens something."""
+        with transaction(self._engine, write=False) as connection:
+            return bool(connection.execute(select(func.count()).where(keys.c.revoked_at.is_(None))).scalar())
+
+    def check(self, text: str) -> Key | None:
+        """The key that ``text`` is; None when it is none or was revoked."""
+        match = _KEY.fullmatch(text)
+        key_id, secret = match.groups() if match else ("", "")
+        with transaction(self._engine, write=False) as connection:
+            row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
+        # An unknown id takes as long as a wrong secret.
+        right = hmac.compare_digest(_digest(secret), row.secret if row else _NOBODY)
+        if row is None or not right or row.revoked_at is not None:
+            return None
+        now = _now()
+        if row.used_at is None or now - row.used_at > _USED_EVERY:
+            with transaction(self._engine) as connection:
+                connection.execute(update(keys).where(keys.c.id == key_id).values(used_at=now))
+        names = None if row.names is None else tuple(row.names)
+        return Key(row.id, row.name, row.scope, names, row.created_at, now, None)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

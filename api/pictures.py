@@ -1,0 +1,116 @@
+"""Pictures as the service hands them out: the very file that was indexed, and thumbnails kept on disk."""
+
+import hashlib
+import os
+import secrets
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from api.service import Service
+from core.errors import BadImageError, NotFoundError
+from core.images import read_bytes
+from core.types import ImageRecord
+from ingest.collection import Collection
+from ingest.documents import is_pdf, open_page
+
+SIZES = (64, 128, 256, 512, 1024, 2048)
+"""Longer sides in pixels: a few sizes that many share, so that nobody fills the disk with one a pixel."""
+FORMATS = {"image/avif": ("AVIF", "avif"), "image/webp": ("WEBP", "webp"), "image/jpeg": ("JPEG", "jpg")}
+_QUALITY = {"AVIF": 60, "WEBP": 78, "JPEG": 82}
+_DECODING = threading.Semaphore(2)
+"""A picture at the limit takes a gigabyte while it is decoded."""
+_TYPES = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG": "image/png",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+    b"\0\0\0\x0cjP": "image/jp2",
+    b"%PDF-": "application/pdf",
+}
+
+
+def file_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Path:
+    """A file that still has the bytes that were indexed. Raises ``NotFoundError``."""
+    for uri in (record.uri, *record.copies):
+        path = Path(uri)
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        state = service.catalog.lookup.state(collection, uri)
+        if state and (state.size, state.mtime_ns, state.sha256) == (
+            status.st_size,
+            status.st_mtime_ns,
+            sha256,
+        ):
+            return path
+        try:
+            data = read_bytes(path, limits=service.workspace.limits)
+        except BadImageError:
+            continue
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return path
+    raise NotFoundError(f"the file of picture {record.id!r} is gone or has changed; index its folder again")
+
+
+def media_type(path: Path) -> str:
+    """By its first bytes, never by its name: one of the types that browsers show and do not run."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head[4:8] == b"ftyp":
+        return "image/avif" if head[8:12] in (b"avif", b"avis") else "image/heic"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    known = next((kind for start, kind in _TYPES.items() if head.startswith(start)), None)
+    if known is None and is_pdf(head):
+        return "application/pdf"
+    return known or "application/octet-stream"
+
+
+def choose_format(accept: str) -> str:
+    """The smallest of our formats that the client says it takes; JPEG when it says nothing of them."""
+    offered: dict[str, float] = {}
+    for entry in accept.split(","):
+        kind, *options = (part.strip().lower() for part in entry.split(";"))
+        quality = next((option[2:] for option in options if option.startswith("q=")), "1")
+        try:
+            offered[kind] = float(quality)
+        except ValueError:
+            offered[kind] = 0.0
+    for kind in ("image/avif", "image/webp"):
+        if offered.get(kind, 0.0) > 0:
+            return kind
+    return "image/jpeg"
+
+
+def snap(size: int) -> int:
+    """The smallest size we make that is at least ``size``."""
+    return next((each for each in SIZES if each >= size), SIZES[-1])
+
+
+def thumbnail(
+    service: Service, collection: Collection, record: ImageRecord, sha256: str, *, size: int, kind: str
+) -> Path:
+    """A file with the picture, its longer side at most ``size`` (one of ``SIZES``) pixels, never enlarged."""
+    form, extension = FORMATS[kind]
+    path = service.uploads.thumbnails / record.id[:2] / f"{record.id}-{size}.{extension}"
+    if path.exists():
+        return path
+    source = file_of(service, collection, record, sha256)
+    short = min(record.width, record.height) * size // max(record.width, record.height, 1)
+    with _DECODING:
+        data = read_bytes(source, limits=service.workspace.limits)
+        image = open_page(data, record.page, limits=service.workspace.limits, min_side=max(1, short)).image
+        image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{secrets.token_hex(8)}.{extension}")
+    try:
+        image.save(draft, form, quality=_QUALITY[form])
+        os.replace(draft, path)  # noqa: PTH105
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

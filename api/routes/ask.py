@@ -1,0 +1,94 @@
+"""Ask: the whole answer, or a stream of what was found, words as they are written, and the checked answer."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from api.principal import Principal
+from api.problems import problem, status_of
+from api.rerank_wiring import searcher
+from api.routes import TheService, Who, problems
+from api.schemas import AnswerOut, AskIn
+from api.service import Service
+from api.wire import answer_out, event, result_out
+from core.errors import AskpixError, BadQueryError
+from core.types import Answer, SearchResult
+from generation.answer import stream_answer
+from generation.generator import Piece
+from ingest.collection import Collection
+from retrieval.query import parse
+
+router = APIRouter(prefix="/v1/collections", tags=["ask"])
+_SAFE_GENERATORS = (None, "auto", "extractive")
+_log = logging.getLogger("askpix.service")
+
+
+@router.post(
+    "/{name}/ask",
+    response_model=AnswerOut,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "The answer; with `stream` the events `hits`, `delta` ..., `answer` (or `error`).",
+        },
+        **problems(404, 502),
+    },
+)
+def ask(name: str, body: AskIn, service: TheService, who: Who) -> Any:
+    """The answer cites the picture and the place in it, or says that nothing holds it."""
+    collection = who.collection(service.catalog, name)
+    if body.generator not in (*_SAFE_GENERATORS, service.settings.generator):
+        who.need("admin")  # others may cost money, or name addresses for the server to call
+    if not body.question.strip():
+        raise BadQueryError("the question is empty; ask something about your pictures")
+    events = answer_events(service, collection, body.question, top_k=body.top_k, generator=body.generator)
+    if not body.stream:
+        answer = next(each for each in events if isinstance(each, Answer))
+        return answer_out(service, who, answer)
+    return StreamingResponse(
+        _stream(service, who, events),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def answer_events(
+    service: Service, collection: Collection, question: str, *, top_k: int, generator: str | None
+) -> Iterator[SearchResult | Piece | Answer]:
+    """What was found, the pieces, and last the Answer."""
+    writer = service.workspace.generator(generator)
+    service.workspace.recent(collection).add(question)
+
+    def retrieve(text: str, k: int) -> SearchResult:
+        # The store is let go before the generator writes, which may take minutes.
+        with service.workspace.open_retriever(collection) as retriever:
+            return searcher(service.workspace, retriever, None)(parse(text), top_k=k)
+
+    return stream_answer(
+        question,
+        retrieve=retrieve,
+        lines_of=service.workspace.lines_of(collection),
+        generator=writer,
+        top_k=top_k,
+    )
+
+
+def _stream(
+    service: Service, who: Principal, events: Iterator[SearchResult | Piece | Answer]
+) -> Iterator[bytes]:
+    try:
+        for each in events:
+            if isinstance(each, Piece):
+                yield event("delta", {"text": each.text})
+            elif isinstance(each, Answer):
+                yield event("answer", answer_out(service, who, each))
+            else:
+                yield event("hits", result_out(service, who, each))
+    except AskpixError as error:
+        yield event("error", problem(status_of(error), str(error)))
+    except Exception:  # noqa: BLE001 - the status line is long sent: the stream must say that it failed
+        _log.exception("a stream failed")
+        yield event("error", problem(500, "internal error; the server's log has it"))

@@ -1,0 +1,114 @@
+"""Pictures: records, files, thumbnails; and their end."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from api.pictures import choose_format, file_of, media_type, snap, thumbnail
+from api.routes import TheService, Who, problems
+from api.schemas import DeletedOut, ImageOut, ImagesOut
+from api.uploads import safe_name
+from api.wire import image_out
+
+router = APIRouter(tags=["images"])
+_GUARD = {
+    # A picture opened in a tab of its own runs nothing and reaches nothing.
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_BINARY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The bytes.",
+    },
+    206: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "A part."},
+    304: {"description": "It is what the client has."},
+}
+
+
+@router.get("/v1/collections/{name}/images", response_model=ImagesOut, responses=problems(404))
+def list_all(
+    name: str,
+    service: TheService,
+    who: Who,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> Any:
+    """A collection's pictures, in a steady order."""
+    collection = who.collection(service.catalog, name)
+    ids = service.catalog.lookup.page(collection, limit=limit, offset=offset)
+    found = [service.catalog.lookup.image(image_id) for image_id in ids]
+    images = [image_out(service, who, c, record, sha256=sha) for c, record, sha in filter(None, found)]
+    total = service.catalog.count_images(collection)
+    return {"images": images, "total": total, "limit": limit, "offset": offset}
+
+
+@router.get("/v1/images/{image_id}", response_model=ImageOut, responses=problems(404))
+def show(image_id: str, service: TheService, who: Who) -> Any:
+    """What is known of a picture, and the words read in it."""
+    collection, record, sha256 = service.image(who, image_id)
+    body = image_out(service, who, collection, record, sha256=sha256)
+    lines = service.catalog.lines([record.id]).get(record.id, ())
+    body["lines"] = [
+        {"text": line.text, "box": list(line.box), "confidence": line.confidence} for line in lines
+    ]
+    body["text"] = "\n".join(line.text for line in lines)
+    return body
+
+
+@router.get(
+    "/v1/images/{image_id}/file", response_class=FileResponse, responses={**_BINARY, **problems(404, 416)}
+)
+def file(image_id: str, request: Request, service: TheService, who: Who) -> Response:
+    """The very bytes that were indexed (of a page, the whole document); ranges are answered."""
+    collection, record, sha256 = service.image(who, image_id)
+    etag = f'"{sha256}"'
+    path = file_of(service, collection, record, sha256)
+    if _has(request, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    name = safe_name(record.uri)
+    return FileResponse(
+        path,
+        media_type=media_type(path),
+        filename=name,
+        content_disposition_type="inline",
+        headers={"ETag": etag, "Cache-Control": "private, max-age=3600", **_GUARD},
+    )
+
+
+@router.get(
+    "/v1/images/{image_id}/thumbnail",
+    response_class=FileResponse,
+    responses={**_BINARY, **problems(404, 416)},
+)
+def small(
+    image_id: str,
+    request: Request,
+    service: TheService,
+    who: Who,
+    size: Annotated[int, Query(ge=1, le=2048, description="Of the longer side, in pixels.")] = 256,
+) -> Response:
+    """The picture small, as AVIF, WebP or JPEG by `Accept`; at least `size` pixels where it has them."""
+    collection, record, sha256 = service.image(who, image_id)
+    kind, wanted = choose_format(request.headers.get("accept", "")), snap(size)
+    etag = f'"{record.id}-{wanted}-{kind[6:]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=86400", "Vary": "Accept", **_GUARD}
+    if _has(request, etag):
+        return Response(status_code=304, headers=headers)
+    path = thumbnail(service, collection, record, sha256, size=wanted, kind=kind)
+    return FileResponse(path, media_type=kind, headers=headers)
+
+
+@router.delete("/v1/images/{image_id}", response_model=DeletedOut, responses=problems(404))
+def delete(image_id: str, service: TheService, who: Who) -> Any:
+    """Out of the index. An uploaded file is deleted; one in a folder stays, and may be indexed again."""
+    who.need("write")
+    collection, record, sha256 = service.image(who, image_id)
+    service.delete_image(collection, record, sha256)
+    return {"deleted": record.id, "images": 1}
+
+
+def _has(request: Request, etag: str) -> bool:
+    given = request.headers.get("if-none-match", "")
+    return given.strip() == "*" or etag in [each.strip().removeprefix("W/") for each in given.split(",")]

@@ -1,0 +1,78 @@
+"""Jobs: how far they are, as they go, and an end to them."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from api.jobs import OPEN
+from api.routes import TheService, Who, problems
+from api.schemas import JobOut, JobsOut
+from api.wire import event, job_out
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+_EVERY_S = 0.25
+_HEARTBEAT_S = 15.0
+
+
+@router.get("", response_model=JobsOut, responses=problems())
+def list_all(
+    service: TheService,
+    who: Who,
+    state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> Any:
+    """Jobs on the collections of this key, newest first."""
+    mine = {each.id for each in who.collections(service.catalog)}
+    found = service.jobs.list(collection_ids=mine, state=state, limit=limit, offset=offset)
+    return {"jobs": [job_out(service, who, job) for job in found], "limit": limit, "offset": offset}
+
+
+@router.get("/{job_id}", response_model=JobOut, responses=problems(404))
+def show(job_id: str, service: TheService, who: Who) -> Any:
+    """One job."""
+    return job_out(service, who, service.job(who, job_id))
+
+
+@router.post("/{job_id}/cancel", response_model=JobOut, responses=problems(404))
+def cancel(job_id: str, service: TheService, who: Who) -> Any:
+    """Stop it at the next safe point; what it has done stays. A job that has ended stays as it is."""
+    who.need("write")
+    service.job(who, job_id)
+    return job_out(service, who, service.jobs.cancel(job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."},
+        **problems(404),
+    },
+)
+async def events(job_id: str, service: TheService, who: Who) -> StreamingResponse:
+    """Server-sent events: `progress` at each change, and last `done`, `failed` or `cancelled`."""
+    await anyio.to_thread.run_sync(service.job, who, job_id)
+
+    async def stream() -> AsyncIterator[bytes]:
+        last, silent = None, 0.0
+        while True:
+            job = await anyio.to_thread.run_sync(service.job, who, job_id)
+            body = job_out(service, who, job)
+            if job.state not in OPEN:
+                yield event(job.state, body)
+                return
+            if (job.state, job.progress) != last:
+                last, silent = (job.state, job.progress), 0.0
+                yield event("progress", body)
+            elif silent >= _HEARTBEAT_S:
+                silent = 0.0
+                yield b": still here\n\n"
+            await anyio.sleep(_EVERY_S)
+            silent += _EVERY_S
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})

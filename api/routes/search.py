@@ -1,0 +1,66 @@
+"""Search, as the command does it."""
+
+import base64
+import binascii
+from typing import Any
+
+from fastapi import APIRouter
+from PIL import Image
+
+from api.rerank_wiring import searcher
+from api.routes import TheService, Who, problems
+from api.schemas import SearchIn, SearchOut
+from api.service import Service
+from api.wire import result_out
+from core.errors import BadImageError, BadQueryError
+from core.images import open_image
+from core.types import SearchResult
+from ingest.collection import Collection
+from retrieval.query import parse
+
+router = APIRouter(prefix="/v1/collections", tags=["search"])
+_MIN_SIDE = 512
+"""A query picture is decoded no larger than embedders look at."""
+
+
+@router.post("/{name}/search", response_model=SearchOut, responses=problems(404))
+def search(name: str, body: SearchIn, service: TheService, who: Who) -> Any:
+    """By words, a picture, a filter, or all of them. `matched` is false when nothing fits."""
+    collection = who.collection(service.catalog, name)
+    return result_out(service, who, run_search(service, collection, body))
+
+
+def run_search(service: Service, collection: Collection, body: SearchIn) -> SearchResult:
+    """The result for a checked request. Raises what the retriever raises."""
+    image: Image.Image | None = None
+    image_id: str | None = None
+    if body.image is not None and body.image.startswith("data:"):
+        image = picture_of(service, body.image)
+    elif body.image is not None:
+        image_id = body.image
+    query = parse(body.text, body.where.where())
+    service.workspace.recent(collection).add(body.text)
+    with service.workspace.open_retriever(collection) as retriever:
+        return searcher(service.workspace, retriever, None)(
+            query,
+            image=image,
+            image_id=image_id,
+            top_k=body.top_k,
+            offset=body.offset,
+            mode=body.mode,
+            show_all=body.all,
+        )
+
+
+def picture_of(service: Service, uri: str) -> Image.Image:
+    """The picture in a data URI. Raises ``BadQueryError`` and ``BadImageError``."""
+    head, comma, data = uri.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise BadQueryError("a picture comes as 'data:image/jpeg;base64,...' or as the id of a picture")
+    if len(data) > service.settings.max_image_bytes * 4 // 3 + 4:
+        raise BadImageError(f"the picture is over the limit of {service.settings.max_image_bytes} bytes")
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadQueryError(f"the picture's base64 is damaged: {error}") from error
+    return open_image(raw, limits=service.workspace.limits, min_side=_MIN_SIDE).image

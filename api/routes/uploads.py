@@ -1,0 +1,119 @@
+"""Pictures into a collection: multipart files, or URLs to fetch. Either is acknowledged with a job."""
+
+from typing import Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from api.multipart import FilesOnDisk
+from api.problems import ProblemError
+from api.routes import TheService, Who, problems
+from api.schemas import AcceptedOut, UrlsIn
+from api.service import Service
+from api.uploads import Incoming
+from ingest.collection import Collection
+from ingest.fetch import FetchError, FetchLimits, check_url
+
+router = APIRouter(prefix="/v1/collections", tags=["images"])
+_MAX_JSON = 8 * 2**20
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                    },
+                }
+            },
+            "application/json": {
+                "schema": UrlsIn.model_json_schema(),
+                "example": {"urls": ["https://example.org/receipt.jpg"]},
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/{name}/images",
+    status_code=202,
+    response_model=AcceptedOut,
+    responses=problems(404, 415, 507),
+    openapi_extra=_BODY,
+)
+async def upload(name: str, request: Request, response: Response, service: TheService, who: Who) -> Any:
+    """Send files (`files`) or `{"urls": [...]}`. What is acknowledged is on disk and survives a crash.
+
+    `duplicate` says that these very bytes are there already; the job tells near duplicates when it is done.
+    """
+    who.need("write")
+    collection = await anyio.to_thread.run_sync(who.collection, service.catalog, name)
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() == "application/json":
+        urls = _urls(await _json(request), service)
+        job = await anyio.to_thread.run_sync(service.enqueue, collection, "urls", {"urls": urls})
+        files: list[dict[str, Any]] = []
+    else:
+        parser = FilesOnDisk(kind, service.uploads, max_file_bytes=service.settings.max_image_bytes)
+        try:
+            incoming = await parser.read(request.stream())
+            job, files = await anyio.to_thread.run_sync(_keep, service, collection, incoming)
+        except BaseException:
+            parser.discard()
+            raise
+    url = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = url
+    shown = [{k: v for k, v in file.items() if k != "path"} for file in files]
+    return {"job": job.id, "url": url, "files": shown}
+
+
+def _keep(
+    service: Service, collection: Collection, incoming: list[Incoming]
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Files under their names and the job that indexes them, durable on return."""
+    files: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for file in incoming:
+        upload = file.commit(service.uploads.folder(collection.id))
+        there = bool(service.catalog.lookup.ids_of(collection, upload.sha256)) or upload.sha256 in seen
+        seen.add(upload.sha256)
+        files.append(
+            {
+                "name": upload.name,
+                "path": str(upload.path),
+                "sha256": upload.sha256,
+                "bytes": upload.size,
+                "duplicate": there,
+            }
+        )
+    return service.enqueue(collection, "files", {"files": files}), files
+
+
+async def _json(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MAX_JSON:
+            raise ProblemError(413, f"the list of URLs is over the limit of {_MAX_JSON} bytes")
+    return bytes(body)
+
+
+def _urls(body: bytes, service: Service) -> list[str]:
+    try:
+        urls = list(dict.fromkeys(UrlsIn.model_validate_json(body).urls))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ProblemError(422, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
+    if len(urls) > service.settings.max_upload_files:
+        raise ProblemError(413, f"more than {service.settings.max_upload_files} URLs in one upload")
+    for url in urls:
+        try:
+            check_url(url, FetchLimits())
+        except FetchError as error:
+            raise ProblemError(422, str(error)) from error
+    return urls

@@ -1,0 +1,196 @@
+"""What a running server holds: the open workspace, its jobs and keys, and the note in the home that tells
+other commands where it is."""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import filelock
+
+from api.held import HeldWorkspace
+from api.job_work import JobWork
+from api.jobs import Job, JobLedger, JobRunner
+from api.keys import Key, KeyRing
+from api.meters import Meters
+from api.principal import Principal
+from api.service_tables import database_of
+from api.settings import Settings
+from api.uploads import Uploads
+from core.errors import AskpixError, NotFoundError
+from core.types import ImageRecord
+from ingest.catalog import Collection
+
+NOTE = "serve.json"
+_LOCK = "serve.lock"
+_STUCK_S = 15 * 60
+"""A worker that says nothing for so long is stuck: the largest document takes minutes a page at worst."""
+_OPEN_FOR_S = 1.0
+"""So long the first key that is made may take to close the door."""
+_log = logging.getLogger("askpix.service")
+
+
+class Service:
+    """One home, served. ``start`` before the first request, ``stop`` after the last."""
+
+    def __init__(self, settings: Settings, *, public: bool = False) -> None:
+        self.settings = settings
+        self.workspace = HeldWorkspace(settings)
+        self.catalog = self.workspace.catalog
+        self.engine = database_of(settings.home)
+        self.jobs = JobLedger(self.engine)
+        self.keys = KeyRing(self.engine)
+        self.uploads = Uploads(
+            settings.home, max_bytes=settings.max_upload_bytes, max_files=settings.max_upload_files
+        )
+        self.runner = JobRunner(self.jobs, JobWork(self.workspace, self.uploads))
+        self.meters = Meters()
+        self.token = secrets.token_urlsafe(32)
+        self.ready = False
+        self.public = public
+        self._open = (False, float("-inf"))
+        self._lock = filelock.FileLock(settings.home / _LOCK, thread_local=False)
+
+    # --- beginning and end ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take the home. Raises ``AskpixError`` when another server has it."""
+        try:
+            self._lock.acquire(timeout=3)
+        except filelock.Timeout as error:
+            note = read_note(self.settings.home) or {}
+            raise AskpixError(
+                f"{str(self.settings.home)!r} is served already, at {note.get('url', 'another address')}; "
+                "stop that server, or set another ASKPIX_HOME"
+            ) from error
+        self.uploads.clear_parts()
+        self.runner.start()
+
+    def announce(self, url: str) -> None:
+        """Tell the other commands of this home where the server is."""
+        path = self.settings.home / NOTE
+        draft = path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"url": url, "token": self.token, "pid": os.getpid()}, file)
+        draft.replace(path)
+
+    def warm_up(self) -> None:
+        """Load the models and the stores, so that the first query is fast."""
+        try:
+            for collection in self.catalog.list_collections()[:16]:
+                with self.workspace.open_retriever(collection):
+                    pass
+            self.workspace.embedder(self.settings.embedder)
+        except AskpixError as error:
+            _log.warning("warm-up: %s", error)
+        self.ready = True
+
+    def stop(self, *, timeout_s: float = 30.0) -> None:
+        """Running jobs stop at a safe point and go on at the next start; every store is closed."""
+        self.ready = False
+        (self.settings.home / NOTE).unlink(missing_ok=True)
+        if self.runner.stop(timeout_s):
+            self.workspace.close()
+        else:
+            _log.warning("a job did not stop in time; it goes on at the next start")
+        self.engine.dispose()
+        self._lock.release()
+
+    def healthy(self) -> str | None:
+        """None, or what is stuck."""
+        if not self.runner.alive:
+            return "the job worker is gone"
+        if self.runner.idle_s() > _STUCK_S:
+            return f"the job worker has said nothing for {self.runner.idle_s():.0f} s"
+        return None
+
+    # --- who comes in --------------------------------------------------------------------------------------
+
+    async def check_key(self, text: str) -> Key | None:
+        """The key that this is, if it is one."""
+        return await anyio.to_thread.run_sync(self.keys.check, text)
+
+    async def is_open(self) -> bool:
+        """Whether no key was made, and only this machine can reach the server: anybody may come in."""
+        if self.public:
+            return False
+        now = time.monotonic()
+        if now - self._open[1] > _OPEN_FOR_S:
+            self._open = (not await anyio.to_thread.run_sync(self.keys.any), now)
+        return self._open[0]
+
+    # --- what a principal may reach ------------------------------------------------------------------------
+
+    def image(self, principal: Principal, image_id: str) -> tuple[Collection, ImageRecord, str]:
+        """A picture that they may see, with its collection and SHA-256. Raises ``NotFoundError``."""
+        found = self.catalog.lookup.image(image_id)
+        if found is None or not principal.sees(found[0].name):
+            raise NotFoundError(f"no picture {image_id!r}")
+        return found
+
+    def job(self, principal: Principal, job_id: str) -> Job:
+        """A job on one of their collections, also one that was deleted since. Raises ``NotFoundError``."""
+        job = self.jobs.get(job_id)
+        if not principal.sees(job.collection):
+            raise NotFoundError(f"no job {job_id!r}")
+        return job
+
+    def enqueue(self, collection: Collection, kind: str, spec: dict[str, Any]) -> Job:
+        """A new job; durable on return."""
+        job = self.jobs.add(kind=kind, collection=collection.name, collection_id=collection.id, spec=spec)
+        self.runner.wake()
+        return job
+
+    def delete_collection(self, collection: Collection) -> int:
+        """With its jobs and what was uploaded into it. How many pictures it held."""
+        self.jobs.cancel_all(collection.id)
+        self.runner.wait_free(collection.id, timeout_s=30)
+        count = self.workspace.delete_collection(collection.name)
+        self.uploads.delete_collection(collection.id)
+        return count
+
+    def delete_image(self, collection: Collection, record: ImageRecord, sha256: str) -> None:
+        """Out of store and catalog. Uploaded files go too; files in folders stay."""
+        self.catalog.mark_lost([record.id])
+        with self.workspace.open_store(collection) as store:
+            store.delete([record.id])
+        self.catalog.forget_images([record.id])
+        self.uploads.delete_thumbnails(record.id)
+        if not self.catalog.lookup.ids_of(collection, sha256):
+            own = [uri for uri in (record.uri, *record.copies) if self.uploads.holds(uri)]
+            self.catalog.record(collection, states={}, added={}, gone=own)
+            for uri in own:
+                with contextlib.suppress(FileNotFoundError):
+                    Path(uri).unlink()
+
+
+def read_note(home: Path) -> dict[str, Any] | None:
+    """What a server wrote into the home: its address and token; None when there is nothing to be read."""
+    try:
+        found = json.loads((home / NOTE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"url", "token"} <= found.keys() else None
+
+
+def running_server(home: Path) -> dict[str, Any] | None:
+    """The note of the server that holds this home now; None when there is none, or it was killed."""
+    note = read_note(home)
+    if note is None:
+        return None
+    probe = filelock.FileLock(home / _LOCK)
+    try:
+        probe.acquire(timeout=0)
+    except filelock.Timeout:
+        return note
+    except OSError:
+        return None
+    probe.release()  # whoever wrote the note is dead
+    return None

@@ -1,0 +1,67 @@
+"""The catalog asked by one picture: which collection it is in, and where its files are."""
+
+import uuid
+
+from sqlalchemy import Engine, select
+
+from core.database import transaction
+from core.types import ImageRecord
+from ingest.collection import Collection, SourceState
+from ingest.tables import collections, images, sources, to_record
+from ingest.text_ledger import uris_of
+
+_COLLECTION = [collections.c[field] for field in Collection.__slots__]
+
+
+class Lookup:
+    """The part of the catalog that answers for single pictures. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def image(self, image_id: str) -> tuple[Collection, ImageRecord, str] | None:
+        """A picture that can be found, with its collection and SHA-256; None when there is none."""
+        try:
+            wanted_id = str(uuid.UUID(image_id))
+        except ValueError:
+            return None
+        wanted = select(images).where(images.c.id == wanted_id, images.c.embedded)
+        with transaction(self._engine, write=False) as connection:
+            row = connection.execute(wanted).one_or_none()
+            if row is None:
+                return None
+            of = select(*_COLLECTION).where(collections.c.id == row.collection_id)
+            collection = Collection(*connection.execute(of).one())
+            uris = uris_of(connection, collection.id, [row.sha256]).get(row.sha256)
+        return (collection, to_record(row, uris), row.sha256) if uris else None
+
+    def ids_of(self, collection: Collection, sha256: str) -> list[str]:
+        """The pictures with these bytes, in order of page."""
+        wanted = (
+            select(images.c.id)
+            .where(images.c.collection_id == collection.id, images.c.sha256 == sha256, images.c.embedded)
+            .order_by(images.c.page)
+        )
+        with transaction(self._engine, write=False) as connection:
+            return list(connection.execute(wanted).scalars())
+
+    def page(self, collection: Collection, *, limit: int, offset: int) -> list[str]:
+        """Ids of a collection's pictures, in a steady order."""
+        wanted = (
+            select(images.c.id)
+            .where(images.c.collection_id == collection.id, images.c.embedded)
+            .order_by(images.c.sha256, images.c.page)
+            .limit(limit)
+            .offset(offset)
+        )
+        with transaction(self._engine, write=False) as connection:
+            return list(connection.execute(wanted).scalars())
+
+    def state(self, collection: Collection, uri: str) -> SourceState | None:
+        """A source as it was when it was last looked into."""
+        c = sources.c
+        wanted = select(c.size, c.mtime_ns, c.sha256, c.error, c.tried_with)
+        wanted = wanted.where(c.collection_id == collection.id, c.uri == uri)
+        with transaction(self._engine, write=False) as connection:
+            row = connection.execute(wanted).one_or_none()
+        return SourceState(*row) if row else None
