@@ -11,7 +11,7 @@ cut off at the next start, and what a snapshot does not have yet is added to it.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +156,14 @@ class FaissStore:
         with self._change():
             for _, number in self._rows.numbers([record.id]):
                 self._rows.set_paths(number, record)
+            self._commit()
+
+    def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
+        """Rewrite the tags of pictures; unknown ids are ignored."""
+        with self._change():
+            records = self._rows.records(list(tags))
+            for key, number in self._rows.numbers(list(tags)):
+                self._rows.rewrite(number, replace(records[key], tags=tuple(tags[key])))
             self._commit()
 
     def delete(self, ids: Sequence[str], /) -> None:

@@ -1,21 +1,27 @@
 """One contract for every vector store. A new adapter adds a line to ``OPENERS`` and runs all of it."""
 
+import os
 import shutil
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 from core.errors import NotFoundError
 from core.types import ImageRecord, Near, Vectors, Where
 from retrieval.faiss_index import IndexKind
 from retrieval.faiss_store import FaissStore
+from retrieval.qdrant_server import QdrantServer
+from retrieval.qdrant_server_store import QdrantServerStore
 from retrieval.qdrant_store import QdrantEdgeStore
 from retrieval.store import Leg, Scored, VectorStore
 from tests.fakes import MemoryStore, record, unit
@@ -36,8 +42,62 @@ def open_faiss(folder: Path, index: IndexKind | None = None) -> FaissStore:
     )
 
 
+class SerialClient(QdrantClient):
+    """Qdrant's local mode, which knows no threads and warns of what only a server does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(path=str(folder), force_disable_check_same_thread=True)
+        self._turn = threading.RLock()
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not callable(found):
+            return found
+
+        def in_turn(*args: Any, **options: Any) -> Any:
+            with self._turn, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return found(*args, **options)
+
+        return in_turn
+
+
+def open_qdrant_local(folder: Path) -> QdrantServerStore:
+    return QdrantServerStore.open(
+        QdrantServer(SerialClient(folder), "local"),
+        physical="askpix-test",
+        tenant="one",
+        model_id="colour",
+        dim=DIM,
+        text_model_id="word-bag",
+        text_dim=TEXT_DIM,
+    )
+
+
+def open_qdrant_server(folder: Path) -> QdrantServerStore:
+    """A tenant of its own for each folder, in a physical collection of the tests."""
+    server = QdrantServer.connect(
+        os.environ["ASKPIX_QDRANT_URL"], api_key=os.environ.get("ASKPIX_QDRANT_API_KEY")
+    )
+    return QdrantServerStore.open(
+        server,
+        physical="askpix-contract-tests",
+        tenant=str(folder),
+        model_id="colour",
+        dim=DIM,
+        text_model_id="word-bag",
+        text_dim=TEXT_DIM,
+    )
+
+
 Opener = Callable[[Path], Any]
-LASTING: dict[str, Opener] = {"qdrant_edge": open_qdrant_edge, "faiss": open_faiss}
+LASTING: dict[str, Opener] = {
+    "qdrant_edge": open_qdrant_edge,
+    "faiss": open_faiss,
+    "qdrant_local": open_qdrant_local,
+}
+if "ASKPIX_QDRANT_URL" in os.environ:
+    LASTING["qdrant_server"] = open_qdrant_server
 """Stores whose content is there again when they are opened again."""
 OPENERS: dict[str, Opener] = {"memory": lambda _: MemoryStore(dim=DIM, text_dim=TEXT_DIM), **LASTING}
 
@@ -244,6 +304,23 @@ def test_copies_are_rewritten_and_found_by_path(store: VectorStore) -> None:
     store.set_copies(record("full", uri="/new/place.jpg"))
     assert store.get([FULL.id])[0].copies == ()
     assert found(store, Where(path="other/*")) == set()
+
+
+def test_tags_are_rewritten_and_found_and_nothing_else_changes(store: VectorStore) -> None:
+    add(store, FULL, record(2), record(3))
+    store.set_text([record(2).id], ["a word"], [unit(axis(0, TEXT_DIM))])
+    store.set_tags({FULL.id: ("cat", "red sofa"), record(2).id: ("cat",), NOWHERE: ("ghost",)})
+    assert store.get([FULL.id])[0] == replace(FULL, tags=("cat", "red sofa"))
+    assert found(store, Where(tags=("cat",))) == {FULL.id, record(2).id}
+    assert found(store, Where(tags=("cat", "red sofa"))) == {FULL.id}
+    assert found(store, Where(tags=FULL.tags)) == set() and store.count() == 3
+    assert [hit.id for hit in store.search("text", axis(0, TEXT_DIM), where=Where(), limit=3)] == [
+        record(2).id
+    ]
+    assert store.get([record(2).id])[0].text == "a word"
+    store.set_tags({FULL.id: (), record(3).id: ("a\ud800b",)})
+    assert store.get([FULL.id])[0].tags == () and found(store, Where(tags=("cat",))) == {record(2).id}
+    store.set_tags({})
 
 
 def test_what_is_deleted_is_gone_from_every_leg(store: VectorStore) -> None:
