@@ -7,19 +7,23 @@
                  or [text, ...]                 "<no answer>": the picture does not say
     "query" or "queries": text or [text, ...]   each should find the picture
     "fields": {"company", "date", ...}          receipts: "<company> <date>" should
+    "fields": {label: value, ...}               forms: the first three "<label> <value>" of 3 to 12 words
     "split": "test" | "train" | "distractor"    only test is asked (all, when no row is test)
     "source": text                              where the picture comes from: a row of the report each
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.errors import AskpixError
 
 NO_ANSWER = "<no answer>"
+_FIELDS = 3
+"""Queries a form gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Case:
     query: str
     image: Path
     kind: str
-    """Where the query comes from: caption, question, key or query."""
+    """Where the query comes from: caption, question, key, field or query."""
     set: str = ""
     """Where the picture comes from: the row's "source", else the folder of the manifest."""
 
@@ -65,6 +69,18 @@ def read_manifest(path: Path) -> Dataset:
     if not cases:
         raise AskpixError(f"{str(path)!r} holds no captions, questions or queries to ask")
     return Dataset(name, tuple(cases), tuple(gallery), tuple(distractors))
+
+
+def merge(datasets: Sequence[Dataset]) -> Dataset:
+    """Several data sets as one, with one gallery."""
+    if len(datasets) == 1:
+        return datasets[0]
+    return Dataset(
+        name="-".join(sorted(dataset.name for dataset in datasets)),
+        cases=tuple(case for dataset in datasets for case in dataset.cases),
+        gallery=tuple(dict.fromkeys(path for dataset in datasets for path in dataset.gallery)),
+        distractors=tuple(dict.fromkeys(path for dataset in datasets for path in dataset.distractors)),
+    )
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -107,6 +123,15 @@ def _queries(row: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
     fields = row.get("fields")
     if isinstance(fields, dict) and fields.get("company") and fields.get("date"):
         yield "key", f"{fields['company']} {fields['date']}"
+    elif isinstance(fields, dict):
+        yield from islice(_filled_in(fields), _FIELDS)
+
+
+def _filled_in(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for label, value in fields.items():
+        text = " ".join(f"{label} {value}".split()) if isinstance(value, str) else ""
+        if text and value.strip() and 3 <= len(text.split()) <= 12:
+            yield "field", text
 
 
 def _texts(row: dict[str, Any], name: str, where: str) -> list[str]:

@@ -5,21 +5,23 @@ their best ``TEXT_DEPTH`` each, always; these are joined with as many of the ima
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from core.errors import BadQueryError, NotFoundError
-from core.types import Hit, Mode, Part, Query, SearchResult, Vectors, Where, Why
+from core.types import Hit, ImageRecord, Mode, Part, Query, SearchResult, Vectors, Where, Why
 from retrieval.calibration import FIRST, Calibration, calibrate
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
 from retrieval.language import language_note
+from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
 from retrieval.snippet import holds, snippet
-from retrieval.store import VectorStore
+from retrieval.store import Leg, VectorStore
 from retrieval.verdict import Verdict, decide
 from retrieval.words import content_words, tokens
 
@@ -82,6 +84,21 @@ class Retriever:
     def store(self) -> VectorStore:
         """What is searched."""
         return self._store
+
+    def without(self, ids: Collection[str]) -> "Retriever":
+        """The same, as if the pictures ``ids`` were not there; what is usual is not measured anew."""
+        store = cast(VectorStore, LeftOut(self._store, ids))
+        return Retriever(self._embedder, self._text_embedder, store, self._calibration, self.page_leg)
+
+    def ask_leg(self, leg: Leg, text: str, *, where: Where, top_k: int) -> list[ImageRecord]:
+        """What one leg alone finds for ``text``, best first: to compare legs, not to search with."""
+        vector: Vectors | str = text
+        if leg == "image":
+            vector = self._image_query(Query(text=text), None)
+        elif leg == "text":
+            vector = embed_queries(self._text_embedder, [text])[0]
+        found = self._store.search(leg, vector, where=where, limit=top_k)
+        return self._store.get([hit.id for hit in found])
 
     def retrieve(
         self,

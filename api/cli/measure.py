@@ -22,8 +22,12 @@ evaluation = typer.Typer(
 
 @evaluation.command("retrieval")
 def retrieval_command(
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST.jsonl", help="Pictures with captions, questions or fields.")
+    manifests: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MANIFEST.jsonl...",
+            help="Pictures with captions, questions or fields; several make one gallery.",
+        ),
     ],
     collection: Annotated[
         str | None, typer.Option(help="Search this collection instead of indexing the manifest's pictures.")
@@ -39,6 +43,15 @@ def retrieval_command(
     rerank: Annotated[
         str | None, typer.Option(metavar="ID", help="Also with this second look: what it gains and costs.")
     ] = None,
+    legs: Annotated[
+        bool, typer.Option("--legs", help="Each leg alone beside all together, in each folder and in all.")
+    ] = False,
+    absent: Annotated[
+        bool, typer.Option("--absent", help="Instead: is it known when what is asked for is not there?")
+    ] = False,
+    half: Annotated[
+        Literal["a", "b"] | None, typer.Option(help="With --legs, --absent: ask of this half.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
@@ -49,17 +62,24 @@ def retrieval_command(
     from api.rerank_wiring import searcher
     from api.settings import load_settings
     from api.wiring import Workspace
-    from evaluation.datasets import read_manifest
+    from evaluation.datasets import merge, read_manifest
     from evaluation.reranking import compare
     from evaluation.retrieval import COLUMNS, evaluate
     from retrieval.query import parse
 
-    dataset = read_manifest(manifest)
+    datasets = [read_manifest(manifest) for manifest in manifests]
+    dataset = merge(datasets)
     workspace = Workspace(load_settings())
     if collection is not None:
         target = workspace.collection(collection)
     else:
         target = _gallery(workspace, dataset, distractors=distractors, ocr=ocr)
+    if legs or absent:
+        from api.cli.quality import show_absent, show_legs
+
+        show = show_absent if absent else show_legs
+        show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json)
+        return
     with workspace.open_retriever(target) as retriever:
 
         def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
