@@ -20,6 +20,7 @@ from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rar
 from retrieval.language import language_note
 from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
+from retrieval.query_words import names_papers_only
 from retrieval.snippet import holds, snippet
 from retrieval.store import Leg, VectorStore
 from retrieval.verdict import Verdict, decide
@@ -191,7 +192,7 @@ class Retriever:
         ranked.sort(key=lambda item: (-item[0], item[1]))
         if not ranked:
             verdict = Verdict(self._nothing_there(query, mode), 0.0)
-        elif by_picture is not None or where.phrases or not query.text or pages.stands_out():
+        elif by_picture is not None or where.phrases or _met_by_filter(query) or pages.stands_out():
             verdict = Verdict(None, 1.0)
         else:
             verdict = self._judge(query, vector, nearest, texts)
@@ -293,6 +294,12 @@ class Retriever:
         if query.where != Where() and not self._store.scroll(query.where, limit=1):
             return "no picture satisfies the filter"
         return "no picture's text speaks of it" if mode == "text" else "nothing fits"
+
+
+def _met_by_filter(query: Query) -> bool:
+    """Whether what passes the filter is what was asked: nothing else was, or "receipts" with a sum."""
+    sum_asked = query.where.amount_min is not None or query.where.amount_max is not None
+    return not query.text or (sum_asked and names_papers_only(query.text))
 
 
 def _unit(vector: Vectors) -> Vectors:
