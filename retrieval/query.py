@@ -28,11 +28,10 @@ MAX_LENGTH = 2_000
 EVERYTHING = "*"
 """In ``off``: read nothing at all."""
 
-_SIGNS: tuple[Reader, ...] = (read_fields, read_quotes, read_minus, read_tags)
+_SIGNS: tuple[Reader, ...] = (read_fields, read_files, read_quotes, read_minus, read_tags)
 """Typed on purpose: believed in any text. Quotes before words: what stands in them is meant literally."""
 _PROSE: tuple[Reader, ...] = (
     read_likeness,
-    read_files,
     read_points,
     read_cameras,
     read_times,

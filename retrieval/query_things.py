@@ -53,7 +53,7 @@ _EXTENSIONS = (
     "jpe?g|png|gif|webp|heic|heif|avif|tiff?|bmp|pdf|raw|cr2|cr3|nef|arw|dng|mp4|mov|avi|mkv|webm|svg|jfif"
 )
 _FILE = re.compile(
-    rf"(?<![\w./*-])(?:(?:in |from )?(?:the )?(?:file|document|picture|photo|image)(?: (?:named|called))? )?"
+    rf"(?<![\w./*\"“-])(?:(?:in |from )?(?:the )?(?:file|document|picture|photo|image)(?: (?:named|called))? )?"
     rf"(?P<n>[\w*?()~+@-]+(?:\.[\w*?()~+@-]+)*\.(?:{_EXTENSIONS}))(?![\w*.-]|/)",
     re.IGNORECASE,
 )
@@ -68,7 +68,7 @@ _FILES_OF = re.compile(
     rf"(?<![\w-])(?:only |all )?\.?(?P<e>{_EXTENSIONS}) (?:files|images|pictures)\b", re.IGNORECASE
 )
 _STEM = re.compile(
-    r"(?<![\w./-])(?:(?:file|photo|picture|image|named|called) )?"
+    r"(?<![\w./\"“-])(?:(?:file|photo|picture|image|named|called) )?"
     r"(?P<n>(?:_?(?:IMG|DSC|DSCN|DSCF|PXL|MVI|VID|DJI|PICT|CIMG|HPIM|SAM|PANO|WP|GOPR|IMAG|KIMG"
     r"|Screenshot|Screen_Shot|Scan)[_-]?\d{2,}"
     r"|P\d{7}|GX\d{6}|(?:IMG|VID)-\d{8}-WA\d{4})[\w-]*)(?![\w.-])",

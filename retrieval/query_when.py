@@ -27,7 +27,7 @@ _EXPRESSION = (
     rf"|(?:last|this) {W}|(?:last|this) {M}|(?:the year )?\d{{4}}"
 )
 _END = r"(?!['’]s\b|['’]\w|[\w%$€£]|[.,/:-]\w)"
-_ONE = re.compile(rf"(?<![\w$€£#./:-])(?P<e>{_EXPRESSION}){_END}", re.IGNORECASE)
+_ONE = re.compile(rf"(?<![\w$€£#./:-])(?<!\d )(?P<e>{_EXPRESSION}){_END}", re.IGNORECASE)
 _BEFORE = (
     r"(?:(?:taken|shot|dated|made|created|captured|recorded|photographed|issued|printed|scanned|filmed|bought"
     r"|purchased|written|sent)\s+)?"
@@ -94,6 +94,8 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
         found = span_of(match["e"], now=context.now, day_first=context.day_first)
         if found is None or _no_day(found[0], word) or (found[0] == "year" and not _is_year(text, match)):
             continue
+        if word == "before" and text[: match.start()].casefold().endswith("the day "):
+            continue  # "the day before yesterday"
         if found[0] == "quarter" and not context.about_pictures:
             continue  # sales, not pictures
         yield _claim(match, found[1], word)

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 from core.types import Part
 from retrieval.query_claims import Claim, Context
-from retrieval.words import squeeze
+from retrieval.words import content_words, squeeze
 
 UNWANTED = -0.3
 """Weight of what must not be seen, beside 1 for what is sought."""
 
 # A quote opens where no word ends and closes where none begins: 19" is a size, not the start of a phrase.
-_QUOTED = re.compile(r'(?P<minus>(?<!\S)-)?(?<!\w)["“”„«](?P<phrase>[^"“”„«»\n]*)["“”»](?!\w)')
+_QUOTED = re.compile(
+    r'(?P<minus>(?<!\S)-|(?<!\S)(?:but )?(?:not|without)\s+)?(?<!\w)["“”„«](?P<phrase>[^"“”„«»\n]*)["“”»](?!\w)'
+)
 _MINUS_WORD = re.compile(r"(?<!\S)-(?P<word>[^\W\d_][^\s\"“”„«»]*)")
 _AROUND = ".,;:!?()[]{}'’"
 _WEIGHT = re.compile(
@@ -28,7 +30,7 @@ _LIKE = re.compile(
 )
 _WANT = r"(?P<n>(?:any |a |an |the |some )?[^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*){0,3})"
 _WITHOUT = re.compile(
-    rf"(?<![\w-])(?:but |and )?(?:without|with no|excluding|except(?: for)?|not including|other"
+    rf"(?<![\w-])(?:but |and )?(?:without|with no|(?<=but )no|excluding|except(?: for)?|not including|other"
     rf" than)\s+{_WANT}",
     re.IGNORECASE,
 )
@@ -124,3 +126,12 @@ def _up_to_a_stop(phrase: str, *, may_begin_with: str) -> list[str]:
             break
         words.append(word)
     return words
+
+
+_PAPERS = frozenset("receipt invoice bill ticket payment purchase order expense price cost".split())
+
+
+def names_papers_only(text: str) -> bool:
+    """Whether the words say no more than that it is about something paid: "my receipts"."""
+    words = content_words(text)
+    return bool(words) and set(words) <= _PAPERS
