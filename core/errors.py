@@ -8,6 +8,7 @@
     ├── ModelUnavailableError   the named embedder or generator cannot run here and now
     ├── StoreUnavailableError   the index is held by another process, gone, full or damaged
     ├── GenerationError         the generator failed or answered nonsense
+    │   └── NoSightError        it takes no pictures at all
     ├── LimitError              a size, rate or budget limit was reached
     └── AuthError               no key, a wrong key, or a key without the right
 
@@ -47,6 +48,10 @@ class StoreUnavailableError(AskpixError):
 
 class GenerationError(AskpixError):
     """The generator failed, or what it wrote cannot be used."""
+
+
+class NoSightError(GenerationError):
+    """The back end refuses pictures: it can be asked with words alone."""
 
 
 class LimitError(AskpixError):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from core.errors import NoSightError
 from core.types import Evidence, Hit, ImageRecord, Message
 from generation.generator import Generator
 
@@ -32,13 +33,16 @@ def canary_record() -> ImageRecord:
 
 def sees(generator: Generator, *, number: int) -> bool:
     """Whether the generator reads ``number`` in the picture that its ``picture_of`` gives for the canary's
-    record. Raises what the generator raises."""
+    record; a back end that refuses pictures does not. Raises what the generator raises."""
     evidence = Evidence(1, Hit(1, canary_record(), 1.0))
     messages: Sequence[Message] = [
         Message("system", "You look at pictures and say what is in them."),
         Message("user", _QUESTION, (evidence,)),
     ]
-    said = "".join(piece.text for piece in generator.generate(messages))
+    try:
+        said = "".join(piece.text for piece in generator.generate(messages))
+    except NoSightError:
+        return False
     digits = "".join(char if char.isdecimal() else " " for char in said.replace(",", "")).split()
     return str(number) in digits or "".join(digits) == str(number)
 

@@ -5,6 +5,7 @@ the size that the budget chose, the stream becomes pieces, and what went wrong b
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,6 +39,7 @@ from core.errors import (
     GenerationError,
     LimitError,
     ModelUnavailableError,
+    NoSightError,
     NotFoundError,
 )
 from core.types import Message, Sent, Usage
@@ -52,6 +54,12 @@ PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
 
 _UNAUTHORISED, _NO_ACCESS, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 413, 429
+_NO_PICTURES = re.compile(
+    r"(image|vision|multi-?modal|picture)[^.]{0,80}not (be )?(support|allow|enabl|accept)|mmproj"
+    r"|not (a )?(support|vision|multi-?modal)[^.]{0,40}(image|vision|model)",
+    re.IGNORECASE,
+)
+"""How servers say that a model takes words only: llama.cpp, vLLM and Ollama word it so."""
 _KEPT = 200
 """Characters of a provider's own message that are passed on."""
 
@@ -227,6 +235,8 @@ def _translated(error: Exception, model_id: str) -> Exception:
     said = " ".join(str(error).split())[:_KEPT]
     if isinstance(error, ModelHTTPError):
         code = error.status_code
+        if code not in (_UNAUTHORISED, _NO_ACCESS, _TOO_MANY) and _NO_PICTURES.search(str(error.body)):
+            return NoSightError(f"{model_id!r} takes no pictures: {said}")
         if code == _UNAUTHORISED:
             return AuthError(f"{model_id!r} does not accept the key; check its environment variable")
         if code == _NO_ACCESS:
