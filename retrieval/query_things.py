@@ -53,8 +53,8 @@ _EXTENSIONS = (
     "jpe?g|png|gif|webp|heic|heif|avif|tiff?|bmp|pdf|raw|cr2|cr3|nef|arw|dng|mp4|mov|avi|mkv|webm|svg|jfif"
 )
 _FILE = re.compile(
-    rf"(?<![\w./*\"“-])(?:(?:in |from )?(?:the )?(?:file|document|picture|photo|image)(?: (?:named|called))? )?"
-    rf"(?P<n>[\w*?()~+@-]+(?:\.[\w*?()~+@-]+)*\.(?:{_EXTENSIONS}))(?![\w*.-]|/)",
+    rf"(?<![\w./*\"“-])(?:(?:in |from )?(?:the )?(?:file|document|picture|photo|image)"
+    rf"(?: (?:named|called))? )?(?P<n>[\w*?()~+@-]+(?:\.[\w*?()~+@-]+)*\.(?:{_EXTENSIONS}))(?![\w*.-]|/)",
     re.IGNORECASE,
 )
 _GLOB = re.compile(

@@ -12,7 +12,8 @@ UNWANTED = -0.3
 
 # A quote opens where no word ends and closes where none begins: 19" is a size, not the start of a phrase.
 _QUOTED = re.compile(
-    r'(?P<minus>(?<!\S)-|(?<!\S)(?:but )?(?:not|without)\s+)?(?<!\w)["“”„«](?P<phrase>[^"“”„«»\n]*)["“”»](?!\w)'
+    r'(?P<minus>(?<!\S)-|(?<!\S)(?:but )?(?:not|without)\s+)?(?<!\w)["“”„«]'
+    r'(?P<phrase>[^"“”„«»\n]*)["“”»](?!\w)'
 )
 _MINUS_WORD = re.compile(r"(?<!\S)-(?P<word>[^\W\d_][^\s\"“”„«»]*)")
 _AROUND = ".,;:!?()[]{}'’"
