@@ -43,7 +43,7 @@ def runner(home: Path, cwd: Path) -> Askpix:
         done = subprocess.run(
             [sys.executable, "-m", "api.cli.main", *map(str, words)],
             cwd=cwd,
-            env=environment | {"PYTHONPATH": str(ROOT)},
+            env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             capture_output=True,
             text=True,
             timeout=240,
