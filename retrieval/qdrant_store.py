@@ -47,15 +47,7 @@ class QdrantEdgeStore:
         self._dim, self._text_dim = dims
         # One writer at a time: ``set_text`` and ``set_copies`` read what they write back.
         self._writing = threading.Lock()
-        # Tokens are made by ``words.tokens``, for any language; the engine only splits and weighs them.
-        self._bm25 = edge.Bm25(
-            edge.Bm25Config(
-                tokenizer=edge.TokenizerType.Whitespace,
-                stopwords=edge.StopwordsSet(),
-                stemmer=edge.DisabledStemmer(),
-                avg_len=60.0,
-            )
-        )
+        self._bm25 = bm25_engine()
 
     @classmethod
     def open(
@@ -326,6 +318,18 @@ class QdrantEdgeStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def bm25_engine() -> edge.Bm25:
+    """What weighs words. ``words.tokens`` makes them, for any language; the engine only splits at spaces."""
+    return edge.Bm25(
+        edge.Bm25Config(
+            tokenizer=edge.TokenizerType.Whitespace,
+            stopwords=edge.StopwordsSet(),
+            stemmer=edge.DisabledStemmer(),
+            avg_len=60.0,
+        )
+    )
 
 
 def point_ids(ids: Sequence[str]) -> list[Any]:

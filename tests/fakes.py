@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -157,7 +158,7 @@ class MemoryStore:
     def _bm25(
         self, query: str, k: float = 1.2, b: float = 0.75, usual_length: float = 60.0
     ) -> dict[str, float]:
-        documents = {key: Counter(tokens(each.text)) for key, each in dict(self._records).items()}
+        documents = {key: _counts(each.text) for key, each in dict(self._records).items()}
         documents = {key: counts for key, counts in documents.items() if counts}
         found: dict[str, float] = {}
         for term in content_words(query) or dict.fromkeys(tokens(query)):
@@ -217,9 +218,13 @@ class MemoryStore:
         self.close()
 
 
+_derived = lru_cache(maxsize=20_000)(derive)
+_counts = lru_cache(maxsize=20_000)(lambda text: Counter(tokens(text)))
+
+
 def fits(record: ImageRecord, where: Where) -> bool:
     """``Where`` as its documentation says it, on one record."""
-    known = derive(record)
+    known = _derived(record)
     if (where.after or where.before) and not in_span(record, known, where):
         return False
     if where.months and not set(where.months) & set(known.months):

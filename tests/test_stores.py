@@ -51,7 +51,7 @@ class SerialClient(QdrantClient):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found):
+        if name.startswith("_") or name == "close" or not callable(found):
             return found
 
         def in_turn(*args: Any, **options: Any) -> Any:
