@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from core.types import ImageRecord
+from ingest.screenshots import with_tag
 
 VERSION = 1
 """Raised for changes that an older Askpix cannot live with. A new column that is nullable or has a
@@ -151,7 +152,7 @@ def image_row(record: ImageRecord) -> dict[str, Any]:
 
 def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
     """A row of ``images`` and the sources that hold it as a record."""
-    return ImageRecord(
+    record = ImageRecord(
         id=row.id,
         uri=uris[0],
         kind=row.kind,
@@ -165,3 +166,4 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         tags=tuple(row.tags or ()),
         copies=tuple(uris[1:]),
     )
+    return with_tag(record)

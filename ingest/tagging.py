@@ -15,6 +15,7 @@ from core.errors import NotFoundError
 from core.types import Vectors
 from ingest.collection import Collection
 from ingest.report import Progress
+from ingest.screenshots import with_tag
 from ingest.tables import images, vocabularies
 from retrieval.store import VectorStore
 
@@ -104,11 +105,14 @@ def tag_pictures(
     """Tag every picture that has not been; returns how many. Killed at any moment, the next run goes on."""
     done, total = 0, ledger.count_untagged(collection)
     while ids := ledger.untagged(collection, limit=_AT_ONCE):
-        there = [record.id for record in store.get(ids)]
+        records = store.get(ids)
+        there = [record.id for record in records]
         # What the store lost has none: it is tagged when it has been embedded again.
         found: dict[str, Sequence[str]] = dict.fromkeys(ids, ())
         if there:
-            found.update(zip(there, tagger(store.image_vectors(there)), strict=True))
+            tagged = zip(records, tagger(store.image_vectors(there)), strict=True)
+            # Known without looking, so no vocabulary takes it away.
+            found.update((record.id, with_tag(record, tags).tags) for record, tags in tagged)
             store.set_tags({point: found[point] for point in there})
         ledger.save(found)
         done += len(ids)

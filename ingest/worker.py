@@ -12,6 +12,7 @@ from ingest.collection import Collection
 from ingest.documents import Page, open_pages
 from ingest.metadata import read_metadata
 from ingest.plan import Task
+from ingest.screenshots import with_tag
 from retrieval.embedder import Embedder
 
 _MAX_PENDING_PIXELS = 24_000_000
@@ -142,19 +143,18 @@ class Worker:
             vectors = self._embedder.embed_images([picture.image for picture in pictures])
         for (outcome, page), picture, vector in zip(pending, pictures, vectors, strict=True):
             about = read_metadata(picture.exif)
-            outcome.records.append(
-                ImageRecord(
-                    id=self._collection.image_id(outcome.sha256 or "", page.page),
-                    uri=outcome.task.source.uri,
-                    kind=page.kind,
-                    width=picture.width,
-                    height=picture.height,
-                    page=page.page,
-                    taken_at=about.taken_at,
-                    camera=about.camera,
-                    lat=about.lat,
-                    lon=about.lon,
-                )
+            record = ImageRecord(
+                id=self._collection.image_id(outcome.sha256 or "", page.page),
+                uri=outcome.task.source.uri,
+                kind=page.kind,
+                width=picture.width,
+                height=picture.height,
+                page=page.page,
+                taken_at=about.taken_at,
+                camera=about.camera,
+                lat=about.lat,
+                lon=about.lon,
             )
+            outcome.records.append(with_tag(record))
             outcome.vectors.append(vector)
         pending.clear()
