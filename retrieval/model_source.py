@@ -1,0 +1,122 @@
+"""Where a model's files are and which they are: a folder, a file or a hub repository, pinned.
+
+An id names one set of weights for ever: ``OWNER/NAME@COMMIT`` for a repository, ``/folder#FINGERPRINT`` for a
+folder or file, where the fingerprint is the beginning of a SHA-256 over what the model is made of. A folder
+whose files changed since is another model, and is refused.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from core.errors import IndexMismatchError, ModelUnavailableError
+
+_REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_PIN = re.compile(r"(?P<name>.+)#(?P<pin>[0-9a-f]{12})")
+_DESCRIPTION = ("*.json", "*.txt", "*.model")
+_SAFE = "*.safetensors"
+_PARTS = (".safetensors", ".bin", ".pt", ".pth", ".json", ".txt", ".model")
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``path`` is what to load, ``name`` what to call it in an id."""
+
+    path: Path
+    name: str
+
+
+def find_model(reference: str, *, local_files_only: bool = False) -> Source:
+    """The folder ``reference`` names, or the hub's copy of a repository ``OWNER/NAME[@REVISION]``.
+
+    What is missing of a repository is downloaded, with a progress bar, resumed where it stopped: safetensors
+    where there are any, else the older files. ``HF_HUB_OFFLINE=1`` and ``local_files_only`` take what was
+    downloaded before. Raises ``ModelUnavailableError`` where there is nothing and ``IndexMismatchError``
+    where a folder is not what its pin says.
+    """
+    name, _ = split_pin(reference)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return pinned(reference, folder)
+    if not _REPO.fullmatch(name):
+        raise ModelUnavailableError(f"{name!r} is neither a directory nor a hub repository OWNER/NAME")
+    copy = download(name, [*_DESCRIPTION, _SAFE], local_files_only=local_files_only)
+    if not any(copy.glob(_SAFE)):
+        copy = download(name, ["*.bin"], local_files_only=local_files_only)
+    return Source(copy, f"{name.partition('@')[0]}@{copy.name}")
+
+
+def pinned(reference: str, path: Path) -> Source:
+    """A folder or file of this machine under the name that tells it from any other."""
+    _, pin = split_pin(reference)
+    found = fingerprint(path)
+    if pin not in (None, found):
+        raise IndexMismatchError(
+            f"{str(path)!r} holds another model ({found}) than the collection was made with ({pin}); put the "
+            "old files back, or `askpix collections reembed` with this one"
+        )
+    return Source(path, f"{path.resolve()}#{found}")
+
+
+def split_pin(reference: str) -> tuple[str, str | None]:
+    """``(name, fingerprint)`` of ``NAME[#FINGERPRINT]``."""
+    match = _PIN.fullmatch(reference)
+    return (match["name"], match["pin"]) if match else (reference, None)
+
+
+def fingerprint(path: Path) -> str:
+    """12 hexadecimal digits over the content of a file, or of the files of a model at the top of a folder."""
+    try:
+        files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in _PARTS)
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(_digest_of(file, named=file != path))
+    except OSError as error:
+        raise ModelUnavailableError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    return digest.hexdigest()[:12]
+
+
+def _digest_of(file: Path, *, named: bool) -> bytes:
+    digest = hashlib.sha256(file.name.encode("utf-8", "surrogateescape") if named else b"")
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.digest()
+
+
+def download(repository: str, patterns: Sequence[str], *, local_files_only: bool = False) -> Path:
+    """The folder with the files of ``OWNER/NAME[@REVISION]`` that match; its name is the commit."""
+    hub = import_module("huggingface_hub")
+    name, _, revision = repository.partition("@")
+    try:
+        return Path(
+            hub.snapshot_download(
+                name,
+                revision=revision or None,
+                allow_patterns=list(patterns),
+                local_files_only=local_files_only or hub.constants.HF_HUB_OFFLINE,
+            )
+        )
+    except _failures(hub) as error:
+        raise ModelUnavailableError(
+            f"cannot get {repository!r} from the model hub ({type(error).__name__}) and it was not "
+            "downloaded before; connect, log in where its owner asks so, or name a directory that holds it"
+        ) from error
+
+
+def download_one_of(repository: str, names: Iterable[str], *, local_files_only: bool = False) -> Path | None:
+    """The folder with the first of these files that the repository has; None where it has none of them."""
+    for name in names:
+        folder = download(repository, [name], local_files_only=local_files_only)
+        if (folder / name).is_file():
+            return folder
+    return None
+
+
+def _failures(hub: Any) -> tuple[type[Exception], ...]:
+    return (OSError, ValueError, hub.errors.HfHubHTTPError, hub.errors.HFValidationError)
