@@ -5,9 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from api.wiring import Workspace
-    from core.types import Answer
+    from core.types import Answer, SearchResult
     from ingest.catalog import Collection
+    from retrieval.retriever import Retriever
+
+
+def _reads(
+    workspace: "Workspace", collection: "Collection", retriever: "Retriever"
+) -> "Callable[[str, int], SearchResult]":
+    """Searches by a question as ``askpix search`` understands it."""
+    from api.understanding import understand
+
+    kept = workspace.folder(collection) / "known.json"
+    return lambda text, k: retriever.retrieve(understand(text, store=retriever.store, kept=kept), top_k=k)
 
 
 def run_ask(
@@ -15,14 +28,13 @@ def run_ask(
 ) -> "Answer":
     """Retrieve, generate, check."""
     from generation.answer import answer_question
-    from retrieval.query import parse
 
     writer, why = workspace.choose_generator(generator)
     workspace.recent(collection).add(question)
     with workspace.open_retriever(collection) as retriever:
         return answer_question(
             question,
-            retrieve=lambda text, k: retriever.retrieve(parse(text), top_k=k),
+            retrieve=_reads(workspace, collection, retriever),
             lines_of=workspace.lines_of(collection),
             generator=writer,
             top_k=top_k,
@@ -38,7 +50,6 @@ def run_plan(
 
     from generation.answer import plan_question
     from generation.generator import Planner
-    from retrieval.query import parse
 
     writer, why = workspace.choose_generator(generator)
     if not isinstance(writer, Planner):
@@ -46,7 +57,7 @@ def run_plan(
     with workspace.open_retriever(collection) as retriever:
         result, plan = plan_question(
             question,
-            retrieve=lambda text, k: retriever.retrieve(parse(text), top_k=k),
+            retrieve=_reads(workspace, collection, retriever),
             lines_of=workspace.lines_of(collection),
             generator=writer,
             top_k=top_k,

@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+_SHOWN = 12
+"""Values of a facet that fit on a line or two; --json gives more."""
+
 group = typer.Typer(no_args_is_help=True, help="Named sets of pictures, one embedder each.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -33,7 +36,13 @@ def list_command(as_json: JsonOption = False) -> None:
 
 
 @group.command("show")
-def show_command(name: str, as_json: JsonOption = False) -> None:
+def show_command(
+    name: str,
+    facets: Annotated[
+        bool, typer.Option("--facets", help="Pictures by year, month, place, kind, camera and tag.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """One collection in detail."""
     from api.cli.render import print_json, say
     from api.settings import load_settings
@@ -42,12 +51,39 @@ def show_command(name: str, as_json: JsonOption = False) -> None:
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)
     detail = {**describe(workspace, collection), "disk_bytes": workspace.disk_bytes(collection)}
+    counted = _facets(workspace, collection) if facets else {}
+    if as_json and facets:
+        detail["facets"] = counted
     if as_json:
         print_json(detail)
         return
     for key, value in detail.items():
         shown = ", ".join(f"{v} {k}" for k, v in value.items()) if isinstance(value, dict) else value
         say(f"{key:14} {shown}")
+    for facet, counts in counted.items():
+        say(f"{facet:14} " + ", ".join(f"{each['label']} ({each['count']})" for each in counts[:_SHOWN]))
+
+
+def _facets(workspace: Any, collection: Any) -> dict[str, list[dict[str, Any]]]:
+    """Counts by facet as JSON: the value that a filter takes, and what people call it."""
+    from calendar import month_name
+
+    from api.cli.text import printable
+    from core.types import Where
+    from retrieval.gazetteer import gazetteer
+
+    with workspace.open_store(collection) as store:
+        found = store.facets(Where())
+
+    def label(facet: str, value: str | int) -> str:
+        if facet == "countries":
+            return gazetteer().country_name(str(value))
+        return month_name[int(value)] if facet == "months" else printable(str(value))
+
+    return {
+        facet: [{"value": value, "label": label(facet, value), "count": count} for value, count in counts]
+        for facet, counts in found.items()
+    }
 
 
 @group.command("create")
