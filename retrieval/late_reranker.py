@@ -10,8 +10,9 @@ from retrieval.rerank import Candidate
 class LateReranker:
     """A ``Reranker`` by a late-interaction model: exact, over all vectors.
 
-    Pages that the collection keeps matrices of are compared by those; others are embedded now, which takes as
-    long as indexing them (seconds a picture without a GPU).
+    With ``pages``, pictures are compared by the matrices kept there, and those without one (photos) are not
+    judged. Without, every picture is embedded now, which takes as long as indexing it: seconds a picture on a
+    CPU.
     """
 
     def __init__(self, embedder: LateEmbedder, pages: PageStore | None = None) -> None:
@@ -19,16 +20,16 @@ class LateReranker:
         self.model_id = f"late interaction by {embedder.model_id}"
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
-        """Mean best cosines; None where the picture cannot be opened."""
+        """Mean best cosines; None where there is no matrix, or the picture cannot be opened."""
         (asked,) = self._embedder.embed_texts([query])
-        found: dict[str, float] = {}
         ids = [candidate.record.id for candidate in candidates]
-        if self._pages is not None and ids:
+        if self._pages is not None:
             hits = self._pages.search_pages(asked, limit=len(ids), among=ids)
-            found = {hit.id: hit.score for hit in hits}
-        missing = [candidate for candidate in candidates if candidate.record.id not in found]
-        for start in range(0, len(missing), self._embedder.batch):
-            part = missing[start : start + self._embedder.batch]
+            stored = {hit.id: hit.score for hit in hits}
+            return [stored.get(point) for point in ids]
+        found: dict[str, float] = {}
+        for start in range(0, len(candidates), self._embedder.batch):
+            part = candidates[start : start + self._embedder.batch]
             opened = [(each.record.id, image) for each in part if (image := each.open_image()) is not None]
             matrices = self._embedder.embed_images([image for _, image in opened])
             marks = maxsim(asked, matrices).tolist()

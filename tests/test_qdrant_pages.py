@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import signal
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ import pytest
 from core.errors import IndexMismatchError, StoreUnavailableError
 from retrieval.late_interaction import Matrix, maxsim
 from retrieval.qdrant_pages import QdrantEdgePages
+from retrieval.qdrant_server import QdrantServer
+from retrieval.qdrant_server_pages import QdrantServerPages
+from tests.test_stores import SerialClient
 
 DIM = 128
 
@@ -43,9 +48,34 @@ def open_pages(folder: Path, *, model: str = "late") -> QdrantEdgePages:
     return QdrantEdgePages.open(folder, model_id=model, dim=DIM)
 
 
-def test_every_page_scored_is_exact_maxsim(tmp_path: Path) -> None:
+def open_local(folder: Path, *, model: str = "late", tenant: str = "one") -> QdrantServerPages:
+    server = QdrantServer(SerialClient(folder), "local")
+    return QdrantServerPages.open(server, physical="askpix-pages", tenant=tenant, model_id=model, dim=DIM)
+
+
+def open_server(folder: Path, *, model: str = "late") -> QdrantServerPages:
+    """A tenant for each folder, in a physical collection of the tests."""
+    server = QdrantServer.connect(
+        os.environ["ASKPIX_QDRANT_URL"], api_key=os.environ.get("ASKPIX_QDRANT_API_KEY")
+    )
+    return QdrantServerPages.open(
+        server, physical=f"askpix-page-tests-{model}", tenant=str(folder), model_id=model, dim=DIM
+    )
+
+
+OPENERS: dict[str, Callable[[Path], Any]] = {"qdrant_edge": open_pages, "qdrant_local": open_local}
+if "ASKPIX_QDRANT_URL" in os.environ:
+    OPENERS["qdrant_server"] = open_server
+
+
+@pytest.fixture(params=sorted(OPENERS))
+def opened(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
+    return OPENERS[request.param]
+
+
+def test_every_page_scored_is_exact_maxsim(opened: Callable[[Path], Any], tmp_path: Path) -> None:
     pages = matrices(40)
-    with open_pages(tmp_path) as store:
+    with opened(tmp_path) as store:
         store.set_pages([page_id(n) for n in range(40)], pages)
         asked = question(pages[7])
         hits = store.search_pages(asked, limit=40)
@@ -74,9 +104,11 @@ def test_a_shortlist_finds_what_exact_maxsim_finds(tmp_path: Path) -> None:
     assert np.mean(shares) >= 0.95, shares
 
 
-def test_only_the_named_pages_are_ranked_and_unknown_ids_ignored(tmp_path: Path) -> None:
+def test_only_the_named_pages_are_ranked_and_unknown_ids_ignored(
+    opened: Callable[[Path], Any], tmp_path: Path
+) -> None:
     pages = matrices(30)
-    with open_pages(tmp_path) as store:
+    with opened(tmp_path) as store:
         store.set_pages([page_id(n) for n in range(30)], pages)
         asked = question(pages[3])
         few = store.search_pages(asked, limit=10, among=[page_id(5), page_id(9), page_id(99), "no uuid"])
@@ -88,9 +120,11 @@ def test_only_the_named_pages_are_ranked_and_unknown_ids_ignored(tmp_path: Path)
         assert store.search_pages(np.zeros((0, DIM), np.float16), limit=5) == []
 
 
-def test_writing_twice_is_writing_once_and_pages_can_go(tmp_path: Path) -> None:
+def test_writing_twice_is_writing_once_and_pages_can_go(
+    opened: Callable[[Path], Any], tmp_path: Path
+) -> None:
     pages = matrices(4)
-    with open_pages(tmp_path) as store:
+    with opened(tmp_path) as store:
         store.set_pages([page_id(0), page_id(1)], pages[:2])
         store.set_pages([page_id(0), page_id(1)], pages[2:])
         assert store.count() == 2
@@ -98,7 +132,7 @@ def test_writing_twice_is_writing_once_and_pages_can_go(tmp_path: Path) -> None:
         store.delete([page_id(0), page_id(77), "x"])
         store.set_pages([], [])
         assert list(store.ids()) == [page_id(1)]
-    with open_pages(tmp_path) as store:
+    with opened(tmp_path) as store:
         assert store.count() == 1
 
 
@@ -107,8 +141,10 @@ def test_writing_twice_is_writing_once_and_pages_can_go(tmp_path: Path) -> None:
     [np.zeros((0, DIM)), np.zeros((3, DIM - 1)), np.zeros(DIM), np.full((2, DIM), np.nan)],
     ids=["empty", "other width", "one row", "nan"],
 )
-def test_a_matrix_that_is_none_is_refused_before_anything_is_written(tmp_path: Path, bad: Matrix) -> None:
-    with open_pages(tmp_path) as store:
+def test_a_matrix_that_is_none_is_refused_before_anything_is_written(
+    opened: Callable[[Path], Any], tmp_path: Path, bad: Matrix
+) -> None:
+    with opened(tmp_path) as store:
         with pytest.raises(ValueError):
             store.set_pages([page_id(0), page_id(1)], [matrices(1)[0], bad.astype(np.float16)])
         assert store.count() == 0
@@ -119,6 +155,22 @@ def test_another_model_and_a_second_process_are_refused(tmp_path: Path) -> None:
         open_pages(tmp_path)
     with pytest.raises(IndexMismatchError, match=r"'late'.*'other'"):
         open_pages(tmp_path, model="other")
+
+
+def test_tenants_of_one_server_do_not_meet(tmp_path: Path) -> None:
+    pages = matrices(3)
+    with open_local(tmp_path) as one:
+        one.set_pages([page_id(0)], pages[:1])
+    with open_local(tmp_path, tenant="two") as two:
+        two.set_pages([page_id(1)], pages[1:2])
+        asked = question(pages[0])
+        assert [hit.id for hit in two.search_pages(asked, limit=9)] == [page_id(1)]
+        assert [hit.id for hit in two.search_pages(asked, limit=9, among=[page_id(0)])] == []
+        two.delete([page_id(0)])
+    with open_local(tmp_path) as one:
+        assert (one.count(), list(one.ids())) == (1, [page_id(0)])
+    with pytest.raises(IndexMismatchError, match=r"'late'.*'other'"):
+        open_local(tmp_path, model="other")
 
 
 def _write_until_killed(folder: Path, said: str) -> None:

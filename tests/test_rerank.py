@@ -226,7 +226,7 @@ def test_what_is_no_cross_encoder_is_refused(tmp_path: Path) -> None:
 # --- late interaction --------------------------------------------------------------------------------
 
 
-def test_late_interaction_uses_what_is_stored_and_embeds_the_rest(tmp_path: Path) -> None:
+def test_late_interaction_judges_by_what_is_stored_or_embeds_all(tmp_path: Path) -> None:
     model = PatchEmbedder()
     seen = [
         Candidate(record(n), lambda colour=colour: None if colour is None else half(colour))  # type: ignore[misc]
@@ -236,12 +236,12 @@ def test_late_interaction_uses_what_is_stored_and_embeds_the_rest(tmp_path: Path
     assert fresh[3] is None and np.argmax(np.array(fresh[:3], float)) == 1 and model.seen == 3
     with QdrantEdgePages.open(tmp_path, model_id="patches", dim=5) as pages:
         pages.set_pages(
-            [seen[0].record.id, seen[1].record.id], model.embed_images([half("blue"), half("red")])
+            [each.record.id for each in seen[:2]], model.embed_images([half("blue"), half("red")])
         )
         model.seen = 0
         stored = LateReranker(model, pages).scores("red", seen)
-        assert model.seen == 1
-        np.testing.assert_allclose(np.array(stored[:3], float), np.array(fresh[:3], float), atol=2e-3)
+        assert model.seen == 0 and stored[2:] == [None, None]
+        np.testing.assert_allclose(np.array(stored[:2], float), np.array(fresh[:2], float), atol=2e-3)
         assert LateReranker(model, pages).scores("red", []) == []
 
 
