@@ -134,6 +134,8 @@ def _from_object(row: Any) -> list[str]:
 
 def _small_text(path: Path) -> str:
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return file.read(_MAX_SIDECAR).decode("utf-8-sig", "replace")
     except (OSError, ValueError):

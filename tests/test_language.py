@@ -1,0 +1,95 @@
+"""Which language a query is in: what is plain is told, what is not is left open."""
+
+import pytest
+
+from core.errors import BadQueryError
+from retrieval.language import detect_language, language_note
+from retrieval.model_facts import languages_of, model_facts
+from retrieval.query import parse
+from retrieval.retriever import Retriever
+from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder, record, unit
+
+ENGLISH = (
+    "a dog on the beach|red car|cat|birthday cake|two men playing chess|old church|kitchen|my passport|bus|sushi|"
+    "grand total|sofa|zebra|pizza|invoice|a baby|Paris Eiffel tower|no parking|graph of sales 2018|a woman smiling"
+).split("|")
+OTHERS = {
+    "de": "ein Hund am Strand|zwei Männer spielen Schach|alte Kirche|Rechnung vom Hotel",
+    "fr": "un chien sur la plage|coucher de soleil sur la mer|mon passeport",
+    "es": "un perro en la playa|montañas nevadas|recibo del hotel",
+    "it": "un cane sulla spiaggia|vecchia chiesa|stazione di notte",
+    "pt": "um cachorro na praia|crianças jogando futebol",
+    "nl": "een hond op het strand|gele bloemen in een tuin",
+    "pl": "pies na plaży|zaśnieżone góry",
+    "tr": "sahilde bir köpek|otel faturası",
+    "ru": "собака на пляже|красная машина",
+    "zh": "海滩上的狗|猫",
+    "ja": "浜辺の犬|チェスをする二人の男",
+    "ko": "해변의 개|고양이",
+    "ar": "كلب على الشاطئ|مطبخ",
+    "hi": "समुद्र तट पर कुत्ता|रसोई",
+    "bn": "সৈকতে একটি কুকুর|বিড়াল",
+    "th": "แมว",
+    "el": "μια γάτα",
+}  # fmt: skip
+
+
+def test_english_is_not_taken_for_another() -> None:
+    assert [text for text in ENGLISH if detect_language(text.strip()) not in (None, "en")] == []
+
+
+@pytest.mark.parametrize(("language", "texts"), OTHERS.items())
+def test_others_are_told(language: str, texts: str) -> None:
+    assert [detect_language(text) for text in texts.split("|")] == [language] * len(texts.split("|"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "42", "12/05/2018", "?!", "🐈", "\ud800", "x" * 100_000, "\0\n\t"]
+)
+def test_what_is_no_language_is_none_or_a_guess_but_no_error(text: str) -> None:
+    assert detect_language(text) in (None, "en") or len(text) > 1000
+
+
+def test_a_note_only_where_the_embedder_does_not_serve_it() -> None:
+    german, bengali = "ein Hund am Strand", "সৈকতে একটি কুকুর"
+    note = language_note(german, "mini")
+    assert note is not None and "German" in note and "mini" in note and "\n" not in note
+    assert language_note("a dog on the beach", "mini") is None and language_note("", "mini") is None
+    assert language_note(german, "transformers:google/siglip2-base-patch16-224") is None
+    weak = language_note(bengali, "transformers:google/siglip2-base-patch16-224")
+    assert weak is not None and "serves badly" in weak
+    assert language_note(bengali, "open_clip:nllb-clip-base-siglip@v1") is None
+    assert language_note(german, "transformers:/my/fine-tune") is None, "nothing is known of it"
+
+
+def test_models_are_known_by_id_name_and_family() -> None:
+    assert languages_of("onnx:someone/siglip2-base-patch16-224-ONNX") == (("*",), ("bn",))
+    assert languages_of("transformers:/models/clip-vit-base-patch32") == (("en",), ())
+    assert languages_of("open_clip:ViT-B-16-SigLIP2@webli") == (("*",), ())
+    assert languages_of("open_clip:ViT-B-32@openai") == (("en",), ()) and languages_of("mini") == (
+        ("en",),
+        (),
+    )
+
+
+def test_every_published_fact_is_whole() -> None:
+    facts = model_facts()
+    assert len({fact.id for fact in facts}) == len(facts) > 20
+    for fact in facts:
+        assert fact.dim > 0 and fact.licence and fact.languages and fact.repo.count("/") == 1 and fact.notes
+        for score in fact.scores:
+            assert 0 < score.value < 100 and score.benchmark and len(score.source) > 10
+    for device in ("gpu", "cpu"):
+        ranks = [fact.rank(device) for fact in facts if fact.rank(device) is not None]  # type: ignore[arg-type]
+        assert len(set(ranks)) == len(ranks) > 5
+
+
+def test_the_search_result_says_it() -> None:
+    embedder = ColourEmbedder(model_id="mini")
+    store = MemoryStore(dim=5, text_dim=64)
+    store.upsert([record(1)], unit([[1, 0, 0, 0, 0]]))
+    retriever = Retriever(embedder, WordEmbedder(), store)
+    assert any("German" in note for note in retriever.retrieve(parse("ein Hund am Strand")).notes)
+    assert retriever.retrieve(parse("a red dog on the beach")).notes == ()
+    with pytest.raises(BadQueryError):
+        retriever.retrieve(parse(""))
