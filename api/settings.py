@@ -26,6 +26,16 @@ class Settings(BaseSettings):
         default="auto",
         description="Languages of searches (de,en): what `auto` looks for in an embedder. auto: your locale.",
     )
+    device: str = Field(
+        default="auto",
+        description="Where models run: cuda, cuda:1, mps or cpu. auto: the best there is.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        default="auto", description="Of embedders. auto: bf16 on CUDA, fp16 on MPS, fp32 on a CPU."
+    )
+    compile: bool = Field(
+        default=False, description="Let torch.compile build the image tower: slow start, faster long runs."
+    )
     text_embedder: str = Field(
         default="auto",
         description="Embedder of the words in pictures of new collections: auto, or onnx:DIR_OR_REPO.",
@@ -64,6 +74,23 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         default=120_000_000, ge=1, description="Larger pictures are refused, in pixels."
     )
+    store: Literal["edge", "qdrant", "faiss"] = Field(
+        default="edge", description="Who keeps the vectors of new collections; others stay where they are."
+    )
+    qdrant_url: str | None = Field(default=None, description="Address of a Qdrant server or cluster.")
+    qdrant_api_key: str | None = Field(default=None, repr=False, description="Its key, if it wants one.")
+    qdrant_timeout_s: float = Field(default=30.0, gt=0, description="Seconds one request to it may take.")
+    qdrant_shards: int = Field(default=1, ge=1, description="Pieces a new collection there is split into.")
+    qdrant_replicas: int = Field(default=1, ge=1, description="Copies of each piece on other nodes.")
+    qdrant_write_replicas: int = Field(
+        default=1, ge=1, description="Copies that must have a write before it counts."
+    )
+    qdrant_quantization: Literal["turbo", "scalar", "binary", "product", "none"] = Field(
+        default="turbo", description="Codes in memory that searches there scan."
+    )
+    faiss_index: Literal["auto", "flat", "hnsw", "ivf_pq"] = Field(
+        default="auto", description="Index of FAISS stores; auto goes by size."
+    )
     remember_queries: int = Field(
         default=200,
         ge=0,
@@ -73,7 +100,9 @@ class Settings(BaseSettings):
         default=15.0, ge=0, description="Seconds to wait for a collection that another process holds."
     )
     max_upload_bytes: int = Field(
-        default=2 * 2**30, ge=1, description="Of all files in one upload; each is under ASKPIX_MAX_IMAGE_BYTES."
+        default=2 * 2**30,
+        ge=1,
+        description="Of all files in one upload; each is under ASKPIX_MAX_IMAGE_BYTES.",
     )
     max_upload_files: int = Field(default=1000, ge=1, description="Files or URLs in one upload.")
     requests_per_minute: int = Field(

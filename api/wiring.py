@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.settings import Settings
+from api.store_wiring import check_store, drop_vectors, open_vectors
 from core.errors import AskpixError, ModelUnavailableError, NotFoundError, StoreUnavailableError
 from core.machine import usable_cores
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from api.auto import Choice
+    from api.client import Client
     from api.generators import GeneratorOptions
     from api.recent import RecentQueries
     from core.images import ImageLimits
@@ -87,6 +89,7 @@ class Workspace:
         pages = page_embedder_id or self.settings.page_embedder
         if pages != "none":
             late_embedder(self, pages)  # what cannot be had is refused before anything is made
+        check_store(self.settings)
         wanted = embedder_id or self.settings.embedder
         embedder = self.embedder(wanted)
         if wanted == "auto":
@@ -98,11 +101,13 @@ class Workspace:
             dim=embedder.dim,
             text_embedder=text.model_id,
             text_dim=text.dim,
+            store=self.settings.store,
         )
         return made if pages == "none" else choose_page_embedder(self, made, pages)
 
     def open_or_create(self, name: str, embedder_id: str | None = None) -> Collection:
         """The collection ``name``, made when missing; refuses another embedder than its own."""
+        from api.embedders import same_model
         from core.errors import IndexMismatchError
 
         found = self.catalog.get_collection(name)
@@ -115,7 +120,7 @@ class Workspace:
                 if found is None:
                     raise
         wanted = embedder_id or "auto"
-        if wanted not in ("auto", found.embedder):
+        if wanted != "auto" and not same_model(wanted, found.embedder):
             raise IndexMismatchError(
                 f"collection {name!r} was made with {found.embedder!r}, not {wanted!r}; leave --embedder "
                 f"out, or change it: `askpix collections reembed {name} --embedder {wanted}`"
@@ -131,8 +136,17 @@ class Workspace:
         with collection_run(self.folder(collection)):
             with self.open_store(collection) as store:
                 count = store.count()
+            self.let_go(collection)
+            generations = self.catalog.generations
+            for each in (
+                collection,
+                *generations.others(collection, "building"),
+                *generations.others(collection, "replaced"),
+            ):
+                drop_vectors(self.settings, each, self.vectors_folder(each))
             self.catalog.delete_collection(name)
         shutil.rmtree(self.folder(collection), ignore_errors=True)
+        shutil.rmtree(self.settings.home / "uploads" / collection.id, ignore_errors=True)
         return count
 
     # --- models --------------------------------------------------------------------------------------
@@ -188,9 +202,12 @@ class Workspace:
         name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
         if name not in self._embedders:
             if name != "mini":
-                raise ModelUnavailableError(
-                    f"no embedder {embedder_id!r} in this version; `askpix models` lists what there is"
-                )
+                from api.embedders import open_embedder
+
+                embedder = open_embedder(name, self.settings)
+                self._embedders[embedder.model_id] = embedder
+                self._embedders[name] = embedder
+                return embedder
             from retrieval.mini import MiniEmbedder
 
             self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
@@ -273,26 +290,49 @@ class Workspace:
         return self.folder(collection) / f"vectors{number}"
 
     def drop_vectors(self, collection: Collection) -> None:
-        """Remove the vectors of this generation; nobody may have them open."""
-        shutil.rmtree(self.vectors_folder(collection), ignore_errors=True)
+        """Remove the vectors of this generation; no command may have them open."""
+        self.let_go(collection, str(collection.generation))
+        drop_vectors(self.settings, collection, self.vectors_folder(collection))
 
     @contextmanager
     def open_store(self, collection: Collection) -> Iterator[VectorStore]:
         """The collection's store, waiting a while for another process to let go of it."""
-        from retrieval.qdrant_store import QdrantEdgeStore
 
-        store = QdrantEdgeStore.open(
-            self.vectors_folder(collection),
-            model_id=collection.embedder,
-            dim=collection.dim,
-            text_model_id=collection.text_embedder,
-            text_dim=collection.text_dim,
-            wait_s=self.settings.wait_s,
-        )
-        try:
+        def open_it() -> VectorStore:
+            return open_vectors(self.settings, collection, self.vectors_folder(collection))
+
+        with self.shared((collection.id, str(collection.generation)), open_it) as store:
             yield store
-        finally:
-            store.close()
+
+    @contextmanager
+    def shared(self, key: tuple[str, str], open_it: Callable[[], Any]) -> Iterator[Any]:
+        """A store that one process may hold: opened for the ``with``, or that of the server of this home.
+
+        ``key`` is a collection's id and which of its stores.
+        """
+        if (server := self.server()) is not None:
+            from api.client import RemoteStore
+
+            yield RemoteStore(server, key)
+            return
+        with closing(open_it()) as store:
+            yield store
+
+    def server(self) -> Client | None:
+        """The server that holds this home now, if one runs."""
+        from api.note import running_server
+
+        note = running_server(self.settings.home)
+        if note is None:
+            return None
+        from api.client import Client
+
+        return Client(note.url, key=note.token, timeout_s=600)
+
+    def let_go(self, collection: Collection, which: str | None = None) -> None:
+        """Its folders are about to go: a server must not have them open (None: not any)."""
+        if (server := self.server()) is not None:
+            server.call("POST", f"/v1/local/let-go/{collection.id}/{which or 'all'}")
 
     def store_opener(self, collection: Collection) -> Callable[[], Any]:
         """``open_store`` bound to a collection, as the stages of ingestion take it."""

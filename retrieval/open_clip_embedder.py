@@ -22,7 +22,7 @@ from PIL import Image
 from core.errors import ModelUnavailableError
 from retrieval.model_source import download, download_one_of, pinned, split_pin
 from retrieval.pretrained import pick_device, pick_dtype
-from retrieval.torch_device import TorchRunner, on_device, quantized, split_precision
+from retrieval.torch_device import TorchRunner, on_device, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 
 SCHEME = "open_clip"
@@ -70,6 +70,9 @@ def load_open_clip_embedder(
         ) from error
     where = pick_device(torch, device)
     loaded_in, to_int8 = split_precision(precision, where)
+    if to_int8:
+        # Its blocks look at the type of their weights, which int8 layers do not tell.
+        raise ModelUnavailableError("open_clip's models do not run in 'int8'; take precision 'bf16' or 'fp32'")
     dtype = pick_dtype(torch, where, loaded_in)
     named = find_named(library, reference, local_files_only=local_files_only)
     with _translated(reference):
@@ -86,7 +89,7 @@ def load_open_clip_embedder(
         preprocessing = library.transform.PreprocessCfg(**model.visual.preprocess_cfg)
         transform = library.transform.image_transform_v2(preprocessing, is_train=False)
     likelihood = likelihood_from(model)
-    model = on_device(torch, quantized(torch, model) if to_int8 else model, where)
+    model = on_device(torch, model, where)
     picture, floats = _pictures(torch, transform, where)
     encode = torch.compile(model.encode_image) if compiled else model.encode_image
     side = preprocessing.size

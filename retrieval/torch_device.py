@@ -4,6 +4,7 @@ The same code serves CUDA, MPS and the CPU. On CUDA a batch is put into pinned m
 waiting, so the next one is prepared meanwhile; pictures travel as bytes and become floats over there.
 """
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ USUAL_BATCH = 16
 """On a CPU larger ones gain little (measured with ViT-B/32 and SigLIP B/16)."""
 LARGEST_BATCH = 512
 _WORTH = 1.05
+_IN_A_BLOCK = re.compile(r"\.layers?\.\d")
+"""Patch embeddings and projections are little work and where rounding hurts."""
 _FULL = ("out of memory", "can't allocate memory")
 
 
@@ -148,14 +151,19 @@ def split_precision(wanted: str, device: str) -> tuple[str, bool]:
 
 
 def quantized(torch: Any, model: Any) -> Any:
-    """Linear layers in int8, their inputs quantised as they come.
+    """The linear layers of the transformer blocks in int8, their inputs quantised as they come.
 
     Raises ``ModelUnavailableError`` with a torch that no longer does it: it has announced to drop it.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+            linear = {
+                name
+                for name, module in model.named_modules()
+                if type(module) is torch.nn.Linear and _IN_A_BLOCK.search(name)
+            }
+            return torch.ao.quantization.quantize_dynamic(model, linear, dtype=torch.qint8)
     except (AttributeError, RuntimeError) as error:
         raise ModelUnavailableError(
             f"torch {torch.__version__} cannot run this model in int8 here; take precision 'bf16', or an ONNX "

@@ -91,7 +91,7 @@ class TorchEmbedder:
         try:
             shown = self._runner.rows([0], lambda _: prepared, self._towers.images, dim=0).shape
             said = self._runner.rows(["a dog"], self._tokens, self._towers.texts, dim=0).shape
-        except (TypeError, ValueError, AttributeError, IndexError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise ModelUnavailableError(
                 f"{self.model_id!r} cannot embed pictures and texts: {error}"
             ) from error
