@@ -47,7 +47,14 @@ class Catalog:
     # --- collections ---------------------------------------------------------------------------------
 
     def create_collection(
-        self, name: str, *, embedder: str, dim: int, text_embedder: str, text_dim: int
+        self,
+        name: str,
+        *,
+        embedder: str,
+        dim: int,
+        text_embedder: str,
+        text_dim: int,
+        store: str = "edge",
     ) -> Collection:
         """A new, empty collection. Raises ``AskpixError`` for a taken or unusable name."""
         if not _NAME.fullmatch(name):
@@ -56,7 +63,7 @@ class Catalog:
                 "beginning with a letter or digit"
             )
         now = datetime.now(UTC).replace(tzinfo=None)
-        made = Collection(str(uuid.uuid4()), name, embedder, dim, text_embedder, text_dim, now)
+        made = Collection(str(uuid.uuid4()), name, embedder, dim, text_embedder, text_dim, now, store=store)
         with transaction(self._engine) as connection:
             taken = connection.execute(select(collections.c.name).where(_named(name))).scalar()
             if taken is not None:
@@ -178,9 +185,10 @@ class Catalog:
                     connection.execute(entry, source_rows)
                 if image_rows:
                     state = case((images.c.text_state == "done", "read"), else_=images.c.text_state)
-                    entry = upsert(connection, images).on_conflict_do_update(
-                        index_elements=["id"], set_={"embedded": True, "text_state": state, "tags": null()}
-                    )
+                    entry = upsert(connection, images)
+                    again = {"embedded": True, "text_state": state, "tags": null()}
+                    again["phash"] = entry.excluded["phash"]
+                    entry = entry.on_conflict_do_update(index_elements=["id"], set_=again)
                     connection.execute(entry, image_rows)
                 for part in chunks(list(gone)):
                     mine = and_(sources.c.collection_id == collection.id, sources.c.uri.in_(part))

@@ -21,6 +21,8 @@ class Collection:
     page_embedder: str | None = None
     """The model that makes many vectors a page (late interaction); None where there is none."""
     page_dim: int | None = None
+    store: str = "edge"
+    """Which kind of store keeps its vectors, now and later: ``edge``, ``qdrant`` or ``faiss``."""
 
     def image_id(self, sha256: str, page: int | None) -> str:
         """The id of a picture: the same bytes and page in the same collection, the same id."""

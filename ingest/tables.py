@@ -47,6 +47,8 @@ collections = Table(
     # The model that makes many vectors a page, and their width; NULL where there is none.
     Column("page_embedder", String),
     Column("page_dim", Integer),
+    # Which kind of store has its vectors: edge, qdrant or faiss.
+    Column("store", String(16), nullable=False, server_default="edge"),
 )
 Index("collections_by_name", func.lower(collections.c.name), unique=True)
 
@@ -104,6 +106,7 @@ images = Table(
     Column("camera", String),
     Column("lat", Float),
     Column("lon", Float),
+    Column("phash", String(64)),
     Column("embedded", Boolean, nullable=False),
     # pending -> read (lines are here) -> done (and in the store); or failed
     Column("text_state", String(8), nullable=False),
@@ -145,7 +148,8 @@ page_errors = Table(
 def image_row(record: ImageRecord) -> dict[str, Any]:
     """A new row of ``images`` for a picture that is in the store, less its collection and content."""
     same = {
-        f: getattr(record, f) for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon")
+        f: getattr(record, f)
+        for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash")
     }
     return {**same, "page": record.page or 0, "embedded": True, "text_state": "pending"}
 
@@ -163,6 +167,7 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         camera=row.camera,
         lat=row.lat,
         lon=row.lon,
+        phash=row.phash,
         tags=tuple(row.tags or ()),
         copies=tuple(uris[1:]),
     )
