@@ -8,12 +8,14 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import AskpixError, StoreUnavailableError
 from core.types import ImageRecord, Where
 from retrieval.derived import on_globe
 from retrieval.facets import MOST, Facets, count_records, in_order
@@ -280,3 +282,18 @@ def _dumps(payload: dict[str, Any]) -> str:
 
 def _storable(text: str) -> bool:
     return isinstance(text, str) and "\0" not in text and text.isprintable()
+
+
+@contextmanager
+def one_line(folder: Path) -> Iterator[None]:
+    """What SQLite, FAISS and the disk refuse becomes one line."""
+    try:
+        yield
+    except (AskpixError, TypeError, MemoryError, InterruptedError):
+        raise
+    except (sqlite3.Error, OSError, RuntimeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+        raise StoreUnavailableError(
+            f"cannot use the vectors in {str(folder)!r}: {reason[:300]}; if the disk is not full and the"
+            " files are damaged, delete that folder and index again"
+        ) from error

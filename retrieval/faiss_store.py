@@ -9,7 +9,6 @@ A kill at any moment loses nothing that a call returned from: rows of the logs t
 cut off at the next start, and what a snapshot does not have yet is added to it.
 """
 
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,13 +20,13 @@ from typing import Any
 import filelock
 import numpy as np
 
-from core.errors import AskpixError, NotFoundError, StoreUnavailableError
+from core.errors import NotFoundError, StoreUnavailableError
 from core.types import ImageRecord, Vectors, Where
 from retrieval.bm25 import bm25
 from retrieval.facets import MOST, Facets
 from retrieval.faiss_index import IndexKind
 from retrieval.faiss_leg import ROUNDING, FaissLeg
-from retrieval.faiss_rows import FaissRows, Numbers
+from retrieval.faiss_rows import FaissRows, Numbers, one_line
 from retrieval.gate import Gate
 from retrieval.store import Leg, Scored
 from retrieval.store_folder import acquire, manifest
@@ -85,11 +84,11 @@ class FaissStore:
         process, damaged, not writable) and ``IndexMismatchError`` (made with other models).
         """
         models = {"model": model_id, "dim": dim, "text_model": text_model_id, "text_dim": text_dim}
-        with _translated(folder):
+        with one_line(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = acquire(folder, wait_s)
         try:
-            with _translated(folder):
+            with one_line(folder):
                 manifest(folder, models)
                 return cls(folder, (dim, text_dim), lock, index=index)
         except BaseException:
@@ -177,7 +176,7 @@ class FaissStore:
     @contextmanager
     def _change(self) -> Iterator[None]:
         """Alone with everything; as if nothing had happened when the block fails before its commit."""
-        with self._writing, self._gate.alone(), self._sql, _translated(self._folder):
+        with self._writing, self._gate.alone(), self._sql, one_line(self._folder):
             self._check_open()
             before = len(self._image.log), len(self._text.log)
             self._rows.begin()
@@ -333,7 +332,7 @@ class FaissStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._gate.shared(), _translated(self._folder):
+        with self._gate.shared(), one_line(self._folder):
             self._check_open()
             yield
 
@@ -352,7 +351,7 @@ class FaissStore:
                     if wanted == leg.kind or not len(leg.log):
                         continue
                 try:
-                    with _translated(self._folder):
+                    with one_line(self._folder):
                         index = leg.build(wanted, self._stop)
                 except InterruptedError:
                     return  # being closed: the next time
@@ -369,7 +368,7 @@ class FaissStore:
                 return
             self._closed = True
             try:
-                with _translated(self._folder):
+                with one_line(self._folder):
                     for leg in (self._image, self._text):
                         leg.save_if_changed()
                         leg.close()
@@ -385,18 +384,3 @@ class FaissStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-@contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    """What SQLite, FAISS and the disk refuse becomes one line."""
-    try:
-        yield
-    except (AskpixError, TypeError, MemoryError, InterruptedError):
-        raise
-    except (sqlite3.Error, OSError, RuntimeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
-        raise StoreUnavailableError(
-            f"cannot use the vectors in {str(folder)!r}: {reason[:300]}; if the disk is not full and the"
-            " files are damaged, delete that folder and index again"
-        ) from error

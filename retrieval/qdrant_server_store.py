@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import qdrant_edge as edge
 from qdrant_client import models
 
 from core.errors import NotFoundError
@@ -27,7 +26,7 @@ from retrieval.qdrant_filter import FACET_FIELDS, Check, to_filter
 from retrieval.qdrant_payload import path_fields, tag_fields, to_payload, to_record
 from retrieval.qdrant_server import ClusterShape, QdrantServer
 from retrieval.qdrant_store import bm25_engine, point_ids
-from retrieval.qdrant_wire import TENANT, to_server_filter
+from retrieval.qdrant_wire import TENANT, server_sparse, to_server_filter
 from retrieval.store import Leg, Scored
 from retrieval.words import content_words, tokens
 
@@ -148,7 +147,7 @@ class QdrantServerStore:
         if passages is not None and len(passages):
             named["text"] = passages.tolist()
         if record.text and (terms := tokens(record.text)):
-            named["words"] = _sparse(self._bm25.embed_document(" ".join(terms)))
+            named["words"] = server_sparse(self._bm25.embed_document(" ".join(terms)))
         return models.PointStruct(
             id=record.id, vector=named, payload={**to_payload(record), TENANT: self._tenant}
         )
@@ -169,7 +168,7 @@ class QdrantServerStore:
         vector: Any
         if isinstance(query, str):
             terms = content_words(query) or tokens(query)
-            vector = _sparse(self._bm25.embed_query(" ".join(terms))) if terms else None
+            vector = server_sparse(self._bm25.embed_query(" ".join(terms))) if terms else None
         else:
             vector = query.tolist() if leg == "image" else [query.tolist()]
         if vector is None or limit <= 0:
@@ -390,10 +389,6 @@ class QdrantServerStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _sparse(given: edge.SparseVector) -> models.SparseVector:
-    return models.SparseVector(indices=given.indices, values=given.values)
 
 
 def _vector(point: models.Record) -> Any:

@@ -121,3 +121,8 @@ def _index(field: str, given: Any) -> Any:
     }
     made, name = kinds[type(given)]
     return made(type=name, memory=_COLD, enable_hnsw=False)
+
+
+def server_sparse(given: edge.SparseVector) -> models.SparseVector:
+    """A sparse vector for the wire."""
+    return models.SparseVector(indices=given.indices, values=given.values)
