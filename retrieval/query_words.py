@@ -8,7 +8,12 @@ from retrieval.query_claims import Claim, Context
 from retrieval.words import content_words, squeeze
 
 UNWANTED = -0.3
-"""Weight of what must not be seen, beside 1 for what is sought."""
+"""Weight of what must not be seen, beside 1 for what is sought.
+
+Measured with ``mini`` on 83 pairs of things in 854 captioned photos: the mean average precision of "a and not
+b" is 0.368 with it, 0.364 without what is not wanted, 0.345 for the words "a without b"; from -0.2 to -0.4 it
+is flat.
+"""
 
 # A quote opens where no word ends and closes where none begins: 19" is a size, not the start of a phrase.
 _QUOTED = re.compile(
