@@ -63,6 +63,8 @@ class ImageRecord:
     copies: tuple[str, ...] = ()
     text: str = ""
     """Words in the picture, lines joined by newlines; empty until they have been read."""
+    phash: str | None = None
+    """What it looks like, in hexadecimal (``retrieval.perceptual_hash``); None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ class Why:
     """What the second look said, on the scale of ``ranked_by``; None = not asked, or it could not say."""
     ranked_by: str | None = None
     """Id of the reranker that gave the hit its place; None = the legs did."""
+    words: float | None = None
+    """BM25 of the query's words in its text; None = none of them stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +165,13 @@ class Hit:
     why: Why = field(default_factory=Why)
     snippet: str | None = None
     """The piece of the picture's text that fits the query best, if any text does."""
+    similar: tuple[str, ...] = ()
+    """Ids of bursts and near duplicates of it, as far as they were seen; they are no hits of their own."""
 
     @property
     def duplicates(self) -> int:
-        """How many further sources hold the very same picture."""
-        return len(self.record.copies)
+        """How many further sources hold the very same picture, or one that cannot be told from it."""
+        return len(self.record.copies) + len(self.similar)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ingest.metadata import read_metadata
 from ingest.plan import Task
 from ingest.screenshots import with_tag
 from retrieval.embedder import Embedder
+from retrieval.perceptual_hash import perceptual_hash
 
 _MAX_PENDING_PIXELS = 24_000_000
 """Decoded pixels a thread holds before it embeds what it has: three bytes each."""
@@ -154,6 +155,7 @@ class Worker:
                 camera=about.camera,
                 lat=about.lat,
                 lon=about.lon,
+                phash=perceptual_hash(picture.image),
             )
             outcome.records.append(with_tag(record))
             outcome.vectors.append(vector)

@@ -26,7 +26,7 @@ best single leg, and were checked on the other half (README, "Numbers"; ``askpix
 import math
 from collections.abc import Collection, Sequence
 
-WORDS = 3.5
+WORDS = 3.0
 NORM = 1.5
 SHARP = 3.0
 TEXT_NOISE, TEXT_SPREAD = 0.1, 0.13

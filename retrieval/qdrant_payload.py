@@ -22,6 +22,7 @@ def to_payload(record: ImageRecord) -> dict[str, Any]:
         "page": record.page,
         "time_s": _finite(record.time_s),
         "taken_at": iso(record.taken_at),
+        "phash": record.phash,
         "camera": clean(record.camera) if record.camera else None,
         "camera_key": clean(record.camera).casefold() if record.camera else None,
         "lat": _finite(lat),
@@ -88,6 +89,7 @@ def to_record(point_id: str, payload: dict[str, Any]) -> ImageRecord:
         tags=tuple(payload.get("tags") or ()),
         copies=tuple(_unpack(uri) for uri in payload.get("copies") or ()),
         text=payload.get("text") or "",
+        phash=payload.get("phash"),
     )
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from core.errors import BadQueryError, NotFoundError
 from core.types import Hit, ImageRecord, Mode, Part, Query, SearchResult, Vectors, Where, Why
 from retrieval.calibration import FIRST, Calibration, calibrate
+from retrieval.diversity import Seen, alike_from, collapsed, spread_out
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
 from retrieval.language import language_note
@@ -29,6 +30,10 @@ from retrieval.words import content_words, tokens
 TEXT_DEPTH = 100
 """Pictures that the text legs bring into a search: whose words rank lower is found by what it shows."""
 
+POOL = 100
+"""Hits that are spread out when a diverse page is asked for: the same ones for every page."""
+_SPARE = 32
+"""Looked at beyond the page: doubles of its hits that follow it are counted as far as that."""
 _MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
 """Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
 
@@ -62,6 +67,16 @@ class _Texts:
             ),
             default=0.0,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A hit to be, with the ids of those that are as good as the same."""
+
+    score: float
+    point: str
+    why: Why
+    similar: tuple[str, ...] = ()
 
 
 class Retriever:
@@ -111,6 +126,8 @@ class Retriever:
         offset: int = 0,
         mode: Mode = "auto",
         show_all: bool = False,
+        collapse: bool = True,
+        diverse: float | None = None,
     ) -> SearchResult:
         """The best ``top_k`` after ``offset``; by words, by a picture (``image``, ``image_id``), or both.
 
@@ -118,6 +135,9 @@ class Retriever:
         one, something matches unless the filter leaves nothing. Mode ``image`` compares pictures only,
         ``text`` only the words in them; ``auto`` and ``hybrid`` do all that the query allows. A query of
         filters alone lists the newest first, with score 0.
+
+        ``collapse`` makes one hit of bursts and near duplicates (``diversity``). ``diverse`` (0..1, 1 keeps
+        the order) spreads the first ``POOL`` hits over what there is.
 
         Raises ``BadQueryError`` for a query that asks for nothing, a page that cannot be, or a picture in
         mode ``text``; ``NotFoundError`` for an unknown ``image_id``.
@@ -128,37 +148,77 @@ class Retriever:
         by_picture = self._picture_vector(image, image_id)
         if by_picture is not None and mode == "text":
             raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
-        if query.text or query.parts or by_picture is not None:
-            ranked, texts, verdict = self._rank(query, by_picture, mode, offset + top_k)
-            reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
-        elif query.where != Where():
-            listed = self._store.scroll(query.where, limit=offset + top_k)
-            ranked, texts = [(0.0, point, Why()) for point in listed], _Texts()
-            reason, sure = None if ranked else self._nothing_there(query), None
-        else:
-            raise BadQueryError("nothing to search for: give words, a picture or a filter")
-        page = () if reason and not show_all else self._hits(query, ranked[offset:], texts, offset)
+        if diverse is not None and not 0 <= diverse <= 1:
+            raise BadQueryError(f"diverse is {diverse}; it goes from 0 (unlike each other) to 1 (best first)")
+        wanted = max(offset + top_k, 0 if diverse is None else POOL)
+        depth = wanted + (_SPARE if collapse else 0)
+        while True:
+            if query.text or query.parts or by_picture is not None:
+                ranked, texts, verdict = self._rank(query, by_picture, mode, depth)
+                reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
+            elif query.where != Where():
+                listed = self._store.scroll(query.where, limit=depth)
+                ranked, texts = [(0.0, point, Why()) for point in listed], _Texts()
+                reason, sure = None if ranked else self._nothing_there(query), None
+            else:
+                raise BadQueryError("nothing to search for: give words, a picture or a filter")
+            if reason and not show_all:
+                groups = []
+                break
+            groups = self._groups(ranked, collapse=collapse, diverse=diverse)
+            if len(groups) >= wanted or len(ranked) < depth:
+                break
+            depth *= 2
+        page = self._hits(query, groups[offset : offset + top_k], texts, offset)
         note = language_note(query.text, getattr(self._embedder, "base_id", self._embedder.model_id))
         took_ms = (time.perf_counter() - began) * 1000
         return SearchResult(query, reason is None, reason, page, took_ms, (note,) if note else (), sure)
 
-    def _hits(
-        self, query: Query, page: Sequence[tuple[float, str, Why]], texts: _Texts, offset: int
-    ) -> tuple[Hit, ...]:
-        records = {record.id: record for record in self._store.get([point for _, point, _ in page])}
+    def _groups(
+        self, ranked: Sequence[tuple[float, str, Why]], *, collapse: bool, diverse: float | None
+    ) -> list[_Group]:
+        """What is found as it is shown: doubles gathered, and the first ``POOL`` spread out."""
+        if not collapse and diverse is None:
+            return [_Group(*item) for item in ranked]
+        records = {record.id: record for record in self._store.get([point for _, point, _ in ranked])}
+        there, vectors = self._vectors([point for _, point, _ in ranked if point in records])
+        by_id = dict(zip(there, vectors, strict=True))
+        left = [item for item in ranked if item[1] in by_id]
+        groups = [_Group(*item) for item in left]
+        if collapse:
+            calibration = self._calibration
+            alike = alike_from(calibration.likeness, calibration.likeness_spread)
+            seen = [Seen(records[point], by_id[point]) for _, point, _ in left]
+            groups = [
+                _Group(*left[head], similar=tuple(left[i][1] for i in others))
+                for head, others in collapsed(seen, alike=alike)
+            ]
+        if diverse is not None and groups:
+            pool = groups[:POOL]
+            order = spread_out(
+                [group.score for group in pool],
+                np.stack([by_id[group.point] for group in pool]),
+                weight=diverse,
+            )
+            groups = [*(pool[i] for i in order), *groups[POOL:]]
+        return groups
+
+    def _hits(self, query: Query, page: Sequence[_Group], texts: _Texts, offset: int) -> tuple[Hit, ...]:
+        records = {record.id: record for record in self._store.get([group.point for group in page])}
         phrases = query.where.phrases
         return tuple(
             Hit(
                 rank=rank,
-                record=records[point],
-                score=score,
-                why=why,
-                snippet=snippet(records[point].text, texts.weights, phrases)
-                if phrases or point in texts.cosines or point in texts.bm25
+                record=records[group.point],
+                score=group.score,
+                why=group.why,
+                snippet=snippet(records[group.point].text, texts.weights, phrases)
+                if phrases or group.point in texts.cosines or group.point in texts.bm25
                 else None,
+                similar=group.similar,
             )
-            for rank, (score, point, why) in enumerate(page, start=offset + 1)
-            if point in records  # else removed a moment ago
+            for rank, group in enumerate(page, start=offset + 1)
+            if group.point in records  # else removed a moment ago
         )
 
     def _rank(
@@ -185,7 +245,12 @@ class Retriever:
             (
                 self._score(point, seen, texts, pages, usual),
                 point,
-                Why(seen.get(point), texts.cosines.get(point), page=pages.cosines.get(point)),
+                Why(
+                    seen.get(point),
+                    texts.cosines.get(point),
+                    page=pages.cosines.get(point),
+                    words=texts.bm25.get(point),
+                ),
             )
             for point in {**seen, **dict.fromkeys(texts.ids())}
         ]

@@ -6,7 +6,8 @@ depends on how the query is put:
 
     a question      "What is the value of India Bar?"   most of its words ask and stand in no picture
     words           "fire extinguisher report"          what is looked for says so itself
-    with a number   "SYARIKAT PERNIAGAAN 12/05/2018"    a code, a date, an amount is there or is not
+    with a number   "SYARIKAT PERNIAGAAN 12/05/2018"    a code, a date, an amount is read or is not there:
+                                                        what pictures show says nothing of it
 
 A file's name matches when it holds every word of the query and the picture is among the nearest.
 
@@ -22,11 +23,13 @@ from pathlib import PurePath
 
 from retrieval.words import content_words, tokens
 
-ASKED, WORDED, NUMBERED = 0.25, 0.4, 0.55
+ASKED, WORDED, NUMBERED = 0.3, 0.5, 0.62
 _STEEP = 8.0
 """How fast confidence grows with the fit of a text: 0.1 more than enough is 0.69."""
 _ASKING = frozenset("what which who whom whose how when where why".split())
 _OPENING = frozenset("is are was were do does did can could has have should will would".split())
+_EXACT = re.compile(r"\d[.,/:\-]\d|\d{5}")
+"""Dates, amounts and codes; not the number of a year, of a flight or of dogs."""
 _SPLIT = re.compile(r"[\W_]+")
 
 
@@ -48,7 +51,7 @@ def text_enough(text: str) -> float:
     words = _SPLIT.split(text.casefold().strip(" ¿"))
     if text.rstrip().endswith("?") or _ASKING & set(words[:4]) or words[0] in _OPENING:
         return ASKED
-    return NUMBERED if any(char.isdigit() for char in text) else WORDED
+    return NUMBERED if _EXACT.search(text) else WORDED
 
 
 def text_confidence(text: str, fit: float) -> float:
@@ -85,6 +88,8 @@ def decide(
     pictures' files.
     """
     says = 0.0 if text_fit is None else text_confidence(text, text_fit)
+    if text_fit is not None and text_enough(text) == NUMBERED:
+        shown, image_confidence = None, 0.0
     confidence = max(image_confidence, says)
     if confidence > 0.5:
         return Verdict(None, confidence)

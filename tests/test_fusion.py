@@ -16,8 +16,8 @@ def test_the_formula() -> None:
     assert fuse(None, 3.0) == 3.0
     assert fuse(2.0, 2.0) == pytest.approx(2.0 + math.log(2) / SHARP)
     assert fuse(9.0, -9.0) == pytest.approx(9.0)
-    # 1000 pictures: w = 3.5 * 10 / sqrt(ln 1002) * 0.5 = 6.657, m = (0.36 - 0.1) / 0.13 = 2
-    both = (6.657**1.5 + 2**1.5) ** (2 / 3)
+    # 1000 pictures: w = 3 * 10 / sqrt(ln 1002) * 0.5 = 5.706, m = (0.36 - 0.1) / 0.13 = 2
+    both = (5.706**1.5 + 2**1.5) ** (2 / 3)
     assert evidence_of_text(0.36, 10.0, 0.5, pictures=1000) == pytest.approx(both, abs=1e-3)
     assert evidence_of_text(0.36, 0.0, 0.0, pictures=1000) == pytest.approx(2.0)
     assert evidence_of_text(None, 0.0, 0.0, pictures=0) == 0.0

@@ -86,7 +86,7 @@ def retrieval_command(
             def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
                 # Quotes and minus signs in a caption are not operators.
                 plain = query.replace('"', " ").replace(" -", " ")
-                result = search(parse(plain), top_k=10, mode=mode, show_all=True)
+                result = search(parse(plain), top_k=10, mode=mode, show_all=True, collapse=False)
                 return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
 
             return retrieve

@@ -46,7 +46,9 @@ def show_legs(
             if leg != "hybrid":
                 found = retriever.ask_leg(cast("Leg", leg), query, where=where, top_k=_TOP)
             else:
-                result = retriever.retrieve(parse(_plain(query), where), top_k=_TOP, mode=mode, show_all=True)
+                result = retriever.retrieve(
+                    parse(_plain(query), where), top_k=_TOP, mode=mode, show_all=True, collapse=False
+                )
                 found = [hit.record for hit in result.hits]
             return [(record.uri, *record.copies) for record in found]
 

@@ -86,7 +86,7 @@ def where_json(where: Where) -> dict[str, Any]:
 
 def why_json(why: Why) -> dict[str, Any]:
     """The contract's ``image`` and ``text``; what else was asked, where it was."""
-    more = {"page": why.page, "rerank": why.rerank, "ranked_by": why.ranked_by}
+    more = {"page": why.page, "words": why.words, "rerank": why.rerank, "ranked_by": why.ranked_by}
     return {"image": why.image, "text": why.text} | {k: v for k, v in more.items() if v is not None}
 
 
@@ -107,6 +107,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "taken_at": record.taken_at and record.taken_at.isoformat(),
         "snippet": hit.snippet,
         "duplicates": hit.duplicates,
+        "similar": list(hit.similar),
     }
 
 

@@ -53,6 +53,13 @@ def search_command(
             help="Second look at the first 50: pages, onnx:DIR, transformers:DIR_OR_REPO, generator[:ID].",
         ),
     ] = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse/--no-collapse", help="Bursts and near duplicates are one hit.")
+    ] = True,
+    diverse: Annotated[
+        float | None,
+        typer.Option(metavar="LAMBDA", min=0, max=1, help="Spread the first 100 hits: 1 as found, 0 unlike."),
+    ] = None,
     show_all: Annotated[
         bool, typer.Option("--all", help="Show the ranking even when nothing matches.")
     ] = False,
@@ -101,6 +108,9 @@ def search_command(
             offset=first,
             mode=mode,
             show_all=show_all,
+            # Doubles of the named picture are what looks most like it.
+            collapse=collapse and named is None,
+            diverse=diverse,
         )
     if named:
         others = [hit for hit in result.hits if hit.record.id != named]
