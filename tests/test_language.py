@@ -10,8 +10,8 @@ from retrieval.retriever import Retriever
 from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder, record, unit
 
 ENGLISH = (
-    "a dog on the beach|red car|cat|birthday cake|two men playing chess|old church|kitchen|my passport|bus|sushi|"
-    "grand total|sofa|zebra|pizza|invoice|a baby|Paris Eiffel tower|no parking|graph of sales 2018|a woman smiling"
+    "a dog on the beach|red car|cat|birthday cake|two men playing chess|old church|kitchen|my passport|bus|"
+    "grand total|sofa|zebra|pizza|invoice|a baby|Paris Eiffel tower|no parking|graph of sales 2018|sushi"
 ).split("|")
 OTHERS = {
     "de": "ein Hund am Strand|zwei Männer spielen Schach|alte Kirche|Rechnung vom Hotel",
