@@ -11,6 +11,10 @@ from ingest.collection import Collection
 from ingest.documents import open_page
 
 
+FILE_ID = "file:"
+"""Records of files that are in no collection have ids that begin so; the SHA-256 of their bytes follows."""
+
+
 def open_original(
     record: ImageRecord,
     collections: Sequence[Collection],
@@ -39,6 +43,8 @@ def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, li
             continue
         # The id follows from the bytes: no need to ask the catalog what they were.
         sha256 = hashlib.sha256(data).hexdigest()
-        if any(each.image_id(sha256, record.page) == record.id for each in collections):
+        if record.id == FILE_ID + sha256 or any(
+            each.image_id(sha256, record.page) == record.id for each in collections
+        ):
             return data
     raise NotFoundError(f"{record.uri!r} is gone or has changed; run `askpix index` on its folder again")

@@ -11,7 +11,22 @@ from typing import Annotated
 
 import typer
 
-from api.cli import adapt, ask, classify, collections, demo, index, keys, measure, search, serve, status
+from api.cli import (
+    adapt,
+    ask,
+    audit,
+    caption,
+    classify,
+    collections,
+    demo,
+    extract,
+    index,
+    keys,
+    measure,
+    search,
+    serve,
+    status,
+)
 from api.cli.text import printable
 from core.errors import AskpixError
 
@@ -24,7 +39,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (index, search, ask, classify, collections, adapt, status, serve, keys, measure, demo):
+for group in (
+    index,
+    search,
+    ask,
+    caption,
+    extract,
+    classify,
+    audit,
+    collections,
+    adapt,
+    status,
+    serve,
+    keys,
+    measure,
+    demo,
+):
     group.register(app)
 
 

@@ -27,6 +27,11 @@ def weight_file(name: str, folder: Path = FOLDER) -> Path:
     return path
 
 
+def class_names() -> list[str]:
+    """What the 1,000 classes of ImageNet-1k are called, in the classifier's order (CLIP's curated names)."""
+    return (FOLDER.parent / "imagenet_classes.txt").read_text("utf-8").splitlines()
+
+
 def megabytes(model: str) -> float:
     """Size of a model's files in MB."""
     return sum(int(entry["bytes"]) for entry in manifest().values() if entry["model"] == model) / 1e6

@@ -1,0 +1,66 @@
+"""Captions, extractions and audits of single files, with a model where there is one: for every door."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.looking import Looked
+from api.wiring import Workspace
+from generation.audit import Finding, check_accessibility, check_with, check_words
+from generation.caption import Style, caption_by_rules, caption_with
+from generation.extract import Extraction, extract_by_rules, extract_with
+from retrieval.mini import MiniEmbedder
+from retrieval.weights import class_names
+
+_CLASSES = 3
+
+
+def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: str | None = None) -> str:
+    """The picture in words."""
+
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id != "extractive":
+        return caption_with(model, looked.evidence, style=style)
+    return caption_by_rules(looked.evidence, _classes(workspace, looked), style=style)
+
+
+def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str | None = None) -> Extraction:
+    """The picture as an object of the schema."""
+
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id == "extractive":
+        return extract_by_rules(schema, looked.lines)
+    return extract_with(model, schema, looked.evidence)
+
+
+def audit(
+    workspace: Workspace,
+    looked: Looked,
+    checks: Sequence[str],
+    *,
+    accessibility: bool = True,
+    generator: str | None = None,
+) -> list[Finding]:
+    """The picture held against the checks, then its text against the rules of accessibility."""
+
+    model, _ = workspace.choose_generator(generator)
+    blind = model.model_id == "extractive"
+    findings = [
+        check_words(check, looked.lines) if blind else check_with(model, check, looked.evidence)
+        for check in checks
+    ]
+    if accessibility:
+        findings += check_accessibility(looked.picture.image, looked.lines)
+    return findings
+
+
+def _classes(workspace: Workspace, looked: Looked) -> list[tuple[str, float]]:
+    """What the embedder that ships takes the picture for."""
+
+    model = workspace.embedder("mini")
+    if not isinstance(model, MiniEmbedder):
+        return []
+    # Its softmax is at temperature 2: squared, it is the classifier's own.
+    row = model.probabilities([looked.picture.image])[0] ** 2
+    row /= row.sum()
+    names = class_names()
+    return [(names[i], float(row[i])) for i in row.argsort()[::-1][:_CLASSES]]

@@ -1,0 +1,57 @@
+"""``askpix caption``: pictures in words."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def caption_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, PDFs and folders.")],
+    style: Annotated[
+        Literal["short", "detailed", "alt"], typer.Option(help="alt: for who cannot see the picture.")
+    ] = "short",
+    generator: Annotated[
+        str | None, typer.Option(metavar="ID", help="Who describes; see `askpix models`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Describe each picture in words. Without a model that sees: what it looks like, and what is written."""
+    from api.captioning import caption
+    from api.cli.render import hint, place, print_json, say
+    from api.cli.text import printable
+    from api.looking import pages
+    from api.settings import load_settings
+    from api.wiring import Workspace
+    from core.errors import BadImageError
+    from ingest.walk import Skipped, check_paths, walk
+
+    check_paths(paths)
+    workspace = Workspace(load_settings())
+    rows: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for source in walk(paths):
+        if isinstance(source, Skipped):
+            if source.reason.startswith("cannot read"):
+                failed.append({"path": source.path, "error": source.reason})
+            continue
+        try:
+            for looked in pages(workspace, source.path):
+                text = caption(workspace, looked, style=style, generator=generator)
+                row = {"path": source.uri, "caption": text}
+                rows.append({**row, "page": looked.record.page} if looked.record.page else row)
+                if not as_json:
+                    say(f"{printable(place(source.uri, looked.record.page))}\t{printable(text)}")
+        except BadImageError as error:
+            failed.append({"path": source.uri, "error": str(error)})
+    if as_json:
+        print_json(rows)
+    for row in failed:
+        hint(f"failed {printable(row['path'])}: {printable(row['error'])}")
+    if failed:
+        raise typer.Exit(3)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("caption")(caption_command)

@@ -1,0 +1,60 @@
+"""``askpix extract``: a picture into an object of a JSON schema."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from generation.extract import Extraction
+
+
+def extract_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or a PDF.")],
+    schema: Annotated[Path, typer.Option(metavar="FILE", help="A JSON schema of an object.")],
+    page: Annotated[int | None, typer.Option(min=1, help="Of a document; the first by default.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(metavar="ID", help="Who reads it; see `askpix models`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output (it always is).")] = False,
+) -> None:
+    """Fill in a JSON schema from a picture; each field with the words and the place it was read from."""
+    from api.captioning import extract
+    from api.cli.render import print_json
+    from api.looking import look
+    from api.settings import load_settings
+    from api.wiring import Workspace
+
+    wanted = read_schema(schema)
+    workspace = Workspace(load_settings())
+    found = extract(workspace, look(workspace, path, page=page), wanted, generator=generator)
+    print_json(extraction_json(found))
+
+
+def extraction_json(found: "Extraction") -> dict[str, Any]:
+    """What was extracted, in the contract's shape: the object's fields, and ``evidence``."""
+    evidence = {
+        name: {"quote": proof.quote, "box": list(proof.box) if proof.box else None}
+        for name, proof in found.evidence.items()
+    }
+    return {**found.value, "evidence": evidence}
+
+
+def read_schema(path: Path) -> Any:
+    """The schema in a file. Raises ``AskpixError`` with what is wrong with it."""
+    import json
+
+    from core.errors import BadQueryError, NotFoundError
+    from generation.extract import check_schema
+
+    try:
+        return check_schema(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise NotFoundError(f"cannot read the schema {str(path)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadQueryError(f"{str(path)!r} is not JSON: {error}") from error
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("extract")(extract_command)

@@ -1,0 +1,70 @@
+"""One file looked at by itself, in no collection: its page, the words in it, and evidence for a generator."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.wiring import Workspace
+from core.errors import BadImageError, NotFoundError
+from core.images import Picture, read_bytes
+from core.types import Evidence, Hit, ImageRecord, TextLine
+from ingest.documents import open_pages
+from ingest.metadata import read_metadata
+from ingest.original import FILE_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A page of a file, read. ``lines`` have boxes in pixels of the upright original."""
+
+    record: ImageRecord
+    picture: Picture
+    lines: tuple[TextLine, ...]
+
+    @property
+    def evidence(self) -> Evidence:
+        """As the one piece of evidence, number 1."""
+        return Evidence(1, Hit(1, self.record, 1.0), self.lines)
+
+
+def look(workspace: Workspace, path: Path, *, read: bool = True, page: int | None = None) -> Looked:
+    """The page of a file (the first by default), with its words when ``read``.
+
+    Raises ``NotFoundError`` for a missing file or page and ``BadImageError`` for one that cannot be opened.
+    """
+    if not path.exists():
+        raise NotFoundError(f"no file {str(path)!r}")
+    if path.is_dir():
+        raise NotFoundError(f"{str(path)!r} is a folder; name a file in it")
+    for looked in pages(workspace, path, read=read, only=page):
+        return looked
+    raise NotFoundError(f"{path.name!r} has no page {page}")
+
+
+def pages(
+    workspace: Workspace, path: Path, *, read: bool = True, only: int | None = None
+) -> Iterator[Looked]:
+    """Every page of a file. Raises ``BadImageError`` for a page that cannot be decoded."""
+    data = read_bytes(path, limits=workspace.limits)
+    sha256 = hashlib.sha256(data).hexdigest()
+    for found in open_pages(data, limits=workspace.limits):
+        if only is not None and (found.page or 1) != only:
+            continue
+        if found.picture is None:
+            raise BadImageError(f"page {found.page} of {path.name!r}: {found.error}")
+        about = read_metadata(found.picture.exif)
+        record = ImageRecord(
+            id=f"{FILE_ID}{sha256}",
+            uri=str(path.absolute()),
+            kind=found.kind,
+            width=found.picture.width,
+            height=found.picture.height,
+            page=found.page,
+            taken_at=about.taken_at,
+            camera=about.camera,
+            lat=about.lat,
+            lon=about.lon,
+        )
+        lines = tuple(workspace.reader.read(found.picture.image)) if read else ()
+        yield Looked(record, found.picture, lines)
