@@ -41,7 +41,8 @@ _MONTH = "(?:" + "|".join(sorted(MONTHS, key=len, reverse=True)) + ")"
 _SEP = r"\s?[-/.,]\s?"
 _YEAR_FIRST = re.compile(rf"(?<![\d.,/-])(\d{{4}}){_SEP}(\d{{1,2}}){_SEP}(\d{{1,2}})(?=t|[^\w/-]|$)")
 _NUMERIC = re.compile(
-    r"(?<![\d.,/-])(\d{1,2})(?P<s>\s?[-/.]\s?)(\d{1,2})(?P=s)(\d{4}|\d{2}(?!\d))(?![/-]\d|\.\d)"
+    r"(?<![\d.,/-])(\d{1,2})(?P<s>\s?[-/.]\s?)(\d{1,2})(?P=s)"
+    r"(\d{4}(?!:)|\d{2}(?=\d\d:\d\d)|\d{2}(?!\d))(?![/-]\d|\.\d)"
 )
 _DAY_NAMED = re.compile(
     rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?[\s./-]*(?:of\s+)?({_MONTH})(?![a-z])[\s.,/'-]*(\d{{4}}|\d{{2}})(?!\d)"
@@ -62,7 +63,7 @@ _DECIMAL = re.compile(
 )
 _TOTAL = re.compile(
     r"total|amount\s*due|balance\s*due|amount\s*payable|\bnett?\s*(?:amt|amount)|summe|gesamt|\bsuma\b"
-    r"|zu zahlen"
+    r"|zu zahlen|rounding rm"
 )
 _NO_TOTAL = re.compile(
     r"sub\s*-?\s*total|total\s*(?:qty|items?|quantity|saving|discount|gst|tax|vat)|savings"
