@@ -85,6 +85,16 @@ class Shard:
         """Whether searches walk a graph (large collections) instead of scanning."""
         return bool(self._manifest.get("graph"))
 
+    @property
+    def payload_version(self) -> int:
+        """Which derived fields its points have."""
+        return int(self._manifest.get("payload", 1))
+
+    def note_payload_version(self, version: int) -> None:
+        """All its points have the derived fields of this version now."""
+        self._manifest["payload"] = version
+        write_json(self._folder / "manifest.json", self._manifest)
+
     @contextmanager
     def use(self) -> Iterator[edge.EdgeShard]:
         """The engine, for as long as the block lasts. Its failures become ``StoreUnavailableError``."""

@@ -21,9 +21,10 @@ from core.errors import NotFoundError
 from core.types import ImageRecord, Vectors, Where
 from retrieval.facets import MOST, Facets, count_records, in_order
 from retrieval.qdrant_filter import FACET_FIELDS, Check, to_filter
-from retrieval.qdrant_payload import path_fields, tag_fields, to_payload, to_record
+from retrieval.qdrant_payload import derived_fields, path_fields, tag_fields, to_payload, to_record
 from retrieval.qdrant_shard import Shard
 from retrieval.store import Leg, Scored
+from retrieval.store_folder import PAYLOAD
 from retrieval.words import content_words, tokens
 
 GRAPH_FROM = 500_000
@@ -304,7 +305,22 @@ class QdrantEdgeStore:
     def optimize(self) -> None:
         """Quantise, and from ``GRAPH_FROM`` pictures on build the graph. Blocks until done."""
         with self._writing:
+            self._derive_again()
             self._shard.optimize(graph=self.count() >= GRAPH_FROM)
+
+    def _derive_again(self) -> None:
+        """Give points that were written before them the derived fields of this version."""
+        if self._shard.payload_version >= PAYLOAD:
+            return
+        ids = list(self.ids())
+        for at in range(0, len(ids), _PAGE):
+            for record in self.get(ids[at : at + _PAGE]):
+                fields = {
+                    name: value for name, value in derived_fields(record).items() if value not in (None, [])
+                }
+                if fields:
+                    self._shard.update(edge.UpdateOperation.set_payload([record.id], fields), 1)
+        self._shard.note_payload_version(PAYLOAD)
 
     def close(self) -> None:
         """Flush and let go; closing twice is fine."""

@@ -18,6 +18,9 @@ import filelock
 from core.errors import IndexMismatchError, StoreUnavailableError
 
 FORMAT = 1
+PAYLOAD = 2
+"""Of the derived fields (``retrieval.derived``). A store with older ones opens, and gets these at the next
+``optimize``; until then filters on fields that it lacks are not satisfied."""
 _MODELS = ("model", "dim", "text_model", "text_dim")
 
 
@@ -54,7 +57,7 @@ def manifest(folder: Path, models: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         if (folder / "shard" / "edge_config.json").exists():
             raise StoreUnavailableError(f"{str(path)!r} is gone; delete that folder and index again")
-        made = {"format": FORMAT, "graph": False} | {key: models[key] for key in _MODELS}
+        made = {"format": FORMAT, "payload": PAYLOAD, "graph": False} | {key: models[key] for key in _MODELS}
         write_json(path, made)
         return made
     found = read_json(path)

@@ -10,11 +10,13 @@ import sys
 import textwrap
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 
 import retrieval.qdrant_store
 from core.errors import AskpixError, BadQueryError, IndexMismatchError, StoreUnavailableError
@@ -384,3 +386,39 @@ def test_from_some_size_on_there_is_a_graph(folder: Path, monkeypatch: pytest.Mo
     with open_store(folder) as store:
         assert store.count() == 63
         assert store.search("image", rows[0], where=Where(), limit=1)[0].id == record("g0").id
+
+
+def test_a_store_of_before_gets_the_derived_fields_when_it_is_optimised(tmp_path: Path) -> None:
+    folder, may = tmp_path / "old" / "vectors", Where(after=datetime(2018, 5, 1), before=datetime(2018, 6, 1))
+    receipt = record(1, text="12.05.2018\nTotal 67.85", lat=38.71, lon=-9.14)
+    with open_store(folder) as store:
+        store.upsert([receipt, record(2)], unit(np.eye(2, DIM)))
+        fields = [
+            "written",
+            "written_years",
+            "years",
+            "months",
+            "weekdays",
+            "hour",
+            "amounts",
+            "country",
+            "city",
+        ]
+        old = edge.UpdateOperation.delete_payload([receipt.id, record(2).id], fields)
+        store._shard.update(old, 2)
+    manifest = folder / "manifest.json"
+    written = json.loads(manifest.read_text("utf-8"))
+    del written["payload"]
+    manifest.write_text(json.dumps(written), "utf-8")
+    with open_store(folder) as store:
+        assert store.scroll(may, limit=9) == store.scroll(Where(country="PT"), limit=9) == []
+        assert store.get([receipt.id]) == [receipt]
+        store.optimize()
+        assert (
+            store.scroll(may, limit=9)
+            == store.scroll(Where(country="PT", amount_min=60), limit=9)
+            == [receipt.id]
+        )
+    with open_store(folder) as store:
+        assert store.facets(Where())["years"] == ((2018, 1),)
+        assert store._shard.payload_version == 2
