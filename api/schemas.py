@@ -123,6 +123,10 @@ class SearchIn(_In):
     offset: Annotated[int, Field(ge=0, le=100_000)] = 0
     mode: Literal["auto", "image", "text", "hybrid"] = "auto"
     all: bool = False
+    off: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = Field(
+        default=[],
+        description="Fields or words of clauses that shall stay words; `*` reads nothing into the text.",
+    )
 
 
 class AskIn(_In):

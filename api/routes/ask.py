@@ -13,13 +13,13 @@ from api.rerank_wiring import searcher
 from api.routes import TheService, Who, problems
 from api.schemas import AnswerOut, AskIn
 from api.service import Service
+from api.understanding import understand
 from api.wire import answer_out, event, result_out
 from core.errors import AskpixError, BadQueryError
 from core.types import Answer, SearchResult
 from generation.answer import stream_answer
 from generation.generator import Piece
 from ingest.collection import Collection
-from retrieval.query import parse
 
 router = APIRouter(prefix="/v1/collections", tags=["ask"])
 _SAFE_GENERATORS = (None, "auto", "extractive")
@@ -65,7 +65,9 @@ def answer_events(
     def retrieve(text: str, k: int) -> SearchResult:
         # The store is let go before the generator writes, which may take minutes.
         with service.workspace.open_retriever(collection) as retriever:
-            return searcher(service.workspace, retriever, None)(parse(text), top_k=k)
+            kept = service.workspace.folder(collection) / "known.json"
+            query = understand(text, store=retriever.store, kept=kept)
+            return searcher(service.workspace, retriever, None)(query, top_k=k)
 
     return stream_answer(
         question,

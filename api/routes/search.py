@@ -11,12 +11,12 @@ from api.rerank_wiring import searcher
 from api.routes import TheService, Who, problems
 from api.schemas import SearchIn, SearchOut
 from api.service import Service
+from api.understanding import understand
 from api.wire import result_out
 from core.errors import BadImageError, BadQueryError
 from core.images import open_image
 from core.types import SearchResult
 from ingest.collection import Collection
-from retrieval.query import parse
 
 router = APIRouter(prefix="/v1/collections", tags=["search"])
 _MIN_SIDE = 512
@@ -38,9 +38,16 @@ def run_search(service: Service, collection: Collection, body: SearchIn) -> Sear
         image = picture_of(service, body.image)
     elif body.image is not None:
         image_id = body.image
-    query = parse(body.text, body.where.where())
     service.workspace.recent(collection).add(body.text)
     with service.workspace.open_retriever(collection) as retriever:
+        query = understand(
+            body.text,
+            body.where.where(),
+            store=retriever.store,
+            kept=service.workspace.folder(collection) / "known.json",
+            off=body.off,
+            beside_picture=body.image is not None,
+        )
         return searcher(service.workspace, retriever, None)(
             query,
             image=image,
