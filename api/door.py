@@ -88,7 +88,8 @@ class Door:
                     detail = "this key asks too often"
                     raise OverloadedError(detail, status=429, retry_after_s=math.ceil(wait))
             scope["state"]["principal"] = principal
-            limit = None if scope["method"] == "POST" and _UPLOAD.fullmatch(path) else _MAX_BODY
+            upload = scope["method"] == "POST" and _UPLOAD.fullmatch(path)
+            limit = None if upload or (principal and principal.local) else _MAX_BODY
             await self._app(scope, _limited(receive, headers, limit), visit.send)
         finally:
             self._inside -= 1
@@ -150,7 +151,9 @@ class _Visit:
                 "text/plain"
             )
             if self._plain_error:
-                self._body = json.dumps(problem(self.status, _phrase(self.status), request_id=self.id)).encode()
+                self._body = json.dumps(
+                    problem(self.status, _phrase(self.status), request_id=self.id)
+                ).encode()
                 headers["content-type"], headers["content-length"] = MEDIA_TYPE, str(len(self._body))
         elif self._plain_error:
             if message.get("more_body"):

@@ -6,11 +6,10 @@ the first use and shared by every thread until the server stops, or the collecti
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,13 +17,11 @@ from api.batching import BatchedTexts
 from api.settings import Settings
 from api.wiring import Workspace
 from core.errors import NotFoundError
-from ingest.pipeline import collection_run
 
 if TYPE_CHECKING:
     from ingest.catalog import Collection
     from retrieval.embedder import Embedder, TextEmbedder
     from retrieval.minilm import MiniLM
-    from retrieval.store import VectorStore
 
 _MOST_OPEN = 64
 """Stores open at once; beyond it those that nobody uses are closed, longest unused first."""
@@ -37,7 +34,7 @@ class _Held:
         self.users = 0
         self.opening = threading.Lock()
         self.stack = ExitStack()
-        self.store: VectorStore | None = None
+        self.store: Any = None
 
 
 class HeldWorkspace(Workspace):
@@ -46,7 +43,7 @@ class HeldWorkspace(Workspace):
     def __init__(self, settings: Settings, *, most_open: int = _MOST_OPEN) -> None:
         super().__init__(settings)
         self._most_open = most_open
-        self._stores: OrderedDict[tuple[str, int], _Held] = OrderedDict()
+        self._stores: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._gone: set[str] = set()
         self._change = threading.Condition()
         self._loading = threading.RLock()
@@ -75,52 +72,43 @@ class HeldWorkspace(Workspace):
     # --- stores --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def open_store(self, collection: Collection) -> Iterator[VectorStore]:
-        key = (collection.id, collection.generation)
+    def shared(self, key: tuple[str, str], open_it: Callable[[], Any]) -> Iterator[Any]:
         held = self._take(key)
         try:
             with held.opening:
                 if held.store is None:
-                    held.store = held.stack.enter_context(super().open_store(collection))
+                    held.store = held.stack.enter_context(closing(open_it()))
             yield held.store
         finally:
             self._give(key, held)
             self._close_idle()
 
-    def close_store(self, collection_id: str, generation: int | None = None) -> None:
-        """Let go of a collection's stores, once nobody uses them."""
+    def server(self) -> None:
+        return None  # we are it
+
+    def let_go(self, collection: Collection, which: str | None = None) -> None:
+        self.close_stores(collection.id, which)
+
+    def close_stores(self, collection_id: str, which: str | None = None) -> None:
+        """Let go of a collection's stores, once nobody uses them. All of them: it is gone."""
         with self._change:
-            keys = [k for k in self._stores if k[0] == collection_id and generation in (None, k[1])]
+            if which is None:
+                self._gone.add(collection_id)
+            keys = [k for k in self._stores if k[0] == collection_id and which in (None, k[1])]
             idle = [self._stores.pop(key) for key in keys]
             self._change.wait_for(lambda: all(held.users == 0 for held in idle))
         for held in idle:
             held.stack.close()
-
-    def drop_vectors(self, collection: Collection) -> None:
-        self.close_store(collection.id, collection.generation)
-        super().drop_vectors(collection)
-
-    def delete_collection(self, name: str) -> int:
-        collection = self.collection(name)
-        with collection_run(self.folder(collection)):
-            with self.open_store(collection) as store:
-                count = store.count()
-            self.catalog.delete_collection(name)
-            with self._change:
-                self._gone.add(collection.id)
-            self.close_store(collection.id)
-        shutil.rmtree(self.folder(collection), ignore_errors=True)
-        return count
 
     def close(self) -> None:
         """Let go of every store and of the catalog."""
         with self._change:
             ids = {collection_id for collection_id, _ in self._stores}
         for collection_id in ids:
-            self.close_store(collection_id)
+            self.close_stores(collection_id)
         self.catalog.close()
 
-    def _take(self, key: tuple[str, int]) -> _Held:
+    def _take(self, key: tuple[str, str]) -> _Held:
         with self._change:
             if key[0] in self._gone:
                 raise NotFoundError("the collection was deleted meanwhile")
@@ -129,7 +117,7 @@ class HeldWorkspace(Workspace):
             held.users += 1
             return held
 
-    def _give(self, key: tuple[str, int], held: _Held) -> None:
+    def _give(self, key: tuple[str, str], held: _Held) -> None:
         with self._change:
             held.users -= 1
             if held.store is None and held.users == 0 and self._stores.get(key) is held:

@@ -56,6 +56,7 @@ def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_
         dim = dim or late_embedder(workspace, wanted).dim
     if wanted != collection.page_embedder:
         workspace.catalog.set_page_embedder(collection, wanted, dim)
+        workspace.let_go(collection, "pages")
         shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
     return replace(collection, page_embedder=wanted, page_dim=dim)
 
@@ -66,12 +67,14 @@ def open_pages(workspace: Workspace, collection: Collection) -> Iterator[Any]:
     from retrieval.qdrant_pages import QdrantEdgePages
 
     assert collection.page_embedder is not None and collection.page_dim is not None
-    with QdrantEdgePages.open(
-        _folder(workspace, collection),
-        model_id=collection.page_embedder,
-        dim=collection.page_dim,
-        wait_s=workspace.settings.wait_s,
-    ) as pages:
+    model, dim = collection.page_embedder, collection.page_dim
+
+    def open_it() -> QdrantEdgePages:
+        return QdrantEdgePages.open(
+            _folder(workspace, collection), model_id=model, dim=dim, wait_s=workspace.settings.wait_s
+        )
+
+    with workspace.shared((collection.id, "pages"), open_it) as pages:
         yield pages
 
 

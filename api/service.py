@@ -2,9 +2,7 @@
 other commands where it is."""
 
 import contextlib
-import json
 import logging
-import os
 import secrets
 import time
 from pathlib import Path
@@ -18,6 +16,7 @@ from api.job_work import JobWork
 from api.jobs import Job, JobLedger, JobRunner
 from api.keys import Key, KeyRing
 from api.meters import Meters
+from api.note import LOCK, Note, read_note, remove_note, write_note
 from api.principal import Principal
 from api.service_tables import database_of
 from api.settings import Settings
@@ -26,8 +25,6 @@ from core.errors import AskpixError, NotFoundError
 from core.types import ImageRecord
 from ingest.catalog import Collection
 
-NOTE = "serve.json"
-_LOCK = "serve.lock"
 _STUCK_S = 15 * 60
 """A worker that says nothing for so long is stuck: the largest document takes minutes a page at worst."""
 _OPEN_FOR_S = 1.0
@@ -54,7 +51,7 @@ class Service:
         self.ready = False
         self.public = public
         self._open = (False, float("-inf"))
-        self._lock = filelock.FileLock(settings.home / _LOCK, thread_local=False)
+        self._lock = filelock.FileLock(settings.home / LOCK, thread_local=False)
 
     # --- beginning and end ---------------------------------------------------------------------------------
 
@@ -63,9 +60,9 @@ class Service:
         try:
             self._lock.acquire(timeout=3)
         except filelock.Timeout as error:
-            note = read_note(self.settings.home) or {}
+            note = read_note(self.settings.home)
             raise AskpixError(
-                f"{str(self.settings.home)!r} is served already, at {note.get('url', 'another address')}; "
+                f"{str(self.settings.home)!r} is served already, at {note.url if note else 'some address'}; "
                 "stop that server, or set another ASKPIX_HOME"
             ) from error
         self.uploads.clear_parts()
@@ -73,13 +70,7 @@ class Service:
 
     def announce(self, url: str) -> None:
         """Tell the other commands of this home where the server is."""
-        path = self.settings.home / NOTE
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"url": url, "token": self.token, "pid": os.getpid()}, file)
-        draft.replace(path)
+        write_note(self.settings.home, Note(url, self.token))
 
     def warm_up(self) -> None:
         """Load the models and the stores, so that the first query is fast."""
@@ -95,7 +86,7 @@ class Service:
     def stop(self, *, timeout_s: float = 30.0) -> None:
         """Running jobs stop at a safe point and go on at the next start; every store is closed."""
         self.ready = False
-        (self.settings.home / NOTE).unlink(missing_ok=True)
+        remove_note(self.settings.home)
         if self.runner.stop(timeout_s):
             self.workspace.close()
         else:
@@ -153,7 +144,6 @@ class Service:
         self.jobs.cancel_all(collection.id)
         self.runner.wait_free(collection.id, timeout_s=30)
         count = self.workspace.delete_collection(collection.name)
-        self.uploads.delete_collection(collection.id)
         return count
 
     def delete_image(self, collection: Collection, record: ImageRecord, sha256: str) -> None:
@@ -169,28 +159,3 @@ class Service:
             for uri in own:
                 with contextlib.suppress(FileNotFoundError):
                     Path(uri).unlink()
-
-
-def read_note(home: Path) -> dict[str, Any] | None:
-    """What a server wrote into the home: its address and token; None when there is nothing to be read."""
-    try:
-        found = json.loads((home / NOTE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and {"url", "token"} <= found.keys() else None
-
-
-def running_server(home: Path) -> dict[str, Any] | None:
-    """The note of the server that holds this home now; None when there is none, or it was killed."""
-    note = read_note(home)
-    if note is None:
-        return None
-    probe = filelock.FileLock(home / _LOCK)
-    try:
-        probe.acquire(timeout=0)
-    except filelock.Timeout:
-        return note
-    except OSError:
-        return None
-    probe.release()  # whoever wrote the note is dead
-    return None

@@ -104,10 +104,6 @@ class Uploads:
             return path.with_name(path.name + ".url").read_text("utf-8")
         return f"upload:{path.name}"
 
-    def delete_collection(self, collection_id: str) -> None:
-        """Every file of a collection."""
-        shutil.rmtree(self.folder(collection_id), ignore_errors=True)
-
     def delete_thumbnails(self, image_id: str) -> None:
         """Every size of a picture's."""
         for path in (self.thumbnails / image_id[:2]).glob(f"{image_id}-*"):

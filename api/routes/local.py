@@ -1,37 +1,81 @@
-"""For the other commands of this home, which have its token: what a client from outside may not ask."""
+"""For the other commands of this home, which have its token: the stores that this process holds."""
 
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Body, Path
 
+from api.page_wiring import open_pages
+from api.principal import Principal
 from api.problems import ProblemError
 from api.routes import TheService, Who
-from ingest.walk import check_paths
+from api.service import Service
+from api.store_codec import decode, encode
+from core.errors import BadQueryError
+from ingest.collection import Collection
+from retrieval.page_store import PageStore
+from retrieval.store import VectorStore
 
 router = APIRouter(prefix="/v1/local", include_in_schema=False)
+_METHODS = {name for kind in (VectorStore, PageStore) for name in dir(kind) if not name.startswith("_")} - {
+    "close"
+}
+Which = Annotated[str, Path(pattern=r"^(\d{1,9}|pages|all)$")]
 
 
-class IndexIn(BaseModel):
-    """``askpix index``."""
+@router.post("/stores/{collection_id}/{which}/{method}")
+def call(  # noqa: PLR0917 - parts of the path
+    collection_id: str,
+    which: Which,
+    method: str,
+    body: Annotated[dict[str, Any], Body()],
+    service: TheService,
+    who: Who,
+) -> Any:
+    """One call of a store's method."""
+    _only_local(who)
+    if method not in _METHODS:
+        raise ProblemError(404, "Not Found")
+    try:
+        args = decode(body["args"])
+        options = {name: decode(value) for name, value in body["options"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadQueryError(f"the call cannot be read: {error}") from error
+    with ExitStack() as stack:
+        collection = _collection(service, collection_id, which)
+        opened: Any = (
+            open_pages(service.workspace, collection)
+            if which == "pages"
+            else service.workspace.open_store(collection)
+        )
+        store = stack.enter_context(opened)
+        return {"result": encode(getattr(store, method)(*args, **options))}
 
-    model_config = ConfigDict(extra="forbid")
-    paths: Annotated[list[str], Field(min_length=1)]
-    collection: str = "default"
-    embedder: str | None = None
-    ocr: str | None = None
-    prune: bool = False
+
+@router.post("/let-go/{collection_id}/{which}")
+def let_go(collection_id: str, which: Which, service: TheService, who: Who) -> Any:
+    """Close stores whose folders another command is about to remove."""
+    _only_local(who)
+    service.workspace.close_stores(collection_id, None if which == "all" else which)
+    return {}
 
 
-@router.post("/index", status_code=202)
-def index(body: IndexIn, service: TheService, who: Who) -> Any:
-    """Index paths of this machine."""
+def _only_local(who: Principal) -> None:
     if not who.local:
         raise ProblemError(404, "Not Found")
-    paths = [Path(path) for path in body.paths]
-    check_paths(paths)
-    collection = service.workspace.open_or_create(body.collection, body.embedder)
-    spec = {"paths": [str(path) for path in paths], "ocr": body.ocr, "prune": body.prune}
-    job = service.enqueue(collection, "paths", spec)
-    return {"job": job.id, "url": f"/v1/jobs/{job.id}", "files": []}
+
+
+def _collection(service: Service, collection_id: str, which: str) -> Collection:
+    """With the generation that is asked for: the one in use, one being built, or one kept."""
+    for collection in service.catalog.list_collections():
+        if collection.id == collection_id:
+            generations = service.catalog.generations
+            every = (
+                collection,
+                *generations.others(collection, "building"),
+                *generations.others(collection, "replaced"),
+            )
+            for each in every:
+                if which in ("pages", str(each.generation)):
+                    return each
+    raise ProblemError(404, "no such store")
