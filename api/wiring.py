@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.settings import Settings
+from api.sharing import SharedStores
 from api.store_wiring import check_store, drop_vectors, open_vectors
 from core.errors import AskpixError, ModelUnavailableError, NotFoundError, StoreUnavailableError
 from core.machine import usable_cores
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from api.auto import Choice
-    from api.client import Client
     from api.generators import GeneratorOptions
     from api.recent import RecentQueries
     from core.images import ImageLimits
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from retrieval.store import VectorStore
 
 
-class Workspace:
+class Workspace(SharedStores):
     """One home folder, opened: its catalog, its collections, and the models they need (loaded once)."""
 
     def __init__(self, settings: Settings, *, tell: Callable[[str], object] | None = None) -> None:
         """``tell`` gets lines for a person: what was chosen for them, and why."""
-        self.settings = settings
+        super().__init__(settings)
         self._tell = tell or (lambda line: None)
         self._embedders: dict[str, Embedder] = {}
         self._generators: dict[str, tuple[Generator, str]] = {}
@@ -303,36 +303,6 @@ class Workspace:
 
         with self.shared((collection.id, str(collection.generation)), open_it) as store:
             yield store
-
-    @contextmanager
-    def shared(self, key: tuple[str, str], open_it: Callable[[], Any]) -> Iterator[Any]:
-        """A store that one process may hold: opened for the ``with``, or that of the server of this home.
-
-        ``key`` is a collection's id and which of its stores.
-        """
-        if (server := self.server()) is not None:
-            from api.client import RemoteStore
-
-            yield RemoteStore(server, key)
-            return
-        with closing(open_it()) as store:
-            yield store
-
-    def server(self) -> Client | None:
-        """The server that holds this home now, if one runs."""
-        from api.note import running_server
-
-        note = running_server(self.settings.home)
-        if note is None:
-            return None
-        from api.client import Client
-
-        return Client(note.url, key=note.token, timeout_s=600)
-
-    def let_go(self, collection: Collection, which: str | None = None) -> None:
-        """Its folders are about to go: a server must not have them open (None: not any)."""
-        if (server := self.server()) is not None:
-            server.call("POST", f"/v1/local/let-go/{collection.id}/{which or 'all'}")
 
     def store_opener(self, collection: Collection) -> Callable[[], Any]:
         """``open_store`` bound to a collection, as the stages of ingestion take it."""
