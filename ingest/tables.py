@@ -106,7 +106,7 @@ images = Table(
     Column("camera", String),
     Column("lat", Float),
     Column("lon", Float),
-    Column("phash", String(64)),
+    Column("phash", String(80)),
     Column("embedded", Boolean, nullable=False),
     # pending -> read (lines are here) -> done (and in the store); or failed
     Column("text_state", String(8), nullable=False),

@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.types import ImageRecord, Vectors
-from retrieval.perceptual_hash import BITS, bits_apart
+from retrieval.perceptual_hash import BITS, PLAIN, bits_apart
 from retrieval.words import tokens
 
 EDITED, RETOUCHED = 24, 60
+UNREAD = 8
+"""Bits, for papers, charts and screens in which nothing was read: only their looks tell them apart."""
 BURST_S = 10.0
 ALIKE, NEARLY_ONE = 2.5, 0.97
 _SAME_WORDS = 0.8
@@ -54,6 +56,8 @@ def is_near_duplicate(one: Seen, other: Seen, *, alike: float) -> bool:
     if a.kind != b.kind or (a.page or 0) != (b.page or 0):
         return False  # pages of one document follow each other, and are not each other
     apart = bits_apart(a.phash, b.phash) if a.phash and b.phash else None
+    if not a.text and not b.text and _is_plain(a) and _is_plain(b):
+        return apart is not None and apart <= UNREAD
     if apart is not None and apart <= EDITED:
         return same_words(a.text, b.text)
     if float(one.vector @ other.vector) < alike:
@@ -61,6 +65,10 @@ def is_near_duplicate(one: Seen, other: Seen, *, alike: float) -> bool:
     if not (_is_burst(a, b) or (apart is not None and apart <= RETOUCHED)):
         return False
     return same_words(a.text, b.text)
+
+
+def _is_plain(record: ImageRecord) -> bool:
+    return (record.phash or "").endswith(PLAIN)
 
 
 def _is_burst(one: ImageRecord, other: ImageRecord) -> bool:
@@ -111,7 +119,7 @@ def collapsed(found: Sequence[Seen], *, alike: float) -> list[tuple[int, list[in
 def _bits(phash: str | None) -> NDArray[np.uint8]:
     """The hash as bytes; what is not one is like nothing by chance only, and looked at again."""
     try:
-        found = np.frombuffer(bytes.fromhex(phash or ""), np.uint8)
+        found = np.frombuffer(bytes.fromhex((phash or "").removesuffix(PLAIN)), np.uint8)
     except ValueError:
         found = np.zeros(0, np.uint8)
     return found if len(found) == BITS // 8 else np.zeros(BITS // 8, np.uint8)

@@ -4,12 +4,18 @@ The signs of the 16 x 16 lowest frequencies of a cosine transform around their m
 "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010). Difference hashes cost the same
 and told less: shrinking a chart by half changes 41 of 256 bits of one, here 10. A few lines of numpy; the
 package imagehash would bring SciPy and PyWavelets for them.
+
+A picture most of which is one shade (paper, a chart, a screen) is marked: many such look alike and say other
+things, so where nothing was read in them little can be concluded from how they look.
 """
 
 import numpy as np
 from PIL import Image
 
 BITS = 256
+PLAIN = "-plain"
+"""Ends the hash of a picture most of which is one shade."""
+_SHADES, _MOST = 8, 0.4
 _SIDE, _LOW = 64, 16
 _WAVES = np.cos(np.pi * (2 * np.arange(_SIDE) + 1) * np.arange(_LOW)[:, None] / (2 * _SIDE)).astype(
     np.float32
@@ -17,17 +23,20 @@ _WAVES = np.cos(np.pi * (2 * np.arange(_SIDE) + 1) * np.arange(_LOW)[:, None] / 
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """64 hexadecimal digits for an upright RGB picture of any size."""
+    """64 hexadecimal digits, and ``PLAIN`` where it is so, for an upright RGB picture of any size."""
     # Whole blocks of pixels first, which is fast, and only then to the exact size.
     blocks = (max(1, image.width // _SIDE), max(1, image.height // _SIDE))
     small = image.reduce(blocks).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    waves = (_WAVES @ np.asarray(small, np.float32) @ _WAVES.T).ravel()
+    shades = np.asarray(small)
+    waves = (_WAVES @ shades.astype(np.float32) @ _WAVES.T).ravel()
     waves[0] = 0.0  # how bright it is says nothing
-    return np.packbits(waves > np.median(waves)).tobytes().hex()
+    plain = np.bincount(shades.ravel() // _SHADES).max() > _MOST * shades.size
+    return np.packbits(waves > np.median(waves)).tobytes().hex() + (PLAIN if plain else "")
 
 
 def bits_apart(one: str, other: str) -> int:
     """In how many of ``BITS`` two hashes differ; all of them when either is damaged."""
+    one, other = one.removesuffix(PLAIN), other.removesuffix(PLAIN)
     try:
         return (int(one, 16) ^ int(other, 16)).bit_count() if len(one) == len(other) else BITS
     except ValueError:
