@@ -10,7 +10,6 @@ from core.types import ImageRecord
 from ingest.collection import Collection
 from ingest.documents import open_page
 
-
 FILE_ID = "file:"
 """Records of files that are in no collection have ids that begin so; the SHA-256 of their bytes follows."""
 

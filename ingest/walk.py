@@ -95,7 +95,7 @@ def _reaches(folder: str, path: str) -> bool:
     at = Path(folder)
     for name in Path(path[len(start) :]).parts:
         at /= name
-        if _unwanted(name) or at.is_symlink():
+        if is_ignored(name) or at.is_symlink():
             return False
     return True
 
@@ -138,7 +138,7 @@ def _entry(entry: os.DirEntry[str], inside: str) -> Source | Skipped | str | Non
     known = _extension(name) in EXTENSIONS
     try:
         is_folder = entry.is_dir(follow_symlinks=False)
-        if reason := _unwanted(name):
+        if reason := is_ignored(name):
             return Skipped(_shown(path), reason) if is_folder or known else None
         if is_folder:
             return path
@@ -180,7 +180,8 @@ def _source(path: str, status: os.stat_result) -> Source | Skipped:
     return Source(path, status.st_size, status.st_mtime_ns)
 
 
-def _unwanted(name: str) -> str | None:
+def is_ignored(name: str) -> str | None:
+    """Why nothing of this name is looked at, nor what is in it; None when it is."""
     if name.startswith("."):
         return "hidden"
     return "a system's own folder" if name.casefold() in _JUNK else None

@@ -172,6 +172,9 @@ def index_command(
     ] = None,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove tags, and tag no more.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Forget pictures that are gone from PATH.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Then follow the folders, and index what changes, until Ctrl-C.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
@@ -203,8 +206,42 @@ def index_command(
         print_json(report)
     else:
         show_report(report)
+    if watch:
+        follow_folders(workspace, target, paths, ocr=ocr or settings.ocr, prune=prune, as_json=as_json)
     if report.failed or report.text.failed or report.pages.failed:
         raise typer.Exit(3)
+
+
+def follow_folders(
+    workspace: "Workspace",
+    collection: "Collection",
+    paths: list[Path],
+    *,
+    ocr: str,
+    prune: bool,
+    as_json: bool,
+) -> None:
+    """Index what changes under the paths, burst by burst, until Ctrl-C. What fails now is tried again at the
+    next change: an error ends nothing."""
+    import json
+    from dataclasses import asdict
+
+    from api.cli.render import hint, say
+    from core.errors import AskpixError
+    from ingest.watch import follow
+
+    hint(f"watching {', '.join(printable(str(path)) for path in paths)}; Ctrl-C ends it")
+    for targets in follow(paths, prune=prune):
+        try:
+            report = run_index(workspace, collection, targets, ocr=ocr, prune=prune)
+        except AskpixError as error:
+            hint(f"error: {printable(str(error))}")
+            continue
+        if as_json:
+            say(json.dumps(asdict(report), ensure_ascii=False))
+            sys.stdout.flush()
+        else:
+            show_report(report)
 
 
 def register(app: typer.Typer) -> None:
