@@ -123,7 +123,7 @@ class FaissLeg:
         if not total or k <= 0:
             return np.empty(0, np.int64), np.empty(0), not total
         if among is not None and len(among) <= max(FEW, min(_FEW_MOST, FEW_SHARE * len(self.log))):
-            return *self._scored(among, query), True
+            return self._all_of(among, query, k)
         fetch = min(total, k if self._index.exact else max(_CANDIDATES, 2 * k))
         found = np.empty(0, np.int64)
         if among is None and self._index.exact and not self.dead:
@@ -134,6 +134,16 @@ class FaissLeg:
         if len(found) < min(k, total):
             found = self._index.nearest_among(query, fetch, self._allowed(among))
         return *self._scored(found, query), len(found) >= total
+
+    def _all_of(self, among: Positions, query: Vectors, k: int) -> tuple[Positions, Scores, bool]:
+        among = np.sort(among)
+        if len(among) > 4 * k:
+            rough = self.log.rough_scores(among, query)
+            edge = np.partition(rough, len(rough) - k)[len(rough) - k]
+            kept = among[rough >= edge - 2 * ROUNDING]
+        else:
+            kept = among
+        return *self._scored(kept, query), len(kept) == len(among)
 
     def _allowed(self, among: Positions | None) -> NDArray[np.bool_]:
         if among is None:

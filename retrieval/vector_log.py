@@ -83,8 +83,17 @@ class VectorLog:
         wide, found = query.astype(np.float64), np.empty(len(positions), np.float64)
         for at in range(0, len(positions), _CHUNK):
             part = slice(at, at + _CHUNK)
-            found[part] = self._map[positions[part]].astype(np.float64) @ wide
+            # Not by BLAS: it takes every core for this, and on a busy machine waits for the slowest.
+            found[part] = np.einsum("ij,j->i", self._map[positions[part]].astype(np.float64), wide)
         return found.round(9)
+
+    def rough_scores(self, positions: NDArray[np.int64], query: Vectors) -> NDArray[np.float32]:
+        """The same in single precision, several times faster."""
+        found = np.empty(len(positions), np.float32)
+        for at in range(0, len(positions), _CHUNK):
+            part = slice(at, at + _CHUNK)
+            found[part] = np.einsum("ij,j->i", self._map[positions[part]], query)
+        return found
 
     def close(self) -> None:
         """Let go of the file."""
