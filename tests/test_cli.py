@@ -129,6 +129,41 @@ def test_search_by_words(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert found(askpix("search", "sushi receipt", "--json"))[0] == "sakura-sushi.jpg"
 
 
+def test_search_says_what_it_understood(indexed: tuple[Askpix, dict[str, Any]]) -> None:
+    askpix, _ = indexed
+    result = json.loads(askpix("search", "receipts over 20", "--json").stdout)
+    assert result["query"]["clauses"] == [{"words": "over 20", "field": "amount", "value": ">20"}]
+    assert result["query"]["where"] == {"amount_min": 20.01}
+    assert "sakura-sushi.jpg" in [Path(hit["uri"]).name for hit in result["hits"]]
+    assert "understood as: [amount >20]  about: receipts" in askpix("search", "receipts over 20").stderr
+    plain = json.loads(askpix("search", "receipts over 20", "--literal", "--all", "--json").stdout)
+    assert plain["query"]["text"] == "receipts over 20" and plain["query"]["clauses"] == []
+    off = json.loads(
+        askpix("search", "receipts over 20", "--without-clause", "amount", "--all", "--json").stdout
+    )
+    assert off["query"]["clauses"] == []
+
+
+def test_more_like_a_hit(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
+    askpix, _ = indexed
+    first = json.loads(askpix("search", "a cat", "--json").stdout)["hits"][0]
+    by_id = json.loads(askpix("search", "--like", first["id"], "--json", "--top-k", "3").stdout)["hits"]
+    by_path = found(askpix("search", "--like", first["uri"], "--json", "--top-k", "3"))
+    assert [Path(hit["uri"]).name for hit in by_id] == by_path
+    assert first["id"] not in [hit["id"] for hit in by_id] and [hit["rank"] for hit in by_id] == [1, 2, 3]
+    later = found(askpix("search", "--like", first["id"], "--json", "--top-k", "2", "--offset", "1"))
+    assert later == by_path[1:3]
+    refused = askpix("search", "--like", "no-such-thing", code=1)
+    assert refused.stderr.strip().count("\n") == 0 and "no-such-thing" in refused.stderr
+
+
+def test_facets_of_a_collection(indexed: tuple[Askpix, dict[str, Any]]) -> None:
+    askpix, _ = indexed
+    facets = json.loads(askpix("collections", "show", "default", "--facets", "--json").stdout)["facets"]
+    assert {each["value"]: each["count"] for each in facets["kinds"]} == {"photo": 7, "page": 2}
+    assert set(facets) == {"kinds", "years", "months", "countries", "cities", "cameras", "tags"}
+
+
 def test_search_by_picture_and_filters(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
     askpix, _ = indexed
     by_picture = found(askpix("search", "--image", PICTURES / "photos/cat.jpg", "--json", "--top-k", "1"))
