@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from evaluation.edit_distance import edit_distance
+
 ANLS_THRESHOLD = 0.5
 """Normalised distance from which an answer counts nothing (Biten et al. 2019)."""
 TOLERANCE = 0.05
@@ -49,19 +51,8 @@ def anls(answer: str, golds: Sequence[str]) -> float:
 def _similarity(answer: str, gold: str) -> float:
     one, other = " ".join(answer.lower().split()), " ".join(gold.lower().split())
     longest = max(len(one), len(other))
-    distance = levenshtein(one, other) / longest if longest else 0.0
+    distance = edit_distance(one, other) / longest if longest else 0.0
     return 1.0 - distance if distance < ANLS_THRESHOLD else 0.0
-
-
-def levenshtein(one: str, other: str) -> int:
-    """Insertions, deletions and substitutions between two strings; O(len(one) * len(other))."""
-    before = list(range(len(other) + 1))
-    for row, char in enumerate(one, start=1):
-        current = [row]
-        for column, against in enumerate(other, start=1):
-            current.append(min(before[column] + 1, current[-1] + 1, before[column - 1] + (char != against)))
-        before = current
-    return before[-1]
 
 
 def relaxed_accuracy(answer: str, golds: Sequence[str]) -> float:

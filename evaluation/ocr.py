@@ -7,8 +7,10 @@ order of lines is a matter of taste; there ``word_scores`` and ``field_similarit
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from evaluation.edit_distance import edit_distance, last_row
 
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
@@ -72,11 +74,6 @@ def words(text: str) -> list[str]:
     return [word for word in stripped if word]
 
 
-def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
-    """Levenshtein distance: fewest insertions, deletions and replacements that turn ``a`` into ``b``."""
-    return _last_row(a, b)[-1]
-
-
 def cer(truth: str, read: str) -> ErrorRate:
     """Character error rate of the normalised texts, spaces counted."""
     a, b = normalise(truth), normalise(read)
@@ -102,7 +99,7 @@ def field_similarity(value: str, read: str) -> float:
     1980): 1 - edits / length of the value. An empty value is anywhere: 1.0.
     """
     a, b = normalise(value).replace(" ", ""), normalise(read).replace(" ", "")
-    return 1.0 - min(_last_row(a, b, anywhere=True)) / len(a) if a else 1.0
+    return 1.0 - min(last_row(a, b, anywhere=True)) / len(a) if a else 1.0
 
 
 def field_found(value: str, read: str, *, similarity: float = 1.0) -> bool:
@@ -124,31 +121,3 @@ def field_found(value: str, read: str, *, similarity: float = 1.0) -> bool:
 
 def _joined(text: str | Iterable[str]) -> str:
     return text if isinstance(text, str) else "\n".join(text)
-
-
-def _last_row(a: Sequence[Hashable], b: Sequence[Hashable], *, anywhere: bool = False) -> list[int]:
-    """Distance of ``a`` to each prefix of ``b``, or to the best end of one when it may start ``anywhere``.
-
-    Bit-parallel (Myers 1999, as simplified by Hyyrö 2003) on Python's long integers: a page against a page
-    in milliseconds.
-    """
-    row = [len(a)]
-    if not a:
-        return row + [0 if anywhere else i for i in range(1, len(b) + 1)]
-    where: dict[Hashable, int] = {}
-    for i, item in enumerate(a):
-        where[item] = where.get(item, 0) | 1 << i
-    full, top = (1 << len(a)) - 1, 1 << (len(a) - 1)
-    more, less = full, 0  # bit i: the column grows, or shrinks, by one from row i to row i + 1
-    for item in b:
-        equal = where.get(item, 0)
-        x = equal | less
-        diagonal = (((x & more) + more) ^ more) | x
-        right_more = less | (full & ~(diagonal | more))
-        right_less = more & diagonal
-        row.append(row[-1] + (1 if right_more & top else 0) - (1 if right_less & top else 0))
-        right_more = (right_more << 1) | (0 if anywhere else 1)
-        right_less <<= 1
-        more = (right_less | ~(diagonal | right_more)) & full
-        less = right_more & diagonal & full
-    return row

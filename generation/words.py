@@ -4,20 +4,15 @@ Everything is pure text; nothing here knows of boxes or pictures.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+from core.words import FUNCTION_WORDS, folded, singular
+
 _TOKEN = re.compile(r"\d+(?:[.,:/\-]\d+)+|[^\W\d_]+(?:['’][^\W\d_]+)*|\d+")
 _SPACELESS = re.compile("[぀-ヿ㐀-䶿一-鿿฀-๿]")
-_STOP = frozenset(
-    """a an and any are as at be been being but by can could did do does each every for from get give had has
-    have he her here his how i if in into is it its itself just me my of on one or our out over please
-    s so some such t tell than that the their them then there these they this those to too under up us very
-    was we were what whats when where whether which while who whom whose why will with would you your
-    find show see say says""".split()
-)
+_STOP = FUNCTION_WORDS | frozenset("being get itself say says see whats whether".split())
 _ALIKE = (
     frozenset("no number num nos nr №".split()),
     frozenset("tel telephone phone mobile handphone hp".split()),
@@ -34,7 +29,7 @@ _ALIKE = (
 
 def normalise(text: str) -> str:
     """NFKC, case folded, one space between words."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(folded(text).split())
 
 
 def squeeze(text: str) -> str:
@@ -60,8 +55,7 @@ def content_words(text: str) -> list[str]:
 
 def _stem(word: str) -> str:
     word = re.sub(r"['’]s?$", "", word)
-    plural = len(word) > 3 and word.isascii() and word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    return word[:-1] if plural else word
+    return singular(word)
 
 
 @lru_cache(maxsize=65536)

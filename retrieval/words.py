@@ -8,6 +8,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from core.words import FUNCTION_WORDS, folded, singular
+
 # Scripts written without spaces (kana, ideographs, Thai, Lao, Burmese, Khmer): any place may be the edge of a
 # word, and the tokens of a run are its overlapping pairs.
 _SPACELESS = (
@@ -24,20 +26,14 @@ _WORD = re.compile(r"[^\W_]+")
 _PIECE = re.compile(rf"(?=[^\W_])[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
 _SPACELESS_CHAR = re.compile(f"[{_SPACELESS}]")
 
-STOP_WORDS = frozenset(
-    """a an and any are as at be been but by can could did do does each every for from had has have he her
-    here him his how i if in into is it its just me more most much my no nor not of on one or our out over
-    own she should show so some such tell than that the their them then there these they this those to too
-    under up us very was we were what when where which while who whom whose why will with would you your
-    please find give many list s t""".split()
-)  # English; words of a question that say nothing about a picture
+STOP_WORDS = FUNCTION_WORDS | frozenset(
+    """
+    him list many more most much no nor not own she should
+    """.split()
+)
+"""English; words of a question that say nothing about a picture."""
 
-
-def normalise(text: str) -> str:
-    """NFKC and case folding: one spelling for what a reader takes as the same."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+normalise = folded
 
 
 def squeeze(text: str) -> str:
@@ -56,18 +52,13 @@ def tokens(text: str) -> list[str]:
         elif word[0].isdigit() and not word.isalnum():
             found += [word, *re.split(r"[.,/:\-]", word)]
         else:
-            found.append(_singular(word))
+            found.append(singular(word))
     return found
 
 
 def content_words(text: str) -> list[str]:
     """The distinct tokens of a question that can be looked for, in order, without stop words."""
     return list(dict.fromkeys(token for token in tokens(text) if token not in STOP_WORDS))
-
-
-def _singular(word: str) -> str:
-    plural = len(word) > 3 and word.isascii() and word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    return word[:-1] if plural else word
 
 
 def has_phrase(text: str, phrase: str) -> bool:

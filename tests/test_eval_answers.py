@@ -9,10 +9,10 @@ from evaluation.answers import (
     anls,
     evaluate_answers,
     exact_match,
-    levenshtein,
     number,
     relaxed_accuracy,
 )
+from evaluation.edit_distance import edit_distance
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_exact_match_takes_any_gold() -> None:
     ("one", "other", "distance"),
     [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("same", "same", 0)],
 )
-def test_levenshtein(one: str, other: str, distance: int) -> None:
-    assert levenshtein(one, other) == levenshtein(other, one) == distance
+def test_the_edit_distance(one: str, other: str, distance: int) -> None:
+    assert edit_distance(one, other) == edit_distance(other, one) == distance
 
 
 def test_anls_by_hand() -> None:

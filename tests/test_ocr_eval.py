@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.edit_distance import edit_distance
 from evaluation.ocr import (
     ErrorRate,
     WordScores,
     cer,
-    edit_distance,
     field_found,
     field_similarity,
     normalise,
