@@ -32,6 +32,7 @@ _MODULES = {
 }
 """What has to be importable for each kind of id."""
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".onnx")
+_CONFIGS = ("config.json", "open_clip_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,12 @@ def weights_here(repo: str) -> bool:
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
     try:
-        files = [path for path in folder.glob("*/**/*") if path.suffix in _WEIGHTS]
-        return any(path.is_file() for path in files)  # a link whose blob is gone is none
+        for snapshot in folder.iterdir():
+            files = [path for path in snapshot.rglob("*") if path.suffix in _WEIGHTS]
+            # A link whose blob is gone is no file.
+            if any(map(Path.is_file, files)) and any((snapshot / name).is_file() for name in _CONFIGS):
+                return True
+        return False
     except OSError:
         return False
 

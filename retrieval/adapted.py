@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
+from core.errors import NotFoundError
 from core.types import Vectors, Where
 from retrieval.adapt import Fit, Recall, RidgeMap, unit
 from retrieval.embedder import Embedder, TextEmbedder
@@ -143,8 +144,13 @@ class AdaptedStore:
         for vector in unit(np.stack([own, own + moved])):
             found = self._store.search("image", vector, where=where, limit=wanted)
             candidates.update(dict.fromkeys(hit.id for hit in found))
-        ids = [record.id for record in self._store.get(list(candidates))]
-        scores = self.image_vectors(ids) @ query if ids else np.zeros(0, np.float32)
+        ids = list(candidates)
+        try:
+            vectors = self.image_vectors(ids)
+        except NotFoundError:  # another thread removed some since they were found
+            ids = [record.id for record in self._store.get(ids)]
+            vectors = self.image_vectors(ids)
+        scores = vectors @ query
         hits = sorted(
             (Scored(point, float(score)) for point, score in zip(ids, scores, strict=True)),
             key=lambda hit: (-hit.score, hit.id),

@@ -87,7 +87,9 @@ def languages_of(embedder_id: str) -> tuple[tuple[str, ...], tuple[str, ...]] | 
 
 
 def _name(reference: str) -> str:
-    name = reference.lower().rstrip("/").rsplit("/", 1)[-1].partition("@")[0]
+    # Ids name one set of weights: a revision behind "@", a checksum behind "#".
+    plain = re.split("[@#]", reference.lower(), maxsplit=1)[0]
+    name = plain.rstrip("/").rsplit("/", 1)[-1]
     return name.removesuffix("-onnx").removesuffix("-hf")
 
 

@@ -28,6 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
             folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / "abc"
             folder.mkdir(parents=True)
             (folder / "model.safetensors").write_bytes(b"x")
+            (folder / "config.json").write_text("{}")
 
     return put
 

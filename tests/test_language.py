@@ -65,6 +65,9 @@ def test_a_note_only_where_the_embedder_does_not_serve_it() -> None:
 def test_models_are_known_by_id_name_and_family() -> None:
     assert languages_of("onnx:someone/siglip2-base-patch16-224-ONNX") == (("*",), ("bn",))
     assert languages_of("transformers:/models/clip-vit-base-patch32") == (("en",), ())
+    pinned = "transformers:google/siglip2-base-patch16-224@0123abcd"
+    assert languages_of(pinned) == (("*",), ("bn",))
+    assert languages_of("transformers:/m/siglip2-base-patch16-224#abcd") == (("*",), ("bn",))
     assert languages_of("open_clip:ViT-B-16-SigLIP2@webli") == (("*",), ())
     assert languages_of("open_clip:ViT-B-32@openai") == (("en",), ()) and languages_of("mini") == (
         ("en",),
