@@ -4,8 +4,8 @@ from retrieval.words import content_words, tokens
 
 WINDOW, STRIDE = 180, 150
 """Words: some 300 tokens with the question, inside the 512 that most cross-encoders read."""
-MOST = 6
-"""Windows of one text that are read: a long page costs no more than a few."""
+MOST = 3
+"""Windows of one text that are read: on a CPU each costs some 30 ms, and there are fifty hits."""
 _CHARACTERS = 200_000
 _WORD = 60
 
