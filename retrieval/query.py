@@ -44,6 +44,7 @@ _PROSE: tuple[Reader, ...] = (
     read_unwanted,
 )
 """Plain language. Not read in a question about what stands in a chart or on a page."""
+_DENIED = re.compile(r"(?:\b(?:not|never|except|excluding|without|nor)|n['’]t)\s+$", re.IGNORECASE)
 _MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
 """Countries that write 05/12 for the twelfth of May."""
 _MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff".split())
@@ -113,6 +114,8 @@ def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> b
             words = reading.text[claim.start : claim.end]
             if TAKEN in masked[claim.start : claim.end] or not words.strip():
                 continue
+            if read in _PROSE and claim.where and _DENIED.search(masked[: claim.start]):
+                continue  # "not taken in 2019" is not "taken in 2019"
             if not {claim.field, words.strip()} & reading.off:
                 changed = merged(reading.where, claim.where)
                 if changed is None:

@@ -57,12 +57,12 @@ W = "(?:" + "|".join(WEEKDAYS) + ")"
 Y = r"(?:1[89]\d\d|20\d\d)"
 D = r"(?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
 SEASON = "(?:" + "|".join(_SEASONS) + ")"
-_DAY = (
+FEAST = (
     r"(?:christmas(?: eve| day)?|xmas|new year'?s? eve|new year'?s?(?: day)?|halloween"
     r"|valentine'?s?(?: day)?|easter|thanksgiving)"
 )
-_COUNT = r"(?:\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True)) + ")"
-_UNIT = r"(?:day|week|month|year)"
+COUNT = r"(?:\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True)) + ")"
+UNIT = r"(?:day|week|month|year)"
 
 _FORMS: list[tuple[str, re.Pattern[str]]] = [
     (name, re.compile(pattern))
@@ -76,13 +76,13 @@ _FORMS: list[tuple[str, re.Pattern[str]]] = [
         ("day", rf"(?P<d>{D})(?: of)? (?P<m>{M})|(?P<m2>{M}) (?P<d2>{D})"),
         ("season", rf"(?:the )?(?P<n>{SEASON})(?: of)? (?P<y>{Y})(?:/(?P<y2>\d\d(?:\d\d)?))?"),
         ("season_ago", rf"(?P<w>last|this|previous) (?P<n>{SEASON})"),
-        ("feast", rf"(?P<n>{_DAY})(?: of| in)? (?P<y>{Y})"),
-        ("feast_ago", rf"last (?P<n>{_DAY})"),
+        ("feast", rf"(?P<n>{FEAST})(?: of| in)? (?P<y>{Y})"),
+        ("feast_ago", rf"last (?P<n>{FEAST})"),
         ("decade", (r"(?:the )?(?P<c>1[89]|20)(?P<t>\d)0'?s|(?:the )'?(?P<t2>\d)0'?s|(?:the"
                    r" )(?P<w>") + "|".join(_DECADES) + ")"),
         ("quarter", rf"q(?P<q>[1-4]) (?P<y>{Y})"),
-        ("ago", rf"(?P<n>{_COUNT}) (?P<u>{_UNIT})s? ago"),
-        ("past", rf"(?:the )?(?:last|past) (?P<n>{_COUNT}) (?P<u>{_UNIT})s?"),
+        ("ago", rf"(?P<n>{COUNT}) (?P<u>{UNIT})s? ago"),
+        ("past", rf"(?:the )?(?:last|past) (?P<n>{COUNT}) (?P<u>{UNIT})s?"),
         ("relative", r"(?:the )?(?P<w>last|this|past|previous) (?P<u>week|weekend|month|year)"),
         ("today", r"(?P<w>today|yesterday|the day before yesterday)"),
         ("weekday", rf"(?P<w>last|this) (?P<n>{W})"),

@@ -13,7 +13,7 @@ from retrieval.query_when import hour_of, hours_shown
 from retrieval.query_words import UNWANTED
 from retrieval.written import read_number
 
-_FIELD = re.compile(r"(?<![\w.:/-])(?P<f>[A-Za-z]+):(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<v>[^\s\"“”]+))")
+_FIELD = re.compile(r"(?<![\w.:/-])(?P<f>[a-z]+):(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<v>[^\s\"“”]+))")
 _KINDS = {
     "photo": "photo",
     "page": "page",
@@ -29,10 +29,10 @@ _POINT = re.compile(r"([-+]?\d{1,2}(?:\.\d+)?),\s?([-+]?\d{1,3}(?:\.\d+)?)(?:,\s
 
 
 def read_fields(text: str, context: Context) -> Iterator[Claim]:
-    """``field:value``; a value that makes no sense for its field stays words."""
+    """``field:value``; a value that makes no sense for its field stays words, like "Date:" of a form."""
     for match in _FIELD.finditer(text):
         value = match["q"] or match["v"].rstrip(",;!?")
-        reader = _FIELDS.get(match["f"].casefold())
+        reader = _FIELDS.get(match["f"])
         if reader is not None and value.strip(" *"):
             claim = reader(match, value.strip(), context)
             if claim:
@@ -203,11 +203,11 @@ _FIELDS: dict[str, Callable[[re.Match[str], str, Context], Claim | None]] = {
     "until": _until,
     "month": _month,
     **dict.fromkeys(("weekday", "day"), _weekday),
-    **dict.fromkeys(("hour", "time"), _hour),
-    **dict.fromkeys(("amount", "total", "price"), _amount),
+    **dict.fromkeys(("hour", "hours"), _hour),
+    **dict.fromkeys(("amount", "amounts"), _amount),
     "over": _over,
     "under": _under,
-    **dict.fromkeys(("path", "file", "name"), _path),
+    **dict.fromkeys(("path", "file"), _path),
     **dict.fromkeys(("folder", "album"), _folder),
     "ext": _extension,
     **dict.fromkeys(("text", "phrase", "says"), _text),

@@ -11,17 +11,16 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from retrieval.query_claims import Claim, Context
-from retrieval.query_dates import _COUNT, _DAY, _UNIT, SEASON, WEEKDAYS, D, M, Span, W, Y, month_of, span_of
+from retrieval.query_dates import COUNT, FEAST, SEASON, UNIT, WEEKDAYS, D, M, Span, W, Y, month_of, span_of
 
-_NUMERIC = r"\d\d?([/.-])\d\d?\1(?:\d{4}|\d\d)"
 _EXPRESSION = (
     rf"\d{{4}}-\d\d?-\d\d?|\d{{4}}/\d\d?/\d\d?|{Y}-\d\d(?!\d)"
     rf"|\d\d?[/.-]\d\d?[/.-](?:\d{{4}}|\d\d)(?!\d)"
     rf"|{D}(?: of)? {M},? {Y}|{M} {D},? {Y}|{M}(?: of|,)? ?{Y}|{D}(?: of)? {M}|{M} {D}(?!\d)"
     rf"|(?:the )?{SEASON}(?: of)? {Y}(?:/\d\d(?:\d\d)?)?|(?:last|this|previous) {SEASON}"
-    rf"|{_DAY}(?: of| in)? {Y}|last {_DAY}"
+    rf"|{FEAST}(?: of| in)? {Y}|last {FEAST}"
     r"|(?:the )?(?:1[89]|20)\d0['’]?s|the ['’]?\d0['’]?s|the (?:twen|thir|for|fif|six|seven|eigh|nine)ties"
-    rf"|q[1-4] {Y}|{_COUNT} {_UNIT}s? ago|(?:the )?(?:last|past) {_COUNT} {_UNIT}s?"
+    rf"|q[1-4] {Y}|{COUNT} {UNIT}s? ago|(?:the )?(?:last|past) {COUNT} {UNIT}s?"
     r"|(?:the )?(?:last|this|past|previous) (?:week|weekend|month|year)|today|yesterday|the day before"
     r" yesterday"
     rf"|(?:last|this) {W}|(?:last|this) {M}|(?:the year )?\d{{4}}"
@@ -39,10 +38,13 @@ _WITH_PREPOSITION = re.compile(
     rf"(?P<e>{_EXPRESSION}){_END}",
     re.IGNORECASE,
 )
+_OR_AFTER = re.compile(rf"\s*(?:,|\bor\b|\band\b)\s+(?:in |from )?(?:{M}|{Y}\b)", re.IGNORECASE)
+_OR_BEFORE = re.compile(rf"(?:{M}|\b{Y})\s*(?:,|\bor\b|\band\b)\s+(?:in |from )?$", re.IGNORECASE)
 _LOOSE = rf"{_EXPRESSION}|{M}|{D}"
 _RANGE = re.compile(
     rf"(?<![\w$€£#./:-]){_BEFORE}(?:(?P<p>between|from|in|during)\s+)?(?P<a>{_LOOSE})"
-    rf"(?P<j>\s?[-–—]\s?|\s+(?:and|to|until|till|through|thru|up to)\s+)(?P<b>{_EXPRESSION}|{M}){_END}",
+    r"(?P<j>\s?[-–—]\s?|\s+(?:and|or|to|until|till|through|thru|up to)\s+)"
+    rf"(?P<b>{_EXPRESSION}|{M}|now|present){_END}",
     re.IGNORECASE,
 )
 _MONTH_ALONE = re.compile(
@@ -94,6 +96,8 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
         found = span_of(match["e"], now=context.now, day_first=context.day_first)
         if found is None or _no_day(found[0], word) or (found[0] == "year" and not _is_year(text, match)):
             continue
+        if _listed(text, match):
+            continue
         if word == "before" and text[: match.start()].casefold().endswith("the day "):
             continue  # "the day before yesterday"
         if found[0] == "quarter" and not context.about_pictures:
@@ -104,6 +108,8 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
         if found is None:
             continue
         form, span = found
+        if _listed(text, match):
+            continue
         near = _AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
         sure = form in _SURE and not (form == "today" and not match["e"].islower())
         if form in ("iso", "named"):
@@ -141,17 +147,27 @@ def _is_year(text: str, match: re.Match[str]) -> bool:
     )
 
 
+def _listed(text: str, match: re.Match[str]) -> bool:
+    """Whether it is one of several: "in 2015 or 2018" is no span, and half of it would be wrong."""
+    return bool(_OR_AFTER.match(text, match.end()) or _OR_BEFORE.search(text[: match.start("e")]))
+
+
 def _ranges(text: str, context: Context) -> Iterator[Claim]:
     for match in _RANGE.finditer(text):
         preposition, joint = (match["p"] or "").casefold(), match["j"].strip().casefold()
-        if joint == "and" and preposition != "between":
-            continue
         dash = joint in ("-", "–", "—")
+        if (low := month_of(match["a"])) and (high := month_of(match["b"])):
+            between = tuple((low + each - 1) % 12 + 1 for each in range((high - low) % 12 + 1))
+            if preposition:  # of any year, like "in May"
+                shown = f"{low:02}-{high:02}"
+                yield Claim(match.start(), match.end(), "month", shown, {"months": between})
+            continue
         spans = _both(match["a"], match["b"], context)
         if spans is None:
             continue
         (form, first), last = spans
-        if first.start >= last.end:
+        listed = joint == "or" or (joint == "and" and preposition != "between")
+        if first.start >= last.end or (listed and first.end != last.start):
             continue
         years = form == "year" and re.fullmatch(r"\d{4}", match["a"].strip()) is not None
         near = _AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
@@ -171,15 +187,11 @@ def _ranges(text: str, context: Context) -> Iterator[Claim]:
 
 def _both(a: str, b: str, context: Context) -> tuple[tuple[str, Span], Span] | None:
     """Both ends; what the first lacks it has from the second: "3 to 7 May 2019", "March to May 2020"."""
-    last = span_of(b, now=context.now, day_first=context.day_first)
+    last = span_of(
+        "today" if b.casefold() in ("now", "present") else b, now=context.now, day_first=context.day_first
+    )
     if last is None:
-        month = month_of(b)
-        if month is None or month_of(a) is None or context.now is None:
-            return None
-        year = context.now.year - (month > context.now.month)
-        last = span_of(f"{b} {year}", now=context.now, day_first=context.day_first)
-        if last is None:
-            return None
+        return None
     first = None
     if month_of(a):
         year = last[1].start.year
@@ -234,6 +246,8 @@ def read_months(text: str, context: Context) -> Iterator[Claim]:
         if word in ("of", "from") and not about:
             continue
         number = month_of(name)
+        if _OR_AFTER.match(text, match.end()):
+            continue
         if number is None or (name in _NAMES | {"march"} and _goes_on(text[match.end() :])):
             continue
         if word == "since":
