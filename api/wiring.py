@@ -179,15 +179,12 @@ class Workspace(SharedStores):
             raise ModelUnavailableError(
                 f"no text embedder {text_embedder_id!r}; name one as onnx:DIR_OR_REPO, or take 'auto'"
             )
-        folder = Path(reference).expanduser()
-        if folder.is_dir():  # the collection must find it again from any working folder
-            text_embedder_id = f"onnx:{folder.absolute()}"
         if text_embedder_id not in self._text_embedders:
-            from retrieval.onnx_text_embedder import OnnxTextEmbedder
+            from retrieval.onnx_text_embedder import OnnxTextEmbedder, find_text_model
 
-            self._text_embedders[text_embedder_id] = OnnxTextEmbedder.load(
-                text_model_folder(reference), model_id=text_embedder_id
-            )
+            found = find_text_model(reference)
+            made = OnnxTextEmbedder.load(found.path, model_id=f"onnx:{found.name}")
+            self._text_embedders[made.model_id] = self._text_embedders[text_embedder_id] = made
         return self._text_embedders[text_embedder_id]
 
     @cached_property
@@ -367,11 +364,3 @@ class Workspace(SharedStores):
             return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
         except OSError as error:
             raise StoreUnavailableError(f"cannot read {str(folder)!r}: {error.strerror}") from error
-
-
-def text_model_folder(reference: str) -> Path:
-    """The folder of a text model: a directory, or what was downloaded of a hub repository."""
-    folder = Path(reference).expanduser()
-    if folder.is_dir():
-        return folder
-    raise ModelUnavailableError(f"no folder {reference!r} with a text model")

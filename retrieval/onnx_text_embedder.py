@@ -27,6 +27,7 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelUnavailableError
 from core.types import Vectors
+from retrieval.model_source import Source, download, download_one_of
 from retrieval.null_captions import NOTHING, PICTURES
 from retrieval.onnx_session import Session, open_session
 
@@ -34,6 +35,7 @@ Pooling = Literal["mean", "cls", "max", "last"]
 
 _FILES = ("model.onnx", "model_fp16.onnx", "model_O2.onnx", "model_quantized.onnx", "model_int8.onnx")
 """Best first: what is lost by int8 differs between models and is not measured here."""
+_REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _POOLINGS: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
@@ -134,6 +136,28 @@ class OnnxTextEmbedder:
         if hidden.ndim == 2:  # the export pools by itself
             return hidden
         return pool(hidden, mask, self.recipe.pooling)
+
+
+def find_text_model(reference: str, *, local_files_only: bool = False) -> Source:
+    """A folder of this machine, or the hub's copy of ``OWNER/NAME[@REVISION]``, named by its commit.
+
+    Of a repository the configuration and the best ONNX file that it has are downloaded. Raises
+    ``ModelUnavailableError``.
+    """
+    folder = Path(reference).expanduser()
+    if folder.is_dir():  # a collection must find it again from any working folder
+        return Source(folder, str(folder.absolute()))
+    if not _REPO.fullmatch(reference):
+        raise ModelUnavailableError(f"{reference!r} is neither a folder nor a hub repository OWNER/NAME")
+    copy = download(reference, ["*.json", "1_Pooling/*.json"], local_files_only=local_files_only)
+    names = [name for file in _FILES for name in (f"onnx/{file}", file)]
+    found = download_one_of(reference, names, local_files_only=local_files_only)
+    if found is None:
+        raise ModelUnavailableError(f"{reference!r} has no ONNX file; export one, or name a folder with it")
+    taken = next(name for name in names if (found / name).is_file())
+    # Weights over 2 GB lie in a file of their own beside the model.
+    download(reference, [f"{taken}_data", f"{taken}.data"], local_files_only=local_files_only)
+    return Source(copy, f"{reference.partition('@')[0]}@{copy.name}")
 
 
 def pool(hidden: Vectors, mask: NDArray[np.int64], how: Pooling) -> Vectors:

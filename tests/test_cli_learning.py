@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from retrieval.weights import weight_file
 from tests.fakes import picture
 from tests.hostile import BAD
 from tests.test_cli import PICTURES, Askpix, runner
+from tests.two_tower_models import hub_copy
 
 LABELS = "cat,coffee cup,rocket,receipt,sailing boat"
 
@@ -162,8 +164,6 @@ def test_a_query_in_another_language_is_answered_with_a_note(askpix: Askpix) -> 
 
 
 def test_a_collection_keeps_its_own_text_embedder(askpix: Askpix, tmp_path: Path) -> None:
-    from retrieval.weights import weight_file
-
     folder = tmp_path / "sentences" / "onnx"
     folder.mkdir(parents=True)
     shutil.copy(weight_file("minilm.onnx"), folder / "model.onnx")
@@ -177,3 +177,19 @@ def test_a_collection_keeps_its_own_text_embedder(askpix: Askpix, tmp_path: Path
     assert hits and hits[0]["why"]["text"]
     shutil.rmtree(folder)
     assert "no ONNX text model" in askpix("search", "sushi", code=1).stderr
+
+
+def test_a_text_embedder_from_the_hubs_copy_is_pinned(askpix: Askpix, tmp_path: Path) -> None:
+    copy = hub_copy(tmp_path / "hf", "someone/sentences")
+    (copy / "onnx").mkdir()
+    shutil.copy(weight_file("minilm.onnx"), copy / "onnx" / "model.onnx")
+    shutil.copy(weight_file("minilm.tokenizer.json"), copy / "tokenizer.json")
+    hub = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    askpix("collections", "create", "pages", ASKPIX_TEXT_EMBEDDER="onnx:someone/sentences", **hub)
+    shown = json.loads(askpix("collections", "show", "pages", "--json", **hub).stdout)
+    assert shown["text_embedder"] == f"onnx:someone/sentences@{copy.name}"
+    askpix("index", PICTURES / "receipts" / "sakura-sushi.jpg", "--collection", "pages", **hub)
+    found = askpix("search", "sushi", "--collection", "pages", "--mode", "text", "--json", **hub)
+    assert json.loads(found.stdout)["hits"]
+    missing = askpix("collections", "create", "x", ASKPIX_TEXT_EMBEDDER="onnx:no/such", code=1, **hub)
+    assert "no/such" in missing.stderr and "directory" in missing.stderr
