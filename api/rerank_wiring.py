@@ -39,9 +39,12 @@ def searcher(workspace: Workspace, retriever: Retriever, reranker_id: str | None
         return retriever.retrieve
     from retrieval.rerank import second_look
 
-    if wanted not in workspace.rerankers or wanted == "pages":  # pages: of an open store, not to be kept
-        workspace.rerankers[wanted] = load_reranker(workspace, wanted, page_leg=retriever.page_leg)
-    reranker, open_image = workspace.rerankers[wanted], picture_opener(workspace)
+    reranker = workspace.rerankers.get(wanted)
+    if reranker is None:
+        reranker = load_reranker(workspace, wanted, page_leg=retriever.page_leg)
+        if wanted != "pages":  # of this collection's open store: not to be kept
+            workspace.rerankers[wanted] = reranker
+    open_image = picture_opener(workspace)
 
     def search(query: Query, *, top_k: int = 10, offset: int = 0, **options: Any) -> SearchResult:
         def retrieve(limit: int, start: int) -> SearchResult:

@@ -17,10 +17,12 @@ def _reads(
     workspace: "Workspace", collection: "Collection", retriever: "Retriever"
 ) -> "Callable[[str, int], SearchResult]":
     """Searches by a question as ``askpix search`` understands it."""
+    from api.rerank_wiring import searcher
     from api.understanding import understand
 
     kept = workspace.folder(collection) / "known.json"
-    return lambda text, k: retriever.retrieve(understand(text, store=retriever.store, kept=kept), top_k=k)
+    search = searcher(workspace, retriever, None)
+    return lambda text, k: search(understand(text, store=retriever.store, kept=kept), top_k=k)
 
 
 def run_ask(
