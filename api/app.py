@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from api import problems
 from api.door import Door
-from api.routes import ask, collections, images, jobs, local, search, status, uploads
+from api.mcp import mount
+from api.routes import ask, collections, images, jobs, local, openai, search, status, uploads
 from api.service import Service
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -22,7 +23,8 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with agents.session_manager.run():
+            yield
 
     app = FastAPI(
         title="Askpix",
@@ -34,8 +36,9 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
     )
     app.state.service = service
     problems.install(app)
-    for module in (collections, uploads, jobs, search, ask, images, status, local):
+    for module in (collections, uploads, jobs, search, ask, images, openai, status, local):
         app.include_router(module.router)
+    agents = mount(app, service)
     _document_keys(app)
     app.add_middleware(Door, service=service, hosts=hosts)
     return app

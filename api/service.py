@@ -21,6 +21,7 @@ from api.principal import Principal
 from api.service_tables import database_of
 from api.settings import Settings
 from api.uploads import Uploads
+from api.wiring import Workspace
 from core.errors import AskpixError, NotFoundError
 from core.types import ImageRecord
 from ingest.catalog import Collection
@@ -35,9 +36,11 @@ _log = logging.getLogger("askpix.service")
 class Service:
     """One home, served. ``start`` before the first request, ``stop`` after the last."""
 
-    def __init__(self, settings: Settings, *, public: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, public: bool = False, workspace: Workspace | None = None
+    ) -> None:
         self.settings = settings
-        self.workspace = HeldWorkspace(settings)
+        self.workspace: Workspace = workspace or HeldWorkspace(settings)
         self.catalog = self.workspace.catalog
         self.engine = database_of(settings.home)
         self.jobs = JobLedger(self.engine)
@@ -88,7 +91,8 @@ class Service:
         self.ready = False
         remove_note(self.settings.home)
         if self.runner.stop(timeout_s):
-            self.workspace.close()
+            if isinstance(self.workspace, HeldWorkspace):
+                self.workspace.close()
         else:
             _log.warning("a job did not stop in time; it goes on at the next start")
         self.engine.dispose()

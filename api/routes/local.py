@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 
+from api.held import HeldWorkspace
 from api.page_wiring import open_pages
 from api.principal import Principal
 from api.problems import ProblemError
@@ -56,6 +57,7 @@ def call(  # noqa: PLR0917 - parts of the path
 def let_go(collection_id: str, which: Which, service: TheService, who: Who) -> Any:
     """Close stores whose folders another command is about to remove."""
     _only_local(who)
+    assert isinstance(service.workspace, HeldWorkspace)
     service.workspace.close_stores(collection_id, None if which == "all" else which)
     return {}
 

@@ -1,0 +1,20 @@
+"""``askpix mcp``: the tools for agents over standard input and output."""
+
+import typer
+
+
+def mcp_command() -> None:
+    """Serve this home to an agent over standard input and output (Model Context Protocol)."""
+    from api.mcp import create_mcp
+    from api.service import Service
+    from api.settings import load_settings
+    from api.wiring import Workspace
+
+    settings = load_settings()
+    # Stores are opened for each call, or asked of the server of this home: others may work meanwhile.
+    create_mcp(Service(settings, workspace=Workspace(settings))).run("stdio")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("mcp")(mcp_command)

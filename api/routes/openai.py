@@ -1,0 +1,159 @@
+"""OpenAI's endpoints: models, embeddings, chat completions. A collection is the model ``askpix/NAME``."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from api.chat import PREFIX, ChatIn, EmbeddingsIn, Question, chunks, completion, message_of, question_of
+from api.principal import Principal
+from api.problems import problem, status_of
+from api.rerank_wiring import searcher
+from api.routes import TheService, Who, problems
+from api.routes.search import picture_of
+from api.service import Service
+from api.wire import answer_out
+from core.errors import AskpixError, NotFoundError
+from core.types import Answer, SearchResult
+from generation.answer import answer_question
+from ingest.collection import Collection
+from retrieval.embedder import Embedder
+from retrieval.query import parse
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+_SHIPPED = ("auto", "mini")
+_TOP_K = 5
+
+
+@router.get("/models", response_model=dict[str, Any], responses=problems())
+def models(service: TheService, who: Who) -> Any:
+    """The collections of this key as models to chat with, and the embedders of these."""
+    mine = who.collections(service.catalog)
+    rows = [_model(PREFIX + each.name, int(each.created_at.timestamp())) for each in mine]
+    rows += [_model(each, 0) for each in sorted({"mini", *(c.embedder for c in mine)})]
+    return {"object": "list", "data": rows}
+
+
+@router.get("/models/{model_id:path}", response_model=dict[str, Any], responses=problems(404))
+def model(model_id: str, service: TheService, who: Who) -> Any:
+    """One of them."""
+    if model_id.startswith(PREFIX):
+        collection = _collection(service, who, model_id)
+        return _model(PREFIX + collection.name, int(collection.created_at.timestamp()))
+    _embedder(service, who, model_id)
+    return _model(model_id, 0)
+
+
+@router.post("/embeddings", response_model=dict[str, Any], responses=problems(404))
+def embeddings(body: EmbeddingsIn, service: TheService, who: Who) -> Any:
+    """Texts and pictures (`data:image/...;base64,...`) in one space, as rows of length one."""
+    embedder = _embedder(service, who, body.model)
+    inputs = [body.input] if isinstance(body.input, str) else body.input
+    rows = np.zeros((len(inputs), embedder.dim), np.float32)
+    texts = [i for i, item in enumerate(inputs) if not item.startswith("data:image/")]
+    if texts:
+        rows[texts] = embedder.embed_texts([inputs[i] for i in texts])
+    for i, item in enumerate(inputs):
+        if i not in texts:  # one at a time: a decoded picture is large
+            rows[i] = embedder.embed_images([picture_of(service, item)])[0]
+    data = [{"object": "embedding", "index": i, "embedding": _row(r, body)} for i, r in enumerate(rows)]
+    words = sum(len(inputs[i].split()) for i in texts)
+    return {
+        "object": "list",
+        "model": body.model,
+        "data": data,
+        "usage": {"prompt_tokens": words, "total_tokens": words},
+    }
+
+
+@router.post(
+    "/chat/completions",
+    response_model=dict[str, Any],
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "A `chat.completion`; with `stream` chunks of it.",
+        },
+        **problems(404, 502),
+    },
+)
+def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
+    """Answers the last message of the user from the collection `askpix/NAME`, with citations.
+
+    A picture in the message is searched by. `annotations` name picture, quote and box of each citation.
+    """
+    collection = _collection(service, who, body.model)
+    question = question_of(body.messages)
+    base_url = str(request.base_url).rstrip("/")
+    name = PREFIX + collection.name
+    if not body.stream:
+        answer = _answer(service, collection, question)
+        message = message_of(answer, answer_out(service, who, answer), base_url=base_url)
+        return completion(name, message, answer)
+    with_usage = bool((body.stream_options or {}).get("include_usage"))
+
+    def stream() -> Iterator[bytes]:
+        try:
+            answer = _answer(service, collection, question)
+            message = message_of(answer, answer_out(service, who, answer), base_url=base_url)
+            for chunk in chunks(name, message, answer, with_usage=with_usage):
+                yield f"data: {json.dumps(chunk)}\n\n".encode()
+        except AskpixError as error:
+            status = status_of(error)
+            told = {"message": str(error), "type": "askpix_error", "code": status}
+            yield f"data: {json.dumps({**problem(status, str(error)), 'error': told})}\n\n".encode()
+        yield b"data: [DONE]\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _answer(service: Service, collection: Collection, question: Question) -> Answer:
+    workspace = service.workspace
+    given = question.image or ""
+    image = picture_of(service, given) if given.startswith("data:") else None
+    image_id = given if given and image is None else None
+    workspace.recent(collection).add(question.text)
+
+    def retrieve(text: str, k: int) -> SearchResult:
+        query = parse(text if question.text else "")
+        with workspace.open_retriever(collection) as retriever:
+            search = searcher(workspace, retriever, None)
+            return search(query, image=image, image_id=image_id, top_k=k)
+
+    return answer_question(
+        question.text or "Which picture is like this one?",
+        retrieve=retrieve,
+        lines_of=workspace.lines_of(collection),
+        generator=workspace.generator(None),
+        top_k=_TOP_K,
+    )
+
+
+def _collection(service: Service, who: Principal, model_id: str) -> Collection:
+    if not model_id.startswith(PREFIX):
+        raise NotFoundError(f"no model {model_id!r}; a collection is the model '{PREFIX}NAME'")
+    return who.collection(service.catalog, model_id.removeprefix(PREFIX))
+
+
+def _embedder(service: Service, who: Principal, model_id: str) -> Embedder:
+    """Only those that ship or are in use: other ids name files of the server."""
+    if model_id.startswith(PREFIX):
+        return service.workspace.embedder(_collection(service, who, model_id).embedder)
+    used = {each.embedder for each in who.collections(service.catalog)}
+    if model_id not in (*_SHIPPED, *used):
+        raise NotFoundError(f"no model {model_id!r}")
+    return service.workspace.embedder(model_id)
+
+
+def _row(row: Any, body: EmbeddingsIn) -> Any:
+    if body.encoding_format == "base64":
+        return base64.b64encode(row.astype("<f4").tobytes()).decode()
+    return row.tolist()
+
+
+def _model(model_id: str, created: int) -> dict[str, Any]:
+    return {"id": model_id, "object": "model", "created": created, "owned_by": "askpix"}
