@@ -18,9 +18,9 @@ every word asked for is not put behind one that only means the like. The root of
 sides in step as a collection grows: the best of n unrelated pictures has z = sqrt(2 ln n), while the weight
 of a rare word in BM25 grows with ln n.
 
-The constants were chosen on one half of the pictures of photos, charts, receipts, forms and screenshots,
-each alone, in one gallery of 1,343 and in one of 3,143 pictures, so that the worst of them loses least to its
-best single leg, and were checked on the other half (README, "Numbers"; ``askpix eval retrieval --legs``).
+The constants were chosen on a half of the pictures of photos, charts, receipts, forms and screenshots, each
+alone, in one gallery of 1,343 and in one of 3,143 pictures, so that the worst of them loses least to its best
+single leg, and were looked at on the other half (README, "Numbers"; ``askpix eval retrieval --legs``).
 """
 
 import math
