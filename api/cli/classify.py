@@ -22,9 +22,10 @@ def _pages(
     from ingest.documents import open_pages
     from ingest.walk import Skipped, walk
 
+    named = {str(path.absolute()) for path in paths}
     for source in walk(paths):
         if isinstance(source, Skipped):
-            if source.reason.startswith("cannot read"):
+            if source.path in named or source.reason.startswith("cannot read"):
                 failed.append({"path": source.path, "error": source.reason})
             continue
         try:

@@ -136,7 +136,7 @@ def show_report(report: "IngestReport") -> None:
         + f"; {report.images} pictures in the collection"
     )
     if report.tagged:
-        say(f"{report.tagged} pictures held against the tags; `askpix search --tag TAG` finds those that bear one")
+        say(f"{report.tagged} pictures held against the tags; `askpix search --tag TAG` finds them")
     if report.text and report.text.read:
         say(f"words found in {report.text.with_text} of {report.text.read} pictures")
     if report.pages.embedded:
