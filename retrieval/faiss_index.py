@@ -127,7 +127,7 @@ class FaissIndex:
         index = self._gpu if self._gpu is not None and k <= 2048 else self._index
         params = None
         if self.kind == "hnsw":
-            params = faiss.SearchParametersHNSW(efSearch=max(_BEAM, 2 * k))
+            params = faiss.SearchParametersHNSW(efSearch=max(_BEAM, k))
         _, found = index.search(query[None], max(1, k), params=params)
         return _known(found[0])
 

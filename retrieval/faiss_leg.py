@@ -15,8 +15,10 @@ FEW = 2_000
 FEW_SHARE = 0.02
 """So is this share of all rows, up to ``_FEW_MOST``: an index cannot beat it without losing some."""
 _FEW_MOST = 20_000
-_CANDIDATES = 256
-"""At least so many are scored again with the vectors themselves."""
+_CANDIDATES = {"hnsw": 48, "ivf_pq": 400}
+"""At least so many are scored again with the vectors themselves: 8-bit codes hardly err, product codes do."""
+_SCANNED = {"ivf_pq": 4_000}
+"""So many after a scan with a filter: among far neighbours, product codes tell little (recall 0.94 with 400)."""
 _SCAN_SHARE = 0.1
 """An index that must propose more than this share of its rows is slower than a scan."""
 _UNSAVED = 1_000
@@ -124,7 +126,7 @@ class FaissLeg:
             return np.empty(0, np.int64), np.empty(0), not total
         if among is not None and len(among) <= max(FEW, min(_FEW_MOST, FEW_SHARE * len(self.log))):
             return self._all_of(among, query, k)
-        fetch = min(total, k if self._index.exact else max(_CANDIDATES, 2 * k))
+        fetch = min(total, k if self._index.exact else max(_CANDIDATES[self.kind], 2 * k))
         found = np.empty(0, np.int64)
         if among is None and self._index.exact and not self.dead:
             found = self._index.nearest(query, fetch)
@@ -132,6 +134,7 @@ class FaissLeg:
             found = self._index.nearest(query, fetch + min(self.dead, fetch))
             found = found[self._alive[found]]
         if len(found) < min(k, total):
+            fetch = max(fetch, min(total, _SCANNED.get(self.kind, 0)))
             found = self._index.nearest_among(query, fetch, self._allowed(among))
         return *self._scored(found, query), len(found) >= total
 

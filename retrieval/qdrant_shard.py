@@ -1,12 +1,13 @@
 """A folder with one Qdrant Edge shard: who may open it, whether it is whole, and its errors made ours.
 
-folder/shard/       Qdrant's own files
+folder/shard*/      Qdrant's own files; the manifest says which, others are leftovers of a rebuild
 folder/closed.json  how many pictures it held when last closed in order; gone while it is open
 (and what ``store_folder`` keeps there)
 """
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,14 @@ import qdrant_edge as edge
 
 from core.errors import AskpixError, StoreUnavailableError
 from retrieval.qdrant_filter import INDEXES
+from retrieval.qdrant_rebuild import rebuild, room_for_copy
 from retrieval.store_folder import acquire, manifest, read_json, write_json
 
 _FLUSH_EVERY = 5_000
 """Points between flushes: replaying the write-ahead log of more takes seconds at the next start."""
+_REBUILD_FROM = 20 << 20
+"""Bytes of vectors without codes from which on those are made in another process: here it would take seconds.
+The engine makes none for less than 10 MB a segment."""
 _SPARE_BYTES = 100 << 20
 """Free disk below which nothing is written: the engine writes through mapped files, and a full disk under
 those is not an error but the death of the process (SIGBUS)."""
@@ -48,6 +53,11 @@ class Shard:
         self._users = 0
         self._shut = False
         self._unflushed = 0
+        self._updating = threading.Lock()
+        self._rebuilding = threading.Lock()
+        self._stop = threading.Event()
+        self._missed: list[edge.UpdateOperation] | None = None
+        """Changes since the shard was copied, while its rebuild goes on."""
         self._load()
 
     @classmethod
@@ -113,9 +123,11 @@ class Shard:
 
     def update(self, operation: edge.UpdateOperation, points: int) -> None:
         """Apply one change; it survives the death of this process from here on."""
-        with self.use() as engine:
+        with self._updating, self.use() as engine:
             self._check_disk()
             engine.update(operation)
+            if self._missed is not None:
+                self._missed.append(operation)
             self._unflushed += points
             if self._unflushed >= _FLUSH_EVERY:
                 self._unflushed = 0
@@ -130,25 +142,75 @@ class Shard:
             )
 
     def optimize(self, *, graph: bool) -> None:
-        """Let the engine rebuild its segments; with ``graph`` as one that has a graph, now and later."""
-        if graph and not self.has_graph:
-            # The engine takes its index parameters when it loads.
-            with self._alone():
-                if self._engine is not None:
-                    with _translated(f"the vectors in {str(self._folder)!r} cannot be written"):
-                        self._engine.close()
-                    self._engine = None
-                    self._manifest["graph"] = True
-                    write_json(self._folder / "manifest.json", self._manifest)
-                    self._load()
-        with self.use() as engine:
-            engine.optimize()
+        """Let the engine rebuild its segments; with ``graph`` as one that has a graph, now and later.
+
+        What takes more than moments goes on in another process, and searches and changes with it.
+        """
+        with self._rebuilding:
+            with self.use() as engine:
+                info = engine.info()
+            graph = graph or self.has_graph
+            uncoded = (info.points_count - info.indexed_vectors_count) * 4 * self._manifest["dim"]
+            large = uncoded >= _REBUILD_FROM
+            apart = self._configure is edge_config and (large or graph != self.has_graph)
+            if apart and room_for_copy(self._folder, self._path, _SPARE_BYTES):
+                self._rebuild(graph)
+                return
+            with self._updating, self.use() as engine:
+                engine.optimize()
+                engine.flush()
+                self._unflushed = 0
+
+    def _rebuild(self, graph: bool) -> None:
+        fresh = self._folder / f"shard-{time.time_ns():x}"
+        dims = {name: self._manifest[name] for name in ("dim", "text_dim")}
+        try:
+            with self._updating, self.use() as engine:
+                engine.flush()
+                self._unflushed = 0
+                shutil.copytree(self._path, fresh)
+                self._missed = []
+            if rebuild(fresh, graph=graph, stop=self._stop, **dims):
+                self._change_over(fresh, graph)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"the index of {str(self._folder)!r} could not be built: {error.strerror or error}"
+            ) from error
+        finally:
+            self._missed = None
+            self._sweep()
+
+    def _change_over(self, fresh: Path, graph: bool) -> None:
+        """Take the rebuilt shard into use, with the changes that it missed."""
+        with self._updating, _translated(f"the rebuilt vectors in {str(self._folder)!r} cannot be used"):
+            config = self._configure(self._manifest["dim"], self._manifest["text_dim"], graph=graph)
+            engine = edge.EdgeShard.load(str(fresh), config)
+            for operation in self._missed or ():
+                engine.update(operation)
             engine.flush()
-            self._unflushed = 0
+            with self._alone():
+                old, self._engine = self._engine, engine
+                self._manifest |= {"graph": graph, "shard": fresh.name}
+                write_json(self._folder / "manifest.json", self._manifest)
+                if old is not None:
+                    old.close()
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / str(self._manifest.get("shard", "shard"))
+
+    def _sweep(self) -> None:
+        """Remove what rebuilds left: of a kill, or replaced."""
+        for leftover in self._folder.glob("shard*"):
+            if leftover.is_dir() and leftover != self._path:
+                shutil.rmtree(leftover, ignore_errors=True)
+            elif leftover.suffix == ".log":
+                leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Flush, note how much there is, let go. Closing twice is fine."""
-        with self._alone():
+        """Flush, note how much there is, let go; a rebuild is given up. Closing twice is fine."""
+        self._stop.set()
+        with self._rebuilding, self._alone():
             engine, self._engine = self._engine, None
             if engine is None:
                 return
@@ -177,7 +239,7 @@ class Shard:
 
     def _load(self) -> None:
         """Load or make the shard, and see that nothing of it is missing."""
-        path, closed = self._folder / "shard", self._folder / "closed.json"
+        path, closed = self._path, self._folder / "closed.json"
         config = self._configure(self._manifest["dim"], self._manifest["text_dim"], graph=self.has_graph)
         hint = "; if its files are damaged, delete that folder and index again"
         with _translated(f"the vectors in {str(self._folder)!r} cannot be opened", hint):
@@ -202,6 +264,7 @@ class Shard:
                     )
                 closed.unlink()
         self._engine = engine
+        self._sweep()
 
 
 def edge_config(dim: int, text_dim: int, *, graph: bool) -> edge.EdgeConfig:

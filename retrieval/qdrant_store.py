@@ -306,7 +306,8 @@ class QdrantEdgeStore:
         """Quantise, and from ``GRAPH_FROM`` pictures on build the graph. Blocks until done."""
         with self._writing:
             self._derive_again()
-            self._shard.optimize(graph=self.count() >= GRAPH_FROM)
+        # Not under the writers' lock: what takes long goes on in a process of its own, and changes with it.
+        self._shard.optimize(graph=self.count() >= GRAPH_FROM)
 
     def _derive_again(self) -> None:
         """Give points that were written before them the derived fields of this version."""
