@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from api.settings import Settings
@@ -46,11 +47,9 @@ def same_model(wanted: str, pinned: str) -> bool:
 
             return f"{kind}:{find_model(reference, local_files_only=True).name}" == pinned
         if kind == "open_clip":
-            import open_clip
-
             from retrieval.open_clip_embedder import find_named
 
-            return find_named(open_clip, reference, local_files_only=True).model_id == pinned
+            return find_named(import_module("open_clip"), reference, local_files_only=True).model_id == pinned
     except (AskpixError, ImportError):
         pass
     return False

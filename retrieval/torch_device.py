@@ -166,8 +166,8 @@ def quantized(torch: Any, model: Any) -> Any:
             return torch.ao.quantization.quantize_dynamic(model, linear, dtype=torch.qint8)
     except (AttributeError, RuntimeError) as error:
         raise ModelUnavailableError(
-            f"torch {torch.__version__} cannot run this model in int8 here; take precision 'bf16', or an ONNX "
-            "export of the model in int8"
+            f"torch {torch.__version__} cannot run this model in int8 here; take precision 'bf16', or an "
+            "ONNX export of the model in int8"
         ) from error
 
 

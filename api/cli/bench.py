@@ -1,0 +1,75 @@
+"""``askpix bench embed``, and how ``askpix bench`` goes on meaning what it did."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class DefaultCommand(TyperGroup):
+    """A group whose first command is meant when none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts the first command's name before arguments that name none."""
+        if not args or args[0] not in (*self.commands, "--help", "-h"):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+def embed_command(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+    ] = None,
+    embedder: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="An embedder to measure; may be given again.")
+    ] = None,
+    random: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="vit-b-32|siglip-b-16",
+            help="One with random weights: needs no download, and speed does not see weights.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Embedders beside a hand-written loop over their library: pictures/s, texts/s at batch 1, 16, 64."""
+    import tempfile
+    from dataclasses import asdict
+
+    from api.bench import collect
+    from api.bench_embed import measure_embedder, save_random
+    from api.cli.render import print_json, say
+    from api.demo import PICTURES
+    from api.settings import load_settings
+    from core.errors import BadQueryError
+    from core.images import open_image
+    from evaluation.speed import machine
+    from ingest.walk import check_paths
+
+    settings = load_settings()
+    if not embedder and not random:
+        raise BadQueryError("name what to measure: --embedder ID, or --random vit-b-32")
+    sources = paths or [PICTURES / "photos"]
+    check_paths(sources)
+    report: dict[str, Any] = {"machine": machine("torch", "pillow"), "embedders": {}}
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+        (Path(work) / "pictures").mkdir()
+        files = collect(sources, 16, Path(work) / "pictures", megapixels=None)
+        images = [open_image(path).image for path in files]
+        wanted = {name: name for name in embedder or []}
+        wanted |= {f"random {kind}": save_random(Path(work) / kind, kind) for kind in random or []}
+        for name, embedder_id in wanted.items():
+            rows = measure_embedder(embedder_id, settings, images, rounds=rounds)
+            report["embedders"][name] = [asdict(row) for row in rows]
+            if not as_json:
+                say(name)
+                for row in rows:
+                    say(
+                        f"  {row.what:8} batch {row.batch:2}: {row.ratio:.2f} of the bare loop "
+                        f"({row.per_s:.1f}/s, bare {row.bare_per_s:.1f}/s)"
+                    )
+    if as_json:
+        print_json(report)
