@@ -167,10 +167,14 @@ class JobRunner:
         """There is something new."""
         self._wake.set()
 
-    def stop(self, timeout_s: float) -> bool:
-        """Stop at a safe point; the job at work goes back into the queue. Whether it stopped in time."""
+    def begin_stop(self) -> None:
+        """Take up nothing new; the job at work goes back into the queue."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Stop at a safe point; the job at work goes back into the queue. Whether it stopped in time."""
+        self.begin_stop()
         if self._thread is None:
             return True
         self._thread.join(timeout_s)

@@ -51,7 +51,7 @@ class Service:
         self.runner = JobRunner(self.jobs, JobWork(self.workspace, self.uploads))
         self.meters = Meters()
         self.token = secrets.token_urlsafe(32)
-        self.ready = False
+        self.ready = self.stopping = False
         self.public = public
         self._open = (False, float("-inf"))
         self._lock = filelock.FileLock(settings.home / LOCK, thread_local=False)
@@ -86,9 +86,14 @@ class Service:
             _log.warning("warm-up: %s", error)
         self.ready = True
 
+    def begin_stop(self) -> None:
+        """No new work; streams end, and the job at work stops at its next safe point."""
+        self.ready, self.stopping = False, True
+        self.runner.begin_stop()
+
     def stop(self, *, timeout_s: float = 30.0) -> None:
         """Running jobs stop at a safe point and go on at the next start; every store is closed."""
-        self.ready = False
+        self.begin_stop()
         remove_note(self.settings.home)
         if self.runner.stop(timeout_s):
             if isinstance(self.workspace, HeldWorkspace):

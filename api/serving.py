@@ -1,9 +1,13 @@
 """Runs the service until it is told to stop: the socket, the note in the home, signals, and a clean end."""
 
 import logging
+import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 
@@ -50,6 +54,8 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
             server.run(sockets=[listener])
     finally:
         service.stop()
+    if server.interrupted:
+        raise KeyboardInterrupt
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +64,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, url: str) -> None:
         super().__init__(config)
         self._service, self._url = service, url
+        self.interrupted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then announce."""
@@ -68,8 +75,22 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No new requests; the job at work stops while the last answers go out."""
-        self._service.ready = False
+        self._service.begin_stop()
         await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, which raises them again at the end and so leaves no time to let go of the home."""
+        before = {number: signal.signal(number, self._told) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or number == signal.SIGINT
+        self.handle_exit(number, frame)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -31,7 +31,7 @@ _log = logging.getLogger("askpix.service")
     response_model=AnswerOut,
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
             "description": "The answer; with `stream` the events `hits`, `delta` ..., `answer` (or `error`).",
         },
         **problems(404, 502),

@@ -50,7 +50,7 @@ def cancel(job_id: str, service: TheService, who: Who) -> Any:
     "/{job_id}/events",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."},
+        200: {"content": {"text/event-stream": {}}, "description": "Events."},
         **problems(404),
     },
 )
@@ -60,7 +60,7 @@ async def events(job_id: str, service: TheService, who: Who) -> StreamingRespons
 
     async def stream() -> AsyncIterator[bytes]:
         last, silent = None, 0.0
-        while True:
+        while not service.stopping:
             job = await anyio.to_thread.run_sync(service.job, who, job_id)
             body = job_out(service, who, job)
             if job.state not in OPEN:

@@ -75,7 +75,7 @@ def embeddings(body: EmbeddingsIn, service: TheService, who: Who) -> Any:
     response_model=dict[str, Any],
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
             "description": "A `chat.completion`; with `stream` chunks of it.",
         },
         **problems(404, 502),
