@@ -7,6 +7,7 @@ the first use and shared by every thread until the server stops, or the collecti
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
     from ingest.catalog import Collection
     from retrieval.embedder import Embedder, TextEmbedder
     from retrieval.minilm import MiniLM
+    from retrieval.page_leg import PageLeg
+    from retrieval.retriever import Retriever
+    from retrieval.store import VectorStore
 
 _MOST_OPEN = 64
 """Stores open at once; beyond it those that nobody uses are closed, longest unused first."""
+_RETRIEVER_FOR_S = 1.0
+"""So long a retriever may know less than the newest pictures of how its collection is calibrated."""
 
 
 class _Held:
@@ -47,6 +53,7 @@ class HeldWorkspace(Workspace):
         self._gone: set[str] = set()
         self._change = threading.Condition()
         self._loading = threading.RLock()
+        self._retrievers: dict[tuple[Collection, int], tuple[float, Retriever]] = {}
         self._batched: dict[str, BatchedTexts] = {}
 
     # --- models: loaded by one thread at a time, texts of concurrent queries encoded together --------------
@@ -68,6 +75,21 @@ class HeldWorkspace(Workspace):
         if isinstance(model, BatchedTexts):
             return model
         return self._batched.setdefault(f"{id(model)}", BatchedTexts(model))
+
+    def retriever_on(
+        self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None
+    ) -> Retriever:
+        # What it is calibrated by lies in files: under load they are not read again for every query.
+        key, now = (collection, id(store)), time.monotonic()
+        kept = self._retrievers.get(key)
+        if page_leg is None and kept is not None and now - kept[0] < _RETRIEVER_FOR_S:
+            return kept[1]
+        made = super().retriever_on(collection, store, page_leg=page_leg)
+        if page_leg is None:
+            if len(self._retrievers) > self._most_open:
+                self._retrievers.clear()
+            self._retrievers[key] = (now, made)
+        return made
 
     # --- stores --------------------------------------------------------------------------------------------
 
@@ -97,6 +119,7 @@ class HeldWorkspace(Workspace):
             keys = [k for k in self._stores if k[0] == collection_id and which in (None, k[1])]
             idle = [self._stores.pop(key) for key in keys]
             self._change.wait_for(lambda: all(held.users == 0 for held in idle))
+        self._retrievers.clear()
         for held in idle:
             held.stack.close()
 
@@ -129,5 +152,7 @@ class HeldWorkspace(Workspace):
             spare = len(self._stores) - self._most_open
             idle = [key for key, held in self._stores.items() if held.users == 0][: max(0, spare)]
             closing = [self._stores.pop(key) for key in idle]
+            if closing:
+                self._retrievers.clear()
             for held in closing:
                 held.stack.close()
