@@ -64,6 +64,12 @@ def test_words_and_pictures_find(client: Client) -> None:
     assert client.search("album", image=found["hits"][0]["id"], top_k=1)["hits"][0]["uri"] == "upload:cat.jpg"
 
 
+def test_a_picture_is_classified(client: Client) -> None:
+    cat = client.search("album", "a cat", top_k=1)["hits"][0]["id"]
+    body = {"images": [cat], "labels": ["rocket", "cat", "receipt"]}
+    assert client.call("POST", "/v1/classify", body)["results"][0]["labels"][0]["label"] == "cat"
+
+
 def test_an_answer_comes_whole_and_as_a_stream(client: Client) -> None:
     question = "What is the total on the hotel receipt?"
     answer = client.ask("album", question)

@@ -110,6 +110,7 @@ def test_a_never_learns_of_b(place: Any) -> None:
         ("GET", "/v1/images/{i}/thumbnail", None),
         ("DELETE", "/v1/images/{i}", None),
         ("POST", "/v1/collections/ours/search", {"image": "{i}"}),
+        ("POST", "/v1/classify", {"images": ["{i}"], "labels": ["red", "blue"]}),
         ("GET", "/v1/jobs/{j}", None),
         ("GET", "/v1/jobs/{j}/events", None),
         ("POST", "/v1/jobs/{j}/cancel", None),

@@ -1,0 +1,82 @@
+"""Zero-shot labels: which of the given ones a picture shows."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.pictures import file_of
+from api.principal import Principal
+from api.routes import TheService, Who, problems
+from api.routes.search import picture_of
+from api.service import Service
+from core.images import read_bytes
+from ingest.documents import open_page
+from retrieval.prompt_templates import DEFAULT
+from retrieval.zero_shot import ZeroShot, check_templates, clean_labels
+
+router = APIRouter(prefix="/v1", tags=["classify"])
+_Words = Annotated[str, Field(max_length=200)]
+
+
+class ClassifyIn(BaseModel):
+    """Pictures and the labels they may have."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"images": ["data:image/jpeg;base64,..."], "labels": ["cat", "dog", "receipt"]}]
+        },
+    )
+    images: Annotated[list[str], Field(min_length=1, max_length=64)] = Field(
+        description="Data URIs, or ids of pictures."
+    )
+    labels: Annotated[list[_Words], Field(min_length=1, max_length=1000)]
+    template: list[_Words] | _Words | None = Field(
+        default=None, description='A sentence for a label, as "a photo of a {}"; or several.'
+    )
+
+
+class LabelOut(BaseModel):
+    """A label and how probable it is."""
+
+    label: str
+    probability: float
+
+
+class ClassifiedOut(BaseModel):
+    """A picture by its place among those sent, most probable label first."""
+
+    index: int
+    labels: list[LabelOut]
+
+
+class ClassifyOut(BaseModel):
+    """Of every picture, in the order they were sent."""
+
+    results: list[ClassifiedOut]
+    embedder: str
+
+
+@router.post("/classify", response_model=ClassifyOut, responses=problems(404))
+def classify(body: ClassifyIn, service: TheService, who: Who) -> Any:
+    """Nothing is trained or kept; the embedder is the one that new collections get."""
+    model = service.workspace.embedder(service.settings.embedder)
+    given = [body.template] if isinstance(body.template, str) else body.template
+    zero_shot = ZeroShot(model, clean_labels(body.labels), templates=check_templates(given or DEFAULT))
+    results = []
+    for index, text in enumerate(body.images):  # one at a time: a decoded picture is large
+        found = zero_shot.ranked(model.embed_images([_picture(service, who, text, model.image_side)]))[0]
+        labels = [{"label": label, "probability": round(p, 6)} for label, p in found]
+        results.append({"index": index, "labels": labels})
+    return {"results": results, "embedder": model.model_id}
+
+
+def _picture(service: Service, who: Principal, text: str, side: int) -> Image.Image:
+    if text.startswith("data:"):
+        return picture_of(service, text)
+    collection, record, sha256 = service.image(who, text)
+    limits = service.workspace.limits
+    data = read_bytes(file_of(service, collection, record, sha256), limits=limits)
+    return open_page(data, record.page, limits=limits, min_side=side).image
