@@ -55,7 +55,7 @@ def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embe
     """The loop of transformers' own examples: its processor, then its model."""
     torch, transformers = import_module("torch"), import_module("transformers")
     from retrieval.model_source import find_model
-    from retrieval.pretrained import pick_device, pick_dtype
+    from core.pretrained import pick_device, pick_dtype
 
     device = pick_device(torch, settings.device)
     dtype = pick_dtype(torch, device, settings.precision)
@@ -95,7 +95,7 @@ def bare_open_clip(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of open_clip's README: its transform picture by picture, then its model."""
     open_clip, torch = import_module("open_clip"), import_module("torch")
     from retrieval.open_clip_embedder import find_named
-    from retrieval.pretrained import pick_device, pick_dtype
+    from core.pretrained import pick_device, pick_dtype
 
     device = pick_device(torch, settings.device)
     dtype = pick_dtype(torch, device, settings.precision)

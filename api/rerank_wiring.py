@@ -93,10 +93,10 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
 
 def _transformers(workspace: Workspace, name: str) -> Reranker:
     from api.page_wiring import late_embedder
+    from core.pretrained import import_torch, model_type
     from retrieval.colpali_embedder import CLASSES
     from retrieval.cross_encoder import transformers_cross_encoder
     from retrieval.late_reranker import LateReranker
-    from retrieval.pretrained import import_torch, model_type
     from retrieval.vlm_reranker import VlmReranker
 
     _, transformers = import_torch("a reranker")

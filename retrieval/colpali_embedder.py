@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import ModelUnavailableError
-from retrieval.late_interaction import Matrix
-from retrieval.pretrained import (
+from core.pretrained import (
     from_pretrained,
     import_torch,
     load_model,
@@ -22,6 +21,7 @@ from retrieval.pretrained import (
     pick_device,
     pick_dtype,
 )
+from retrieval.late_interaction import Matrix
 
 CLASSES = {
     "colpali": "ColPaliForRetrieval",

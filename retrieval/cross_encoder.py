@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from core.errors import ModelUnavailableError
+from core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
 from retrieval.onnx_session import open_session
-from retrieval.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
 from retrieval.rerank import Candidate
 from retrieval.text_windows import windows
 

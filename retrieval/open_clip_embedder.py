@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from core.errors import ModelUnavailableError
+from core.pretrained import pick_device, pick_dtype
 from retrieval.model_source import download, download_one_of, pinned, split_pin
-from retrieval.pretrained import pick_device, pick_dtype
 from retrieval.torch_device import TorchRunner, on_device, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 

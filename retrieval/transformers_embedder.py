@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from core.errors import ModelUnavailableError
+from core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
 from retrieval.model_source import find_model
-from retrieval.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
 from retrieval.torch_device import Tensors, TorchRunner, on_device, quantized, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from core.errors import ModelUnavailableError
-from retrieval.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
+from core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
 from retrieval.rerank import Candidate
 
 _SYSTEM = (
