@@ -12,6 +12,7 @@ from api.embedders import open_embedder
 from api.settings import Settings
 from core.errors import BadQueryError, ModelUnavailableError
 from evaluation.embedding_speed import BATCHES, BatchSpeed, measure_embedding
+from retrieval.torch_device import check_torchvision
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,6 +36,7 @@ def measure_embedder(
     *,
     rounds: int = 5,
     batches: Sequence[int] = BATCHES,
+    seconds: float = 1.0,
 ) -> list[BatchSpeed]:
     """Pictures, then texts, of this embedder beside its bare library. Raises ``ModelUnavailableError``."""
     kind, _, _ = embedder_id.partition(":")
@@ -43,19 +45,18 @@ def measure_embedder(
         raise BadQueryError(f"no bare loop for {embedder_id!r}; there are loops for {' and '.join(loops)}")
     embedder = open_embedder(embedder_id, settings)
     bare_images, bare_texts = loops[kind](embedder_id, settings)
+    turns: dict[str, Any] = {"rounds": rounds, "batches": batches, "least_s": seconds}
     return [
-        *measure_embedding(
-            "pictures", embedder.embed_images, bare_images, images, rounds=rounds, batches=batches
-        ),
-        *measure_embedding("texts", embedder.embed_texts, bare_texts, TEXTS, rounds=rounds, batches=batches),
+        *measure_embedding("pictures", embedder.embed_images, bare_images, images, **turns),
+        *measure_embedding("texts", embedder.embed_texts, bare_texts, TEXTS, **turns),
     ]
 
 
 def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of transformers' own examples: its processor, then its model."""
     torch, transformers = import_module("torch"), import_module("transformers")
-    from retrieval.model_source import find_model
     from core.pretrained import pick_device, pick_dtype
+    from retrieval.model_source import find_model
 
     device = pick_device(torch, settings.device)
     dtype = pick_dtype(torch, device, settings.precision)
@@ -94,8 +95,8 @@ def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embe
 def bare_open_clip(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of open_clip's README: its transform picture by picture, then its model."""
     open_clip, torch = import_module("open_clip"), import_module("torch")
-    from retrieval.open_clip_embedder import find_named
     from core.pretrained import pick_device, pick_dtype
+    from retrieval.open_clip_embedder import find_named
 
     device = pick_device(torch, settings.device)
     dtype = pick_dtype(torch, device, settings.precision)
@@ -131,6 +132,7 @@ def save_random(folder: Path, kind: str) -> str:
     if kind not in RANDOM:
         raise BadQueryError(f"no random model {kind!r}; there are: {', '.join(RANDOM)}")
     try:
+        check_torchvision()
         open_clip, transformers = import_module("open_clip"), import_module("transformers")
         import tokenizers
         from safetensors.torch import save_file

@@ -22,7 +22,7 @@ from PIL import Image
 from core.errors import ModelUnavailableError
 from core.pretrained import pick_device, pick_dtype
 from retrieval.model_source import download, download_one_of, pinned, split_pin
-from retrieval.torch_device import TorchRunner, on_device, split_precision
+from retrieval.torch_device import TorchRunner, check_torchvision, on_device, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 
 SCHEME = "open_clip"
@@ -63,7 +63,9 @@ def load_open_clip_embedder(
 ) -> TorchEmbedder:
     """The model of that name; see the top of this module, and ``load_transformers_embedder`` for the rest."""
     try:
-        torch, library = import_module("torch"), import_module("open_clip")
+        torch = import_module("torch")
+        check_torchvision()
+        library = import_module("open_clip")
     except ImportError as error:
         raise ModelUnavailableError(
             f"{SCHEME}:{reference} needs PyTorch and open_clip; pip install 'askpix[torch]'"
@@ -72,7 +74,9 @@ def load_open_clip_embedder(
     loaded_in, to_int8 = split_precision(precision, where)
     if to_int8:
         # Its blocks look at the type of their weights, which int8 layers do not tell.
-        raise ModelUnavailableError("open_clip's models do not run in 'int8'; take precision 'bf16' or 'fp32'")
+        raise ModelUnavailableError(
+            "open_clip's models do not run in 'int8'; take precision 'bf16' or 'fp32'"
+        )
     dtype = pick_dtype(torch, where, loaded_in)
     named = find_named(library, reference, local_files_only=local_files_only)
     with _translated(reference):

@@ -9,6 +9,8 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,18 +51,19 @@ class TorchRunner:
         forward: Callable[..., Any],
         *,
         dim: int,
+        times: int = 1,
     ) -> Vectors:
         """``(len(items), dim)``, rows of length one.
 
         ``prepare`` makes CPU tensors of some items; ``forward`` takes them by name on the device and returns
-        ``(n, dim)``. A batch that does not fit is halved, and so are those after it. Raises
-        ``ModelUnavailableError`` when not even one item fits.
+        ``(n, dim)``. ``times`` as many items go at once as pictures would. A batch that does not fit is
+        halved, and so are those after it. Raises ``ModelUnavailableError`` when not even one item fits.
         """
         found: list[Any] = []
-        done = 0
+        done, size = 0, self.batch * times
         with self.torch.inference_mode():
             while done < len(items):
-                chunk = items[done : done + self.batch]
+                chunk = items[done : done + size]
                 inputs = prepare(chunk)
                 try:
                     with self._lock:
@@ -68,7 +71,8 @@ class TorchRunner:
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error):
                         raise
-                    self._halve(len(chunk), error)
+                    size = self._halved(len(chunk), error)
+                    self.batch = min(self.batch, max(1, size // times))
                     continue
                 found.append(rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-12))
                 done += len(chunk)
@@ -106,15 +110,15 @@ class TorchRunner:
             return {k: v.pin_memory().to(self.device, non_blocking=True) for k, v in inputs.items()}
         return {k: v.to(self.device) for k, v in inputs.items()}
 
-    def _halve(self, count: int, error: BaseException) -> None:
+    def _halved(self, count: int, error: BaseException) -> int:
         if count == 1:
             raise ModelUnavailableError(
                 f"the memory of {self.device!r} does not hold the model and one item; take a smaller model, "
                 "or another device or precision"
             ) from error
-        self.batch = min(self.batch, count // 2)
         if self._cuda:
             self.torch.cuda.empty_cache()
+        return count // 2
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -175,3 +179,16 @@ def on_device(torch: Any, model: Any, device: str) -> Any:
     """The model for inference on its device; convolutions get the layout that GPUs are fast with."""
     model = model.eval().requires_grad_(False).to(device)
     return model if device == "cpu" else model.to(memory_format=torch.channels_last)
+
+
+def check_torchvision() -> None:
+    """Raises ``ModelUnavailableError`` when torchvision was built for another torch: it fails at import."""
+    if find_spec("torchvision") is None:
+        return
+    try:
+        import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise ModelUnavailableError(
+            f"torchvision does not fit the installed torch ({str(error)[:80]}); install both from one index: "
+            "https://pytorch.org/get-started"
+        ) from error

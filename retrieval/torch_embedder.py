@@ -21,6 +21,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 _LONGEST_TEXT = 4000
 """Characters; every model's window is shorter, and tokenizers slow down on novels."""
+_TEXTS_A_PICTURE = 4
+"""A text is a fraction of a picture's tokens, and mostly a smaller tower."""
 _MOST_ASPECT = 50
 """Of longer strips the middle counts: cropping models would enlarge them to millions of pixels first."""
 _TOLERANCE = 1e-3
@@ -70,7 +72,9 @@ class TorchEmbedder:
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)``; what does not fit the model's window is cut."""
-        return self._runner.rows(texts, self._tokens, self._towers.texts, dim=self.dim)
+        return self._runner.rows(
+            texts, self._tokens, self._towers.texts, dim=self.dim, times=_TEXTS_A_PICTURE
+        )
 
     def _pictures(self, images: Sequence[Image.Image]) -> Tensors:
         return self._stacked(self._runner.map(lambda image: self._towers.picture(shaped(image)), images))

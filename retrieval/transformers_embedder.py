@@ -16,7 +16,14 @@ from PIL import Image
 from core.errors import ModelUnavailableError
 from core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
 from retrieval.model_source import find_model
-from retrieval.torch_device import Tensors, TorchRunner, on_device, quantized, split_precision
+from retrieval.torch_device import (
+    Tensors,
+    TorchRunner,
+    check_torchvision,
+    on_device,
+    quantized,
+    split_precision,
+)
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 
 SCHEME = "transformers"
@@ -40,6 +47,7 @@ def load_transformers_embedder(
     files are not those its pin names.
     """
     torch, transformers = import_torch(f"{SCHEME}:{reference}")
+    check_torchvision()
     where = pick_device(torch, device)
     loaded_in, to_int8 = split_precision(precision, where)
     dtype = pick_dtype(torch, where, loaded_in)

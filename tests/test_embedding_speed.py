@@ -38,7 +38,19 @@ def test_bench_embed_on_both_libraries(tmp_path: Path) -> None:
     save_transformers(tmp_path / "siglip", "siglip")
     save_open_clip(tmp_path / "clip")
     ids = [f"transformers:{tmp_path / 'siglip'}", f"open_clip:{tmp_path / 'clip'}"]
-    done = run("bench", "embed", "--embedder", ids[0], "--embedder", ids[1], "--rounds", "1", "--json")
+    done = run(
+        "bench",
+        "embed",
+        "--embedder",
+        ids[0],
+        "--embedder",
+        ids[1],
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.05",
+        "--json",
+    )
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)["embedders"]
     assert set(report) == set(ids)
@@ -46,7 +58,7 @@ def test_bench_embed_on_both_libraries(tmp_path: Path) -> None:
         assert [(row["what"], row["batch"]) for row in rows] == [
             (what, batch) for what in ("pictures", "texts") for batch in (1, 16, 64)
         ]
-        assert all(row["ratio"] > 0.2 for row in rows)
+        assert all(row["ratio"] > 0 and row["cpu_ratio"] > 0 for row in rows)
 
 
 def test_bench_without_a_name_is_what_it_was() -> None:

@@ -326,6 +326,22 @@ def test_a_model_from_the_hubs_cache_end_to_end(tmp_path: Path, kind: str) -> No
     assert len(json.loads(words.stdout)["hits"]) == 3, words.stderr
 
 
+def test_a_torchvision_for_another_torch_is_one_line(tmp_path: Path) -> None:
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    done = askpix(
+        "index",
+        str(tmp_path),
+        "--embedder",
+        "open_clip:ViT-B-32@openai",
+        home=tmp_path,
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "install both from one index" in done.stderr
+
+
 def test_without_torch_one_line_names_the_extra(tmp_path: Path) -> None:
     blocker = tmp_path / "sitecustomize.py"
     blocker.write_text(
