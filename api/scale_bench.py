@@ -90,4 +90,13 @@ def _bare(name: StoreName, store: Any) -> Callable[[Any], Any]:
 
         return ask_edge
     index = store._image._index
-    return lambda query: index.nearest(query, scale.TOP)
+    if index.exact:
+        return lambda query: index.nearest(query, scale.TOP)
+    log, few = store._image.log, 48 if index.kind == "hnsw" else 400
+
+    def ask_faiss(query: Any) -> Any:
+        """What FAISS's own IndexRefine does: propose by codes, order by vectors."""
+        proposed = index.nearest(query, few)
+        return proposed[(log.rows(proposed) @ query).argsort()[::-1][: scale.TOP]]
+
+    return ask_faiss

@@ -61,7 +61,7 @@ class ScaleReport:
     anonymous_mb: float
     peak_mb: float
     cases: dict[str, Latency]
-    overhead: float | None
+    overhead: float
     building: dict[str, float]
 
 
@@ -213,13 +213,14 @@ def ask(store: Fillable, queries: dict[str, Vectors], best: dict[str, list[set[s
 
 def overhead(store: Fillable, bare: Callable[[Vectors], Any], queries: Vectors) -> float:
     """Median of the store's time over that of its bare engine, asked in turn."""
-    whole, parts = [], []
+    whole: list[float] = []
+    parts: list[float] = []
     for query in queries:
         for times, work in ((parts, bare), (whole, _search(store))):
             began = time.perf_counter()
             work(query)
             times.append(time.perf_counter() - began)
-    return median(whole) / median(parts)
+    return float(median(whole) / median(parts))
 
 
 def _search(store: Fillable) -> Callable[[Vectors], Any]:

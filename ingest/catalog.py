@@ -40,6 +40,11 @@ class Catalog:
         self.lookup = Lookup(engine)
         self.tags = TagLedger(engine)
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for what moves whole collections."""
+        return self._engine
+
     def close(self) -> None:
         """Let go of the database; the catalog opens it again when it is used again."""
         self._engine.dispose()

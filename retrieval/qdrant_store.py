@@ -81,7 +81,7 @@ class QdrantEdgeStore:
                 raise ValueError(f"{rows.shape} is not (any, {self._text_dim})")
         with self._writing:
             points = []
-            for old in self._retrieve(list(given), payload=True, vector=True):
+            for old in self._retrieve(list(given), payload=True, vectors=["image"]):
                 text, rows = given[str(old.id)]
                 record = replace(to_record(str(old.id), old.payload or {}), text=text)
                 points.append(self._point(record, _vector(old, "image"), rows))
@@ -228,11 +228,19 @@ class QdrantEdgeStore:
 
     def image_vectors(self, ids: Sequence[str], /) -> Vectors:
         """``(len(ids), dim)``; an unknown id is a ``NotFoundError``."""
-        by_id = {str(point.id): _vector(point, "image") for point in self._retrieve(ids, vector=True)}
+        by_id = {str(point.id): _vector(point, "image") for point in self._retrieve(ids, vectors=["image"])}
         for point_id in ids:
             if point_id not in by_id:
                 raise NotFoundError(f"no picture with id {point_id!r}")
         return np.array([by_id[point_id] for point_id in ids], np.float32).reshape(len(ids), self._dim)
+
+    def passages(self, ids: Sequence[str], /) -> list[Vectors]:
+        """The text vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
+        held = {str(point.id): _vector(point, "text") for point in self._retrieve(ids, vectors=["text"])}
+        return [
+            np.array([] if held.get(key) is None else held[key], np.float32).reshape(-1, self._text_dim)
+            for key in ids
+        ]
 
     def sample_vectors(self, n: int, /) -> Vectors:
         """Image vectors of the ``n`` smallest ids, which are hashes and so a fair sample."""
@@ -292,13 +300,13 @@ class QdrantEdgeStore:
                 return
 
     def _retrieve(
-        self, ids: Sequence[str], *, payload: bool = False, vector: bool = False
+        self, ids: Sequence[str], *, payload: bool = False, vectors: Sequence[str] = ()
     ) -> list[edge.Record]:
         known = point_ids(ids)
         if not known:
             return []
         with self._shard.use() as engine:
-            return engine.retrieve(known, with_payload=payload, with_vector=["image"] if vector else False)
+            return engine.retrieve(known, with_payload=payload, with_vector=list(vectors) or False)
 
     # --- upkeep --------------------------------------------------------------------------------------
 
@@ -363,4 +371,4 @@ def _is_uuid(text: str) -> bool:
 
 def _vector(point: edge.Record, name: str) -> Any:
     vectors: Any = point.vector
-    return vectors[name]
+    return (vectors or {}).get(name)

@@ -71,6 +71,10 @@ class VectorStore(Protocol):
         """Image vectors of up to ``n`` pictures, the same ones at every call: ``(min(n, count), dim)``."""
         ...
 
+    def passages(self, ids: Sequence[str], /) -> list[Vectors]:
+        """The text vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
+        ...
+
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pictures; unknown ids are ignored."""
         ...

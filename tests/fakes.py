@@ -188,6 +188,9 @@ class MemoryStore:
                 raise NotFoundError(f"no picture with id {point!r}")
         return np.array([self._images[point] for point in ids], np.float32).reshape(len(ids), self._dim)
 
+    def passages(self, ids: Sequence[str], /) -> list[Vectors]:
+        return [self._passages.get(point, np.zeros((0, self._text_dim), np.float32)) for point in ids]
+
     def sample_vectors(self, n: int, /) -> Vectors:
         return self.image_vectors(sorted(self._records)[:n])
 

@@ -1,5 +1,8 @@
-"""``askpix collections``: list, show, create, delete, reembed."""
+"""``askpix collections``: list, show, create, delete, reembed, export, import."""
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -225,6 +228,61 @@ def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, 
         raise typer.Exit(3)
 
 
+@group.command("export")
+def export_command(
+    name: str,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; replaced when it is there.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a collection with all its vectors and words into one file; the pictures stay where they are."""
+    from api.cli.render import hint, print_json, say
+    from api.settings import load_settings
+    from api.transfer import export_to
+    from api.wiring import Workspace
+
+    report = export_to(Workspace(load_settings()), name, file, on_progress=_counter("exported"))
+    if as_json:
+        print_json(report)
+    else:
+        say(f"{report.collection}: {report.pictures} pictures of {report.sources} files in {str(file)!r}")
+    if report.missing:
+        hint(
+            f"{report.missing} pictures have no vectors and are not in it: `askpix index` their folders again"
+        )
+        raise typer.Exit(3)
+
+
+@group.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `collections export` wrote.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of the new collection; else its old one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A new collection from an exported file, in the store of ASKPIX_STORE."""
+    from api.cli.render import print_json, say
+    from api.settings import load_settings
+    from api.transfer import import_from
+    from api.wiring import Workspace
+
+    report = import_from(Workspace(load_settings()), file, name, on_progress=_counter("imported"))
+    if as_json:
+        print_json(report)
+    else:
+        say(f"{report.collection}: {report.pictures} pictures of {report.sources} files")
+
+
+def _counter(what: str) -> Callable[[int, int], None]:
+    """Progress on a terminal's standard error."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"\r{done} of {total} pictures {what}", nl=done >= total, err=True)
+
+    return show
+
+
 def describe(workspace: Any, collection: Any) -> dict[str, Any]:
     """A collection as JSON."""
     counts = workspace.catalog.counts(collection)
@@ -235,6 +293,7 @@ def describe(workspace: Any, collection: Any) -> dict[str, Any]:
         "dim": collection.dim,
         "text_embedder": collection.text_embedder,
         "page_embedder": collection.page_embedder,
+        "store": collection.store,
         "created_at": collection.created_at.isoformat(),
         **counts,
     }

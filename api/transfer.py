@@ -1,0 +1,99 @@
+"""``askpix collections export`` and ``import``: a collection as one file, between stores and machines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from api.store_wiring import check_store
+from core.errors import AskpixError
+from ingest.archive import ArchiveReader
+from ingest.pipeline import collection_run
+from ingest.transfer import TransferReport, export_collection, import_parts, rename
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from api.wiring import Workspace
+    from ingest.collection import Collection
+    from ingest.transfer import Progress
+
+_UNFINISHED = ".importing"
+"""What the name of a collection ends with until all of it is there."""
+
+
+def export_to(
+    workspace: Workspace, name: str, path: Path, *, on_progress: Progress | None = None
+) -> TransferReport:
+    """Write the collection ``name`` to ``path``; nobody may be indexing into it meanwhile."""
+    collection = workspace.collection(name)
+    if path.is_dir():
+        raise AskpixError(f"{str(path)!r} is a folder; name a file")
+    with collection_run(workspace.folder(collection)):
+        return export_collection(
+            collection,
+            path,
+            engine=workspace.catalog.engine,
+            catalog=workspace.catalog,
+            open_store=workspace.store_opener(collection),
+            on_progress=on_progress,
+        )
+
+
+def import_from(
+    workspace: Workspace, path: Path, name: str | None = None, *, on_progress: Progress | None = None
+) -> TransferReport:
+    """A new collection from the file, in the store of the settings; whole, or not there at all."""
+    if not path.is_file():
+        raise AskpixError(f"no file {str(path)!r}")
+    reader = ArchiveReader(path)
+    try:
+        wanted = name or reader.manifest.name
+        if workspace.catalog.get_collection(wanted) is not None:
+            raise AskpixError(f"there is a collection {wanted!r} already; give another name after the file")
+        draft = _draft(workspace, reader, wanted)
+        try:
+            with collection_run(workspace.folder(draft)):
+                report = import_parts(
+                    reader,
+                    draft,
+                    engine=workspace.catalog.engine,
+                    open_store=workspace.store_opener(draft),
+                    on_progress=on_progress,
+                )
+            workspace.let_go(draft)
+            _finish(workspace, draft, wanted)
+        except BaseException:
+            workspace.delete_collection(draft.name)
+            raise
+        return TransferReport(wanted, report.pictures, report.sources, report.missing)
+    finally:
+        reader.close()
+
+
+def _finish(workspace: Workspace, draft: Collection, wanted: str) -> None:
+    """The folder first: after a kill in between it is still the draft that the next try removes."""
+    old, new = workspace.folder(draft), workspace.folder(replace(draft, name=wanted))
+    old.rename(new)
+    try:
+        rename(workspace.catalog.engine, draft, wanted)
+    except BaseException:
+        new.rename(old)
+        raise
+
+
+def _draft(workspace: Workspace, reader: ArchiveReader, wanted: str) -> Collection:
+    """The collection under a name that says that it is not whole; what a kill left of an earlier try goes."""
+    check_store(workspace.settings)
+    name = wanted[: 63 - len(_UNFINISHED)] + _UNFINISHED
+    if workspace.catalog.get_collection(name) is not None:
+        workspace.delete_collection(name)
+    manifest = reader.manifest
+    return workspace.catalog.create_collection(
+        name,
+        embedder=manifest.embedder,
+        dim=manifest.dim,
+        text_embedder=manifest.text_embedder,
+        text_dim=manifest.text_dim,
+        store=workspace.settings.store,
+    )
