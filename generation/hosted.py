@@ -7,7 +7,7 @@ the size that the budget chose, the stream becomes pieces, and what went wrong b
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_ai import direct
@@ -35,20 +35,18 @@ from pydantic_ai.usage import RequestUsage
 
 from core.errors import (
     AuthError,
-    BadImageError,
     GenerationError,
     LimitError,
     ModelUnavailableError,
     NoSightError,
-    NotFoundError,
 )
-from core.types import Message, Sent, Usage
+from core.types import ImageRecord, Message, Sent, Usage
 from generation.budget import ModelLimits, Plan, make_plan
 from generation.generator import Piece
-from generation.prompt import describe
 from generation.providers import Opener
 from generation.sight import PictureOf, render
 from generation.stream_bridge import StreamBridge
+from generation.turns import build_turns
 
 PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
@@ -191,43 +189,25 @@ def _text_of(event: Any) -> str:
 def _request(
     messages: Sequence[Message], plan: Plan, picture_of: PictureOf, limits: ModelLimits
 ) -> tuple[list[ModelMessage], Plan]:
-    """Our messages as pydantic-ai's. Evidence goes with the last one, each piece's picture after its words.
+    """Our messages as pydantic-ai's, and the plan as it was carried out (``build_turns``)."""
 
-    A picture whose file is gone is left with its words; the plan that comes back says so.
-    """
+    def show(sent: Sent, record: ImageRecord) -> BinaryContent:
+        data = render(sent, record, picture_of, max_bytes=limits.bytes)
+        detail = {"detail": limits.detail} if limits.detail else None
+        return BinaryContent(data, media_type="image/jpeg", vendor_metadata=detail)
+
+    turns, plan = build_turns(messages, plan, show)
     found: list[ModelMessage] = []
-    for message in messages:
-        if message.role == "assistant":
-            found.append(ModelResponse(parts=[TextPart(message.text)]))
-        elif message.role == "system":
-            found.append(ModelRequest(parts=[SystemPromptPart(message.text)]))
-        elif message is not messages[-1]:
-            found.append(ModelRequest(parts=[UserPromptPart(message.text)]))
-    content: list[UserContent] = []
-    really: list[Sent] = []
-    for each, planned in zip(plan.evidence, plan.sent, strict=True):
-        data, sent = b"", planned
-        if sent.how != "text":
-            try:
-                data = render(sent, each.hit.record, picture_of, max_bytes=limits.bytes)
-            except (NotFoundError, BadImageError):
-                sent = Sent(sent.number, "text", lines=sent.lines, of_lines=sent.of_lines)
-        really.append(sent)
-        content.append(describe(each) + _shown(sent))
-        if data:
-            detail = {"detail": limits.detail} if limits.detail else None
-            content.append(BinaryContent(data, media_type="image/jpeg", vendor_metadata=detail))
-    content.append(messages[-1].text)
-    found.append(ModelRequest(parts=[UserPromptPart(content)]))
-    image = sum(sent.tokens for sent in really)
-    return found, replace(plan, sent=tuple(really), image_tokens=image)
-
-
-def _shown(sent: Sent) -> str:
-    if sent.how == "text":
-        return "\n(the picture itself is not shown)"
-    part = "a part of the picture, in full width, around the lines that fit" if sent.box else "the picture"
-    return f"\n({part} follows)"
+    for turn in turns:
+        texts = [part for part in turn.parts if isinstance(part, str)]
+        if turn.role == "assistant":
+            found.append(ModelResponse(parts=[TextPart(text) for text in texts]))
+        elif turn.role == "system":
+            found.append(ModelRequest(parts=[SystemPromptPart(text) for text in texts]))
+        else:
+            content: list[UserContent] = list(turn.parts)
+            found.append(ModelRequest(parts=[UserPromptPart(content)]))
+    return found, plan
 
 
 def _translated(error: Exception, model_id: str) -> Exception:

@@ -1,4 +1,4 @@
-"""Pictures as they are sent to a model: the size that the budget chose, as JPEG."""
+"""Pictures as they are sent to a model: the size that the budget chose; as JPEG where they travel."""
 
 import io
 from collections.abc import Callable
@@ -19,6 +19,11 @@ _QUALITIES = (90, 75, 60)
 def render(sent: Sent, record: ImageRecord, picture_of: PictureOf, *, max_bytes: int) -> bytes:
     """The JPEG to send for ``sent`` (a picture or a crop). Raises what ``picture_of`` raises, and
     ``LimitError`` when it cannot be made small enough."""
+    return encode(cut(sent, record, picture_of), max_bytes=max_bytes)
+
+
+def cut(sent: Sent, record: ImageRecord, picture_of: PictureOf) -> Image.Image:
+    """The picture or crop of ``sent`` in the size that was planned. Raises what ``picture_of`` raises."""
     region = sent.box
     across = (region.x1 - region.x0) if region else record.width
     # Decoded no smaller than what is to be cut out of it needs.
@@ -31,7 +36,7 @@ def render(sent: Sent, record: ImageRecord, picture_of: PictureOf, *, max_bytes:
         )
     if image.size != (sent.width, sent.height):
         image = image.resize((sent.width, sent.height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return encode(image, max_bytes=max_bytes)
+    return image
 
 
 def encode(image: Image.Image, *, max_bytes: int) -> bytes:
