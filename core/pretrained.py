@@ -75,19 +75,25 @@ def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) ->
         raise ModelUnavailableError(f"cannot load {reference!r}: {reason}{where}") from error
 
 
-def load_model(load: Callable[..., Any], reference: str, *, device: str, dtype: Any) -> Any:
+def load_model(
+    load: Callable[..., Any], reference: str, *, device: str, dtype: Any, packed: Any = None
+) -> Any:
     """A model for inference on ``device``. Raises ``ModelUnavailableError``, also when weights are missing.
 
-    The library would make missing ones up at random, and say so in a log line.
+    The library would make missing ones up at random, and say so in a log line. ``packed`` is the library's
+    description of how weights become fewer bits as they are loaded.
     """
-    model, told = from_pretrained(load, reference, dtype=dtype, weights_only=True, output_loading_info=True)
+    options = {"quantization_config": packed, "device_map": {"": device}} if packed else {}
+    model, told = from_pretrained(
+        load, reference, dtype=dtype, weights_only=True, output_loading_info=True, **options
+    )
     missing = sorted(told["missing_keys"])
     if missing or told.get("mismatched_keys"):
         raise ModelUnavailableError(
             f"{reference!r} holds no trained weights for {len(missing)} parts of this kind of model "
             f"({', '.join(missing[:2])} ...); it was made for something else"
         )
-    return model.eval().to(device)
+    return model.eval() if packed else model.eval().to(device)
 
 
 def _failures() -> tuple[type[Exception], ...]:

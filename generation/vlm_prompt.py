@@ -1,0 +1,141 @@
+"""Turns as a vision-language model of transformers reads them: by its processor's chat template, or by the
+words that the few families without one were trained with.
+
+Words from pictures and people may hold a model's own marks (``<image>``, ``<|im_end|>``). They are broken up
+before they reach the tokenizer: no text can begin a turn or pretend to be a picture.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from PIL import Image
+
+from core.errors import ModelUnavailableError
+from generation.turns import Turn
+
+Turns: TypeAlias = Sequence[Turn[Image.Image]]
+
+_ROLE_WORDS = ("llava", "llava_next", "llava_next_video", "vipllava", "video_llava")
+"""Trained on "USER: ... ASSISTANT:" (Liu et al. 2023, LLaVA-1.5)."""
+ANSWERS_ALONE = ("paligemma",)
+"""Trained to answer "answer en QUESTION" about one picture with a word or two (Beyer et al. 2024): they know
+no evidence, no rules and no citations."""
+_MARK_NAMES = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token", "fake_image_token")
+_SHORTEST_MARK = 3
+_MAX_ASPECT = 100
+"""Qwen's processors refuse shapes over 200 : 1; nobody sees anything in them."""
+
+
+class VlmPrompt:
+    """Makes the input tensors of one model's processor."""
+
+    def __init__(self, processor: Any, *, model_type: str, reference: str) -> None:
+        """Raises ``ModelUnavailableError`` when nobody knows how this model wants to be asked."""
+        self._processor, self._type = processor, model_type
+        self.answers_alone = model_type in ANSWERS_ALONE
+        tokenizer = getattr(processor, "tokenizer", processor)
+        self._chat = bool(
+            getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+        )
+        if not (self._chat or self.answers_alone or model_type in _ROLE_WORDS):
+            raise ModelUnavailableError(
+                f"{reference!r} has no chat template: it cannot be asked a question; name a model that was "
+                "trained on instructions"
+            )
+        self._eos = str(tokenizer.eos_token or "")
+        self._marks = _marks(processor, tokenizer)
+
+    def inputs(self, turns: Turns) -> Any:
+        """The processor's tensors for these turns, pictures in their order."""
+        clean = [
+            Turn(turn.role, tuple(self._plain(p) if isinstance(p, str) else _shown(p) for p in turn.parts))
+            for turn in turns
+        ]
+        if self.answers_alone:
+            return self._called(self._bare_question(clean), clean)
+        if not self._chat:
+            return self._called(self._with_role_words(clean), clean)
+        try:
+            return self._templated(clean)
+        except import_module("jinja2").TemplateError:
+            # Some templates refuse a turn of the system: the user says it then.
+            return self._templated(_folded(clean))
+
+    def _templated(self, turns: Turns) -> Any:
+        messages = [{"role": turn.role, "content": _content(turn)} for turn in turns]
+        return self._processor.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )
+
+    def _called(self, text: str, turns: Turns) -> Any:
+        pictures = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
+        return self._processor(text=[text], images=pictures or None, return_tensors="pt")
+
+    def _with_role_words(self, turns: Turns) -> str:
+        """``SYSTEM USER: <image>\\nTEXT ASSISTANT:``, as LLaVA-1.5 was trained."""
+        said = []
+        for turn in turns:
+            parts = [p if isinstance(p, str) else self._processor.image_token for p in turn.parts]
+            text = "\n".join(parts)
+            said.append({"system": text, "user": f"USER: {text}"}.get(turn.role) or self._answered(text))
+        return " ".join([*said, "ASSISTANT:"])
+
+    def _answered(self, text: str) -> str:
+        return f"ASSISTANT: {text}{self._eos}"
+
+    def _bare_question(self, turns: Turns) -> str:
+        last = turns[-1].parts
+        marks = "".join(self._processor.image_token for part in last if not isinstance(part, str))
+        return f"{marks}answer en {last[-1]}"
+
+    def _plain(self, text: str) -> str:
+        """The text with every mark of this model broken by a space, also one that this would make."""
+        text = text.encode("utf-8", "replace").decode()
+        while True:
+            broken = text
+            for mark in self._marks:
+                broken = broken.replace(mark, f"{mark[0]} {mark[1:]}")
+            if broken == text:
+                return text
+            text = broken
+
+
+def _marks(processor: Any, tokenizer: Any) -> list[str]:
+    """What the tokenizer or the processor treats as more than text, longest first."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    marks = {str(token.content) for token in added if token.special} | set(tokenizer.all_special_tokens)
+    for owner in (processor, tokenizer):
+        marks |= {str(getattr(owner, name)) for name in _MARK_NAMES if getattr(owner, name, None)}
+    return sorted((mark for mark in marks if len(mark) >= _SHORTEST_MARK), key=len, reverse=True)
+
+
+def _content(turn: Turn[Image.Image]) -> list[dict[str, Any]]:
+    """Texts and pictures as templates take them; a line's end between them, as they add none."""
+    content: list[dict[str, Any]] = []
+    for part in turn.parts:
+        if not isinstance(part, str):
+            content.append({"type": "image", "image": part})
+        elif content and content[-1]["type"] == "text":
+            content[-1]["text"] += f"\n\n{part}"
+        else:
+            content.append({"type": "text", "text": f"\n{part}" if content else part})
+    for before, after in pairwise(content):
+        if after["type"] == "image" and before["type"] == "text":
+            before["text"] += "\n"
+    return content
+
+
+def _folded(turns: Turns) -> list[Turn[Image.Image]]:
+    """What the system says, at the head of the user's first turn."""
+    rules = tuple(part for turn in turns if turn.role == "system" for part in turn.parts)
+    rest = [turn for turn in turns if turn.role != "system"]
+    return [Turn(rest[0].role, (*rules, *rest[0].parts)), *rest[1:]]
+
+
+def _shown(image: Image.Image) -> Image.Image:
+    """RGB, and no thinner than processors accept."""
+    least = max(1, max(image.size) // _MAX_ASPECT)
+    size = (max(image.width, least), max(image.height, least))
+    return (image if size == image.size else image.resize(size)).convert("RGB")
