@@ -24,6 +24,7 @@ Measure = Callable[[str, Sequence[str]], float]
 Ask = Callable[["AnswerCase"], str | None]
 """The answer's text without citation markers; None when it says that there is none."""
 
+_CURRENCY = re.compile(r"\b(?:RM|MYR|USD|EUR|GBP|SGD|CHF|JPY|INR|AUD|CAD)(?![a-z])", re.IGNORECASE)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -37,6 +38,20 @@ def normalised(text: str) -> str:
 def exact_match(answer: str, golds: Sequence[str]) -> float:
     """1.0 when the normalised answer is one of the normalised gold answers."""
     return float(any(normalised(answer) == normalised(gold) for gold in golds))
+
+
+def same_value(answer: str, golds: Sequence[str]) -> float:
+    """1.0 when the value of a field is one of the gold values, currencies, spaces and case left aside.
+
+    Numbers are compared as numbers (6785 is not 67.85), texts by ``normalised`` without their spaces: whether
+    one stands after a comma is a matter of the printer.
+    """
+    return float(any(_plain_value(answer) == _plain_value(gold) for gold in golds))
+
+
+def _plain_value(text: str) -> float | str:
+    value = number(_CURRENCY.sub("", text))
+    return value if value is not None else normalised(text).replace(" ", "")
 
 
 def anls(answer: str, golds: Sequence[str]) -> float:

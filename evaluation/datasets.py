@@ -51,7 +51,7 @@ class Dataset:
 def read_manifest(path: Path) -> Dataset:
     """The data set of a manifest. Raises ``AskpixError`` naming the line that is wrong."""
     name = path.absolute().parent.name
-    rows = list(_rows(path))
+    rows = list(read_rows(path))
     only_test = any(row.get("split") == "test" for _, row in rows)
     cases: list[Case] = []
     gallery: dict[Path, None] = {}
@@ -83,8 +83,8 @@ def merge(datasets: Sequence[Dataset]) -> Dataset:
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row with its place, for messages."""
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each row of a manifest with its place, for messages. Raises ``AskpixError`` for one that is wrong."""
     try:
         # Not splitlines: JSON strings may hold U+2028 as it is.
         lines = path.read_text("utf-8-sig").split("\n")

@@ -13,6 +13,7 @@ import typer
 
 from api.cli import (
     adapt,
+    answers,
     ask,
     audit,
     caption,
@@ -55,6 +56,7 @@ for group in (
     mcp,
     keys,
     measure,
+    answers,
     demo,
 ):
     group.register(app)
