@@ -32,6 +32,12 @@ def embed_command(
             help="One with random weights: needs no download, and speed does not see weights.",
         ),
     ] = None,
+    engines: Annotated[
+        bool,
+        typer.Option(
+            "--engines", help="Instead: torch, ONNX Runtime and OpenVINO on this CPU, by precision."
+        ),
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.01, help="Each turn takes about this long at least.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
@@ -41,7 +47,7 @@ def embed_command(
     from dataclasses import asdict
 
     from api.bench import collect
-    from api.bench_embed import measure_embedder, save_random
+    from api.bench_embed import RANDOM, measure_embedder, save_random
     from api.cli.render import print_json, say
     from api.demo import PICTURES
     from api.settings import load_settings
@@ -51,6 +57,9 @@ def embed_command(
     from ingest.walk import check_paths
 
     settings = load_settings()
+    if engines:
+        _engines(random or list(RANDOM), rounds=rounds, as_json=as_json)
+        return
     if not embedder and not random:
         raise BadQueryError("name what to measure: --embedder ID, or --random vit-b-32")
     sources = paths or [PICTURES / "photos"]
@@ -74,3 +83,24 @@ def embed_command(
                     )
     if as_json:
         print_json(report)
+
+
+def _engines(kinds: list[str], *, rounds: int, as_json: bool) -> None:
+    import tempfile
+
+    from api.bench_engines import measure_engines
+    from api.cli.render import print_json, say
+    from evaluation.speed import machine
+
+    rows = []
+    for kind in kinds:
+        with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+            rows += measure_engines(kind, Path(work), rounds=rounds)
+    if as_json:
+        print_json({"machine": machine("torch", "onnxruntime"), "engines": rows})
+        return
+    for row in rows:
+        say(
+            f"{row['model']:12} {row['engine']:13} {row['precision']:5} {row['per_s']:6.1f} pictures/s, "
+            f"{row['ratio']:.2f} of torch fp32, cosine {row['cosine']:.4f}"
+        )
