@@ -92,11 +92,11 @@ def _bare(name: StoreName, store: Any) -> Callable[[Any], Any]:
     index = store._image._index
     if index.exact:
         return lambda query: index.nearest(query, scale.TOP)
-    log, few = store._image.log, 48 if index.kind == "hnsw" else 400
+    log, few = store._image.log, 48 if index.kind == "hnsw" else 2_000
 
     def ask_faiss(query: Any) -> Any:
         """What FAISS's own IndexRefine does: propose by codes, order by vectors."""
         proposed = index.nearest(query, few)
-        return proposed[(log.rows(proposed) @ query).argsort()[::-1][: scale.TOP]]
+        return proposed[log.rough_scores(proposed, query).argsort()[::-1][: scale.TOP]]
 
     return ask_faiss

@@ -163,7 +163,7 @@ def _empty(kind: IndexKind, dim: int, count: int) -> Any:
         index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, _LINKS, product)
         index.hnsw.efConstruction, index.hnsw.efSearch = _BUILD_BEAM, _BEAM
         return index
-    lists = max(1, min(65_536, round(2 * count**0.5)))
+    lists = max(1, min(65_536, round(3 * count**0.5)))
     if count < 39 * lists:  # fewer than FAISS wants for its k-means
         lists = max(1, count // 39)
     parts = max(1, dim // _PQ_NUMBERS)
@@ -183,7 +183,7 @@ def _empty(kind: IndexKind, dim: int, count: int) -> Any:
 
 
 def _probes(lists: int) -> int:
-    return max(1, min(lists, 32 + lists // 32))
+    return max(1, min(lists, 32 + lists // 16))
 
 
 def _training_rows(kind: IndexKind, count: int) -> int:

@@ -15,7 +15,7 @@ FEW = 2_000
 FEW_SHARE = 0.02
 """So is this share of all rows, up to ``_FEW_MOST``: an index cannot beat it without losing some."""
 _FEW_MOST = 20_000
-_CANDIDATES = {"hnsw": 48, "ivf_pq": 400}
+_CANDIDATES = {"hnsw": 48, "ivf_pq": 2_000}
 """At least so many are scored again with the vectors themselves: 8-bit codes hardly err, product codes do."""
 _SCANNED = {"ivf_pq": 4_000}
 """So many after a scan with a filter: among far neighbours, product codes tell little (recall 0.94 with 400)."""
@@ -136,7 +136,7 @@ class FaissLeg:
         if len(found) < min(k, total):
             fetch = max(fetch, min(total, _SCANNED.get(self.kind, 0)))
             found = self._index.nearest_among(query, fetch, self._allowed(among))
-        return *self._scored(found, query), len(found) >= total
+        return *self._all_of(found, query, k)[:2], len(found) >= total
 
     def _all_of(self, among: Positions, query: Vectors, k: int) -> tuple[Positions, Scores, bool]:
         among = np.sort(among)
