@@ -92,8 +92,6 @@ class Workspace(SharedStores):
         check_store(self.settings)
         wanted = embedder_id or self.settings.embedder
         embedder = self.embedder(wanted)
-        if wanted == "auto":
-            self._tell(f"embedder {self.auto.embedder_id}: {self.auto.reason}")
         text = self.text_embedder_for(self.settings.text_embedder)
         made = self.catalog.create_collection(
             name,
@@ -103,6 +101,8 @@ class Workspace(SharedStores):
             text_dim=text.dim,
             store=self.settings.store,
         )
+        if wanted == "auto":
+            self._tell(f"embedder {self.auto.embedder_id}: {self.auto.reason}")
         return made if pages == "none" else choose_page_embedder(self, made, pages)
 
     def open_or_create(self, name: str, embedder_id: str | None = None) -> Collection:

@@ -114,7 +114,7 @@ def test_search_by_meaning(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert Path(first["uri"]).name in ("cat.jpg", "a copy of the cat.jpg") and first["duplicates"] == 1
     assert set(first) == {
         "rank", "id", "uri", "kind", "page", "time_s", "score", "why", "width", "height", "taken_at",
-        "snippet", "duplicates",
+        "snippet", "duplicates", "similar",
     }  # fmt: skip
     assert first["rank"] == 1 and 0.3 < first["why"]["image"] <= 1
     assert found(askpix("search", "a rocket being launched", "--json"))[0] == "rocket-launch.jpg"
@@ -236,7 +236,7 @@ def test_doctor_and_models(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     [
         (["search", "cat"], "no collection 'default'"),
         (["index", "no/such/folder"], "no such file or folder: 'no/such/folder'"),
-        (["index", ".", "--embedder", "open_clip:ViT-B-32"], "no embedder 'open_clip:ViT-B-32'"),
+        (["index", ".", "--embedder", "magic:ViT-B-32"], "no embedder 'magic:ViT-B-32'"),
         (["ask", "why?", "--collection", "x"], "no collection 'x'"),
     ],
 )
