@@ -18,7 +18,7 @@ _FEW_MOST = 20_000
 _CANDIDATES = {"hnsw": 48, "ivf_pq": 2_000}
 """At least so many are scored again with the vectors themselves: 8-bit codes hardly err, product codes do."""
 _SCANNED = {"ivf_pq": 4_000}
-"""So many after a scan with a filter: among far neighbours, product codes tell little (recall 0.94 with 400)."""
+"""So many after a scan with a filter: product codes tell far neighbours badly apart (0.94 with 400)."""
 _SCAN_SHARE = 0.1
 """An index that must propose more than this share of its rows is slower than a scan."""
 _UNSAVED = 1_000

@@ -357,7 +357,7 @@ class FaissStore:
                     return  # being closed: the next time
                 with self._writing, self._gate.alone():
                     leg.use(index)
-                with self._reading(), self._writing:
+                with self._writing, self._reading():  # in the order of ``_change``: no embrace
                     leg.save()
 
     def close(self) -> None:

@@ -199,6 +199,37 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             assert len(store.search("words", "word3", where=Where(), limit=9999)) >= done // 9
 
 
+def test_writers_searchers_and_builders_never_wait_for_each_other_in_a_ring(tmp_path: Path) -> None:
+    rows = clustered(2_000)
+    with open_store(tmp_path / "v", "hnsw") as store:
+        fill(store, rows[:1_000])
+        stop = threading.Event()
+
+        def write() -> None:
+            for at in range(1_000, 2_000, 5):
+                fill(store, rows[at : at + 5], at)
+            stop.set()
+
+        def build() -> None:
+            while not stop.is_set():
+                flat = store._image.build("flat")
+                with store._writing, store._gate.alone():
+                    store._image.use(flat)
+                store.optimize()
+
+        def search() -> None:
+            while not stop.is_set():
+                store.search("image", rows[0], where=Where(tags=("h1",)), limit=5)
+
+        threads = [threading.Thread(target=work, daemon=True) for work in (write, build, search, search)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert store.count() == 2_000
+
+
 def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
     open_store(tmp_path / "v").close()
     assert json.loads((tmp_path / "v" / "manifest.json").read_text())["model"] == "colour"

@@ -710,6 +710,7 @@ def test_a_lasting_store_answers_as_the_reference_does(opener: Callable[[], Any]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("opener", [name for name in LASTING if name != "qdrant_local"], indirect=True)
 def test_so_it_does_when_large_enough_to_be_quantised(opener: Callable[[], Any]) -> None:
     """At this size the engine really builds codes."""
     data = many(12_000)
