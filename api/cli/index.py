@@ -89,14 +89,16 @@ def run_index(
     with collection_run(workspace.folder(collection)), line as progress:
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
+        embedder = workspace.embedder(collection.embedder)
         report = index(
             paths,
             collection=collection,
             catalog=workspace.catalog,
             open_store=open_store,
-            embedder=workspace.embedder(collection.embedder),
+            embedder=embedder,
             limits=workspace.limits,
             prune=prune,
+            batch_size=getattr(embedder, "batch", 16),  # what a GPU is fastest with
             on_progress=progress,
         )
         tagged = tag(workspace, collection, vocabulary, on_progress=progress)
