@@ -3,20 +3,25 @@
 extractive                      what ships
 openai:M  anthropic:M  google:M a hosted model; its key comes from the provider's usual variable
 openai-compatible:M@URL         any server that speaks OpenAI's protocol
-auto                            a server on this machine that sees, else extractive: nothing leaves it
+transformers:DIR_OR_REPO        a vision-language model in this process
+auto                            a server on this machine that sees, else a known model whose weights are here
+                                and that sees, else extractive: nothing leaves it, nothing is fetched
 """
 
 import json
 import os
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from api.local_vlms import vlms_here
 from core.errors import AskpixError, AuthError, ModelUnavailableError
 from core.images import ImageLimits
 from core.types import ImageRecord
@@ -25,8 +30,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from generation.hosted import HostedGenerator
+    from generation.local_vlm import LocalGenerator
     from generation.providers import Provider
     from generation.sight import PictureOf
+    from generation.vlm import Precision
+
+Seeing: TypeAlias = "HostedGenerator | LocalGenerator"
+"""A generator whose sight can be proven, and which can do without."""
+Made = TypeVar("Made", bound=Seeing)
 
 _HOSTED: tuple["Provider", ...] = ("openai", "anthropic", "google")
 _PROBE_S = 0.5
@@ -49,6 +60,9 @@ class GeneratorOptions:
     """Base URLs at which ``auto`` looks for a server on this machine."""
     server_key: str | None = None
     prove_sight: bool = True
+    device: str = "auto"
+    """Where models of this process run, and in which precision."""
+    precision: "Precision" = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +77,15 @@ class LocalModel:
         return f"openai-compatible:{self.name}@{self.url}"
 
 
-def open_generator(generator_id: str, options: GeneratorOptions) -> "tuple[HostedGenerator, str]":
+def open_generator(generator_id: str, options: GeneratorOptions) -> tuple[Seeing, str]:
     """The generator with this id, and what there is to say about it.
 
     Raises ``ModelUnavailableError`` (unknown id, extra not installed, server not reachable), ``AuthError``
     (no key).
     """
     scheme, _, rest = generator_id.partition(":")
+    if scheme == "transformers" and rest:
+        return _in_process(rest, options)
     if scheme not in (*_HOSTED, "openai-compatible") or not rest:
         raise ModelUnavailableError(
             f"no generator {generator_id!r} in this version; `askpix models` lists what there is"
@@ -87,13 +103,19 @@ def open_generator(generator_id: str, options: GeneratorOptions) -> "tuple[Hoste
     return _hosted(provider, rest, options)
 
 
-def find_local(options: GeneratorOptions) -> "tuple[HostedGenerator, str] | None":
-    """The first model of a server on this machine that proves to see; None when there is none."""
-    if find_spec("pydantic_ai") is None:
-        return None
-    for model in local_models(options.servers):
+def find_local(options: GeneratorOptions) -> tuple[Seeing, str] | None:
+    """The first model on this machine that proves to see: of a server, else one whose weights are here.
+
+    None when there is none. Nothing is downloaded.
+    """
+    servers = local_models(options.servers) if find_spec("pydantic_ai") is not None else []
+    ways: list[Iterator[Callable[[], tuple[Seeing, str]]]] = [
+        (partial(_server, each.name, each.url, options) for each in servers),
+        (partial(_in_process, each.repo, options) for each in vlms_here(device=options.device)),
+    ]
+    for open_one in chain.from_iterable(ways):
         try:
-            generator, why = _server(model.name, model.url, options)
+            generator, why = open_one()
         except AskpixError:
             continue  # it is listed, and does not work: the next one
         if generator.sees:
@@ -180,6 +202,20 @@ def _hosted(provider: "Provider", name: str, options: GeneratorOptions) -> "tupl
     )
 
 
+def _in_process(reference: str, options: GeneratorOptions) -> "tuple[LocalGenerator, str]":
+    from generation.local_vlm import LocalGenerator
+    from generation.vlm import Vlm
+
+    vlm = Vlm.load(reference, device=options.device, precision=options.precision)
+    return _proven(
+        lambda sees, picture_of, max_tokens: LocalGenerator(
+            vlm, picture_of=picture_of, max_tokens=max_tokens, sees=sees
+        ),
+        f"transformers:{reference}",
+        options,
+    )
+
+
 def _limits(name: str) -> Any:
     from generation.budget import limits_of
 
@@ -187,8 +223,8 @@ def _limits(name: str) -> Any:
 
 
 def _proven(
-    make: "Callable[[bool, PictureOf, int], HostedGenerator]", generator_id: str, options: GeneratorOptions
-) -> "tuple[HostedGenerator, str]":
+    make: "Callable[[bool, PictureOf, int], Made]", generator_id: str, options: GeneratorOptions
+) -> "tuple[Made, str]":
     """Made with what the canary says: a back end that drops pictures is sent words alone."""
     seeing = True
     if options.prove_sight:
@@ -204,7 +240,7 @@ def _proven(
     return make(seeing, options.picture_of, options.max_tokens), why
 
 
-def _try(make: "Callable[[bool, PictureOf, int], HostedGenerator]") -> bool:
+def _try(make: "Callable[[bool, PictureOf, int], Seeing]") -> bool:
     from generation.canary import draw_canary, pick_number, sees
 
     number = pick_number()

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         "generator.",
     )
     generator: str = Field(default="auto", description="Who writes answers; `askpix models` lists the ids.")
+    generator_precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"] = Field(
+        default="auto", description="Of a generator in this process; int8, int4: weights packed as they load."
+    )
     local_servers: str = Field(
         default="http://localhost:11434/v1 http://localhost:1234/v1 http://localhost:8080/v1 "
         "http://localhost:30000/v1",

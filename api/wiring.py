@@ -246,6 +246,8 @@ class Workspace(SharedStores):
             servers=self.settings.local_servers.split(),
             server_key=self.settings.server_key,
             prove_sight=self.settings.prove_sight,
+            device=self.settings.device,
+            precision=self.settings.generator_precision,
         )
 
     def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:

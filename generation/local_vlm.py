@@ -1,6 +1,6 @@
 """A vision-language model in this process as a generator: LLaVA, Qwen-VL, InternVL, PaliGemma, their kin."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from PIL import Image
@@ -81,7 +81,7 @@ class LocalGenerator:
         """Nothing: it runs here."""
         return 0.0
 
-    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
+    def generate(self, messages: Sequence[Message], /) -> Generator[Piece, None, None]:
         """The answer as it is written; usage comes last.
 
         Raises ``GenerationError`` (it failed, or took too long) and ``LimitError`` (its context, or the

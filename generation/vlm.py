@@ -6,7 +6,7 @@ stops reading stops it before its next token.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,7 +81,7 @@ class Vlm:
         """Whether it can only be asked a bare question about one picture (PaliGemma)."""
         return self._prompt.answers_alone
 
-    def write(self, turns: Turns, *, most: int, within_s: float) -> Iterator[str | Counted]:
+    def write(self, turns: Turns, *, most: int, within_s: float) -> Generator[str | Counted, None, None]:
         """Its answer as it is made, greedily, at most ``most`` tokens; what was counted comes last.
 
         Raises ``LimitError`` (longer than its context, or than the memory), ``GenerationError`` (it failed,

@@ -71,7 +71,10 @@ class VlmPrompt:
 
     def _called(self, text: str, turns: Turns) -> Any:
         pictures = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
-        return self._processor(text=[text], images=pictures or None, return_tensors="pt")
+        # Tensors at the end: PaliGemma's processor makes labels for training beside, of arrays.
+        made = self._processor(text=[text], images=pictures or None)
+        made.pop("labels", None)
+        return made.convert_to_tensors("pt")
 
     def _with_role_words(self, turns: Turns) -> str:
         """``SYSTEM USER: <image>\\nTEXT ASSISTANT:``, as LLaVA-1.5 was trained."""
