@@ -111,7 +111,7 @@ def find_local(options: GeneratorOptions) -> tuple[Seeing, str] | None:
     servers = local_models(options.servers) if find_spec("pydantic_ai") is not None else []
     ways: list[Iterator[Callable[[], tuple[Seeing, str]]]] = [
         (partial(_server, each.name, each.url, options) for each in servers),
-        (partial(_in_process, each.repo, options) for each in vlms_here(device=options.device)),
+        (partial(_in_process, each.repo, options, fetch=False) for each in vlms_here(device=options.device)),
     ]
     for open_one in chain.from_iterable(ways):
         try:
@@ -202,11 +202,13 @@ def _hosted(provider: "Provider", name: str, options: GeneratorOptions) -> "tupl
     )
 
 
-def _in_process(reference: str, options: GeneratorOptions) -> "tuple[LocalGenerator, str]":
+def _in_process(
+    reference: str, options: GeneratorOptions, *, fetch: bool = True
+) -> "tuple[LocalGenerator, str]":
     from generation.local_vlm import LocalGenerator
     from generation.vlm import Vlm
 
-    vlm = Vlm.load(reference, device=options.device, precision=options.precision)
+    vlm = Vlm.load(reference, device=options.device, precision=options.precision, fetch=fetch)
     return _proven(
         lambda sees, picture_of, max_tokens: LocalGenerator(
             vlm, picture_of=picture_of, max_tokens=max_tokens, sees=sees

@@ -1,14 +1,25 @@
 """The models of this version: what each is for, what it weighs, and whether it runs here and now."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 from api.auto import hub_reachable, missing_extra, weights_here
+from api.generators import local_models
+from api.local_vlms import known_vlms, missing_modules
 from api.wiring import Workspace
 from core.errors import AskpixError
 from retrieval.model_facts import Score, model_facts
 from retrieval.weights import megabytes
+
+_KEYS = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+}
+"""As ``generation.providers`` has them, which cannot be imported without the extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,46 @@ def list_models(workspace: Workspace) -> list[ModelInfo]:
             notes="quotes the words, dates and pictures that answer; invents nothing",
         ),
     ]
+
+
+def known_generators(servers: Iterable[str]) -> list[ModelInfo]:
+    """Generators besides ``extractive``: models in this process, on servers of this machine, and hosted ones.
+
+    None of them is loaded or asked anything; whether it sees is tried when it is first used.
+    """
+    lacking = missing_modules()
+    infos = []
+    for vlm in known_vlms():
+        here = weights_here(vlm.repo)
+        absent = (
+            None if here else "its weights are not on this machine: naming it as --generator fetches them"
+        )
+        infos.append(_generator(vlm.id, lacking or absent, vlm.licence, vlm.notes, vlm.parameters * 2.0))
+    hosted = None if find_spec("pydantic_ai") else "needs pydantic-ai: pip install 'askpix[hosted]'"
+    for model in local_models(servers):
+        infos.append(_generator(model.id, hosted, "its own", "on a server of this machine"))
+    for provider, names in _KEYS.items():
+        key = None if any(map(os.environ.get, names)) else f"no key: set {' or '.join(names)}"
+        infos.append(
+            _generator(f"{provider}:MODEL", hosted or key, "hosted", "pictures leave this machine, for money")
+        )
+    return infos
+
+
+def _generator(
+    name: str, reason: str | None, licence: str, notes: str, size: float | None = None
+) -> ModelInfo:
+    return ModelInfo(
+        id=name,
+        role="generator",
+        usable=reason is None,
+        reason=reason,
+        dim=None,
+        megabytes=size,
+        licence=licence,
+        languages="many",
+        notes=notes,
+    )
 
 
 def published_models() -> list[ModelInfo]:

@@ -76,14 +76,14 @@ def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) ->
 
 
 def load_model(
-    load: Callable[..., Any], reference: str, *, device: str, dtype: Any, packed: Any = None
+    load: Callable[..., Any], reference: str, *, device: str, dtype: Any, packed: Any = None, **more: Any
 ) -> Any:
     """A model for inference on ``device``. Raises ``ModelUnavailableError``, also when weights are missing.
 
     The library would make missing ones up at random, and say so in a log line. ``packed`` is the library's
-    description of how weights become fewer bits as they are loaded.
+    description of how weights become fewer bits as they are loaded; ``more`` goes to ``load`` as it is.
     """
-    options = {"quantization_config": packed, "device_map": {"": device}} if packed else {}
+    options = {**more, **({"quantization_config": packed, "device_map": {"": device}} if packed else {})}
     model, told = from_pretrained(
         load, reference, dtype=dtype, weights_only=True, output_loading_info=True, **options
     )
@@ -112,7 +112,7 @@ def _failures() -> tuple[type[Exception], ...]:
     return (*broken, import_module("safetensors").SafetensorError)
 
 
-def model_type(transformers: Any, reference: str) -> tuple[str, tuple[str, ...]]:
+def model_type(transformers: Any, reference: str, **more: Any) -> tuple[str, tuple[str, ...]]:
     """What ``config.json`` says it is: its model type and its architectures."""
-    config = from_pretrained(transformers.AutoConfig.from_pretrained, reference)
+    config = from_pretrained(transformers.AutoConfig.from_pretrained, reference, **more)
     return str(config.model_type), tuple(getattr(config, "architectures", None) or ())

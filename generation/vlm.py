@@ -58,22 +58,29 @@ class Vlm:
         _settle(model.generation_config, self._tokenizer)
 
     @classmethod
-    def load(cls, reference: str, *, device: str = "auto", precision: Precision = "auto") -> "Vlm":
-        """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``.
+    def load(
+        cls, reference: str, *, device: str = "auto", precision: Precision = "auto", fetch: bool = True
+    ) -> "Vlm":
+        """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``; ``fetch`` False takes what is
+        on the disk and asks no hub.
 
         Raises ``ModelUnavailableError``: an extra is missing, it is not there or not whole, it sees no
         pictures, or it would have to run code of its own.
         """
         torch, transformers = import_torch(f"transformers:{reference}")
         where = pick_device(torch, device)
-        kind, _ = model_type(transformers, reference)
+        kind, _ = model_type(transformers, reference, local_files_only=not fetch)
         load = _loader(transformers, kind, reference).from_pretrained
         dtype = pick_dtype(torch, where, "auto" if precision in ("int8", "int4") else precision)
-        processor = from_pretrained(transformers.AutoProcessor.from_pretrained, reference)
+        processor = from_pretrained(
+            transformers.AutoProcessor.from_pretrained, reference, local_files_only=not fetch
+        )
         if getattr(processor, "image_processor", None) is None:
             raise ModelUnavailableError(f"{reference!r} has no image processor: it takes no pictures")
         packed = _packed(transformers, precision, dtype)
-        model = load_model(load, reference, device=where, dtype=dtype, packed=packed)
+        model = load_model(
+            load, reference, device=where, dtype=dtype, packed=packed, local_files_only=not fetch
+        )
         return cls(torch, transformers, model, processor, reference=reference)
 
     @property

@@ -10,12 +10,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 def models_command(as_json: JsonOption = False) -> None:
     """Embedders, generators and readers: which work here, and why the others do not."""
     from api.cli.render import hint, print_json, table
-    from api.models import list_models, published_models
+    from api.models import known_generators, list_models, published_models
     from api.settings import load_settings
     from api.wiring import Workspace
 
     workspace = Workspace(load_settings())
-    models = [*list_models(workspace), *published_models()]
+    generators = known_generators(workspace.settings.local_servers.split())
+    models = [*list_models(workspace), *generators, *published_models()]
     if as_json:
         print_json(models)
         return
