@@ -159,18 +159,18 @@ def find_near(
                 word: max(
                     (share for share, words, squeezed, _ in near if holds(words, squeezed, word)), default=0.0
                 )
-                for word in focus
+                for word in (*focus, *head, *together)
             }
             if (
                 max((held[word] for word in head), default=1.0) < least_head
-                or max(held.values(), default=0.0) < 0.75
+                or max((held[word] for word in focus), default=0.0) < 0.75
             ):
                 continue
             if named and not any(held.get(word, 0.0) for word in named):
                 continue
             if sum(held[word] for word in together) < 0.5 * len(together):
                 continue
-            fit = sum(weights[word] * share for word, share in held.items()) / total if total else 0.0
+            fit = sum(weights[word] * held[word] for word in weights) / total if total else 0.0
             fit = min(fit, 1.5)
             if fit > 0 and (best is None or fit > best[0] + 1e-9):
                 best = (fit, Found(span.text, _quote(near, held, focus, cell), fit))

@@ -398,3 +398,10 @@ def test_understanding() -> None:
     assert asked.quoted == ("Green Tea",)
     assert set(asked.named) == {"green", "tea", "sakura"}
     assert "old" not in asked.words
+
+
+def test_a_quoted_word_that_heads_the_question_but_is_not_its_focus() -> None:
+    shown = evidence(1, page("Cereal yield", "India | 2.42", "Bar | 1.10"))
+    for question in ("What is the value of India Bar?", "How many bars are there of value?"):
+        text, citations = ask(question, shown)
+        assert text is None or citations
