@@ -203,7 +203,7 @@ def _asker(
         result = searched[-1]
         handed = {hit.record.id for hit in result.hits[:top_k]} if result.matched else set()
         return Reply(
-            answer=_MARKER.sub("", answer.text).strip() if answer.answered else None,
+            answer=without_markers(answer.text) if answer.answered else None,
             found=record.id in handed,
             confidence=result.confidence,
             input_tokens=answer.usage.input_tokens,
@@ -214,6 +214,11 @@ def _asker(
         )
 
     return ask
+
+
+def without_markers(text: str) -> str:
+    """An answer without its ``[2]``."""
+    return _MARKER.sub("", text).strip()
 
 
 def _records(store: Any) -> "list[ImageRecord]":

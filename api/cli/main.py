@@ -25,6 +25,7 @@ from api.cli import (
     keys,
     mcp,
     measure,
+    public_bench,
     search,
     serve,
     status,
@@ -57,6 +58,7 @@ for group in (
     keys,
     measure,
     answers,
+    public_bench,
     demo,
 ):
     group.register(app)

@@ -1,0 +1,222 @@
+"""``askpix eval bench``: public benchmarks from their published files, scored officially."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.measure import evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.wiring import Workspace
+    from core.types import Evidence, Vectors
+    from evaluation.benchmarks import Benchmark, Item, Response
+    from evaluation.caption_benchmarks import Captioned
+
+NAMES = ("mmbench", "ocrbench", "chartqa", "docvqa", "mmmu", "flickr30k", "coco")
+
+
+@evaluation.command("bench")
+def bench_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(NAMES)}.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where its published files are.")],
+    generator: Annotated[
+        str | None, typer.Option(metavar="ID", help="Who answers; see `askpix models`.")
+    ] = None,
+    embedder: Annotated[str, typer.Option(metavar="ID", help="For flickr30k and coco.")] = "auto",
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where replies and report are kept; default: DIR/askpix-results."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions or pictures.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
+) -> None:
+    """A public benchmark with its own prompt and scoring. Ctrl-C stops it; the same command goes on.
+
+    Every reply is a line of a file in the results folder, and the report lies beside it as JSON.
+    """
+    import json
+
+    from api.cli.render import hint, print_json, table
+    from api.settings import load_settings
+    from api.wiring import Workspace
+    from core.errors import BadQueryError, NotFoundError
+
+    wanted = name.lower()
+    if wanted not in NAMES:
+        raise BadQueryError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
+    if not folder.exists():
+        raise NotFoundError(f"no folder {str(folder)!r}; put the benchmark's published files there")
+    kept = results or (folder.parent if folder.is_file() else folder) / "askpix-results"
+    workspace = Workspace(load_settings())
+    columns: tuple[str, ...]
+    if wanted in ("flickr30k", "coco"):
+        from evaluation.caption_benchmarks import COLUMNS
+
+        report, model = _captions(workspace, wanted, folder, embedder, kept, limit)
+        columns, rows = COLUMNS, report.rows()
+    else:
+        report, model = _answers(workspace, wanted, folder, generator, kept, limit)
+        columns = ("group", "n", f"{report.measure} %")
+        rows = [
+            (row.group, str(row.items), f"{100 * s.value:.1f} ({100 * s.low:.1f}-{100 * s.high:.1f})")
+            for row in report.rows
+            for s in (row.score,)
+        ]
+    part = f"-first-{limit}" if limit else ""
+    written = kept / f"{wanted}-{_plain(model)}{part}.report.json"
+    written.write_text(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if as_json:
+        print_json(report.to_json())
+        return
+    hint(f"{wanted} by {model}; replies or vectors and the report are in {str(kept)!r}")
+    table(columns, rows)
+
+
+def _answers(
+    workspace: "Workspace", name: str, folder: Path, generator: str | None, kept: Path, limit: int | None
+) -> tuple[Any, str]:
+    from evaluation.benchmarks import run
+
+    benchmark = _benchmarks()[name]
+    model, _ = workspace.choose_generator(generator)
+    items = benchmark.load(folder)
+    if limit is not None:
+        # Whole questions: all rotations of each.
+        wholes = list(dict.fromkeys(item.whole or item.id for item in items))[:limit]
+        items = [item for item in items if (item.whole or item.id) in set(wholes)]
+    report = run(
+        benchmark,
+        items,
+        _responder(workspace, generator),
+        kept / f"{name}-{_plain(model.model_id)}.jsonl",
+        generator=model.model_id,
+        on_progress=_progress,
+    )
+    return report, model.model_id
+
+
+def _benchmarks() -> "dict[str, Benchmark]":
+    from evaluation import choice_benchmarks, choices, reading_benchmarks
+    from evaluation.benchmarks import Benchmark
+
+    read = reading_benchmarks
+    every = (
+        Benchmark("mmbench", "circular accuracy", choice_benchmarks.load_mmbench, choices.score_choice),
+        Benchmark("mmmu", "accuracy", choice_benchmarks.load_mmmu, choices.score_mmmu),
+        Benchmark("ocrbench", "accuracy", read.load_ocrbench, read.score_ocrbench),
+        Benchmark("chartqa", "relaxed accuracy", read.load_chartqa, read.score_chartqa),
+        Benchmark("docvqa", "ANLS", read.load_docvqa, read.score_docvqa),
+    )
+    return {each.name: each for each in every}
+
+
+def _responder(workspace: "Workspace", generator: str | None) -> "Callable[[Item], Response]":
+    """Shows the pictures and the prompt as published, and nothing else; a model that only quotes gets the
+    words that were read."""
+    import tempfile
+
+    from core.errors import GenerationError
+    from core.types import Message, Usage
+    from evaluation.benchmarks import Response
+    from generation.prompt import parse_answer
+
+    model, _ = workspace.choose_generator(generator)
+    blind = model.model_id == "extractive"
+
+    def respond(item: "Item") -> Response:
+        # The pictures of TSV files have no file of their own, and a generator opens files.
+        with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+            evidence = [
+                _evidence(workspace, number, picture, Path(work), read=blind)
+                for number, picture in enumerate(item.pictures, start=1)
+            ]
+            written: list[str] = []
+            usage = Usage()
+            for piece in model.generate([Message("user", item.prompt, tuple(evidence))]):
+                written.append(piece.text)
+                usage = piece.usage or usage
+        text = "".join(written).strip()
+        if blind:
+            from api.cli.answers import without_markers
+
+            parsed = parse_answer(text, evidence)
+            text = without_markers(parsed.text) if parsed.answered else ""
+        elif not text:
+            raise GenerationError(
+                f"{model.model_id!r} wrote nothing for {item.id!r}; run again to go on there"
+            )
+        return Response(text, usage.input_tokens, usage.output_tokens, usage.cost_usd)
+
+    return respond
+
+
+def _evidence(
+    workspace: "Workspace", number: int, picture: "Path | bytes", work: Path, *, read: bool
+) -> "Evidence":
+    from dataclasses import replace
+
+    from api.looking import look
+
+    if isinstance(picture, bytes):
+        path = work / f"{number}"
+        path.write_bytes(picture)
+        picture = path
+    return replace(look(workspace, picture, read=read).evidence, number=number)
+
+
+def _captions(
+    workspace: "Workspace", name: str, folder: Path, embedder: str, kept: Path, limit: int | None
+) -> tuple[Any, str]:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from core.images import open_image
+    from evaluation import caption_benchmarks as captions
+
+    found: Captioned = (captions.load_flickr30k if name == "flickr30k" else captions.load_coco)(folder)
+    if limit is not None:
+        few = [
+            (text, owner) for text, owner in zip(found.captions, found.owners, strict=True) if owner < limit
+        ]
+        texts, owners = zip(*few, strict=True)
+        found = replace(found, pictures=found.pictures[:limit], captions=texts, owners=owners)
+    model = workspace.embedder(embedder)
+
+    def embed(paths: Any) -> "Vectors":
+        pictures = [
+            open_image(path, limits=workspace.limits, min_side=model.image_side).image for path in paths
+        ]
+        return model.embed_images(pictures)
+
+    vectors = captions.embed_pictures(
+        found.pictures,
+        embed,
+        kept / f"{name}-{_plain(model.model_id)}-{len(found.pictures)}",
+        about=f"{name} {model.model_id} {len(found.pictures)}",
+        on_progress=_progress,
+    )
+    texts_of = found.captions
+    parts = [model.embed_texts(texts_of[start : start + 256]) for start in range(0, len(texts_of), 256)]
+    report = captions.judge_captions(name, found, vectors, np.concatenate(parts), embedder=model.model_id)
+    return report, model.model_id
+
+
+def _plain(model_id: str) -> str:
+    """A model's id as part of a file's name."""
+    return "".join(each if each.isalnum() or each in "-._" else "_" for each in model_id)[:100].lstrip(".")
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty() and (done % 10 == 0 or done == total):
+        typer.echo(f"\r{done} of {total}", nl=done == total, err=True)
+
+
+def register(app: typer.Typer) -> None:
+    """The command stands in the group ``eval`` already; named here so that every group has one door."""
