@@ -1,8 +1,8 @@
 """A Qdrant server or cluster as a ``VectorStore``: any number of collections in one physical collection.
 
 Pictures made with the same models share a physical collection and are told apart by the payload field
-``tenant``, which every request filters on: a server bears millions of tenants so, but only about a thousand
-collections. Each tenant has a graph of its own, and word statistics (IDF) of its own. An id names its
+``tenant``, which every request filters on: a physical collection costs a server memory of its own, a tenant
+next to none. Each tenant has a graph of its own, and word statistics (IDF) of its own. An id names its
 collection (it is hashed from the collection's), so two tenants never meet on one point.
 
 Unlike the stores in a folder, several processes may have one open. Of two that write the same picture at the
