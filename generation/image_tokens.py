@@ -20,6 +20,7 @@ class Seen(NamedTuple):
 
 
 Formula: TypeAlias = Callable[..., Seen]
+_WORTH_SHRINKING = 1.1
 
 
 def fixed(width: int, height: int, *, tokens: int, side: int | None = None) -> Seen:
@@ -120,9 +121,35 @@ def grid(width: int, height: int, *, tile: int, per_tile: int, most: int) -> See
     return Seen(per_tile * (count + (count > 1)), best[0] * tile, best[1] * tile)
 
 
-def anyres(width: int, height: int, *, tile: int, patch: int, pinpoints: list[tuple[int, int]]) -> Seen:
+def squares(width: int, height: int, *, side: int, tile: int, per_tile: int) -> Seen:
+    """Idefics3 and SmolVLM: the longer side brought to ``side``, squares of ``tile`` pixels with a mark at
+    each and at each row's end, and the whole picture once. As ``Idefics3Processor`` of transformers; the marks
+    count, a line's end before the whole picture does not (some tokenizers write it as part of another)."""
+    shape = width / height
+    if width >= height:
+        across, down = side, int(side / shape)
+        down = max(1, down + down % 2)
+    else:
+        across, down = int(side * shape), side
+        across = max(1, across + across % 2)
+    columns, rows = math.ceil(across / tile), math.ceil(down / tile)
+    cut = columns * rows > 1
+    tokens = per_tile + 3 + (rows * (columns * (per_tile + 2) + 1) if cut else 0)
+    return Seen(tokens, *_within(width, height, across, down))
+
+
+def anyres(
+    width: int,
+    height: int,
+    *,
+    tile: int,
+    patch: int,
+    pinpoints: list[tuple[int, int]],
+    most: int | None = None,
+) -> Seen:
     """LLaVA-1.6 (NeXT): the best of the ``pinpoints`` (height, width), unpadded, a newline a row, and the
-    whole picture once. As ``LlavaNextProcessor`` of transformers."""
+    whole picture once; LLaVA-OneVision: shrunk to about ``most`` tiles' worth of tokens. As
+    ``LlavaNextProcessor`` and ``LlavaOnevisionProcessor`` of transformers."""
     best_height, best_width = _pinpoint(width, height, pinpoints)
     side = tile // patch
     rows, columns = side * (best_height // tile), side * (best_width // tile)
@@ -130,6 +157,9 @@ def anyres(width: int, height: int, *, tile: int, patch: int, pinpoints: list[tu
         rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
     else:
         columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
+    over = math.sqrt(rows * columns / (most * side * side)) if most else 0.0
+    if over > _WORTH_SHRINKING:
+        rows, columns = int(rows // over), int(columns // over)
     return Seen(rows * columns + rows + side * side, *_within(width, height, best_width, best_height))
 
 
@@ -141,6 +171,7 @@ FORMULAS: Mapping[str, Formula] = {
     "crops": crops,
     "merged_patches": merged_patches,
     "grid": grid,
+    "squares": squares,
     "anyres": anyres,
 }
 

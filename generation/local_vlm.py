@@ -14,7 +14,7 @@ from generation.vlm import Counted, Vlm
 
 _NAMES = {
     "internvl": "internvl",
-    "idefics3": "smolvlm",
+    "idefics3": "idefics3",
     "smolvlm": "smolvlm",
     "llava": "llava-1.5",
     "llava_next": "llava-v1.6",

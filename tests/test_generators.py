@@ -6,16 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.generators import GeneratorOptions, find_local, local_models, open_generator
+from api.local_vlms import known_vlms
+from api.models import known_generators
 from api.settings import Settings
 from api.wiring import Workspace
 from core.errors import AskpixError, AuthError, ModelUnavailableError
 from core.images import DEFAULT_LIMITS
+from generation.budget import limits_of
 from ingest.text import RapidOcrReader
 from tests.fakes import picture
+from tests.tiny_vlms import save_vlm
 from tests.wire import Asked, Server, Wire
 
 
@@ -161,3 +166,61 @@ def test_the_whole_command_with_a_local_model(
     assert len(sighted.asked) == riddles + 1, "what was planned was not sent before"
     sent = np.asarray(sighted.asked[-1].pictures[0].convert("L"))
     assert sent.shape == (480, 640)
+
+
+# --- models in this process ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache that holds a tiny model under the name of one that ``auto`` knows."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    root = tmp_path / "hub" / "models--HuggingFaceTB--SmolVLM-500M-Instruct"
+    save_vlm(root / "snapshots" / ("a" * 40), "smolvlm")
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text("a" * 40)
+    return root
+
+
+def test_auto_takes_a_model_whose_weights_are_here(cached: Path, wire: Wire, tmp_path: Path) -> None:
+    found = find_local(options(tmp_path, wire, servers=(), prove_sight=False, device="cpu"))
+    assert found
+    generator, why = found
+    assert generator.model_id == "transformers:HuggingFaceTB/SmolVLM-500M-Instruct"
+    assert "this machine" in why
+    listed = {model.id: model for model in known_generators(())}
+    assert listed[generator.model_id].usable
+    other = listed["transformers:Qwen/Qwen3-VL-8B-Instruct"]
+    assert not other.usable and other.reason and "not on this machine" in other.reason
+    assert listed["openai:MODEL"].reason == "no key: set OPENAI_API_KEY"
+
+
+def test_auto_does_not_take_one_that_cannot_read(cached: Path, wire: Wire, tmp_path: Path) -> None:
+    assert find_local(options(tmp_path, wire, servers=(), device="cpu")) is None
+    verdicts = json.loads((tmp_path / "sight.json").read_text())
+    assert verdicts["transformers:HuggingFaceTB/SmolVLM-500M-Instruct"]["sees"] is False
+
+
+def test_auto_passes_over_weights_that_are_not_whole(cached: Path, wire: Wire, tmp_path: Path) -> None:
+    weights = next(cached.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert find_local(options(tmp_path, wire, servers=(), prove_sight=False, device="cpu")) is None
+
+
+def test_a_server_that_sees_comes_first(cached: Path, sighted: Wire, tmp_path: Path) -> None:
+    found = find_local(options(tmp_path, sighted, device="cpu"))
+    assert found and found[0].model_id.startswith("openai-compatible:")
+
+
+def test_a_directory_is_asked_for_its_words_when_it_is_blind(
+    cached: Path, wire: Wire, tmp_path: Path
+) -> None:
+    folder = next(cached.glob("snapshots/*"))
+    generator, why = open_generator(f"transformers:{folder}", options(tmp_path, wire, device="cpu"))
+    assert not generator.sees and "does not see" in why
+
+
+def test_every_known_model_has_a_formula_of_its_own() -> None:
+    for vlm in known_vlms():
+        assert not limits_of(vlm.repo.rpartition("/")[2]).assumed, vlm.repo

@@ -48,3 +48,33 @@ def test_llava_next() -> None:
     for width, height in SIZES:
         counted = processor._get_number_of_features(height, width, 336, 336) - 1
         assert limits.tokens(width, height) == counted, (width, height)
+
+
+def test_llava_onevision() -> None:
+    from transformers import LlavaOnevisionImageProcessorPil, LlavaOnevisionProcessor
+
+    limits = limits_of("llava-onevision-qwen2-7b-ov-hf")
+    processor = object.__new__(LlavaOnevisionProcessor)
+    processor.image_processor = LlavaOnevisionImageProcessorPil()
+    processor.num_image_tokens, processor.vision_aspect_ratio = 729, "anyres_max_9"
+    pinpoints = [list(size) for size in limits.numbers["pinpoints"]]
+    assert processor.image_processor.image_grid_pinpoints == pinpoints
+    for width, height in SIZES:
+        counted = processor._get_number_of_features(height, width, 384, 384)
+        assert limits.tokens(width, height) == counted, (width, height)
+
+
+@pytest.mark.parametrize("name", ["SmolVLM-Instruct", "SmolVLM-500M-Instruct", "Idefics3-8B-Llama3"])
+def test_smolvlm(name: str) -> None:
+    from transformers import Idefics3ImageProcessorPil
+
+    limits = limits_of(name)
+    numbers = limits.numbers
+    images = Idefics3ImageProcessorPil(
+        size={"longest_edge": numbers["side"]}, max_image_size={"longest_edge": numbers["tile"]}
+    )
+    each = numbers["per_tile"]
+    for width, height in SIZES:
+        _, rows, columns = images.get_number_of_image_patches(height, width)
+        counted = each + 3 + rows * (columns * (each + 2) + 1)  # Idefics3Processor._get_num_multimodal_tokens
+        assert limits.tokens(width, height) == counted, (width, height)
