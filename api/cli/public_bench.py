@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.wiring import Workspace
-    from core.types import Evidence, Vectors
+    from core.types import Evidence, TextLine, Vectors
     from evaluation.benchmarks import Benchmark, Item, Response
     from evaluation.caption_benchmarks import Captioned
 
@@ -45,7 +45,7 @@ def bench_command(
     from api.cli.render import hint, print_json, table
     from api.settings import load_settings
     from api.wiring import Workspace
-    from core.errors import BadQueryError, NotFoundError
+    from core.errors import AskpixError, BadQueryError, NotFoundError
 
     wanted = name.lower()
     if wanted not in NAMES:
@@ -70,7 +70,12 @@ def bench_command(
         ]
     part = f"-first-{limit}" if limit else ""
     written = kept / f"{wanted}-{_plain(model)}{part}.report.json"
-    written.write_text(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    try:
+        written.write_text(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise AskpixError(
+            f"cannot write {str(written)!r}: {error.strerror}; name another --results"
+        ) from error
     if as_json:
         print_json(report.to_json())
         return
@@ -128,12 +133,13 @@ def _responder(workspace: "Workspace", generator: str | None) -> "Callable[[Item
 
     model, _ = workspace.choose_generator(generator)
     blind = model.model_id == "extractive"
+    read: dict[str, tuple[TextLine, ...]] = {}
 
     def respond(item: "Item") -> Response:
         # The pictures of TSV files have no file of their own, and a generator opens files.
         with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
             evidence = [
-                _evidence(workspace, number, picture, Path(work), read=blind)
+                _evidence(workspace, number, picture, Path(work), read=read if blind else None)
                 for number, picture in enumerate(item.pictures, start=1)
             ]
             written: list[str] = []
@@ -157,7 +163,12 @@ def _responder(workspace: "Workspace", generator: str | None) -> "Callable[[Item
 
 
 def _evidence(
-    workspace: "Workspace", number: int, picture: "Path | bytes", work: Path, *, read: bool
+    workspace: "Workspace",
+    number: int,
+    picture: "Path | bytes",
+    work: Path,
+    *,
+    read: "dict[str, tuple[TextLine, ...]] | None",
 ) -> "Evidence":
     from dataclasses import replace
 
@@ -167,7 +178,13 @@ def _evidence(
         path = work / f"{number}"
         path.write_bytes(picture)
         picture = path
-    return replace(look(workspace, picture, read=read).evidence, number=number)
+    looked = look(workspace, picture, read=False)
+    if read is None:
+        return replace(looked.evidence, number=number)
+    # Many questions are about one picture, and reading takes a second.
+    if looked.record.id not in read:
+        read[looked.record.id] = tuple(workspace.reader.read(looked.picture.image))
+    return replace(looked.evidence, number=number, lines=read[looked.record.id])
 
 
 def _captions(
