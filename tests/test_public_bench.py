@@ -31,6 +31,7 @@ from evaluation.reading_benchmarks import (
     score_docvqa,
     score_ocrbench,
 )
+from tests.wire import Server, Wire
 
 ANIMALS = {"A": "teddy bear", "B": "rabbit", "C": "cat", "D": "dog"}
 
@@ -391,3 +392,25 @@ def test_the_command_on_captions(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert (report["pictures"], report["captions"], report["embedder"]) == (2, 2, "mini")
     assert all(each["recall_5"]["value"] == 1.0 for each in report["directions"])
+
+
+def test_a_model_that_sees_gets_the_pictures_and_the_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = base64.b64encode(png("blue")).decode()
+    row = {"index": 7, **MMB, "A": "cat", "B": "dog", "C": "fox", "image": image}
+    file = tsv(tmp_path / "MMBench_DEV_EN.tsv", row)
+    wire = Wire(say=lambda asked: ["B. ", "dog"])
+    monkeypatch.setenv("ASKPIX_PROVE_SIGHT", "false")
+    with Server(wire):
+        command = ["eval", "bench", "mmbench", str(file), "--json"]
+        command += ["--generator", f"openai-compatible:tiny-vl@{wire.url}/v1"]
+        done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert [asked.texts[-1] for asked in wire.asked] == [each.prompt for each in load_mmbench(file)]
+    for asked in wire.asked:
+        (shown,) = asked.pictures
+        assert shown.getpixel((40, 20))[2] > 200 and asked.system == ""  # type: ignore[index]
+    report = json.loads(done.stdout)
+    # Always "B. dog": right as published; of the rotated ones the letter is held against, and wrong.
+    assert (report["asked"], report["rows"][0]["items"], report["rows"][0]["score"]["value"]) == (3, 1, 0.0)
