@@ -27,8 +27,14 @@ def open_embedder(embedder_id: str, settings: Settings) -> Embedder:
         return load_open_clip_embedder(
             reference, device=settings.device, precision=settings.precision, compiled=settings.compile
         )
+    if reference and kind == "onnx":
+        from retrieval.onnx_embedder import OnnxEmbedder
+
+        return OnnxEmbedder.load(
+            reference, device=settings.device, precision=settings.precision, workers=settings.workers or None
+        )
     raise ModelUnavailableError(
-        f"no embedder {embedder_id!r}; ids are mini, transformers:DIR_OR_REPO and "
+        f"no embedder {embedder_id!r}; ids are mini, onnx:DIR_OR_REPO, transformers:DIR_OR_REPO and "
         "open_clip:MODEL@PRETRAINED_OR_FILE; `askpix models` lists what there is"
     )
 
@@ -46,6 +52,10 @@ def same_model(wanted: str, pinned: str) -> bool:
             from retrieval.model_source import find_model
 
             return f"{kind}:{find_model(reference, local_files_only=True).name}" == pinned
+        if kind == "onnx":
+            from retrieval.onnx_layout import find_layout
+
+            return f"{kind}:{find_layout(reference, precision='auto', local_files_only=True).name}" == pinned
         if kind == "open_clip":
             from retrieval.open_clip_embedder import find_named
 

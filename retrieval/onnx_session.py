@@ -15,8 +15,10 @@ class Session(Protocol):
     def run(self, outputs: Sequence[str] | None, feed: Mapping[str, Any], /) -> list[Any]: ...
 
 
-def open_session(path: Path, *, threads: int) -> Session:
-    """A CPU session of the model at ``path``. Thread-safe: several threads may call ``run`` at once.
+def open_session(
+    path: Path, *, threads: int, providers: Sequence[str] = ("CPUExecutionProvider",)
+) -> Session:
+    """A session of the model at ``path``. Thread-safe: several threads may call ``run`` at once.
 
     With ``threads=1`` each call stays on its caller's thread, so that N callers use N cores and no thread
     pool burns time between them. Raises ``ModelUnavailableError``.
@@ -28,9 +30,7 @@ def open_session(path: Path, *, threads: int) -> Session:
     # Idle workers of the pool would otherwise spin and take the cores from the decoders.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session: Session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session: Session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:
         # Its exceptions have no common base class; any of them means that this model cannot run.
         raise ModelUnavailableError(

@@ -1,0 +1,291 @@
+"""Published ONNX layouts of CLIP and SigLIP against transformers, on tiny random weights exported here."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from PIL import Image
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from api.embedders import open_embedder, same_model
+from api.settings import Settings
+from core.errors import IndexMismatchError, ModelUnavailableError
+from retrieval.embedder import Likelihood, likelihood_of
+from retrieval.onnx_embedder import OnnxEmbedder
+from retrieval.pixels import from_open_clip, from_preprocessor
+from tests.fakes import picture
+from tests.test_torch_embedders import TEXTS, distance, pictures
+from tests.two_tower_models import hub_copy, save_transformers
+
+FAMILIES = ("clip", "siglip")
+
+
+def export(model: Any, folder: Path, *, vision: str, text: str, masked: bool, side: int) -> None:
+    """The two towers as ONNX files, in the way exporters write them."""
+
+    class Tower(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+    class Vision(Tower):
+        def forward(self, pixel_values: Any) -> Any:
+            return self.model.get_image_features(pixel_values=pixel_values).pooler_output
+
+    class Text(Tower):
+        def forward(self, input_ids: Any, attention_mask: Any = None) -> Any:
+            return self.model.get_text_features(
+                input_ids=input_ids, attention_mask=attention_mask
+            ).pooler_output
+
+    for name in (vision, text):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it has no ONNX operator
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter warns of itself
+            write(Vision().eval(), Text().eval(), folder / vision, folder / text, masked=masked, side=side)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def write(vision: Any, text: Any, vision_file: Path, text_file: Path, *, masked: bool, side: int) -> None:
+    """Both graphs."""
+    torch.onnx.export(
+        vision,
+        (torch.zeros(2, 3, side, side),),
+        str(vision_file),
+        input_names=["pixel_values"],
+        output_names=["image_embeds"],
+        dynamic_axes={"pixel_values": {0: "batch"}, "image_embeds": {0: "batch"}},
+        dynamo=False,
+    )
+    ids = torch.ones(2, 18, dtype=torch.long)
+    axes = {0: "batch", 1: "tokens"} if masked else {0: "batch"}
+    names = ["input_ids", "attention_mask"] if masked else ["input_ids"]
+    torch.onnx.export(
+        text,
+        (ids, torch.ones_like(ids)) if masked else (ids,),
+        str(text_file),
+        input_names=names,
+        output_names=["text_embeds"],
+        dynamic_axes={**dict.fromkeys(names, axes), "text_embeds": {0: "batch"}},
+        dynamo=False,
+    )
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    folder = tmp_path_factory.mktemp(request.param)
+    model, processor, tokenizer = save_transformers(folder, request.param)
+    side = processor.size.get("height") or processor.crop_size["height"]
+    export(
+        model.eval(),
+        folder,
+        vision="onnx/vision_model.onnx",
+        text="onnx/text_model.onnx",
+        masked=request.param == "clip",
+        side=side,
+    )
+    return request.param, folder, model, processor, tokenizer
+
+
+def test_it_is_as_transformers_makes_it(exported: tuple[Any, ...]) -> None:
+    name, folder, model, processor, tokenizer = exported
+    embedder = OnnxEmbedder.load(str(folder), device="cpu")
+    with torch.inference_mode():
+        batch = embedder.embed_images(pictures())
+        for number, image in enumerate(pictures()):
+            inputs = processor(
+                images=[image.convert("RGB")], return_tensors="pt", input_data_format="channels_last"
+            )
+            assert (
+                distance(batch[number : number + 1], model.get_image_features(**inputs).pooler_output) < 1e-3
+            )
+            alone = embedder.embed_images([image])
+            assert float(1 - alone[0] @ batch[number]) < 1e-5
+        tokens = tokenizer(
+            TEXTS,
+            padding="max_length" if name == "siglip" else True,
+            max_length=18,
+            truncation=True,
+            return_tensors="pt",
+        )
+        takes = ("input_ids", "attention_mask") if name == "clip" else ("input_ids",)
+        features = model.get_text_features(**{key: tokens[key] for key in takes}).pooler_output
+        texts = embedder.embed_texts(TEXTS)
+        assert distance(texts, features) < 1e-3
+        assert float(1 - embedder.embed_texts(TEXTS[1:2])[0] @ texts[1]) < 1e-5
+    assert embedder.embed_images([]).shape == embedder.embed_texts([]).shape == (0, embedder.dim)
+
+
+def test_what_is_known_of_its_training(exported: tuple[Any, ...]) -> None:
+    name, folder, *_ = exported
+    likelihood = likelihood_of(OnnxEmbedder.load(str(folder), device="cpu"))
+    assert likelihood == (Likelihood("softmax", 100.0) if name == "clip" else None)
+
+
+def test_int8_is_taken_when_asked_for_and_stays_near(exported: tuple[Any, ...], tmp_path: Path) -> None:
+    _, folder, *_ = exported
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    full = OnnxEmbedder.load(str(copy), device="cpu")
+    assert full.model_id.endswith("+fp32")
+    for tower in ("vision", "text"):
+        path = copy / "onnx" / f"{tower}_model.onnx"
+        quantize_dynamic(path, path.with_name(f"{tower}_model_quantized.onnx"), weight_type=QuantType.QUInt8)
+    small = OnnxEmbedder.load(str(copy), device="cpu", precision="int8")
+    assert small.model_id.endswith("+int8")
+    near = (small.embed_images(pictures()) * full.embed_images(pictures())).sum(axis=1)
+    assert near.min() > 0.98
+    # The id names the precision, so a collection always opens with the same file.
+    again = OnnxEmbedder.load(small.model_id.partition(":")[2], device="cpu")
+    assert again.model_id == small.model_id
+    with pytest.raises(ModelUnavailableError, match="no fp16 export; it has onnx/"):
+        OnnxEmbedder.load(str(copy), device="cpu", precision="fp16")
+
+
+def test_immichs_layout(exported: tuple[Any, ...], tmp_path: Path) -> None:
+    name, folder, *_ = exported
+    for tower, new in (("vision", "visual"), ("text", "textual")):
+        (tmp_path / new).mkdir()
+        shutil.copy(folder / "onnx" / f"{tower}_model.onnx", tmp_path / new / "model.onnx")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / file, tmp_path / "textual" / file)
+    shutil.copy(folder / "config.json", tmp_path / "config.json")
+    given = json.loads((folder / "preprocessor_config.json").read_text())
+    side = (given.get("crop_size") or given["size"])["height"]
+    preprocess = {
+        "size": [side, side],
+        "mean": given["image_mean"],
+        "std": given["image_std"],
+        "interpolation": "bicubic",
+        "resize_mode": "shortest" if name == "clip" else "squash",
+    }
+    (tmp_path / "visual" / "preprocess_cfg.json").write_text(json.dumps(preprocess))
+    theirs = OnnxEmbedder.load(str(tmp_path), device="cpu")
+    ours = OnnxEmbedder.load(str(folder), device="cpu")
+    near = (theirs.embed_images(pictures()) * ours.embed_images(pictures())).sum(axis=1)
+    assert near.min() > 0.999
+    assert (theirs.embed_texts(TEXTS) * ours.embed_texts(TEXTS)).sum(axis=1).min() > 0.9999
+
+
+def test_changed_files_are_another_model(exported: tuple[Any, ...], tmp_path: Path) -> None:
+    _, folder, *_ = exported
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    model_id = OnnxEmbedder.load(str(copy), device="cpu").model_id
+    assert same_model(f"onnx:{copy}", model_id)
+    settings = Settings(home=tmp_path, device="cpu")
+    assert open_embedder(model_id, settings).model_id == model_id
+    config = copy / "preprocessor_config.json"
+    config.write_text(config.read_text().replace("0.5", "0.4") + "\n")
+    with pytest.raises(IndexMismatchError, match="holds another model"):
+        open_embedder(model_id, settings)
+
+
+def preprocessor(text: str) -> Any:
+    return lambda folder: (folder / "preprocessor_config.json").write_text(text)
+
+
+def one_tower(folder: Path) -> None:
+    shutil.copy(folder / "onnx" / "text_model.onnx", folder / "onnx" / "vision_model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: shutil.rmtree(f / "onnx"), "holds no ONNX export"),
+        (lambda f: (f / "onnx" / "text_model.onnx").unlink(), "it has onnx/vision_model.onnx"),
+        (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "cannot read"),
+        (lambda f: (f / "preprocessor_config.json").unlink(), "how pictures are prepared"),
+        (preprocessor('{"size": {"height": 1e9, "width": 5}}'), "asks for a size"),
+        (lambda f: (f / "preprocessor_config.json").write_text('{"image_mean": "x"}'), "three numbers"),
+        (lambda f: (f / "preprocessor_config.json").write_text('{"max_num_patches": 256}'), "NaFlex"),
+        (lambda f: (f / "onnx" / "vision_model.onnx").write_bytes(b"\x08\x01"), "cannot load"),
+        (one_tower, "cannot embed"),
+    ],
+)
+def test_broken_folders_are_one_line(
+    exported: tuple[Any, ...], tmp_path: Path, spoil: Any, words: str
+) -> None:
+    _, folder, *_ = exported
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    spoil(copy)
+    with pytest.raises(ModelUnavailableError, match=words) as caught:
+        OnnxEmbedder.load(str(copy), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_nowhere_and_what_cannot_run_here() -> None:
+    with pytest.raises(ModelUnavailableError, match="neither a folder nor a hub repository"):
+        OnnxEmbedder.load("no such thing")
+    with pytest.raises(ModelUnavailableError, match="was not downloaded before"):
+        OnnxEmbedder.load("someone/nothing", local_files_only=True)
+
+
+def test_preprocessing_is_read_and_not_assumed() -> None:
+    clip = from_preprocessor(
+        {
+            "size": {"shortest_edge": 30},
+            "do_center_crop": True,
+            "crop_size": 24,
+            "image_mean": [0, 0, 0],
+            "image_std": [1, 1, 1],
+            "resample": 2,
+        }
+    )
+    assert (clip.resize, clip.size, clip.crop) == ("shortest", (30, 30), (24, 24))
+    assert clip.resample == Image.Resampling.BILINEAR
+    made = clip(picture("red", size=(100, 40)))
+    assert made.shape == (3, 24, 24) and made.dtype == np.float32
+    assert made[0].min() == pytest.approx(1) and made[2].max() == pytest.approx(0)
+    raw = from_preprocessor({"size": {"height": 8, "width": 12}, "do_rescale": False, "do_normalize": False})
+    assert raw(picture("red")).shape == (3, 8, 12) and raw(picture("red"))[0].max() == 255
+    padded = from_open_clip(
+        {"size": 16, "resize_mode": "longest", "mean": [0] * 3, "std": [1] * 3, "fill_color": 255}
+    )
+    assert padded(picture("black", size=(100, 50)))[0, 0, 0] == pytest.approx(1)
+    with pytest.raises(ModelUnavailableError, match="resizes by 'wild'"):
+        from_open_clip({"size": 16, "resize_mode": "wild"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["folder", "hub"])
+def test_index_search_and_classify_by_the_command(
+    exported: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    _, folder, *_ = exported
+    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model, name = f"onnx:{folder}", ""
+    if place == "hub":
+        snapshot = hub_copy(tmp_path / "hf", "someone/tiny-onnx")
+        shutil.copytree(folder, snapshot, dirs_exist_ok=True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        model, name = "onnx:someone/tiny-onnx", snapshot.name
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for colour in ("red", "green", "blue"):
+        picture(colour, colour, (200, 120)).save(photos / f"{colour}.png")
+    runner = CliRunner()
+    done = runner.invoke(app, ["index", str(photos), "--embedder", model, "--ocr", "off", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["embedder"].startswith(f"{model}@{name}" if name else f"{model}#")
+    again = runner.invoke(app, ["index", str(photos), "--embedder", model, "--ocr", "off", "--json"])
+    assert json.loads(again.stdout)["unchanged"] == 3, again.output
+    found = runner.invoke(app, ["search", "--image", str(photos / "red.png"), "--all", "--json"])
+    assert json.loads(found.stdout)["hits"][0]["uri"].endswith("red.png"), found.output
+    labelled = runner.invoke(app, ["classify", str(photos), "--labels", "a,b", "--embedder", model, "--json"])
+    assert len(json.loads(labelled.stdout)) == 3, labelled.output
