@@ -61,7 +61,7 @@ def import_from(
                     open_store=workspace.store_opener(draft),
                     on_progress=on_progress,
                 )
-            workspace.let_go(draft)
+            workspace.let_go(draft, str(draft.generation))  # a server may hold it under its draft's name
             _finish(workspace, draft, wanted)
         except BaseException:
             workspace.delete_collection(draft.name)
