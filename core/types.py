@@ -197,6 +197,8 @@ class Evidence:
     """1-based; the marker ``[number]`` in an answer cites it."""
     hit: Hit
     lines: tuple[TextLine, ...] = ()
+    read: bool = True
+    """False: nobody looked for words, so that there are no ``lines`` says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +245,8 @@ class Sent:
 class Usage:
     """What an answer cost. ``cost_usd`` is None when the price is not known; 0.0 for local models.
 
-    Tokens are those that the model's provider counted, where it counts; ``image_tokens`` is always by the
-    model's formula. ``estimated`` is True when all of it is by our own count.
+    Tokens are those that the model's provider counted, where it counts; ``image_tokens`` is by the model's
+    formula, and counted for a model in this process. ``estimated`` is True when all of it is by our own count.
     """
 
     input_tokens: int = 0

@@ -123,8 +123,8 @@ def grid(width: int, height: int, *, tile: int, per_tile: int, most: int) -> See
 
 def squares(width: int, height: int, *, side: int, tile: int, per_tile: int) -> Seen:
     """Idefics3 and SmolVLM: the longer side brought to ``side``, squares of ``tile`` pixels with a mark at
-    each and at each row's end, and the whole picture once. As ``Idefics3Processor`` of transformers; the marks
-    count, a line's end before the whole picture does not (some tokenizers write it as part of another)."""
+    each and at each row's end, and the whole picture once. As ``Idefics3Processor`` of transformers; the
+    marks count, a line's end before the whole picture does not (some tokenizers join it to another)."""
     shape = width / height
     if width >= height:
         across, down = side, int(side / shape)

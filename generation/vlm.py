@@ -78,9 +78,17 @@ class Vlm:
         if getattr(processor, "image_processor", None) is None:
             raise ModelUnavailableError(f"{reference!r} has no image processor: it takes no pictures")
         packed = _packed(transformers, precision, dtype)
-        model = load_model(
-            load, reference, device=where, dtype=dtype, packed=packed, local_files_only=not fetch
-        )
+        try:
+            model = load_model(
+                load, reference, device=where, dtype=dtype, packed=packed, local_files_only=not fetch
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not _is_full(error):
+                raise
+            raise ModelUnavailableError(
+                f"the memory of {where!r} does not hold {reference!r}; take a smaller model, or set "
+                "ASKPIX_GENERATOR_PRECISION to int8 or int4"
+            ) from error
         return cls(torch, transformers, model, processor, reference=reference)
 
     @property
@@ -187,7 +195,7 @@ class Vlm:
         if isinstance(error, AskpixError):
             return error
         said = " ".join(str(error).split())[:_KEPT] or type(error).__name__
-        if isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
+        if _is_full(error):
             return LimitError(
                 f"the memory of {str(self._model.device)!r} does not hold this question for "
                 f"{self._name}; ask about fewer pictures (--top-k), or take a smaller model"
@@ -195,6 +203,11 @@ class Vlm:
         if isinstance(error, _FOREIGN):
             return GenerationError(f"{self._name} failed: {said}")
         return error
+
+
+def _is_full(error: BaseException) -> bool:
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
 
 
 def _loader(transformers: Any, kind: str, reference: str) -> Any:

@@ -328,3 +328,17 @@ def test_what_is_not_here_is_one_line(reference: str) -> None:
 def test_fewer_bits_need_an_extra(vlm: Vlm) -> None:
     with pytest.raises(ModelUnavailableError, match=r"askpix\[quantized\]"):
         Vlm.load(vlm.reference, device="cpu", precision="int4")
+
+
+def test_a_full_memory_is_one_line(own: Vlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    hook = own._model.register_forward_pre_hook(full)
+    with pytest.raises(LimitError, match="fewer pictures"):
+        list(own.write([Turn("user", ("x",))], most=2, within_s=60))
+    hook.remove()
+    assert list(own.write([Turn("user", ("x",))], most=2, within_s=60)), "it works again"
+    monkeypatch.setattr("torch.nn.Module.to", full)
+    with pytest.raises(ModelUnavailableError, match="smaller model"):
+        Vlm.load(own.reference, device="cpu")
