@@ -81,7 +81,8 @@ def describe(evidence: Evidence) -> str:
     if record.lat is not None and record.lon is not None:
         facts.append(f"at latitude {record.lat:.5f}, longitude {record.lon:.5f}")
     words = [f"| {_plain(line.text)}" for line in evidence.lines]
-    return "\n".join([", ".join(facts), *(words or ["(no words were read in it)"])])
+    none = ["(no words were read in it)"] if evidence.read else []
+    return "\n".join([", ".join(facts), *(words or none)])
 
 
 def file_name(record: ImageRecord) -> str:

@@ -410,6 +410,7 @@ def test_a_model_that_sees_gets_the_pictures_and_the_prompt(
     assert [asked.texts[-1] for asked in wire.asked] == [each.prompt for each in load_mmbench(file)]
     for asked in wire.asked:
         (shown,) = asked.pictures
+        assert not any("no words" in text for text in asked.texts), "nobody looked for words"
         assert shown.getpixel((40, 20))[2] > 200 and asked.system == ""  # type: ignore[index]
     report = json.loads(done.stdout)
     # Always "B. dog": right as published; of the rotated ones the letter is held against, and wrong.

@@ -180,7 +180,7 @@ def _evidence(
         picture = path
     looked = look(workspace, picture, read=False)
     if read is None:
-        return replace(looked.evidence, number=number)
+        return replace(looked.evidence, number=number, read=False)
     # Many questions are about one picture, and reading takes a second.
     if looked.record.id not in read:
         read[looked.record.id] = tuple(workspace.reader.read(looked.picture.image))
