@@ -36,9 +36,8 @@ class VlmPrompt:
         self._processor, self._type = processor, model_type
         self.answers_alone = model_type in ANSWERS_ALONE
         tokenizer = getattr(processor, "tokenizer", processor)
-        self._chat = bool(
-            getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
-        )
+        self._tokenizer = tokenizer
+        self._chat = self._template() is not None
         if not (self._chat or self.answers_alone or model_type in _ROLE_WORDS):
             raise ModelUnavailableError(
                 f"{reference!r} has no chat template: it cannot be asked a question; name a model that was "
@@ -63,10 +62,20 @@ class VlmPrompt:
             # Some templates refuse a turn of the system: the user says it then.
             return self._templated(_folded(clean))
 
+    def _template(self) -> Any:
+        """The processor's, else its tokenizer's, where some families keep it."""
+        owners = (self._processor, self._tokenizer)
+        return next((own.chat_template for own in owners if getattr(own, "chat_template", None)), None)
+
     def _templated(self, turns: Turns) -> Any:
         messages = [{"role": turn.role, "content": _content(turn)} for turn in turns]
         return self._processor.apply_chat_template(
-            messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+            messages,
+            chat_template=self._template(),
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
         )
 
     def _called(self, text: str, turns: Turns) -> Any:
