@@ -246,7 +246,8 @@ class Usage:
     """What an answer cost. ``cost_usd`` is None when the price is not known; 0.0 for local models.
 
     Tokens are those that the model's provider counted, where it counts; ``image_tokens`` is by the model's
-    formula, and counted for a model in this process. ``estimated`` is True when all of it is by our own count.
+    formula, and counted for a model in this process. ``estimated`` is True when all of it is by our own
+    count.
     """
 
     input_tokens: int = 0
