@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from api import problems
 from api.door import Door
 from api.mcp import mount
-from api.routes import ask, classify, collections, images, jobs, local, openai, search, status, uploads
+from api.routes import ask, classify, collections, images, jobs, local, openai, page, search, status, uploads
 from api.service import Service
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -36,7 +36,7 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
     )
     app.state.service = service
     problems.install(app)
-    for module in (collections, uploads, jobs, search, ask, classify, images, openai, status, local):
+    for module in (collections, uploads, jobs, search, ask, classify, images, openai, status, local, page):
         app.include_router(module.router)
     agents = mount(app, service)
     _document_keys(app)

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,9 +29,11 @@ from core.errors import AskpixError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered to anybody, and under any load."""
-_PUBLIC_PATHS = frozenset({"/", "/docs", "/openapi.json", "/docs/oauth2-redirect"})
+_PUBLIC_PATHS = frozenset({"/session", "/", "/docs", "/openapi.json", "/docs/oauth2-redirect"})
 _MAX_BODY = 64 * 2**20
 """Of a request that is no upload: a picture as a data URI at most."""
+COOKIE, PAGE_HEADER, ASSETS = "askpix_key", "X-Askpix-Page", "/web/"
+"""The page's session: its key in a cookie that no script can read and no other site's page sends along."""
 _UPLOAD = re.compile(r"/v1/collections/[^/]+/images")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FAILURES_A_MINUTE = 30
@@ -80,7 +83,7 @@ class Door:
         self._service.meters.running.set(self._inside)
         try:
             principal = await self._who(scope, headers)
-            if principal is None and path not in _PUBLIC_PATHS:
+            if principal is None and path not in _PUBLIC_PATHS and not path.startswith(ASSETS):
                 raise ProblemError(401, "a key is needed: send it as 'Authorization: Bearer KEY'")
             if principal is not None:
                 visit.who = principal.id
@@ -111,6 +114,11 @@ class Door:
     async def _who(self, scope: Scope, headers: Headers) -> Principal | None:
         """None: nobody who may come in. Raises a 401 for a key that opens nothing."""
         kind, _, text = headers.get("authorization", "").partition(" ")
+        if not kind and (cookie := key_in_cookie(headers)):
+            # What the page asks in its own name only: another site's form or picture cannot add a header.
+            if scope["method"] not in ("GET", "HEAD") and headers.get(PAGE_HEADER) != "1":
+                raise ProblemError(403, f"a request with a session needs the header {PAGE_HEADER}: 1")
+            kind, text = "bearer", cookie
         if kind.lower() == "bearer" and text.strip():
             text = text.strip()
             if secrets.compare_digest(text.encode(), self._service.token.encode()):
@@ -178,6 +186,16 @@ class _Visit:
             "ms": round(took * 1000, 1),
         }
         _access.info(json.dumps(line))
+
+
+def key_in_cookie(headers: Headers) -> str:
+    """The key of the page's session; empty when there is none."""
+    cookies = SimpleCookie()
+    try:
+        cookies.load(headers.get("cookie", "")[:8192])
+    except CookieError:
+        return ""
+    return cookies[COOKIE].value if COOKIE in cookies else ""
 
 
 def _phrase(status: int) -> str:

@@ -187,6 +187,26 @@ class CollectionsOut(_Out):
     offset: int
 
 
+class FacetOut(_Out):
+    """A value that a filter takes, what people call it, and how many pictures have it."""
+
+    value: str | int
+    label: str
+    count: int
+
+
+class FacetsOut(_Out):
+    """Counts by facet."""
+
+    kinds: list[FacetOut]
+    years: list[FacetOut]
+    months: list[FacetOut]
+    countries: list[FacetOut]
+    cities: list[FacetOut]
+    cameras: list[FacetOut]
+    tags: list[FacetOut]
+
+
 class DeletedOut(_Out):
     """What was deleted, and how many pictures it held."""
 

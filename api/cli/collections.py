@@ -54,7 +54,7 @@ def show_command(
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)
     detail = {**describe(workspace, collection), "disk_bytes": workspace.disk_bytes(collection)}
-    counted = _facets(workspace, collection) if facets else {}
+    counted = facets_json(workspace, collection) if facets else {}
     if as_json and facets:
         detail["facets"] = counted
     if as_json:
@@ -67,7 +67,7 @@ def show_command(
         say(f"{facet:14} " + ", ".join(f"{each['label']} ({each['count']})" for each in counts[:_SHOWN]))
 
 
-def _facets(workspace: Any, collection: Any) -> dict[str, list[dict[str, Any]]]:
+def facets_json(workspace: Any, collection: Any) -> dict[str, list[dict[str, Any]]]:
     """Counts by facet as JSON: the value that a filter takes, and what people call it."""
     from calendar import month_name
 

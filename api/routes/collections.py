@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.problems import ProblemError
 from api.routes import TheService, Who, problems
-from api.schemas import CollectionIn, CollectionOut, CollectionsOut, DeletedOut
+from api.schemas import CollectionIn, CollectionOut, CollectionsOut, DeletedOut, FacetsOut
 from api.wire import collection_out
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
@@ -48,6 +48,14 @@ def show(name: str, service: TheService, who: Who) -> Any:
         **collection_out(service, collection),
         "disk_bytes": service.workspace.disk_bytes(collection),
     }
+
+
+@router.get("/{name}/facets", response_model=FacetsOut, responses=problems(404))
+def facets(name: str, service: TheService, who: Who) -> Any:
+    """How many pictures there are by year, month, place, kind, camera and tag; the most frequent first."""
+    from api.cli.collections import facets_json  # noqa: PLC0415 - beside its command
+
+    return facets_json(service.workspace, who.collection(service.catalog, name))
 
 
 @router.delete("/{name}", response_model=DeletedOut, responses=problems(404))

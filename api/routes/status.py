@@ -4,7 +4,7 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 
 from api.problems import OverloadedError
 from api.routes import TheService, Who, problems
@@ -36,9 +36,3 @@ async def metrics(service: TheService, who: Who) -> Response:
     who.need_all()
     jobs = await anyio.to_thread.run_sync(service.jobs.counts)
     return Response(service.meters.text(jobs), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    """Until there is a page."""
-    return RedirectResponse("/docs")
