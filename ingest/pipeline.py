@@ -96,12 +96,17 @@ def index(
             plan=plan,
             conditions=tried_with(limits),
         )
+        busy = threads or max(usable_cores(), embedder.workers)
         worker = Worker(
-            collection=collection, contents=contents, embedder=embedder, limits=limits, batch=batch_size
+            collection=collection,
+            contents=contents,
+            embedder=embedder,
+            limits=limits,
+            batch=batch_size,
+            busy=busy,
         )
-        chunks = [plan.todo[i : i + batch_size] for i in range(0, len(plan.todo), batch_size)]
-        count = threads or max(usable_cores(), embedder.workers) + 1
-        _work(chunks, worker, writer, threads=count, on_progress=on_progress)
+        chunks = list(_chunks(plan.todo, batch_size, threads=busy))
+        _work(chunks, worker, writer, threads=threads or busy + 1, on_progress=on_progress)
         writer.finish(prune=prune)
         catalog.end_run(collection)
         if prune:
@@ -123,6 +128,15 @@ def index(
         seconds=round(seconds, 3),
         images_per_second=round(writer.embedded / seconds, 2),
     )
+
+
+def _chunks(tasks: Sequence[Task], size: int, *, threads: int) -> Iterator[Sequence[Task]]:
+    """Full ones first; towards the end down to a quarter, so that no thread is left alone with a long one."""
+    start = 0
+    while start < len(tasks):
+        step = min(size, max((size + 3) // 4, (len(tasks) - start) // (2 * threads)))
+        yield tasks[start : start + step]
+        start += step
 
 
 def _work(

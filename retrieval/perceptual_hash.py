@@ -27,7 +27,7 @@ def perceptual_hash(image: Image.Image) -> str:
     """64 hexadecimal digits, and ``PLAIN`` where it is so, for an upright RGB picture of any size."""
     # Whole blocks of pixels first, which is fast, and only then to the exact size.
     blocks = (max(1, image.width // _SIDE), max(1, image.height // _SIDE))
-    small = image.reduce(blocks).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    small = image.convert("L").reduce(blocks).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     shades = np.asarray(small)
     waves = (_WAVES @ shades.astype(np.float32) @ _WAVES.T).ravel()
     waves[0] = 0.0  # how bright it is says nothing
