@@ -29,9 +29,11 @@ serve: $(VENV)/user.stamp       ## the HTTP service on this machine, http://127.
 	@$(BIN)/askpix serve
 
 test: $(VENV)/dev.stamp         ## every test
+	@$(BIN)/python tools/fetch_browser.py
 	@$(BIN)/python -m pytest
 
 test-fast: $(VENV)/dev.stamp    ## the tests of a developer's loop
+	@$(BIN)/python tools/fetch_browser.py
 	@$(BIN)/python -m pytest -m "not slow"
 
 check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
