@@ -1,6 +1,6 @@
 """The nouns that every layer shares. Plain frozen dataclasses: no behaviour beyond their own fields."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -272,6 +272,8 @@ class Answer:
     took_ms: float
     generator_why: str | None = None
     """Why this generator was taken, and whether it sees."""
+    plan: Mapping[str, Any] | None = None
+    """How a question about the whole collection was answered, as plain values; None for any other."""
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:

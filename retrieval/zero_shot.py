@@ -74,6 +74,10 @@ class ZeroShot:
             for row in rows
         ]
 
+    def chances(self, images: Vectors, /) -> Vectors:
+        """``(n, labels)`` probability that a picture shows each label, whatever the others are."""
+        return self._apart(images)
+
     def _logits(self, images: Vectors) -> Vectors:
         logits: Vectors = self.likelihood.scale * (images @ self._vectors.T) + self.likelihood.bias
         return logits

@@ -28,20 +28,12 @@ def _reads(
 def run_ask(
     workspace: "Workspace", collection: "Collection", question: str, *, top_k: int, generator: str | None
 ) -> "Answer":
-    """Retrieve, generate, check."""
-    from generation.answer import answer_question
+    """Retrieve, generate, check; or count, where the whole collection is asked about."""
+    from api.asking import ask_collection
+    from core.types import Answer
 
-    writer, why = workspace.choose_generator(generator)
-    workspace.recent(collection).add(question)
-    with workspace.open_retriever(collection) as retriever:
-        return answer_question(
-            question,
-            retrieve=_reads(workspace, collection, retriever),
-            lines_of=workspace.lines_of(collection),
-            generator=writer,
-            top_k=top_k,
-            why=why,
-        )
+    events = ask_collection(workspace, collection, question, top_k=top_k, generator=generator)
+    return next(each for each in events if isinstance(each, Answer))
 
 
 def run_plan(

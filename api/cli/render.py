@@ -155,6 +155,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "generator": answer.generator,
         "generator_why": answer.generator_why,
         "usage": asdict(answer.usage),
+        "plan": answer.plan,
         "took_ms": round(answer.took_ms, 1),
     }
 
