@@ -10,7 +10,7 @@ The ``*`` is the precision: nothing for fp32, ``_fp16``, ``_int8``, ``_quantized
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Layout:
     text: Path
     precision: str
 
-    def config(self, *names: str) -> Any:
+    def config(self, *names: str) -> dict[str, Any]:
         """The first of these JSON files that is there; an empty object when there is none."""
         for name in names:
             path = self.folder / name
@@ -60,6 +60,38 @@ class Layout:
     def find(self, *names: str) -> Path | None:
         """The first of these files that is there."""
         return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
+
+    def model_config(self) -> Mapping[str, Any]:
+        """transformers' ``config.json``, or open_clip's model configuration, wherever it stands."""
+        given = self.config("config.json", "open_clip_config.json", "textual/config.json")
+        inner = given.get("model_cfg")
+        return inner if isinstance(inner, dict) else given
+
+    def text_config(self) -> Mapping[str, Any]:
+        """What the configuration says of the text tower; empty where it says nothing."""
+        config = self.model_config()
+        inner = config.get("text_config") or config.get("text_cfg")
+        return inner if isinstance(inner, dict) else {}
+
+    def title(self) -> str:
+        """What the model is called: its repository or folder, in lower case."""
+        plain = re.split("[@#]", self.name.lower(), maxsplit=1)[0]
+        return plain.rstrip("/").rsplit("/", 1)[-1]
+
+    def is_siglip(self) -> bool:
+        """Whether it was trained with the sigmoid loss, by any of the marks that files bear."""
+        config = self.model_config()
+        if config.get("model_type"):
+            return "siglip" in str(config["model_type"]).lower()
+        about = self.config("tokenizer_config.json", "textual/tokenizer_config.json")
+        vision = config.get("vision_cfg")
+        timm = vision.get("timm_model_name", "") if isinstance(vision, dict) else ""
+        return (
+            config.get("init_logit_bias") is not None
+            or "siglip" in str(about.get("tokenizer_class", "")).lower()
+            or "siglip" in str(timm).lower()
+            or "siglip" in self.title()
+        )
 
 
 def find_layout(reference: str, *, precision: str, local_files_only: bool = False) -> Layout:
@@ -90,13 +122,16 @@ def find_layout(reference: str, *, precision: str, local_files_only: bool = Fals
     return Layout(source.path, f"{source.name}+{taken}", vision, text, taken)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
     """The JSON in a small file. Raises ``ModelUnavailableError``."""
     try:
         with path.open("rb") as file:
-            return json.loads(file.read(_MAX_CONFIG))
+            found = json.loads(file.read(_MAX_CONFIG))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelUnavailableError(f"cannot read {str(path)!r}: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelUnavailableError(f"cannot read {str(path)!r}: it holds no JSON object")
+    return found
 
 
 def _candidates(wanted: str) -> Iterator[tuple[str, str, str]]:

@@ -17,6 +17,8 @@ from core.errors import ModelUnavailableError
 Resize = Literal["exact", "shortest", "longest", "none"]
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 _MAX_SIDE = 4096
+_STRIP = 64
+"""Times the crop: of a picture that would become longer only the middle is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,11 @@ class Pixels:
         """``(3, height, width)`` from an upright picture."""
         image = image if image.mode == "RGB" else image.convert("RGB")
         image = _cropped(self._resized(image), self.crop)
-        values = np.asarray(image, np.float32) * np.float32(self.rescale)
-        values -= np.array(self.mean, np.float32)
-        values /= np.array(self.std, np.float32)
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+        return np.ascontiguousarray(normalized(image, self.rescale, self.mean, self.std).transpose(2, 0, 1))
+
+    def prepare(self, image: Image.Image) -> dict[str, NDArray[Any]]:
+        """What a graph is given of one picture, without the batch axis."""
+        return {"pixel_values": self(image)}
 
     def _resized(self, image: Image.Image) -> Image.Image:
         if self.resize == "none":
@@ -59,6 +62,8 @@ class Pixels:
             short, long = sorted(image.size)
             other = max(1, int(self.size[0] * long / short))
             width, height = (self.size[0], other) if image.width <= image.height else (other, self.size[0])
+            if self.crop and other > _STRIP * max(self.crop):
+                return _resized_middle(image, (width, height), _STRIP * max(self.crop), self.resample)
             return image.resize((width, height), self.resample)
         if self.resize == "longest":
             scale = min(height / image.height, width / image.width)
@@ -71,32 +76,40 @@ class Pixels:
         return image.resize((width, height), self.resample)
 
 
+def normalized(
+    image: Image.Image, rescale: float, mean: tuple[float, ...], std: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """``(height, width, 3)`` of a picture's bytes, ``(x * rescale - mean) / std``."""
+    values = np.asarray(image, np.float32) * np.float32(rescale)
+    values -= np.array(mean, np.float32)
+    values /= np.array(std, np.float32)
+    return values
+
+
 def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
     """From ``preprocessor_config.json``. Raises ``ModelUnavailableError`` for what is not understood."""
-    if config.get("max_num_patches") or config.get("patch_size"):
-        raise ModelUnavailableError(
-            "this export takes patches of any shape (NaFlex); take the model with transformers: instead"
-        )
     size = config.get("size", 224)
     resize: Resize = "none"
     sides = (0, 0)
     if config.get("do_resize", True):
         if isinstance(size, Mapping) and "shortest_edge" in size:
-            resize, sides = "shortest", (_int(size["shortest_edge"]),) * 2
+            resize, sides = "shortest", (whole_number(size["shortest_edge"]),) * 2
         elif isinstance(size, Mapping):
-            resize, sides = "exact", (_int(size.get("height")), _int(size.get("width")))
+            resize, sides = "exact", (whole_number(size.get("height")), whole_number(size.get("width")))
         else:
             # A number alone is the shortest edge for processors that crop, both sides for the others.
             resize = "shortest" if config.get("do_center_crop") else "exact"
-            sides = (_int(size),) * 2
+            sides = (whole_number(size),) * 2
     crop = None
     if config.get("do_center_crop"):
         given = config.get("crop_size", size)
         crop = (
-            (_int(given.get("height")), _int(given.get("width")))
+            (whole_number(given.get("height")), whole_number(given.get("width")))
             if isinstance(given, Mapping)
-            else (_int(given),) * 2
+            else (whole_number(given),) * 2
         )
+    if crop is None and resize in ("shortest", "none"):
+        raise ModelUnavailableError("the model's preprocessing leaves pictures of different sizes")
     normalise = config.get("do_normalize", True)
     return Pixels(
         resize=resize,
@@ -104,15 +117,19 @@ def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
         crop=crop,
         resample=Image.Resampling(int(config.get("resample", 3))),
         rescale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
-        mean=_three(config.get("image_mean", 0.5)) if normalise else (0.0,) * 3,
-        std=_three(config.get("image_std", 0.5)) if normalise else (1.0,) * 3,
+        mean=three_numbers(config.get("image_mean", 0.5)) if normalise else (0.0,) * 3,
+        std=three_numbers(config.get("image_std", 0.5)) if normalise else (1.0,) * 3,
     )
 
 
 def from_open_clip(config: Mapping[str, Any]) -> Pixels:
     """From open_clip's ``preprocess_cfg``: size, mean, std, interpolation, resize_mode, fill_color."""
     size = config.get("size", 224)
-    sides = (_int(size[0]), _int(size[-1])) if isinstance(size, list | tuple) else (_int(size),) * 2
+    sides = (
+        (whole_number(size[0]), whole_number(size[-1]))
+        if isinstance(size, list | tuple)
+        else (whole_number(size),) * 2
+    )
     mode = config.get("resize_mode") or "shortest"
     modes: dict[str, Resize] = {"shortest": "shortest", "squash": "exact", "longest": "longest"}
     if mode not in modes:
@@ -123,10 +140,23 @@ def from_open_clip(config: Mapping[str, Any]) -> Pixels:
         crop=sides if mode == "shortest" else None,
         resample=Image.Resampling(_RESAMPLE.get(str(config.get("interpolation", "bicubic")), 3)),
         rescale=1 / 255,
-        mean=_three(config.get("mean", (0.48145466, 0.4578275, 0.40821073))),
-        std=_three(config.get("std", (0.26862954, 0.26130258, 0.27577711))),
+        mean=three_numbers(config.get("mean", (0.48145466, 0.4578275, 0.40821073))),
+        std=three_numbers(config.get("std", (0.26862954, 0.26130258, 0.27577711))),
         fill=int(config.get("fill_color") or 0),
     )
+
+
+def _resized_middle(
+    image: Image.Image, size: tuple[int, int], longest: int, resample: Image.Resampling
+) -> Image.Image:
+    """The middle of what ``resize(size)`` would make, at most ``longest`` pixels of it: of a strip, 1 by
+    20,000 pixels, all of it would take gigabytes. The filter sees what lies around the box, and what is made
+    stays a strip, for which Pillow does its passes in the same order: the pixels are the same."""
+    wide, high = (side - (side - min(side, longest)) // 2 * 2 for side in size)
+    left, top = (size[0] - wide) // 2, (size[1] - high) // 2
+    across, down = image.width / size[0], image.height / size[1]
+    box = (left * across, top * down, (left + wide) * across, (top + high) * down)
+    return image.resize((wide, high), resample, box=box)
 
 
 def _cropped(image: Image.Image, crop: tuple[int, int] | None) -> Image.Image:
@@ -137,13 +167,15 @@ def _cropped(image: Image.Image, crop: tuple[int, int] | None) -> Image.Image:
     return image.crop((left, top, left + crop[1], top + crop[0]))
 
 
-def _int(value: Any) -> int:
+def whole_number(value: Any) -> int:
+    """A size in pixels from a model's files. Raises ``ModelUnavailableError``."""
     if not isinstance(value, int | float) or not 1 <= value <= _MAX_SIDE:
         raise ModelUnavailableError(f"the model's preprocessing asks for a size of {value!r} pixels")
     return int(value)
 
 
-def _three(value: Any) -> tuple[float, ...]:
+def three_numbers(value: Any) -> tuple[float, ...]:
+    """One number for each colour, from a model's files. Raises ``ModelUnavailableError``."""
     given = list(value) if isinstance(value, list | tuple) else [value] * 3
     if len(given) != 3 or not all(isinstance(each, int | float) for each in given):
         raise ModelUnavailableError(f"the model's preprocessing has {value!r} where three numbers belong")

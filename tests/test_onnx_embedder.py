@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +20,11 @@ from retrieval.embedder import Likelihood, likelihood_of
 from retrieval.onnx_embedder import OnnxEmbedder
 from retrieval.pixels import from_open_clip, from_preprocessor
 from tests.fakes import picture
+from tests.onnx_exports import export_towers
 from tests.test_torch_embedders import TEXTS, distance, pictures
 from tests.two_tower_models import hub_copy, save_transformers
 
 FAMILIES = ("clip", "siglip")
-
-
-def export(model: Any, folder: Path, *, vision: str, text: str, masked: bool, side: int) -> None:
-    """The two towers as ONNX files, in the way exporters write them."""
-
-    class Tower(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-    class Vision(Tower):
-        def forward(self, pixel_values: Any) -> Any:
-            return self.model.get_image_features(pixel_values=pixel_values).pooler_output
-
-    class Text(Tower):
-        def forward(self, input_ids: Any, attention_mask: Any = None) -> Any:
-            return self.model.get_text_features(
-                input_ids=input_ids, attention_mask=attention_mask
-            ).pooler_output
-
-    for name in (vision, text):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it has no ONNX operator
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter warns of itself
-            write(Vision().eval(), Text().eval(), folder / vision, folder / text, masked=masked, side=side)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-def write(vision: Any, text: Any, vision_file: Path, text_file: Path, *, masked: bool, side: int) -> None:
-    """Both graphs."""
-    torch.onnx.export(
-        vision,
-        (torch.zeros(2, 3, side, side),),
-        str(vision_file),
-        input_names=["pixel_values"],
-        output_names=["image_embeds"],
-        dynamic_axes={"pixel_values": {0: "batch"}, "image_embeds": {0: "batch"}},
-        dynamo=False,
-    )
-    ids = torch.ones(2, 18, dtype=torch.long)
-    axes = {0: "batch", 1: "tokens"} if masked else {0: "batch"}
-    names = ["input_ids", "attention_mask"] if masked else ["input_ids"]
-    torch.onnx.export(
-        text,
-        (ids, torch.ones_like(ids)) if masked else (ids,),
-        str(text_file),
-        input_names=names,
-        output_names=["text_embeds"],
-        dynamic_axes={**dict.fromkeys(names, axes), "text_embeds": {0: "batch"}},
-        dynamo=False,
-    )
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -87,7 +32,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp(request.param)
     model, processor, tokenizer = save_transformers(folder, request.param)
     side = processor.size.get("height") or processor.crop_size["height"]
-    export(
+    export_towers(
         model.eval(),
         folder,
         vision="onnx/vision_model.onnx",
@@ -130,7 +75,10 @@ def test_it_is_as_transformers_makes_it(exported: tuple[Any, ...]) -> None:
 def test_what_is_known_of_its_training(exported: tuple[Any, ...]) -> None:
     name, folder, *_ = exported
     likelihood = likelihood_of(OnnxEmbedder.load(str(folder), device="cpu"))
-    assert likelihood == (Likelihood("softmax", 100.0) if name == "clip" else None)
+    if name == "clip":
+        assert likelihood == Likelihood("softmax", 100.0)
+    else:  # single towers do not tell: what published SigLIPs have
+        assert likelihood == Likelihood("sigmoid", 117.330765, -12.932437)
 
 
 def test_int8_is_taken_when_asked_for_and_stays_near(exported: tuple[Any, ...], tmp_path: Path) -> None:
@@ -210,7 +158,9 @@ def one_tower(folder: Path) -> None:
         (lambda f: (f / "preprocessor_config.json").unlink(), "how pictures are prepared"),
         (preprocessor('{"size": {"height": 1e9, "width": 5}}'), "asks for a size"),
         (lambda f: (f / "preprocessor_config.json").write_text('{"image_mean": "x"}'), "three numbers"),
-        (lambda f: (f / "preprocessor_config.json").write_text('{"max_num_patches": 256}'), "NaFlex"),
+        (preprocessor('{"max_num_patches": 256}'), "NaFlex"),
+        (preprocessor('{"size": {"shortest_edge": 32}}'), "different sizes"),
+        (preprocessor("[1, 2]"), "no JSON object"),
         (lambda f: (f / "onnx" / "vision_model.onnx").write_bytes(b"\x08\x01"), "cannot load"),
         (one_tower, "cannot embed"),
     ],
