@@ -298,7 +298,9 @@ def test_cleaning_is_as_transformers_does_it() -> None:
     assert cleaner({}, {"do_lower_case": True}, siglip=False, siglip2=False)("A Dog!") == "a dog!"
 
 
-@pytest.mark.parametrize("size", [(30, 3000), (3000, 31), (24, 24), (7, 900), (1, 3000), (3001, 1), (2, 3999)])
+@pytest.mark.parametrize(
+    "size", [(30, 3000), (3000, 31), (24, 24), (7, 900), (1, 3000), (3001, 1), (2, 3999)]
+)
 def test_strips_give_the_same_pixels_as_resizing_all(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     image = Image.fromarray(noise)
