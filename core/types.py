@@ -65,6 +65,8 @@ class ImageRecord:
     """Words in the picture, lines joined by newlines; empty until they have been read."""
     phash: str | None = None
     """What it looks like, in hexadecimal (``retrieval.perceptual_hash``); None: not known."""
+    preview: str | None = None
+    """A blurred stand-in in hexadecimal (``ingest.preview``), in the catalog alone; None: not made yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from ingest.page_ledger import PageLedger
 from ingest.tables import collections, image_row, images, page_errors, sources, to_record
 from ingest.tagging import TagLedger
 from ingest.text_ledger import TextLedger, chunks, uris_of
+from ingest.timeline import Timeline
 
 __all__ = ["Catalog", "Collection", "SourceState"]
 
@@ -39,6 +40,7 @@ class Catalog:
         self.pages = PageLedger(engine)
         self.lookup = Lookup(engine)
         self.tags = TagLedger(engine)
+        self.timeline = Timeline(engine)
 
     @property
     def engine(self) -> Engine:
@@ -192,7 +194,7 @@ class Catalog:
                     state = case((images.c.text_state == "done", "read"), else_=images.c.text_state)
                     entry = upsert(connection, images)
                     again = {"embedded": True, "text_state": state, "tags": null()}
-                    again["phash"] = entry.excluded["phash"]
+                    again |= {name: entry.excluded[name] for name in ("phash", "preview")}
                     entry = entry.on_conflict_do_update(index_elements=["id"], set_=again)
                     connection.execute(entry, image_rows)
                 for part in chunks(list(gone)):

@@ -107,6 +107,7 @@ images = Table(
     Column("lat", Float),
     Column("lon", Float),
     Column("phash", String(80)),
+    Column("preview", String(80)),
     Column("embedded", Boolean, nullable=False),
     # pending -> read (lines are here) -> done (and in the store); or failed
     Column("text_state", String(8), nullable=False),
@@ -149,7 +150,7 @@ def image_row(record: ImageRecord) -> dict[str, Any]:
     """A new row of ``images`` for a picture that is in the store, less its collection and content."""
     same = {
         f: getattr(record, f)
-        for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash")
+        for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash", "preview")
     }
     return {**same, "page": record.page or 0, "embedded": True, "text_state": "pending"}
 
@@ -168,6 +169,7 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         lat=row.lat,
         lon=row.lon,
         phash=row.phash,
+        preview=row.preview,
         tags=tuple(row.tags or ()),
         copies=tuple(uris[1:]),
     )

@@ -12,6 +12,7 @@ from ingest.collection import Collection
 from ingest.documents import Page, open_pages
 from ingest.metadata import read_metadata
 from ingest.plan import Task
+from ingest.preview import preview
 from ingest.screenshots import with_tag
 from retrieval.embedder import Embedder
 from retrieval.perceptual_hash import perceptual_hash
@@ -165,6 +166,7 @@ class Worker:
                 lat=about.lat,
                 lon=about.lon,
                 phash=perceptual_hash(picture.image),
+                preview=preview(picture.image),
             )
             outcome.records.append(with_tag(record))
             outcome.vectors.append(vector)
