@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +21,8 @@ from core.images import ImageLimits, Picture, read_bytes
 from core.types import Box, TextLine, Vectors, join_lines
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.documents import open_page
+from ingest.documents import is_pdf, open_page
+from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
 from ingest.report import Failure, Progress, ReadReport
 from ingest.text import TextReader, passages
@@ -135,15 +137,33 @@ def _read_group(
     """On a thread of the pool."""
     found = _Read()
     data = _bytes_of(group[0], limits)
-    for item in group if data is not None else ():
-        if stop.is_set():
-            break
-        try:
-            picture = open_page(data or b"", item.page, limits=limits, min_side=_MIN_SIDE)
-            found.lines[item.image_id] = _on_original(reader.read(picture.image), picture)
-        except BadImageError as error:
-            found.errors[item.image_id] = str(error)
+    if data is None:
+        return found
+    try:
+        with opened(data, limits) if is_pdf(data) else nullcontext() as document:
+            for item in group:
+                if stop.is_set():
+                    break
+                try:
+                    found.lines[item.image_id] = _lines(data, document, item.page, reader, limits)
+                except BadImageError as error:
+                    found.errors[item.image_id] = str(error)
+    except BadImageError as error:
+        found.errors = {item.image_id: str(error) for item in group}
     return found
+
+
+def _lines(
+    data: bytes, document: ApartPdf | None, page: int | None, reader: TextReader, limits: ImageLimits
+) -> list[TextLine]:
+    """A PDF's own text where it has one: exact, and at a hundredth of the cost of reading the picture."""
+    if document is None:
+        picture = open_page(data, page, limits=limits, min_side=_MIN_SIDE)
+    else:
+        if (own := document.lines(page or 1)) is not None:
+            return own
+        picture = document.picture(page or 1, _MIN_SIDE)
+    return _on_original(reader.read(picture.image), picture)
 
 
 def _bytes_of(item: PendingText, limits: ImageLimits) -> bytes | None:

@@ -22,6 +22,7 @@ from ingest.reading import read_texts
 from ingest.report import Progress, ReadReport
 from ingest.tables import METADATA, VERSION
 from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder
+from tests.hostile import pdf
 
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 128, 0), (0, 0, 255), (0, 0, 0)
 
@@ -159,6 +160,21 @@ def test_words_become_searchable_and_lines_are_kept(world: World) -> None:
     assert world.lines_of("none.png") == ()
     assert world.store.get([near.id])[0].text == "green tea"
     assert (world.progress[-1].stage, world.progress[-1].done, world.progress[-1].total) == ("reading", 3, 3)
+
+
+def test_a_pdf_that_has_its_text_is_not_read_as_a_picture(world: World) -> None:
+    font = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+    drawing = b"1 0 0 rg 0 0 300 400 re f 0 g "
+    written = pdf(drawing + b"BT /F 12 Tf 1 0 0 1 30 300 Tm (green grapes) Tj ET", page=font)
+    (world.photos / "written.pdf").write_bytes(written)
+    (world.photos / "drawn.pdf").write_bytes(pdf(drawing))
+    world.index()
+    assert world.read().with_text == 2
+    assert world.found("grapes") == ["written.pdf"]
+    assert world.found("wine") == ["drawn.pdf"]
+    assert len(world.reader.sizes) == 1, "only what has no text of its own"
+    (line,) = world.lines_of("written.pdf")
+    assert line.box.x0 == pytest.approx(30 * 150 / 72, abs=4)
 
 
 def test_nothing_to_read_opens_nothing(world: World) -> None:
