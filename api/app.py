@@ -10,7 +10,21 @@ from fastapi import FastAPI
 from api import problems
 from api.door import Door
 from api.mcp import mount
-from api.routes import ask, classify, collections, images, jobs, local, openai, page, search, status, uploads
+from api.routes import (
+    ask,
+    browse,
+    classify,
+    collections,
+    images,
+    jobs,
+    keys,
+    local,
+    openai,
+    page,
+    search,
+    status,
+    uploads,
+)
 from api.service import Service
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -36,7 +50,9 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
     )
     app.state.service = service
     problems.install(app)
-    for module in (collections, uploads, jobs, search, ask, classify, images, openai, status, local, page):
+    for module in (collections, browse, uploads, jobs, search, ask, classify, images, openai, status, keys):
+        app.include_router(module.router)
+    for module in (local, page):
         app.include_router(module.router)
     agents = mount(app, service)
     _document_keys(app)

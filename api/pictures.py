@@ -14,6 +14,7 @@ from core.images import read_bytes
 from core.types import ImageRecord
 from ingest.collection import Collection
 from ingest.documents import is_pdf, open_page
+from ingest.preview import preview
 
 SIZES = (64, 128, 256, 512, 1024, 2048)
 """Longer sides in pixels: a few sizes that many share, so that nobody fills the disk with one a pixel."""
@@ -106,6 +107,8 @@ def thumbnail(
         data = read_bytes(source, limits=service.workspace.limits)
         image = open_page(data, record.page, limits=service.workspace.limits, min_side=max(1, short)).image
         image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    if record.preview is None:
+        service.catalog.timeline.keep_preview(record.id, preview(image))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{secrets.token_hex(8)}.{extension}")
     try:

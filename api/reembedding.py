@@ -4,8 +4,11 @@ The new vectors are built beside those in use (``ingest.reembed``); search goes 
 all is there. Then one transaction changes over. The vectors replaced are kept until they are dropped.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from api.wiring import Workspace
 from core.errors import AskpixError, BadQueryError, NotFoundError
@@ -19,6 +22,7 @@ from retrieval.retriever import Retriever
 
 TOP = 10
 _QUERIES = 50
+_REPORT = "reembedding.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def reembed(
         changed = built.complete or without_missing
         if changed:
             _change_over(workspace, collection, new, built)
-    return ReembedReport(
+    report = ReembedReport(
         collection=collection.name,
         was=collection.embedder,
         embedder=new.embedder,
@@ -105,6 +109,17 @@ def reembed(
         comparison=comparison,
         seconds=built.seconds,
     )
+    with suppress(OSError):  # it is told on the terminal too; a full disk spoils no change that is done
+        (workspace.folder(collection) / _REPORT).write_text(json.dumps(asdict(report), default=str), "utf-8")
+    return report
+
+
+def kept_report(workspace: Workspace, collection: Collection) -> dict[str, Any] | None:
+    """The last report of ``reembed`` as JSON has it; None when there is none that can be read."""
+    with suppress(OSError, ValueError):
+        found = json.loads((workspace.folder(collection) / _REPORT).read_text("utf-8"))
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def roll_back(workspace: Workspace, name: str) -> tuple[Collection, int]:

@@ -269,6 +269,7 @@ class HitOut(_Out):
     taken_at: str | None
     snippet: str | None
     duplicates: int
+    preview: str | None = None
 
 
 class SearchOut(_Out):

@@ -1,7 +1,7 @@
 """Nouns into JSON for the service: the command line's shapes, and of uploads the name instead of the path."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,7 @@ from ingest.collection import Collection
 def result_out(service: Service, principal: Principal, result: SearchResult) -> dict[str, Any]:
     """A search result."""
     body = result_json(result)
+    _preview(service, body["hits"])
     _show(service, principal, body["hits"])
     return body
 
@@ -23,6 +24,7 @@ def result_out(service: Service, principal: Principal, result: SearchResult) -> 
 def answer_out(service: Service, principal: Principal, answer: Answer) -> dict[str, Any]:
     """A checked answer."""
     body = answer_json(answer)
+    _preview(service, body["hits"])
     _show(service, principal, body["hits"])
     _show(service, principal, body["citations"])
     return body
@@ -74,6 +76,12 @@ def collection_out(service: Service, collection: Collection) -> dict[str, Any]:
 def event(name: str, data: Any) -> bytes:
     """A server-sent event. JSON has no line breaks of its own, so one ``data:`` line does."""
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=True)}\n\n".encode()
+
+
+def _preview(service: Service, hits: Sequence[dict[str, Any]]) -> None:
+    found = service.catalog.timeline.previews([hit["id"] for hit in hits])
+    for hit in hits:
+        hit["preview"] = found.get(hit["id"])
 
 
 def _show(service: Service, principal: Principal, items: Iterable[Any], *, field: str = "uri") -> None:

@@ -118,6 +118,12 @@ class Catalog:
         text = self.texts.counts(collection.id)
         return {"images": sum(text.values()), "sources": total, "failed": failed, "text": text}
 
+    def unfinished(self, collection: Collection) -> bool:
+        """Whether a run is at work on it, or was cut off."""
+        wanted = select(collections.c.unfinished).where(collections.c.id == collection.id)
+        with transaction(self._engine, write=False) as connection:
+            return bool(connection.execute(wanted).scalar())
+
     def begin_run(self, collection: Collection) -> bool:
         """Note that a run begins; True when the one before it never came to its end."""
         mine = collections.c.id == collection.id

@@ -1,8 +1,8 @@
 """A picture in some 25 bytes: what a page paints, blurred, until the picture itself has come.
 
 ThumbHash (Evan Wallace, 2023, https://evanw.github.io/thumbhash/, MIT): the lowest frequencies of a cosine
-transform of lightness and of two colour differences, in four bits each. It knows the picture's shape too. Vectorised over
-the reference's loops; transparency never occurs here, since every picture is laid on white when it is opened.
+transform of lightness and of two colour differences, in four bits each. It knows the picture's shape too.
+Transparency never occurs here, since every picture is laid on white when it is opened.
 """
 
 import numpy as np

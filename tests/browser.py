@@ -7,6 +7,7 @@ tools/fetch_browser.py brings from a package index (`make test` runs it).
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,3 +90,11 @@ def tab(opened: Any, url: str, *, width: int = 1280, height: int = 800, **option
         assert made.outside == [], made.outside
     finally:
         context.close()
+
+
+def until(page: Any, script: str, *, seconds: float = 20.0) -> None:
+    """Waits for an expression to hold. Playwright's own waiting evaluates strings in the page, which the policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(script):
+        assert time.monotonic() < deadline, f"never: {script}"
+        page.wait_for_timeout(30)

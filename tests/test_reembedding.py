@@ -6,7 +6,7 @@ import pytest
 
 from api.cli.index import run_index
 from api.recent import RecentQueries
-from api.reembedding import drop_replaced, reembed, roll_back
+from api.reembedding import drop_replaced, kept_report, reembed, roll_back
 from api.settings import Settings
 from api.wiring import Workspace
 from core.errors import AskpixError, NotFoundError
@@ -52,6 +52,8 @@ def test_the_new_model_takes_over_and_the_report_says_what_changed(workspace: Wo
     for text in ("red", "something purple", '"no such words"', "red"):
         recent.add(text)
     report = reembed(workspace, "default", "wide")
+    kept = kept_report(workspace, workspace.collection("default"))
+    assert kept and kept["embedder"] == report.embedder and kept["changed_over"] is report.changed_over
     assert (report.was, report.embedder, report.images, report.expected) == ("narrow", "wide", 6, 6)
     assert report.changed_over and not report.missing
     # The axes are the same ones, so both models agree; what finds nothing is not counted.

@@ -1,6 +1,7 @@
 """Pictures: records, files, thumbnails; and their end."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -28,18 +29,22 @@ _BINARY: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/v1/collections/{name}/images", response_model=ImagesOut, responses=problems(404))
-def list_all(
+def list_all(  # noqa: PLR0917 - parts of the query
     name: str,
     service: TheService,
     who: Who,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    order: Literal["steady", "newest"] = "steady",
 ) -> Any:
-    """A collection's pictures, in a steady order."""
+    """A collection's pictures, in an order that nothing added changes, or newest first."""
     collection = who.collection(service.catalog, name)
-    ids = service.catalog.lookup.page(collection, limit=limit, offset=offset)
-    found = [service.catalog.lookup.image(image_id) for image_id in ids]
-    images = [image_out(service, who, c, record, sha256=sha) for c, record, sha in filter(None, found)]
+    if order == "newest":
+        ids: Sequence[str] = service.catalog.timeline.wall(collection).ids[offset : offset + limit]
+    else:
+        ids = service.catalog.lookup.page(collection, limit=limit, offset=offset)
+    found = service.catalog.timeline.records(collection, ids)
+    images = [image_out(service, who, collection, record, sha256=sha) for record, sha in found]
     total = service.catalog.count_images(collection)
     return {"images": images, "total": total, "limit": limit, "offset": offset}
 

@@ -1,0 +1,81 @@
+"""Keys, for those who may make them: admin keys of all collections, or this machine before any exists."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from api.keys import Key
+from api.routes import TheService, Who, problems
+from api.schemas import _In, _Out
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+_Name = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class KeyIn(_In):
+    """A new key; without ``collections`` it is for all of them."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    scope: Literal["read", "write", "admin"] = "read"
+    collections: Annotated[list[_Name], Field(max_length=1000)] = Field(default=[])
+
+
+class KeyOut(_Out):
+    """A key as it is kept: its secret is not."""
+
+    id: str
+    name: str
+    scope: str
+    collections: list[str] | None
+    created_at: str
+    used_at: str | None
+    revoked_at: str | None
+
+
+class NewKeyOut(KeyOut):
+    """``key`` is shown this once."""
+
+    key: str
+
+
+class KeysOut(_Out):
+    """Every key, revoked ones too, oldest first."""
+
+    keys: list[KeyOut]
+
+
+@router.get("", response_model=KeysOut, responses=problems())
+def list_all(service: TheService, who: Who) -> Any:
+    """What ``askpix keys list`` shows."""
+    _need(who)
+    return {"keys": [_out(key) for key in service.keys.list()]}
+
+
+@router.post("", status_code=201, response_model=NewKeyOut, responses=problems())
+def create(body: KeyIn, service: TheService, who: Who) -> Any:
+    """A new key. The first one closes the door for everybody without one."""
+    _need(who)
+    made, text = service.keys.create(body.name, scope=body.scope, collections=body.collections)
+    return {**_out(made), "key": text}
+
+
+@router.delete("/{key_id}", response_model=KeyOut, responses=problems(404))
+def revoke(key_id: str, service: TheService, who: Who) -> Any:
+    """From now on it opens nothing."""
+    _need(who)
+    return _out(service.keys.revoke(key_id))
+
+
+def _need(who: Who) -> None:
+    who.need("admin")
+    who.need_all()
+
+
+def _out(key: Key) -> dict[str, Any]:
+    row = asdict(key)
+    row["collections"] = row.pop("names")
+    for field in ("created_at", "used_at", "revoked_at"):
+        row[field] = row[field] and row[field].isoformat()
+    return row

@@ -1,0 +1,176 @@
+"""What the page asks besides search: the wall, places, folders, models in use, keys; and previews."""
+
+import base64
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.demo import PICTURES
+from api.service import Service
+from api.settings import Settings
+from ingest.collection import Collection, SourceState
+from ingest.preview import preview
+from ingest.timeline import shape
+from tests.fakes import record
+
+REFERENCE = {
+    # By the package thumbhash 0.1.1, of the picture shrunk to 64 pixels.
+    "photos/cat.jpg": "5c49061582f65768b1e6a9ab784588850c77d47066",
+    "photos/rocket-launch.jpg": "10e70515822d7766708997758788887676706e06e7",
+    "receipts/hotel-alpenblick.jpg": "36180a0d047889807808983787748897878f7ef7e7",
+    "photos/galaxies.jpg": "05f801068007656ba91598b552a9638996d4b6ad50701b",
+    "charts/museum-visitors.png": "b6e7050c82f986896f77866aa470887f89f897",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Service, TestClient, Collection]]:
+    """A served home whose catalog has pictures; no vectors are needed for these questions."""
+    service = Service(Settings(home=tmp_path, local_servers="", generator="extractive"))
+    service.start()
+    try:
+        collection = service.workspace.create_collection("holiday", "mini")
+        with TestClient(create_app(service), base_url="http://localhost:8000") as client:
+            yield service, client, collection
+    finally:
+        service.stop()
+
+
+def fill(
+    service: Service, collection: Collection, pictures: dict[str, dict[str, Any]], first: int = 0
+) -> None:
+    states, added = {}, {}
+    for number, (uri, fields) in enumerate(pictures.items(), start=first):
+        sha = f"{number:064x}"
+        states[uri] = SourceState(1, 1, sha, fields.pop("error", None), None)
+        if fields.pop("picture", True):
+            added[sha] = [record(number, uri=uri, **fields)]
+    service.catalog.record(collection, states=states, added=added, gone=[])
+
+
+def test_previews_are_those_of_the_reference(tmp_path: Path) -> None:
+    assert REFERENCE
+    for name, wanted in REFERENCE.items():
+        with Image.open(PICTURES / name) as image:
+            small = image.convert("RGB")
+        small.thumbnail((64, 64))
+        assert preview(small) == wanted, name
+    for size in ((1, 1), (1, 900), (900, 1), (64, 64), (3000, 20)):
+        assert 30 <= len(preview(Image.new("RGB", size, "orange"))) <= 60
+
+
+def test_the_wall_is_newest_first_and_says_its_shapes(place: tuple[Service, TestClient, Collection]) -> None:
+    service, client, collection = place
+    when = datetime
+    fill(service, collection, {
+        "/a/old.jpg": {"taken_at": when(2019, 7, 1), "width": 400, "height": 200},
+        "/a/undated.jpg": {"width": 200, "height": 400},
+        "/a/new.jpg": {"taken_at": when(2024, 5, 2), "lat": 52.52, "lon": 13.4},
+        "/a/newer.jpg": {"taken_at": when(2024, 5, 3), "lat": 52.53, "lon": 13.41},
+        "/b/far.jpg": {"taken_at": when(2024, 4, 1), "lat": -33.9, "lon": 151.2},
+    })  # fmt: skip
+    found = client.get("/v1/collections/holiday/timeline").json()
+    assert found["total"] == 5
+    assert found["months"] == [
+        {"month": "2024-05", "count": 2},
+        {"month": "2024-04", "count": 1},
+        {"month": "2019-07", "count": 1},
+        {"month": None, "count": 1},
+    ]
+    shapes = base64.b64decode(found["shapes"])
+    assert shapes[3] == shape(400, 200) == 160 and shapes[4] == shape(200, 400) == 96
+    pages = [
+        client.get(f"/v1/collections/holiday/images?order=newest&limit=2&offset={at}").json()["images"]
+        for at in (0, 2, 4)
+    ]
+    names = [each["uri"].rpartition("/")[2] for page in pages for each in page]
+    assert names == ["newer.jpg", "new.jpg", "far.jpg", "old.jpg", "undated.jpg"]
+
+    near = client.get("/v1/collections/holiday/places?degrees=1").json()
+    assert near["total"] == 3 and [each["count"] for each in near["places"]] == [2, 1]
+    assert near["places"][0]["lat"] == pytest.approx(52.525)
+    assert client.get("/v1/collections/holiday/places?degrees=0").status_code == 422
+
+    fill(service, collection, {"/c/latest.jpg": {"taken_at": when(2026, 1, 1)}}, first=9)
+    assert client.get("/v1/collections/holiday/timeline").json()["months"][0]["month"] == "2026-01"
+    assert client.get("/v1/collections/others/timeline").status_code == 404
+
+
+def test_folders_say_what_became_of_their_files(place: tuple[Service, TestClient, Collection]) -> None:
+    service, client, collection = place
+    fill(service, collection, {
+        "/a/1.jpg": {},
+        "/a/2.jpg": {},
+        "/a/3.jpg": {"picture": False, "error": "no picture"},
+        "/a/b/4.jpg": {},
+    })  # fmt: skip
+    found = client.get("/v1/collections/holiday/folders").json()
+    assert found["indexing"] is False
+    assert found["folders"] == [
+        {"path": "/a", "files": 3, "failed": 1, "images": 2, "pending": 2},
+        {"path": "/a/b", "files": 1, "failed": 0, "images": 1, "pending": 1},
+    ]
+    service.catalog.begin_run(collection)
+    assert client.get("/v1/collections/holiday/folders").json()["indexing"] is True
+
+
+def test_pictures_without_a_preview_get_one_when_they_are_shown(
+    place: tuple[Service, TestClient, Collection], tmp_path: Path
+) -> None:
+    service, client, _ = place
+    with (PICTURES / "photos" / "cat.jpg").open("rb") as file:
+        job = client.post("/v1/collections/holiday/images", files={"files": ("cat.jpg", file)}).json()["job"]
+    while client.get(f"/v1/jobs/{job}").json()["state"] in ("queued", "running"):
+        pass
+    found = client.post("/v1/collections/holiday/search", json={"text": "a cat", "all": True}).json()["hits"][
+        0
+    ]
+    assert len(found["preview"]) >= 40, "made while it was indexed"
+    service.catalog.timeline.keep_preview(found["id"], None)  # type: ignore[arg-type] - as older catalogs are
+    assert client.get(f"/v1/images/{found['id']}").json()["preview"] is None
+    client.get(f"/v1/images/{found['id']}/thumbnail?size=128")
+    again = client.get(f"/v1/images/{found['id']}").json()["preview"]
+    assert again and abs(len(again) - len(found["preview"])) <= 2
+
+
+def test_models_in_use_and_a_change_of_the_model(place: tuple[Service, TestClient, Collection]) -> None:
+    service, client, collection = place
+    found = client.get("/v1/collections/holiday/models").json()
+    assert found["generator"] == "extractive" and found["building"] is None and found["report"] is None
+    service.catalog.generations.begin(
+        collection,
+        embedder="other",
+        dim=8,
+        text_embedder=collection.text_embedder,
+        text_dim=collection.text_dim,
+    )
+    building = client.get("/v1/collections/holiday/models").json()["building"]
+    assert building == {"embedder": "other", "done": 0, "expected": 0}
+
+
+def test_keys_are_made_shown_once_and_revoked(place: tuple[Service, TestClient, Collection]) -> None:
+    service, client, _ = place
+    assert client.get("/v1/keys").json() == {"keys": []}
+    made = client.post("/v1/keys", json={"name": "me", "scope": "admin"}).json()
+    service._open = (False, 0.0)
+    assert client.get("/v1/keys").status_code == 401, "the first key closes the door"
+    mine = {"Authorization": f"Bearer {made['key']}"}
+    other = client.post("/v1/keys", json={"name": "guest", "collections": ["holiday"]}, headers=mine).json()
+    assert other["collections"] == ["holiday"] and other["scope"] == "read"
+    listed = client.get("/v1/keys", headers=mine).json()["keys"]
+    assert [each["name"] for each in listed] == ["me", "guest"] and all("key" not in each for each in listed)
+    guest = {"Authorization": f"Bearer {other['key']}"}
+    assert client.get("/v1/keys", headers=guest).status_code == 403
+    partial = client.post(
+        "/v1/keys", json={"name": "part", "scope": "admin", "collections": ["holiday"]}, headers=mine
+    ).json()
+    assert client.get("/v1/keys", headers={"Authorization": f"Bearer {partial['key']}"}).status_code == 403
+    assert client.delete(f"/v1/keys/{other['id']}", headers=mine).json()["revoked_at"]
+    assert client.get("/v1/collections", headers=guest).status_code == 401
+    assert client.delete("/v1/keys/none", headers=mine).status_code == 404
