@@ -1,57 +1,164 @@
-"""A question asked of a collection, for every door: of all of it by plan, else of what is found."""
+"""A question asked of a collection, for every door: of all of it by plan, else of what is found.
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+With what was said before (``history``) a question may lean on it: rules make it stand alone, a model where
+there is one and the rules have nothing to say, and the pictures are searched anew for each question.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from api.archive import answer_archive
 from api.rerank_wiring import searcher
 from api.understanding import understand
-from generation.answer import stream_answer
+from core.errors import BadQueryError
+from core.types import Answer, Message, SearchResult, Usage
+from generation.answer import Retrieve, stream_answer
+from generation.follow_up import Standing, stand_alone
+from generation.question import search_text
+from generation.rewrite import rewrite_with
 
 if TYPE_CHECKING:
-    from api.wiring import Workspace
-    from core.types import Answer, SearchResult
-    from generation.generator import Piece
-    from ingest.collection import Collection
-    from retrieval.retriever import Retriever
+    from PIL import Image
 
-    Opened = AbstractContextManager[Retriever]
+    from api.wiring import Workspace
+    from core.types import Query
+    from generation.generator import Generator, Piece
+    from ingest.collection import Collection
 
 
 def ask_collection(
-    workspace: "Workspace", collection: "Collection", question: str, *, top_k: int, generator: str | None
+    workspace: "Workspace",
+    collection: "Collection",
+    question: str,
+    *,
+    top_k: int,
+    generator: str | None,
+    history: Sequence[Message] = (),
+    image: "Image.Image | None" = None,
+    image_id: str | None = None,
 ) -> "Iterator[SearchResult | Piece | Answer]":
     """What was found, the pieces of the answer as they come, and last the Answer.
 
-    The store is let go before a generator writes, which may take minutes. A question about the whole
-    collection ("How many receipts in 2018?") opens no generator.
+    ``image`` or ``image_id`` is searched by beside the words. The store is let go before a generator writes,
+    which may take minutes. A question about the whole collection ("How many receipts in 2018?") opens no
+    generator. What is wrong with question, collection or generator is raised before anything is yielded.
     """
+    if not question.strip():
+        raise BadQueryError("the question is empty; ask something about your pictures")
     workspace.recent(collection).add(question)
-    kept = workspace.folder(collection) / "known.json"
-    with workspace.open_store(collection) as store:
-        told = answer_archive(
-            question,
-            understand=lambda text: understand(text, store=store, kept=kept),
-            store=store,
-            embedder=workspace.embedder(collection.embedder),
-            lines_of=workspace.lines_of(collection),
-        )
-    if told is not None:
-        yield from told
-        return
-    writer, why = workspace.choose_generator(generator)
-
-    def retrieve(text: str, k: int) -> "SearchResult":
-        with workspace.open_retriever(collection) as retriever:
-            query = understand(text, store=retriever.store, kept=kept)
-            return searcher(workspace, retriever, None)(query, top_k=k)
-
-    yield from stream_answer(
-        question,
+    asking = _Asking(workspace, collection, top_k)
+    by_picture = image is not None or image_id is not None
+    standing = Standing(question, question)
+    turns = [*history, Message("user", question)]
+    if history and not by_picture:
+        standing = stand_alone(turns, clauses_of=lambda text: asking.understand(text).clauses) or standing
+    whole = None if by_picture or standing.leans else asking.whole(standing.question)
+    writer: Generator | None = None
+    spent = Usage()
+    if whole is None:
+        writer, why = workspace.choose_generator(generator)
+        if history and not by_picture and standing.question == question and writer.model_id != "extractive":
+            rewritten, spent = rewrite_with(writer, history, question)
+            standing = Standing(rewritten, rewritten)
+            whole = asking.whole(rewritten)
+    said = None if standing.question == question and not standing.leans else _understood(standing)
+    if whole is not None:
+        result, answer = whole
+        return iter((result, replace(answer, question=question, understood=said, usage=spent)))
+    assert writer is not None
+    retrieve: Retrieve = asking.found
+    if by_picture:
+        retrieve = partial(asking.by_picture, image=image, image_id=image_id)
+    elif standing.leans:
+        retrieve = partial(asking.leaning, standing=standing)
+    events = stream_answer(
+        standing.question,
         retrieve=retrieve,
         lines_of=workspace.lines_of(collection),
         generator=writer,
         top_k=top_k,
         why=why,
+        history=history,
     )
+    return (_finished(each, question, said, spent) for each in events)
+
+
+def _finished(
+    event: "SearchResult | Piece | Answer", question: str, understood: str | None, spent: Usage
+) -> "SearchResult | Piece | Answer":
+    if not isinstance(event, Answer) or (understood is None and spent == Usage()):
+        return event
+    cost = None if None in (event.usage.cost_usd, spent.cost_usd) else event.usage.cost_usd + spent.cost_usd  # type: ignore[operator]
+    usage = replace(
+        event.usage,
+        input_tokens=event.usage.input_tokens + spent.input_tokens,
+        output_tokens=event.usage.output_tokens + spent.output_tokens,
+        cost_usd=cost,
+    )
+    return replace(event, question=" ".join(question.split()), understood=understood, usage=usage)
+
+
+def _understood(standing: Standing) -> str:
+    if standing.pick is not None:
+        which = "the last picture" if standing.pick < 0 else f"picture {standing.pick}"
+        return f"{standing.question} ({which} of: {standing.about})"
+    return standing.question + (f" (page {standing.pages + 1})" if standing.pages else "")
+
+
+class _Asking:
+    """Searches of one question."""
+
+    def __init__(self, workspace: "Workspace", collection: "Collection", top_k: int) -> None:
+        self._workspace, self._collection, self._top_k = workspace, collection, top_k
+        self._kept = workspace.folder(collection) / "known.json"
+
+    def understand(self, text: str) -> "Query":
+        """The words as a search."""
+        with self._workspace.open_store(self._collection) as store:
+            return understand(text, store=store, kept=self._kept)
+
+    def whole(self, question: str) -> tuple[SearchResult, Answer] | None:
+        """The answer to a question about the whole collection; None for another."""
+        with self._workspace.open_store(self._collection) as store:
+            return answer_archive(
+                question,
+                understand=lambda text: understand(text, store=store, kept=self._kept),
+                store=store,
+                embedder=self._workspace.embedder(self._collection.embedder),
+                lines_of=self._workspace.lines_of(self._collection),
+            )
+
+    def found(self, text: str, k: int, *, offset: int = 0) -> SearchResult:
+        """What ``askpix search`` finds."""
+        with self._workspace.open_retriever(self._collection) as retriever:
+            query = understand(text, store=retriever.store, kept=self._kept)
+            return searcher(self._workspace, retriever, None)(query, top_k=k, offset=offset)
+
+    def by_picture(
+        self, text: str, k: int, *, image: "Image.Image | None", image_id: str | None
+    ) -> SearchResult:
+        """What is like a picture, and fits the words."""
+        with self._workspace.open_retriever(self._collection) as retriever:
+            query = understand(text, store=retriever.store, kept=self._kept, beside_picture=True)
+            return searcher(self._workspace, retriever, None)(query, image=image, image_id=image_id, top_k=k)
+
+    def leaning(self, text: str, k: int, *, standing: Standing) -> SearchResult:
+        """The one picture, or the further ones, of an earlier question."""
+        del text
+        whole = self.whole(standing.about)
+        if whole is not None and standing.pages:
+            reason = "a count shows a few examples only; search for the rest"
+            return replace(whole[0], matched=False, reason=reason, hits=())
+        if whole is not None:
+            result = whole[0]
+        else:
+            result = self.found(search_text(standing.about), k, offset=standing.pages * k)
+        if standing.pick is None:
+            return result
+        at = standing.pick - 1 if standing.pick > 0 else len(result.hits) + standing.pick
+        if not 0 <= at < len(result.hits):
+            reason = f"that question found {len(result.hits)} pictures"
+            return replace(result, matched=False, reason=reason, hits=())
+        return replace(result, hits=(replace(result.hits[at], rank=1),), matched=True, reason=None)

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import BadQueryError
-from core.types import Answer
+from core.types import Answer, Message
 
 PREFIX = "askpix/"
+_REMEMBERED, _LONGEST_TURN = 40, 4_000
+"""Turns that a question may lean on, and characters of each."""
 _PIECES = re.compile(r"\S+\s*|\s+")
 
 
@@ -95,6 +97,23 @@ def question_of(messages: list[ChatMessage]) -> Question:
     if len(images) > 1:
         raise BadQueryError("one picture a question; several are not compared yet")
     return Question(_worded(" ".join(texts), images), images[0] if images else None)
+
+
+def history_of(messages: list[ChatMessage]) -> list[Message]:
+    """What was said before the last turn of a user, by user and assistant: words only, the latest turns.
+
+    What a client's system turn demands is left out: it would speak over the rules that keep answers true.
+    """
+    last = max((at for at, message in enumerate(messages) if message.role == "user"), default=0)
+    turns: list[Message] = []
+    for message in messages[:last]:
+        if message.role in ("user", "assistant"):
+            role: Literal["user", "assistant"] = "user" if message.role == "user" else "assistant"
+            content = message.content
+            if isinstance(content, list):
+                content = " ".join(part.text for part in content if part.text)
+            turns.append(Message(role, (content or "")[:_LONGEST_TURN]))
+    return turns[-_REMEMBERED:]
 
 
 def _worded(text: str | None, images: list[str] | None = None) -> str:

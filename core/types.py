@@ -276,6 +276,8 @@ class Answer:
     """Why this generator was taken, and whether it sees."""
     plan: Mapping[str, Any] | None = None
     """How a question about the whole collection was answered, as plain values; None for any other."""
+    understood: str | None = None
+    """A follow-up as it was understood, to stand alone; None where the question did."""
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from core.errors import BadQueryError, GenerationError
-from core.types import Answer, Evidence, SearchResult, TextLine, Usage
+from core.types import Answer, Evidence, Message, SearchResult, TextLine, Usage
 from generation.budget import Plan
 from generation.generator import Generator, Piece, Planner
 from generation.prompt import build_messages, parse_answer
@@ -47,12 +47,14 @@ def stream_answer(
     generator: Generator,
     top_k: int = 5,
     why: str | None = None,
+    history: Sequence[Message] = (),
 ) -> Iterator[SearchResult | Piece | Answer]:
     """What was found, the pieces of the answer as they come, and last the Answer with checked citations.
 
     ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
     they hold citations as the generator writes them. When nothing matched, the generator is not asked.
-    ``why`` this generator was taken goes into the answer.
+    ``why`` this generator was taken goes into the answer. ``history`` is what was said before; the question
+    must stand alone all the same (``generation.follow_up``).
 
     Raises ``BadQueryError`` for an empty question, and what the callables raise.
     """
@@ -65,7 +67,7 @@ def stream_answer(
     evidence = _evidence(result, lines_of, top_k)
     written: list[str] = []
     usage = Usage()
-    for piece in generator.generate(build_messages(question, evidence)):
+    for piece in generator.generate(build_messages(question, evidence, history)):
         written.append(piece.text)
         usage = piece.usage or usage
         yield piece

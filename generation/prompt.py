@@ -29,6 +29,9 @@ can see them, what is known about them, and the words read in them.
   this text."""
 
 _DEFAULT_REFUSAL = "The pictures that were found do not hold an answer."
+_TURNS, _LONGEST_TURN = 8, 600
+"""Of a conversation that a generator is told, and characters of each."""
+_SOURCES = re.compile(r"\n\n(?=\[\d+\] )")
 _MAX_QUOTE = 500
 _MAX_TEXT = 100_000
 _QUOTES = "\"“”„«»'‘’"
@@ -56,13 +59,33 @@ class ParsedAnswer:
     cited: tuple[Cited, ...]
 
 
-def build_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
-    """The system's rules, and the question with its numbered evidence.
+def build_messages(
+    question: str, evidence: Sequence[Evidence], history: Sequence[Message] = ()
+) -> list[Message]:
+    """The system's rules, what was said before, and the question with its numbered evidence.
+
+    Of ``history`` the last turns are told, shortened and without their citations: those numbers meant other
+    pictures.
 
     The question is the user's text as it is. An adapter shows the evidence as its model allows: as
     pictures, and as the text that ``describe`` gives.
     """
-    return [Message("system", SYSTEM), Message("user", " ".join(question.split()), tuple(evidence))]
+    asked = Message("user", " ".join(question.split()), tuple(evidence))
+    return [Message("system", SYSTEM), *told(history), asked]
+
+
+def told(history: Sequence[Message]) -> list[Message]:
+    """The last turns of a conversation, short, by turns of user and assistant, without citations."""
+    turns: list[Message] = []
+    for message in history[-_TURNS:]:
+        # Below an answer its sources may stand, as /v1/chat/completions puts them there.
+        text = _SOURCES.split(message.text, maxsplit=1)[0] if message.role == "assistant" else message.text
+        text = " ".join(_PLAIN.sub(" ", _QUOTED.sub(" ", text)).split())[:_LONGEST_TURN]
+        if text and message.role in ("user", "assistant") and (turns or message.role == "user"):
+            if turns and turns[-1].role == message.role:
+                turns.pop()
+            turns.append(Message(message.role, text))
+    return turns[:-1] if turns and turns[-1].role == "user" else turns
 
 
 def describe(evidence: Evidence) -> str:

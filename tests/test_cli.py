@@ -34,7 +34,9 @@ Askpix = Callable[..., subprocess.CompletedProcess[str]]
 def runner(home: Path, cwd: Path) -> Askpix:
     """Runs ``askpix`` on a home; ``code`` is the exit code it must have."""
 
-    def run(*words: str | Path, code: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str | Path, code: int = 0, stdin: str = "", **settings: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ASKPIX_")},
             "ASKPIX_HOME": str(home),
@@ -43,6 +45,7 @@ def runner(home: Path, cwd: Path) -> Askpix:
         done = subprocess.run(
             [sys.executable, "-m", "api.cli.main", *map(str, words)],
             cwd=cwd,
+            input=stdin,
             env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             capture_output=True,
             text=True,
@@ -206,6 +209,20 @@ def test_ask_says_when_nothing_holds_the_answer(indexed: tuple[Askpix, dict[str,
     askpix, _ = indexed
     answer = json.loads(askpix("ask", "What is the total on the Zanzibar Airways invoice?", "--json").stdout)
     assert answer["answered"] is False and answer["citations"] == [] and answer["answer"]
+
+
+def test_a_chat_leans_on_what_was_said(indexed: tuple[Askpix, dict[str, Any]]) -> None:
+    askpix, _ = indexed
+    said = "What is the total on the Sakura sushi receipt?"
+    first, second, third = (
+        json.loads(line)
+        for line in askpix(
+            "ask", said, "--chat", "--json", stdin="what is the date?\nhow many receipts do I have?\n"
+        ).stdout.splitlines()
+    )
+    assert first["understood_as"] is None and "picture" in second["understood_as"]
+    assert second["citations"][0]["id"] == first["citations"][0]["id"]
+    assert third["generator"] == "archive" and third["plan"]["what"] == "count"
 
 
 def test_collections(indexed: tuple[Askpix, dict[str, Any]]) -> None:

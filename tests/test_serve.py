@@ -140,6 +140,19 @@ def test_openais_client_chats_streams_and_embeds(client: Client, url: str) -> No
     parts = openai.chat.completions.create(model="askpix/album", messages=asked, stream=True)  # type: ignore[call-overload]
     text = "".join(chunk.choices[0].delta.content or "" for chunk in parts if chunk.choices)
     assert text == message.content
+    said = [
+        *asked,
+        {"role": "assistant", "content": message.content},
+        {"role": "user", "content": "the date?"},
+    ]
+    second = openai.chat.completions.create(model="askpix/album", messages=said).choices[0].message  # type: ignore[arg-type]
+    assert second.annotations and message.annotations
+    assert second.annotations[0].url_citation.title == message.annotations[0].url_citation.title
+    counted = openai.chat.completions.create(
+        model="askpix/album",
+        messages=[{"role": "user", "content": "How many receipts do I have?"}],
+    )
+    assert "1 receipt, by the words read in them" in (counted.choices[0].message.content or "")
     import base64
 
     cat = base64.b64encode((PICTURES / "photos/cat.jpg").read_bytes()).decode()

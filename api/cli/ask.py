@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from api.wiring import Workspace
-    from core.types import Answer, SearchResult
+    from core.types import Answer, Message, SearchResult
     from ingest.catalog import Collection
     from retrieval.retriever import Retriever
+
+_REMEMBERED = 40
+"""Turns of a chat that later questions may lean on."""
 
 
 def _reads(
@@ -26,14 +29,52 @@ def _reads(
 
 
 def run_ask(
-    workspace: "Workspace", collection: "Collection", question: str, *, top_k: int, generator: str | None
+    workspace: "Workspace",
+    collection: "Collection",
+    question: str,
+    *,
+    top_k: int,
+    generator: str | None,
+    history: "Sequence[Message]" = (),
 ) -> "Answer":
     """Retrieve, generate, check; or count, where the whole collection is asked about."""
     from api.asking import ask_collection
     from core.types import Answer
 
-    events = ask_collection(workspace, collection, question, top_k=top_k, generator=generator)
+    events = ask_collection(
+        workspace, collection, question, top_k=top_k, generator=generator, history=history
+    )
     return next(each for each in events if isinstance(each, Answer))
+
+
+def run_chat(
+    workspace: "Workspace",
+    collection: "Collection",
+    questions: "Iterable[str]",
+    *,
+    top_k: int,
+    generator: str | None,
+) -> "Iterator[Answer]":
+    """An answer to each question, which may lean on those before; those that fail are told and left out."""
+    from api.cli.render import hint
+    from api.cli.text import printable
+    from core.errors import AskpixError
+    from core.types import Message
+
+    history: list[Message] = []
+    for question in questions:
+        if not question.strip():
+            continue
+        try:
+            answer = run_ask(
+                workspace, collection, question, top_k=top_k, generator=generator, history=history
+            )
+        except AskpixError as error:
+            hint(f"error: {printable(str(error))}")
+            continue
+        yield answer
+        history += [Message("user", question), Message("assistant", answer.text)]
+        del history[:-_REMEMBERED]
 
 
 def run_plan(
@@ -68,7 +109,7 @@ def run_plan(
 
 
 def ask_command(
-    question: Annotated[str, typer.Argument(help="A question in plain words.")],
+    question: Annotated[str | None, typer.Argument(help="A question in plain words.")] = None,
     collection: Annotated[str, typer.Option(help="Where to look.")] = "default",
     top_k: Annotated[int, typer.Option(min=1, max=50, help="How many pictures may be consulted.")] = 5,
     generator: Annotated[
@@ -77,15 +118,29 @@ def ask_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent and its price; send nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Go on asking: a question a line, which may lean on those before.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON on standard output; with --chat a line for each answer.")
+    ] = False,
 ) -> None:
     """Ask a question: the answer cites the picture and the place in it, or says that nothing holds it."""
     from api.cli.render import answer_json, hint, print_json, show_answer
     from api.settings import load_settings
     from api.wiring import Workspace
 
+    if question is None and not chat:
+        raise typer.BadParameter("ask something, or take --chat")
+    if chat and dry_run:
+        raise typer.BadParameter("--dry-run plans one question; leave --chat out")
     workspace = Workspace(load_settings())
     target = workspace.collection(collection)
+    if chat:
+        for answer in run_chat(workspace, target, lines(question), top_k=top_k, generator=generator):
+            show_turn(answer, as_json=as_json)
+        return
+    assert question is not None
     if dry_run:
         plan = run_plan(workspace, target, question, top_k=top_k, generator=generator)
         if as_json:
@@ -99,6 +154,41 @@ def ask_command(
     else:
         show_answer(answer)
         hint(f"by {answer.generator}: {answer.generator_why}")
+
+
+def lines(first: str | None) -> "Iterator[str]":
+    """The questions of a chat: the first, then a line each from standard input until it ends."""
+    import sys
+
+    if first is not None:
+        yield first
+    asks = sys.stdin.isatty()
+    if asks:
+        typer.echo("Ask on; an empty line ends it.", err=True)
+    while True:
+        if asks:
+            typer.echo("> ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line or (asks and not line.strip()):
+            return
+        yield line.rstrip("\n")
+
+
+def show_turn(answer: "Answer", *, as_json: bool) -> None:
+    """An answer of a chat: for a person, or as one line of JSON."""
+    import json
+    import sys
+
+    from api.cli.render import answer_json, hint, show_answer
+    from api.cli.text import printable
+
+    if as_json:
+        sys.stdout.write(json.dumps(answer_json(answer), ensure_ascii=False, default=str) + "\n")
+    else:
+        if answer.understood:
+            hint(f"understood as: {printable(answer.understood)}")
+        show_answer(answer)
+    sys.stdout.flush()
 
 
 def show_plan(plan: dict[str, "Any"]) -> None:

@@ -156,6 +156,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "generator_why": answer.generator_why,
         "usage": asdict(answer.usage),
         "plan": answer.plan,
+        "understood_as": answer.understood,
         "took_ms": round(answer.took_ms, 1),
     }
 

@@ -7,17 +7,15 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from api.asking import ask_collection
 from api.principal import Principal
 from api.problems import problem, status_of
-from api.rerank_wiring import searcher
 from api.routes import TheService, Who, problems
 from api.schemas import AnswerOut, AskIn
 from api.service import Service
-from api.understanding import understand
 from api.wire import answer_out, event, result_out
 from core.errors import AskpixError, BadQueryError
 from core.types import Answer, SearchResult
-from generation.answer import stream_answer
 from generation.generator import Piece
 from ingest.collection import Collection
 
@@ -59,23 +57,7 @@ def answer_events(
     service: Service, collection: Collection, question: str, *, top_k: int, generator: str | None
 ) -> Iterator[SearchResult | Piece | Answer]:
     """What was found, the pieces, and last the Answer."""
-    writer = service.workspace.generator(generator)
-    service.workspace.recent(collection).add(question)
-
-    def retrieve(text: str, k: int) -> SearchResult:
-        # The store is let go before the generator writes, which may take minutes.
-        with service.workspace.open_retriever(collection) as retriever:
-            kept = service.workspace.folder(collection) / "known.json"
-            query = understand(text, store=retriever.store, kept=kept)
-            return searcher(service.workspace, retriever, None)(query, top_k=k)
-
-    return stream_answer(
-        question,
-        retrieve=retrieve,
-        lines_of=service.workspace.lines_of(collection),
-        generator=writer,
-        top_k=top_k,
-    )
+    return ask_collection(service.workspace, collection, question, top_k=top_k, generator=generator)
 
 
 def _stream(

@@ -9,20 +9,28 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from api.chat import PREFIX, ChatIn, EmbeddingsIn, Question, chunks, completion, message_of, question_of
+from api.asking import ask_collection
+from api.chat import (
+    PREFIX,
+    ChatIn,
+    EmbeddingsIn,
+    Question,
+    chunks,
+    completion,
+    history_of,
+    message_of,
+    question_of,
+)
 from api.principal import Principal
 from api.problems import problem, status_of
-from api.rerank_wiring import searcher
 from api.routes import TheService, Who, problems
 from api.routes.search import picture_of
 from api.service import Service
 from api.wire import answer_out
 from core.errors import AskpixError, NotFoundError
-from core.types import Answer, SearchResult
-from generation.answer import answer_question
+from core.types import Answer
 from ingest.collection import Collection
 from retrieval.embedder import Embedder
-from retrieval.query import parse
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 _SHIPPED = ("auto", "mini")
@@ -84,21 +92,22 @@ def embeddings(body: EmbeddingsIn, service: TheService, who: Who) -> Any:
 def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
     """Answers the last message of the user from the collection `askpix/NAME`, with citations.
 
-    A picture in the message is searched by. `annotations` name picture, quote and box of each citation.
+    It may lean on the messages before it ("and in 2019?", "who issued it?"): pictures are searched anew. A
+    picture in the message is searched by. `annotations` name picture, quote and box of each citation.
     """
     collection = _collection(service, who, body.model)
     question = question_of(body.messages)
     base_url = str(request.base_url).rstrip("/")
     name = PREFIX + collection.name
     if not body.stream:
-        answer = _answer(service, collection, question)
+        answer = _answer(service, collection, question, body)
         message = message_of(answer, answer_out(service, who, answer), base_url=base_url)
         return completion(name, message, answer)
     with_usage = bool((body.stream_options or {}).get("include_usage"))
 
     def stream() -> Iterator[bytes]:
         try:
-            answer = _answer(service, collection, question)
+            answer = _answer(service, collection, question, body)
             message = message_of(answer, answer_out(service, who, answer), base_url=base_url)
             for chunk in chunks(name, message, answer, with_usage=with_usage):
                 yield f"data: {json.dumps(chunk)}\n\n".encode()
@@ -111,26 +120,20 @@ def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-def _answer(service: Service, collection: Collection, question: Question) -> Answer:
-    workspace = service.workspace
+def _answer(service: Service, collection: Collection, question: Question, body: ChatIn) -> Answer:
     given = question.image or ""
     image = picture_of(service, given) if given.startswith("data:") else None
-    image_id = given if given and image is None else None
-    workspace.recent(collection).add(question.text)
-
-    def retrieve(text: str, k: int) -> SearchResult:
-        query = parse(text if question.text else "")
-        with workspace.open_retriever(collection) as retriever:
-            search = searcher(workspace, retriever, None)
-            return search(query, image=image, image_id=image_id, top_k=k)
-
-    return answer_question(
+    events = ask_collection(
+        service.workspace,
+        collection,
         question.text or "Which picture is like this one?",
-        retrieve=retrieve,
-        lines_of=workspace.lines_of(collection),
-        generator=workspace.generator(None),
         top_k=_TOP_K,
+        generator=None,
+        history=history_of(body.messages),
+        image=image,
+        image_id=given if given and image is None else None,
     )
+    return next(each for each in events if isinstance(each, Answer))
 
 
 def _collection(service: Service, who: Principal, model_id: str) -> Collection:
