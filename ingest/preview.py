@@ -5,20 +5,31 @@ transform of lightness and of two colour differences, in four bits each. It know
 Transparency never occurs here, since every picture is laid on white when it is opened.
 """
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from retrieval.perceptual_hash import perceptual_hash, shrunk
 
 _SIDE, _LIGHT, _COLOUR = 64, 7, 3
 """Pixels of the longer side that are looked at (at most 100 by the format); frequencies a side."""
 
 
+def looks(image: Image.Image) -> tuple[str, str]:
+    """The perceptual hash and the preview of a picture, with one look at its pixels."""
+    small = shrunk(image)
+    return perceptual_hash(small), preview(small.resize(_shape(image), Image.Resampling.BILINEAR))
+
+
 def preview(image: Image.Image) -> str:
     """The hash in hexadecimal, 40 to 50 digits, of an upright RGB picture of any size."""
-    scale = _SIDE / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    blocks = (max(1, image.width // width), max(1, image.height // height))
-    small = image.convert("RGB").reduce(blocks).resize((width, height), Image.Resampling.BILINEAR)
+    width, height = _shape(image)
+    small = image.convert("RGB")
+    if small.size != (width, height):
+        blocks = (max(1, image.width // width), max(1, image.height // height))
+        small = small.reduce(blocks).resize((width, height), Image.Resampling.BILINEAR)
     red, green, blue = np.moveaxis(np.asarray(small, np.float64) / 255.0, 2, 0)
     across = max(1, round(_LIGHT * width / max(width, height)))
     down = max(1, round(_LIGHT * height / max(width, height)))
@@ -45,20 +56,29 @@ def preview(image: Image.Image) -> str:
     return (head.to_bytes(5, "little") + pairs).hex()
 
 
+def _shape(image: Image.Image) -> tuple[int, int]:
+    scale = _SIDE / max(image.size)
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
+@cache
+def _waves(count: int, side: int) -> NDArray[np.float64]:
+    """``(count, side)`` rows of a cosine transform."""
+    return np.cos(np.pi / side * np.arange(count)[:, None] * (np.arange(side) + 0.5)) / side
+
+
 def _channel(values: NDArray[np.float64], nx: int, ny: int) -> tuple[float, float, list[float]]:
     """The mean, the largest other amplitude, and the others between 0 and 1."""
     height, width = values.shape
-    rows = np.cos(np.pi / height * np.arange(ny)[:, None] * (np.arange(height) + 0.5))
-    columns = np.cos(np.pi / width * np.arange(nx)[:, None] * (np.arange(width) + 0.5))
-    waves = rows @ values @ columns.T / (width * height)
+    waves = (_waves(ny, height) @ values @ _waves(nx, width).T).tolist()
     kept = [
-        float(waves[cy, cx])
+        waves[cy][cx]
         for cy in range(ny)
         for cx in range(nx)
         if (cx or cy) and cx * ny < nx * (ny - cy)
     ]
     largest = max(abs(each) for each in kept)
-    return float(waves[0, 0]), largest, [0.5 + 0.5 / largest * each if largest else 0.0 for each in kept]
+    return waves[0][0], largest, [0.5 + 0.5 / largest * each if largest else 0.0 for each in kept]
 
 
 def _round(value: float) -> int:

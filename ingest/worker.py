@@ -12,10 +12,9 @@ from ingest.collection import Collection
 from ingest.documents import Page, open_pages
 from ingest.metadata import read_metadata
 from ingest.plan import Task
-from ingest.preview import preview
+from ingest.preview import looks
 from ingest.screenshots import with_tag
 from retrieval.embedder import Embedder
-from retrieval.perceptual_hash import perceptual_hash
 
 _MAX_PENDING_PIXELS = 24_000_000
 """Decoded pixels a thread holds before it embeds what it has: three bytes each."""
@@ -154,6 +153,7 @@ class Worker:
             vectors = self._embedder.embed_images([picture.image for picture in pictures])
         for (outcome, page), picture, vector in zip(pending, pictures, vectors, strict=True):
             about = read_metadata(picture.exif)
+            phash, preview = looks(picture.image)
             record = ImageRecord(
                 id=self._collection.image_id(outcome.sha256 or "", page.page),
                 uri=outcome.task.source.uri,
@@ -165,8 +165,8 @@ class Worker:
                 camera=about.camera,
                 lat=about.lat,
                 lon=about.lon,
-                phash=perceptual_hash(picture.image),
-                preview=preview(picture.image),
+                phash=phash,
+                preview=preview,
             )
             outcome.records.append(with_tag(record))
             outcome.vectors.append(vector)

@@ -25,15 +25,19 @@ _WAVES = np.cos(np.pi * (2 * np.arange(_SIDE) + 1) * np.arange(_LOW)[:, None] / 
 
 def perceptual_hash(image: Image.Image) -> str:
     """64 hexadecimal digits, and ``PLAIN`` where it is so, for an upright RGB picture of any size."""
-    # Whole blocks of pixels first, which is fast, and only then to the exact size.
-    blocks = (max(1, image.width // _SIDE), max(1, image.height // _SIDE))
-    small = image.convert("L").reduce(blocks).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    small = shrunk(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     shades = np.asarray(small)
     waves = (_WAVES @ shades.astype(np.float32) @ _WAVES.T).ravel()
     waves[0] = 0.0  # how bright it is says nothing
     counts = np.bincount(shades.ravel() // _SHADES, minlength=256 // _SHADES + 1)
     plain = (counts[:-1] + counts[1:]).max() > _MOST * shades.size
     return np.packbits(waves > np.median(waves)).tobytes().hex() + (PLAIN if plain else "")
+
+
+def shrunk(image: Image.Image) -> Image.Image:
+    """Each side at 64 to 127 pixels where it was longer: whole blocks of pixels, which is fast. Its hash is
+    that of the picture."""
+    return image.reduce((max(1, image.width // _SIDE), max(1, image.height // _SIDE)))
 
 
 def bits_apart(one: str, other: str) -> int:
