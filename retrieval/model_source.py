@@ -7,13 +7,11 @@ whose files changed since is another model, and is refused.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from core.errors import IndexMismatchError, ModelUnavailableError
+from retrieval.hub_download import download
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _PIN = re.compile(r"(?P<name>.+)#(?P<pin>[0-9a-f]{12})")
@@ -87,36 +85,3 @@ def _digest_of(file: Path, *, named: bool) -> bytes:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.digest()
-
-
-def download(repository: str, patterns: Sequence[str], *, local_files_only: bool = False) -> Path:
-    """The folder with the files of ``OWNER/NAME[@REVISION]`` that match; its name is the commit."""
-    hub = import_module("huggingface_hub")
-    name, _, revision = repository.partition("@")
-    try:
-        return Path(
-            hub.snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=list(patterns),
-                local_files_only=local_files_only or hub.constants.HF_HUB_OFFLINE,
-            )
-        )
-    except _failures(hub) as error:
-        raise ModelUnavailableError(
-            f"cannot get {repository!r} from the model hub ({type(error).__name__}) and it was not "
-            "downloaded before; connect, log in where its owner asks so, or name a directory that holds it"
-        ) from error
-
-
-def download_one_of(repository: str, names: Iterable[str], *, local_files_only: bool = False) -> Path | None:
-    """The folder with the first of these files that the repository has; None where it has none of them."""
-    for name in names:
-        folder = download(repository, [name], local_files_only=local_files_only)
-        if (folder / name).is_file():
-            return folder
-    return None
-
-
-def _failures(hub: Any) -> tuple[type[Exception], ...]:
-    return (OSError, ValueError, hub.errors.HfHubHTTPError, hub.errors.HFValidationError)

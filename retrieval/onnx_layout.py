@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import IndexMismatchError, ModelUnavailableError
-from retrieval.model_source import Source, download, split_pin
+from retrieval.hub_download import download
+from retrieval.model_source import Source, split_pin
 
 _SUFFIXES = {
     "fp32": ("",),
@@ -161,14 +162,15 @@ def _downloaded(repository: str, wanted: str, local_files_only: bool) -> Source:
     """Configuration first, then the first pair of files that the repository has, with their outside data."""
     small = ["*.json", "*.txt", "visual/*.json", "textual/*.json", "textual/*.txt"]
     copy = download(repository, small, local_files_only=local_files_only)
+    pinned = f"{repository.partition('@')[0]}@{copy.name}"  # the branch may move on meanwhile
     for _, vision, text in _candidates(wanted):
         if not (copy / vision).is_file():
-            download(repository, [vision], local_files_only=local_files_only)
+            download(pinned, [vision], local_files_only=local_files_only)
         if (copy / vision).is_file():
             rest = [text, f"{vision}_data", f"{text}_data", f"{vision}.data", f"{text}.data"]
-            download(repository, rest, local_files_only=local_files_only)
+            download(pinned, rest, local_files_only=local_files_only)
             break
-    return Source(copy, f"{repository.partition('@')[0]}@{copy.name}")
+    return Source(copy, pinned)
 
 
 def _fingerprint(folder: Path, *models: Path) -> str:

@@ -27,7 +27,8 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelUnavailableError
 from core.types import Vectors
-from retrieval.model_source import Source, download, download_one_of
+from retrieval.hub_download import download, download_one_of
+from retrieval.model_source import Source
 from retrieval.null_captions import NOTHING, PICTURES
 from retrieval.onnx_session import Session, open_session
 

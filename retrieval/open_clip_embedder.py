@@ -21,7 +21,8 @@ from PIL import Image
 
 from core.errors import ModelUnavailableError
 from core.pretrained import pick_device, pick_dtype
-from retrieval.model_source import download, download_one_of, pinned, split_pin
+from retrieval.hub_download import download, download_one_of
+from retrieval.model_source import pinned, split_pin
 from retrieval.torch_device import TorchRunner, check_torchvision, on_device, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 
@@ -166,6 +167,11 @@ def _of_tag(library: Any, reference: str, model: str, tag: str, *, local_files_o
         raise ModelUnavailableError(
             f"{reference!r} was not downloaded before; connect, or name a file: {SCHEME}:{model}@FILE"
         )
+    repository = str(config.get("hf_hub") or "").rstrip("/")
+    if (
+        repository.count("/") == 1
+    ):  # resumed, and with its errors told; the library then finds it in the cache
+        download_one_of(repository, _WEIGHTS, local_files_only=local_files_only)
     try:
         with _quiet():
             file = Path(library.download_pretrained(config))
