@@ -94,7 +94,7 @@ class Calibration:
         cosines = vectors @ query
         order = np.argsort(-cosines, kind="stable")
         # Of few sentences (a test's) the best few and not all.
-        # Not "@": at this size OpenBLAS wakes a second thread, and where the cores are busy waits 8 ms for it.
+        # Not "@": OpenBLAS would wake a second thread, and wait 8 ms for it where the cores are busy.
         near = np.einsum("pd,nd->pn", self.pictures, vectors)
         top = min(_TOP, len(near))
         usual = np.partition(near, len(near) - top, axis=0)[len(near) - top :].mean(axis=0)
