@@ -37,6 +37,8 @@ _REFERENCE = re.compile(r"(?P<name>.+?)(\+(?P<precision>fp32|fp16|int8|q4))?")
 _REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _BLOCK = 2**20
 _MAX_CONFIG = 2**22
+_GEMMA = 256_000
+"""Tokens of SigLIP 2's vocabulary; SigLIP has 32,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,14 @@ class Layout:
             or "siglip" in str(about.get("tokenizer_class", "")).lower()
             or "siglip" in str(timm).lower()
             or "siglip" in self.title()
+        )
+
+    def is_siglip2(self) -> bool:
+        """Whether it is of the second family, which has Gemma's vocabulary."""
+        return self.is_siglip() and (
+            self.model_config().get("model_type") == "siglip2"
+            or self.text_config().get("vocab_size") == _GEMMA
+            or "siglip2" in self.title()
         )
 
 

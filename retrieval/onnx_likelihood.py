@@ -43,7 +43,7 @@ def find_likelihood(layout: Layout, vision: Tower, text: Tower, pictures: Feed, 
             return told
     if not siglip:
         return _CLIP
-    name = layout.title()
+    name = f"{layout.title()} {'siglip2' if layout.is_siglip2() else ''}"
     factor, offset = next((s, b) for words, s, b in _SIGLIP if all(word in name for word in words))
     return Likelihood("sigmoid", factor, offset)
 

@@ -21,8 +21,6 @@ from retrieval.onnx_tower import Tower
 
 Clean = Callable[[str], str]
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_GEMMA = 256_000
-"""Tokens of SigLIP 2's vocabulary; SigLIP has 32,000."""
 _LONGEST = 100_000
 """``model_max_length`` is a huge number where a tokenizer does not know it."""
 
@@ -52,11 +50,9 @@ class Words:
         fixed = tower.length("input_ids") or tower.length(next(iter(tower.inputs)))
         # transformers' defaults where the files say nothing: 64 for SigLIP, 77 for CLIP.
         self._length = fixed or min(known or [64 if siglip else 77])
+        self._unmasked = siglip  # it was trained on whole windows, padding and all
         self._full = bool(fixed) or siglip or "attention_mask" not in tower.inputs
-        second = siglip and (
-            layout.model_config().get("model_type") == "siglip2" or inside.get("vocab_size") == _GEMMA
-        )
-        self._clean = cleaner(inside, about, siglip=siglip, siglip2=second)
+        self._clean = cleaner(inside, about, siglip=siglip, siglip2=layout.is_siglip2())
         self._names = set(tower.inputs)
         pad = about.get("pad_token") or about.get("eos_token") or ""
         pad = pad.get("content", "") if isinstance(pad, dict) else pad
@@ -83,7 +79,7 @@ class Words:
         for row, own in enumerate(tokens):
             place = slice(width - len(own), width) if self._left else slice(0, len(own))
             ids[row, place] = own
-            mask[row, place] = 1
+            mask[row, slice(None) if self._unmasked else place] = 1
         feed = {"input_ids": ids, "attention_mask": mask}
         wanted = {name: rows for name, rows in feed.items() if name in self._names}
         return wanted or {"input_ids": ids}

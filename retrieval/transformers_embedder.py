@@ -28,7 +28,8 @@ from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_f
 
 SCHEME = "transformers"
 _WHOLE_WINDOW = ("siglip", "siglip2")
-"""Learned from texts padded to the whole window, without a mask (Zhai et al. 2023; the model cards)."""
+"""Learned from texts padded to the whole window, without a mask: their published tokenizers give none (Zhai
+et al. 2023). A fine-tune that was saved with another tokenizer is run in the same way."""
 
 
 def load_transformers_embedder(
@@ -153,6 +154,7 @@ def _tokens(model: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
         window -= 2  # positions start behind the padding's
     window = min(window, int(tokenizer.model_max_length))
     takes = set(inspect.signature(type(model).get_text_features).parameters)
+    takes -= {"attention_mask"} if whole else set()
 
     def tokens(texts: list[str]) -> Tensors:
         made = tokenizer(

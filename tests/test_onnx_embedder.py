@@ -29,7 +29,7 @@ FAMILIES = ("clip", "siglip")
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
-    folder = tmp_path_factory.mktemp(request.param)
+    folder = tmp_path_factory.mktemp(f"{request.param}-export")
     model, processor, tokenizer = save_transformers(folder, request.param)
     side = processor.size.get("height") or processor.crop_size["height"]
     export_towers(
