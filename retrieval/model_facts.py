@@ -14,6 +14,14 @@ Device = Literal["gpu", "cpu"]
 _MANY = re.compile(r"siglip2|i18n|nllb|xlm|mclip|multilingual|worldwide")
 """In the names of open_clip's models that were trained on many languages."""
 
+_MANY_TEXT = re.compile(
+    r"multilingual|bge-m3|labse|xlm|jina-embeddings-v3|qwen3-embedding|embeddinggemma|arctic-embed.*v2"
+)
+"""In the names of sentence embedders that were trained on many languages (their model cards)."""
+_ENGLISH_TEXT = re.compile(
+    r"^all-minilm|^onnx:.*(all-minilm-l|all-mpnet|bge-\w+-en|/e5-(small|base|large)|gte-\w+-en)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -84,6 +92,14 @@ def languages_of(embedder_id: str) -> tuple[tuple[str, ...], tuple[str, ...]] | 
     if kind == "open_clip":
         return (("*",) if _MANY.search(reference.lower()) else ("en",)), ()
     return None
+
+
+def text_languages_of(text_embedder_id: str) -> tuple[str, ...] | None:
+    """The languages a text embedder serves, by its name; None when nothing is known of it."""
+    name = text_embedder_id.lower()
+    if _MANY_TEXT.search(name):
+        return ("*",)
+    return ("en",) if _ENGLISH_TEXT.search(name) else None
 
 
 def _name(reference: str) -> str:

@@ -18,7 +18,7 @@ from retrieval.calibration import FIRST, Calibration, calibrate
 from retrieval.diversity import Seen, alike_from, collapsed, spread_out
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
-from retrieval.language import language_note
+from retrieval.language import Route, route
 from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
 from retrieval.query_words import names_papers_only
@@ -34,6 +34,8 @@ POOL = 100
 """Hits that are spread out when a diverse page is asked for: the same ones for every page."""
 _SPARE = 32
 """Looked at beyond the page: doubles of its hits that follow it are counted as far as that."""
+_SPEAKS = 1.5
+"""Evidence of a text, in the units of ``fusion``: a passage of cosine 0.3, or a rare word of the query."""
 _MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
 """Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
 
@@ -150,11 +152,16 @@ class Retriever:
             raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
         if diverse is not None and not 0 <= diverse <= 1:
             raise BadQueryError(f"diverse is {diverse}; it goes from 0 (unlike each other) to 1 (best first)")
+        by_language = route(
+            query.text,
+            getattr(self._embedder, "base_id", self._embedder.model_id),
+            self._text_embedder.model_id,
+        )
         wanted = max(offset + top_k, 0 if diverse is None else POOL)
         depth = wanted + (_SPARE if collapse else 0)
         while True:
             if query.text or query.parts or by_picture is not None:
-                ranked, texts, verdict = self._rank(query, by_picture, mode, depth)
+                ranked, texts, verdict = self._rank(query, by_picture, mode, depth, by_language)
                 reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
             elif query.where != Where():
                 listed = self._store.scroll(query.where, limit=depth)
@@ -170,7 +177,9 @@ class Retriever:
                 break
             depth *= 2
         page = self._hits(query, groups[offset : offset + top_k], texts, offset)
-        note = language_note(query.text, getattr(self._embedder, "base_id", self._embedder.model_id))
+        note = by_language.note if mode != "text" else None
+        if note and reason and query.text:
+            reason = f"{reason}; {note}"
         took_ms = (time.perf_counter() - began) * 1000
         return SearchResult(query, reason is None, reason, page, took_ms, (note,) if note else (), sure)
 
@@ -222,7 +231,7 @@ class Retriever:
         )
 
     def _rank(
-        self, query: Query, by_picture: Vectors | None, mode: Mode, wanted: int
+        self, query: Query, by_picture: Vectors | None, mode: Mode, wanted: int, by_language: Route
     ) -> tuple[list[tuple[float, str, Why]], _Texts, Verdict]:
         """The best ``wanted`` by falling score, and whether anything matches."""
         where = query.where
@@ -241,9 +250,12 @@ class Retriever:
         if vector is not None:
             self._fill_cosines(seen, vector, others)
         usual = 0.0 if vector is None else self._calibration.usual(vector)
+        # What an embedder makes of a language that it never learned is no evidence beside texts that fit.
+        read = by_picture is None and not by_language.pictures and by_language.texts
+        told = read and any(texts.evidence(id_, self._calibration.count) > _SPEAKS for id_ in texts.ids())
         ranked = [
             (
-                self._score(point, seen, texts, pages, usual),
+                self._score(point, {} if told else seen, texts, pages, usual),
                 point,
                 Why(
                     seen.get(point),

@@ -1,10 +1,13 @@
 """Which language a query is in: what is plain is told, what is not is left open."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from core.errors import BadQueryError
-from retrieval.language import detect_language, language_note
-from retrieval.model_facts import languages_of, model_facts
+from core.types import Vectors
+from retrieval.language import Route, detect_language, language_note, route
+from retrieval.model_facts import languages_of, model_facts, text_languages_of
 from retrieval.query import parse
 from retrieval.retriever import Retriever
 from tests.fakes import ColourEmbedder, MemoryStore, WordEmbedder, record, unit
@@ -96,3 +99,76 @@ def test_the_search_result_says_it() -> None:
     assert retriever.retrieve(parse("a red dog on the beach")).notes == ()
     with pytest.raises(BadQueryError):
         retriever.retrieve(parse(""))
+
+
+SIGLIP2 = "transformers:google/siglip2-base-patch16-224"
+
+
+def test_a_query_goes_to_the_models_that_know_its_language() -> None:
+    german, e5 = "ein Hund am Strand", "onnx:intfloat/multilingual-e5-small@abc"
+    both = route(german, "mini", e5)
+    assert not both.pictures and both.texts and both.note is not None
+    assert "serves English only" in both.note and "understood in German" in both.note
+    neither = route(german, "mini", "all-MiniLM-L6-v2")
+    assert not neither.pictures and not neither.texts and "only equal ones" in str(neither.note)
+    assert route(german, SIGLIP2, e5) == Route(texts=True)
+    assert route("a dog on the beach", "mini", e5) == Route(texts=True)
+    assert route("42", "mini", e5) == Route() and route("", "mini", e5) == Route()
+    assert route(german, "transformers:/my/fine-tune", e5) == Route(), "nothing is known of it"
+    bengali = route("সৈকতে একটি কুকুর", SIGLIP2, e5)
+    assert bengali.pictures and "serves badly" in str(bengali.note)
+
+
+@pytest.mark.parametrize(
+    ("model", "languages"),
+    [
+        ("all-MiniLM-L6-v2", ("en",)),
+        ("onnx:sentence-transformers/all-MiniLM-L12-v2", ("en",)),
+        ("onnx:BAAI/bge-small-en-v1.5@0a", ("en",)),
+        ("onnx:intfloat/e5-base", ("en",)),
+        ("onnx:intfloat/multilingual-e5-base@0a", ("*",)),
+        ("onnx:sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2", ("*",)),
+        ("onnx:BAAI/bge-m3", ("*",)),
+        ("onnx:/home/me/models/mine", None),
+    ],
+)
+def test_text_embedders_are_known_by_their_names(model: str, languages: tuple[str, ...] | None) -> None:
+    assert text_languages_of(model) == languages
+
+
+class Bilingual(WordEmbedder):
+    """German and English words of like meaning are one."""
+
+    def embed_texts(self, texts: Sequence[str], /) -> Vectors:
+        same = {"rechnung": "invoice", "vom": "from", "hotel": "hotel", "dem": "the"}
+        return super().embed_texts([" ".join(same.get(w, w) for w in text.lower().split()) for text in texts])
+
+
+def german_archive(text_embedder: WordEmbedder) -> Retriever:
+    """Nine photos that an English embedder takes for anything, and an invoice."""
+    store = MemoryStore(dim=5, text_dim=64)
+    store.upsert([record(n) for n in range(9)], unit([[0.1, 0, 0, 0, 1]] * 9))
+    store.upsert([record("paper")], unit([[1, 0, 0, 0, 0]]))
+    words = "invoice from the hotel"
+    store.set_text([record("paper").id], [words], [text_embedder.embed_texts([words])])
+    return Retriever(ColourEmbedder(model_id="mini"), text_embedder, store)
+
+
+def test_words_that_fit_come_before_what_an_english_embedder_guesses() -> None:
+    german = parse("Rechnung vom Hotel")
+    routed = german_archive(Bilingual(model_id="onnx:multilingual-e5-small")).retrieve(german, show_all=True)
+    assert routed.hits[0].record.id == record("paper").id
+    assert any("understood in German" in note for note in routed.notes)
+    # The same texts by a model of which nothing is known: all legs count, as ever.
+    alike = german_archive(Bilingual(model_id="somebody's")).retrieve(german, show_all=True)
+    assert alike.hits[0].score != routed.hits[0].score
+    assert not any("understood" in note for note in alike.notes)
+
+
+def test_a_refusal_says_that_the_language_may_be_why() -> None:
+    retriever = german_archive(WordEmbedder(model_id="all-MiniLM-L6-v2"))
+    refused = retriever.retrieve(parse("zwei Männer spielen Schach im Garten"))
+    if refused.matched:
+        pytest.fail("colourless words fit nothing here")
+    assert "looks like German" in str(refused.reason) and "\n" not in str(refused.reason)
+    assert "German" not in str(retriever.retrieve(parse("two men playing chess in a garden")).reason)
