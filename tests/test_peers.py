@@ -1,0 +1,82 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.bench_peers import PEERS, driver_of, ours
+from core.errors import AskpixError
+from evaluation.peers import Driver, compare_with, run_driver
+from tests.conftest import ROOT
+
+FAKE = """
+import json, pathlib, sys
+doing, folder, home, number = sys.argv[1:]
+told = json.loads(pathlib.Path(__file__).with_suffix(".json").read_text())
+seen = pathlib.Path(home) / "seen"
+times = len(seen.read_text()) if seen.exists() else 0
+seen.write_text("x" * (times + 1))
+if told.get("fails"):
+    sys.exit("Traceback\\n  ...\\nOSError: " + told["fails"])
+print("chatter")
+print(json.dumps({"version": "7", "peak_mb": 10 + times, **told[doing]}))
+"""
+
+
+def fake(folder: Path, name: str, **told: object) -> Driver:
+    """A program that says what it is told to."""
+    (folder / f"{name}.py").write_text(FAKE)
+    (folder / f"{name}.json").write_text(json.dumps(told))
+    return Driver(name, (sys.executable, str(folder / f"{name}.py")), {})
+
+
+def test_pictures_a_second_and_milliseconds_become_ratios_above_one_where_we_are_faster(
+    tmp_path: Path,
+) -> None:
+    one = fake(tmp_path, "one", index={"seconds": 2, "pictures": 100}, query={"p50_ms": 4})
+    two = fake(tmp_path, "two", index={"seconds": 5, "pictures": 100}, query={"p50_ms": 10})
+    rows = {row.phase: row for row in compare_with(one, two, tmp_path, tmp_path / "work", rounds=2)}
+    assert list(rows) == ["index", "again", "query"]
+    assert (rows["index"].ours, rows["index"].theirs, rows["index"].ratio) == (50, 20, 2.5)
+    assert (rows["query"].ours, rows["query"].theirs, rows["query"].ratio) == (4, 10, 2.5)
+    assert rows["query"].peak_mb == (12, 12), "the third run in the same home"
+    assert {row.version for row in rows.values()} == {"7"}
+
+
+def test_programs_that_did_not_read_the_same_are_not_compared(tmp_path: Path) -> None:
+    one = fake(tmp_path, "one", index={"seconds": 2, "pictures": 100}, query={"p50_ms": 4})
+    two = fake(tmp_path, "two", index={"seconds": 1, "pictures": 90}, query={"p50_ms": 4})
+    with pytest.raises(AskpixError, match="not the same pictures"):
+        compare_with(one, two, tmp_path, tmp_path / "work", rounds=1)
+
+
+def test_a_driver_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    broken = fake(tmp_path, "broken", fails="no disk")
+    (tmp_path / "home").mkdir()
+    with pytest.raises(AskpixError, match=r"^broken cannot be measured: OSError: no disk$"):
+        run_driver(broken, "index", tmp_path, tmp_path / "home", queries=1)
+    missing = Driver("gone", (str(tmp_path / "gone"),), {})
+    with pytest.raises(AskpixError, match="gone cannot be measured"):
+        run_driver(missing, "index", tmp_path, tmp_path, queries=1)
+
+
+def test_our_own_driver_indexes_and_searches_real_pictures(tmp_path: Path) -> None:
+    folder = ROOT / "api" / "demo" / "pictures" / "photos"
+    there = len([path for path in folder.rglob("*") if path.suffix in (".jpg", ".webp", ".png")])
+    first = run_driver(ours(), "index", folder, tmp_path / "home", queries=0)
+    assert first["pictures"] == there > 5
+    assert run_driver(ours(), "again", folder, tmp_path / "home", queries=0)["pictures"] == there
+    assert 0 < run_driver(ours(), "query", folder, tmp_path / "home", queries=3)["p50_ms"] < 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", PEERS)
+def test_the_drivers_of_the_peers_drive_them(tmp_path: Path, peer: str) -> None:
+    folder = ROOT / "api" / "demo" / "pictures" / "photos"
+    try:
+        driver = driver_of(peer, tmp_path, print)
+    except AskpixError as error:
+        pytest.skip(f"no package index: {error}")
+    rows = compare_with(ours(), driver, folder, tmp_path / "work", rounds=1, queries=3)
+    assert [row.phase for row in rows] == list(driver.phases)
+    assert all(row.ours > 0 and row.theirs > 0 for row in rows)
