@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, cast
 
 from api.auto import hub_reachable, missing_extra, weights_here
 from api.generators import local_models
@@ -20,6 +20,14 @@ _KEYS = {
     "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
 }
 """As ``generation.providers`` has them, which cannot be imported without the extra."""
+_NAMED = {
+    "embedder": "as --embedder",
+    "page embedder": "as --page-embedder",
+    "text embedder": "in ASKPIX_TEXT_EMBEDDER",
+    "reranker": "as --rerank",
+}
+
+Role = Literal["embedder", "text embedder", "page embedder", "reranker", "reader", "generator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,7 @@ class ModelInfo:
     """A row of ``askpix models``. ``reason`` says why an unusable one is unusable."""
 
     id: str
-    role: Literal["embedder", "text embedder", "page embedder", "reader", "generator"]
+    role: Role
     usable: bool
     reason: str | None
     dim: int | None
@@ -128,6 +136,28 @@ def known_generators(servers: Iterable[str]) -> list[ModelInfo]:
     return infos
 
 
+def own_rerankers() -> list[ModelInfo]:
+    """Second looks that need no weights of their own."""
+    told = {
+        "pages": "the patches that a collection's page embedder stored, compared again",
+        "generator[:ID]": "a generator marks each hit from 0 to 10; any but extractive",
+    }
+    return [
+        ModelInfo(
+            id=name,
+            role="reranker",
+            usable=True,
+            reason=None,
+            dim=None,
+            megabytes=None,
+            licence="as its model's",
+            languages="as its model's",
+            notes=f"{notes} (--rerank)",
+        )
+        for name, notes in told.items()
+    ]
+
+
 def _generator(
     name: str, reason: str | None, licence: str, notes: str, size: float | None = None
 ) -> ModelInfo:
@@ -145,7 +175,8 @@ def _generator(
 
 
 def published_models() -> list[ModelInfo]:
-    """What is known of published embedders (``retrieval/model_facts.toml``), and why not where unusable.
+    """What is known of published embedders and rerankers (``retrieval/model_facts.toml``), and why not where
+    unusable.
 
     None of them is loaded. The hub is asked for a connection when that is what an answer depends on.
     """
@@ -158,12 +189,12 @@ def published_models() -> list[ModelInfo]:
             lacking.append(
                 f"its weights are not on this machine ({offline})"
                 if offline
-                else "its weights are not on this machine: naming it as --embedder fetches them"
+                else f"its weights are not on this machine: naming it {_NAMED[fact.role]} fetches them"
             )
         infos.append(
             ModelInfo(
                 id=fact.id,
-                role="page embedder" if fact.role == "page embedder" else "embedder",
+                role=cast(Role, fact.role),
                 usable=not lacking,
                 reason="; ".join(lacking) or None,
                 dim=fact.dim,

@@ -34,16 +34,19 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ModelFact:
-    """One published model. ``repo`` is the hub repository with its weights, ``extra`` the pip extra."""
+    """One published model. ``repo`` is the hub repository with its weights, ``extra`` the pip extra.
+
+    ``role`` is ``embedder``, ``page embedder``, ``text embedder`` or ``reranker``; the last has no ``dim``.
+    """
 
     id: str
     role: str
-    dim: int
+    dim: int | None
     licence: str
     languages: tuple[str, ...]
     repo: str
     notes: str
-    parameters: int | None = None
+    parameters: float | None = None
     """In millions."""
     weak: tuple[str, ...] = ()
     extra: str | None = None
@@ -112,4 +115,5 @@ def _name(reference: str) -> str:
 def _fact(row: dict[str, Any]) -> ModelFact:
     listed = {"languages", "weak"}
     plain: dict[str, Any] = {name: tuple(value) if name in listed else value for name, value in row.items()}
+    plain.setdefault("dim", None)
     return ModelFact(**plain | {"scores": tuple(Score(**score) for score in row.get("scores", ()))})

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 from api.auto import choose, hub_reachable, wanted_languages, weights_here
-from api.models import published_models
+from api.models import own_rerankers, published_models
 from api.settings import Settings
 from core.errors import ModelUnavailableError
 from retrieval.embedder import Embedder
@@ -144,3 +144,22 @@ def test_the_table_says_why_not(cache: Cache) -> None:
         away.scores[0].value == 30.4 and "open_clip" in away.scores[0].source and away.languages == "English"
     )
     assert hub_reachable() == "HF_HUB_OFFLINE is set"
+
+
+def test_the_table_has_page_embedders_text_embedders_and_rerankers(cache: Cache) -> None:
+    cache("vidore/colqwen2-v1.0-hf", "BAAI/bge-reranker-v2-m3")
+    rows = {row.id: row for row in [*published_models(), *own_rerankers()]}
+    pages = rows["transformers:vidore/colqwen2-v1.0-hf"]
+    assert pages.role == "page embedder" and pages.usable and pages.dim == 128
+    assert pages.scores[0].benchmark.startswith("ViDoRe")
+    reranker = rows["transformers:BAAI/bge-reranker-v2-m3"]
+    assert reranker.role == "reranker" and reranker.usable and reranker.languages == "many"
+    away = rows["transformers:cross-encoder/ms-marco-MiniLM-L6-v2"]
+    assert not away.usable and "weights" in str(away.reason) and away.languages == "English"
+    assert rows["onnx:intfloat/multilingual-e5-small"].role == "text embedder"
+    assert rows["pages"].role == rows["generator[:ID]"].role == "reranker"
+
+
+def test_none_of_them_is_taken_for_an_embedder_by_itself(cache: Cache) -> None:
+    cache("vidore/colqwen2-v1.0-hf", "BAAI/bge-reranker-v2-m3", "intfloat/multilingual-e5-small")
+    assert choose(settings(), open_embedder=works, device="gpu").embedder_id == "mini"

@@ -8,20 +8,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 
 def models_command(as_json: JsonOption = False) -> None:
-    """Embedders, generators and readers: which work here, and why the others do not."""
+    """Embedders, rerankers, generators and readers: which work here, and why the others do not."""
     from api.cli.render import hint, print_json, table
-    from api.models import known_generators, list_models, published_models
+    from api.models import known_generators, list_models, own_rerankers, published_models
     from api.settings import load_settings
     from api.wiring import Workspace
 
     workspace = Workspace(load_settings())
     generators = known_generators(workspace.settings.local_servers.split())
-    models = [*list_models(workspace), *generators, *published_models()]
+    models = [*list_models(workspace), *generators, *published_models(), *own_rerankers()]
     if as_json:
         print_json(models)
         return
     table(
-        ("id", "role", "usable", "dim", "size", "licence", "languages", "COCO R@1", "notes"),
+        ("id", "role", "usable", "dim", "size", "licence", "languages", "published", "notes"),
         [
             (
                 model.id,
@@ -31,7 +31,7 @@ def models_command(as_json: JsonOption = False) -> None:
                 f"{model.megabytes:.0f} MB" if model.megabytes else "",
                 model.licence,
                 model.languages + (f" (weak: {', '.join(model.weak)})" if model.weak else ""),
-                next((f"{s.value}" for s in model.scores if s.benchmark.startswith("COCO")), ""),
+                next((f"{s.benchmark} {s.value}" for s in model.scores), ""),
                 f"{model.notes}. Not now: {model.reason}" if model.reason else model.notes,
             )
             for model in models
