@@ -33,6 +33,7 @@ def transform(image: Image.Image) -> Any:
 
 
 def main() -> None:
+    """Print what reading took as JSON."""
     distribution = importlib.metadata.distribution("clip-retrieval")
     path = str(distribution.locate_file("clip_retrieval/clip_inference/reader.py"))
     loader = importlib.machinery.SourceFileLoader("reader", path)

@@ -25,17 +25,22 @@ class Blocks:
     """In place of the visual model: every eighth pixel of every eighth row, which costs nothing."""
 
     class Input:
+        """What rclip looks at of an input."""
+
         type = "tensor(float)"
 
     def get_inputs(self) -> list[Any]:
+        """One, of 32-bit numbers."""
         return [self.Input]
 
     def run(self, _: object, feed: dict[str, Any]) -> list[Any]:
+        """``(n, 512)`` of ``(n, 3, 256, 256)``."""
         pixels = feed["input"]
         return [np.ascontiguousarray(pixels[:, :, ::16, ::16].reshape(len(pixels), -1)[:, :512])]
 
 
 def opened() -> Any:
+    """rclip on the database in HOME, with no model to load."""
     made = model.Model()
     made._session_visual_var = Blocks()
     made.compute_text_features = lambda texts: np.stack(
@@ -45,6 +50,7 @@ def opened() -> Any:
 
 
 def main() -> None:
+    """Print what it took as JSON."""
     said: dict[str, Any] = {"version": version("rclip")}
     rclip = opened()
     if sys.argv[1] == "index":
