@@ -261,6 +261,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A claim of an answer that its evidence does not bear, or not wholly."""
+
+    claim: str
+    reason: str
+    dropped: bool = False
+    """It was left out of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that can be checked. ``answered`` is False when the evidence does not hold one."""
 
@@ -278,6 +288,8 @@ class Answer:
     """How a question about the whole collection was answered, as plain values; None for any other."""
     understood: str | None = None
     """A follow-up as it was understood, to stand alone; None where the question did."""
+    doubts: tuple[Doubt, ...] = ()
+    """What was dropped from it, and what is left in it though the evidence does not bear it."""
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:

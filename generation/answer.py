@@ -7,8 +7,9 @@ from typing import TypeAlias
 from core.errors import BadQueryError, GenerationError
 from core.types import Answer, Evidence, Message, SearchResult, TextLine, Usage
 from generation.budget import Plan
+from generation.claims import judge
 from generation.generator import Generator, Piece, Planner
-from generation.prompt import build_messages, parse_answer
+from generation.prompt import build_messages
 from generation.question import search_text
 from generation.verify import verify
 
@@ -16,7 +17,7 @@ Retrieve: TypeAlias = Callable[[str, int], SearchResult]
 LinesOf: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]
 
 UNCITED = "The answer that was written cites none of the pictures, so it is left out."
-UNCHECKED = "The answer that was written quotes words that are not in the pictures, so it is left out."
+UNCHECKED = "The answer that was written says what is not in the pictures that it cites, so it is left out."
 
 
 def answer_question(
@@ -76,11 +77,13 @@ def stream_answer(
         raise GenerationError(
             f"{generator.model_id!r} wrote nothing; ask again or choose another --generator"
         )
-    parsed = parse_answer(text, evidence)
+    seen = frozenset(sent.number for sent in usage.sent if sent.how != "text")
+    judged = judge(text, question, evidence, seen=seen)
+    parsed = judged.parsed
     answered, citations = verify(parsed, evidence)
     shown = parsed.text
     if parsed.answered and not answered:
-        shown = UNCHECKED if parsed.cited else UNCITED
+        shown = UNCHECKED if parsed.cited or judged.doubts else UNCITED
     yield Answer(
         question=question,
         text=shown,
@@ -91,6 +94,7 @@ def stream_answer(
         usage=usage,
         took_ms=_since(started),
         generator_why=why,
+        doubts=judged.doubts,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from core.types import Evidence, Message, Usage, Vectors
 from generation.found import Found
 from generation.generator import Piece
+from generation.injection import without_planted
 from generation.labelled import find_labelled
 from generation.metadata import KNOWN
 from generation.page import Page
@@ -103,6 +104,7 @@ class ExtractiveGenerator:
             return f"{NO_ANSWER}: There was no picture to look at."
         if asked.wanted in KNOWN:
             return _known(asked, evidence)
+        evidence = [without_planted(each) for each in evidence]
         seen = [_Seen(each) for each in evidence]
         if asked.wanted == "picture":
             return _best_picture(asked, seen)

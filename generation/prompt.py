@@ -166,6 +166,16 @@ def parse_answer(text: str, evidence: Sequence[Evidence]) -> ParsedAnswer:
     return ParsedAnswer(clean, True, tuple(cited))
 
 
+def citation_spans(text: str) -> list[tuple[int, int]]:
+    """Where citations stand in what a generator wrote, whatever they cite."""
+    spans: list[tuple[int, int]] = []
+    at = 0
+    while found := _next_citation(text, at):
+        spans.append(found.span())
+        at = found.end()
+    return spans
+
+
 def _next_citation(text: str, at: int) -> re.Match[str] | None:
     """The next citation from ``at`` on, its quoted form first where several fit."""
     while (at := text.find("[", at)) >= 0:

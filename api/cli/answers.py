@@ -41,6 +41,10 @@ def answers_command(
     absent: Annotated[
         bool, typer.Option("--absent", help="Ask each question again with its picture left out.")
     ] = False,
+    planted: Annotated[
+        bool,
+        typer.Option("--planted", help="Write wrong answers on purpose: how many slip through the checks?"),
+    ] = False,
     top_k: Annotated[int, typer.Option(min=1, max=50, help="How many pictures may be consulted.")] = 5,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only N questions, spread over each manifest.")
@@ -70,6 +74,9 @@ def answers_command(
     else:
         dataset = merge([read_manifest(path) for path in manifests])
         target = _gallery(workspace, dataset, distractors=False, ocr="on")
+    if planted:
+        _planted(workspace, target, questions, top_k=top_k, as_json=as_json)
+        return
     model, why = workspace.choose_generator(generator)
     with workspace.open_retriever(target) as retriever:
         ask = _asker(workspace, target, retriever, generator, given=given, top_k=top_k)
@@ -214,6 +221,27 @@ def _asker(
         )
 
     return ask
+
+
+def _planted(
+    workspace: "Workspace",
+    target: "Collection",
+    questions: "Sequence[Question]",
+    *,
+    top_k: int,
+    as_json: bool,
+) -> None:
+    from api.cli.render import hint, print_json, table
+    from api.planting import check_planted
+
+    report = check_planted(workspace, target, questions, top_k=top_k)
+    if as_json:
+        print_json(report.to_json())
+        return
+    from evaluation.planted import COLUMNS
+
+    hint(f"{report.truths} right answers that stand in a line of their picture; no model was asked")
+    table(COLUMNS, report.cells())
 
 
 def without_markers(text: str) -> str:

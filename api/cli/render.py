@@ -157,6 +157,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "usage": asdict(answer.usage),
         "plan": answer.plan,
         "understood_as": answer.understood,
+        "doubts": [asdict(doubt) for doubt in answer.doubts],
         "took_ms": round(answer.took_ms, 1),
     }
 
@@ -218,3 +219,6 @@ def show_answer(answer: Answer) -> None:
         quote = f'  "{printable(citation.quote)}"' if citation.quote else ""
         box = "  at " + ",".join(f"{value:.0f}" for value in citation.box) if citation.box else ""
         say(f"  [{citation.marker}] {printable(place(citation.uri, citation.page))}{quote}{box}")
+    for doubt in answer.doubts:
+        what = "left out" if doubt.dropped else "not certain"
+        hint(f"{what}: {printable(doubt.claim[:200])!r}: {printable(doubt.reason)}")
