@@ -1,5 +1,7 @@
-"""``collections adapt``: learn from the captions that pictures carry, prove it, keep it, take it back."""
+"""``collections adapt``: learn from the captions that pictures carry and from what people took for what they
+looked for; prove it, keep it, take it back."""
 
+from collections.abc import Collection as Collection_
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ class AdaptReport:
     embedder: str
     pictures: int
     captions: int
+    """Captions and queries; ``clicks`` of them are queries that found what they looked for."""
+    clicks: int
     gallery: int
     """Pictures among which each caption had to find its own, none of which the map had seen."""
     before: Recall
@@ -40,9 +44,15 @@ class AdaptReport:
 
 
 def adapt(
-    workspace: Workspace, name: str, *, listing: Path | None = None, on_progress: OnProgress | None = None
+    workspace: Workspace,
+    name: str,
+    *,
+    listing: Path | None = None,
+    clicks: bool = True,
+    on_progress: OnProgress | None = None,
 ) -> AdaptReport:
-    """Fit the map of ``retrieval.adapt`` on captions from ``listing``, else from and beside the files.
+    """Fit the map of ``retrieval.adapt`` on captions from ``listing``, else from and beside the files, and on
+    the good hits of the collection's people (``clicks``).
 
     It is kept only when it finds more in cross-validation than chance explains; else what was there stays.
     Raises ``AskpixError`` when there are too few captions, ``NotFoundError`` for a listing that is not there.
@@ -54,11 +64,13 @@ def adapt(
         for record in workspace.catalog.records(collection, part)
     ]
     told = _listed(records, listing) if listing else _written(records, on_progress)
+    pairs = workspace.good_hits(collection).pairs() if clicks else []
+    told, clicked = _joined(told, pairs, known={record.id for record in records})
     if len(told) < LEAST:
         where = f"in {str(listing)!r}" if listing else "in or beside the files (EXIF, XMP, IPTC, .txt, .json)"
         raise AskpixError(
-            f"{len(told)} of {len(records)} pictures of {name!r} have a caption {where}: it takes {LEAST}, "
-            "and 200 or more pay; --captions FILE names a list of them"
+            f"{len(told)} of {len(records)} pictures of {name!r} have a caption {where} or are the good "
+            f"hit of a search: it takes {LEAST}, and 200 or more pay; --captions FILE names a list"
         )
     fit = _fit(workspace, collection, records, told)
     if fit.wins:
@@ -69,6 +81,7 @@ def adapt(
         embedder=collection.embedder,
         pictures=fit.pictures,
         captions=fit.captions,
+        clicks=clicked,
         gallery=fit.gallery,
         before=fit.before,
         after=fit.after,
@@ -125,6 +138,20 @@ def _written(records: Sequence[ImageRecord], on_progress: OnProgress | None) -> 
         if on_progress and number % 100 == 0:
             on_progress(Progress("reading captions", number, len(records), 0.0, 0))
     return without_stamps(found)
+
+
+def _joined(
+    told: Mapping[str, Sequence[str]], pairs: Sequence[tuple[str, str]], *, known: Collection_[str]
+) -> tuple[dict[str, list[str]], int]:
+    """Captions and queries by picture, and how many queries were added; those of pictures that are gone are
+    not."""
+    found = {point: list(captions) for point, captions in told.items()}
+    added = 0
+    for query, point in pairs:
+        if point in known and query not in found.setdefault(point, []):
+            found[point].append(query)
+            added += 1
+    return {point: texts for point, texts in found.items() if texts}, added
 
 
 def _listed(records: Sequence[ImageRecord], listing: Path) -> dict[str, list[str]]:

@@ -129,8 +129,31 @@ class SearchIn(_In):
     )
 
 
+class GoodIn(_In):
+    """What a search was for: its words, and the pictures that were meant."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"text": "my red car", "images": ["ID"]}]}
+    )
+    text: Annotated[Text, Field(min_length=1)]
+    images: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=100)]
+
+
+class GoodOut(_Out):
+    """How many were noted."""
+
+    noted: int
+
+
+class TurnIn(_In):
+    """A question or an answer of the conversation so far."""
+
+    role: Literal["user", "assistant"]
+    content: Text
+
+
 class AskIn(_In):
-    """A question."""
+    """A question; with `history` it may lean on what was said before ("and in 2019?")."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -140,6 +163,7 @@ class AskIn(_In):
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     generator: Annotated[str, Field(max_length=500)] | None = None
     stream: bool = False
+    history: Annotated[list[TurnIn], Field(max_length=100)] = Field(default=[], description="Oldest first.")
 
 
 # --- answers -----------------------------------------------------------------------------------------------

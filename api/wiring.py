@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from api.auto import Choice
     from api.generators import GeneratorOptions
+    from api.good_hits import GoodHits
     from api.recent import RecentQueries
     from core.images import ImageLimits
     from core.types import ImageRecord, TextLine
@@ -282,6 +283,12 @@ class Workspace(SharedStores):
         from api.recent import RecentQueries
 
         return RecentQueries(self.folder(collection) / "queries.jsonl", keep=self.settings.remember_queries)
+
+    def good_hits(self, collection: Collection) -> GoodHits:
+        """What people of the collection took for what they looked for."""
+        from api.good_hits import GoodHits
+
+        return GoodHits(self.folder(collection) / "good_hits.jsonl", on=bool(self.settings.remember_queries))
 
     def vectors_folder(self, collection: Collection) -> Path:
         """The vectors of this generation of the collection."""

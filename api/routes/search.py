@@ -9,11 +9,11 @@ from PIL import Image
 
 from api.rerank_wiring import searcher
 from api.routes import TheService, Who, problems
-from api.schemas import SearchIn, SearchOut
+from api.schemas import GoodIn, GoodOut, SearchIn, SearchOut
 from api.service import Service
 from api.understanding import understand
 from api.wire import result_out
-from core.errors import BadImageError, BadQueryError
+from core.errors import BadImageError, BadQueryError, NotFoundError
 from core.images import open_image
 from core.types import SearchResult
 from ingest.collection import Collection
@@ -28,6 +28,18 @@ def search(name: str, body: SearchIn, service: TheService, who: Who) -> Any:
     """By words, a picture, a filter, or all of them. `matched` is false when nothing fits."""
     collection = who.collection(service.catalog, name)
     return result_out(service, who, run_search(service, collection, body))
+
+
+@router.post("/{name}/good", response_model=GoodOut, responses=problems(404))
+def good(name: str, body: GoodIn, service: TheService, who: Who) -> Any:
+    """These pictures are what the words looked for. `collections adapt` learns from it; it never leaves the
+    server, and is not kept where searches are not remembered."""
+    who.need("write")
+    collection = who.collection(service.catalog, name)
+    for image_id in body.images:
+        if service.image(who, image_id)[0].id != collection.id:
+            raise NotFoundError(f"no picture {image_id!r}")
+    return {"noted": service.workspace.good_hits(collection).add(body.text, body.images)}
 
 
 def run_search(service: Service, collection: Collection, body: SearchIn) -> SearchResult:
