@@ -82,7 +82,9 @@ class Door:
         self._inside += 1
         self._service.meters.running.set(self._inside)
         try:
-            principal = await self._who(scope, headers)
+            # The page's own files need no key: a session that has ended must find the way back in.
+            files = path == "/" or path.startswith(ASSETS)
+            principal = None if files else await self._who(scope, headers)
             if principal is None and path not in _PUBLIC_PATHS and not path.startswith(ASSETS):
                 raise ProblemError(401, "a key is needed: send it as 'Authorization: Bearer KEY'")
             if principal is not None:
@@ -114,7 +116,8 @@ class Door:
     async def _who(self, scope: Scope, headers: Headers) -> Principal | None:
         """None: nobody who may come in. Raises a 401 for a key that opens nothing."""
         kind, _, text = headers.get("authorization", "").partition(" ")
-        if not kind and (cookie := key_in_cookie(headers)):
+        cookie = "" if kind else key_in_cookie(headers)
+        if cookie:
             # What the page asks in its own name only: another site's form or picture cannot add a header.
             if scope["method"] not in ("GET", "HEAD") and headers.get(PAGE_HEADER) != "1":
                 raise ProblemError(403, f"a request with a session needs the header {PAGE_HEADER}: 1")
@@ -131,6 +134,8 @@ class Door:
                 return ANYBODY  # OpenAI's clients cannot be made to send none
             if wait := self._failures.wait_s(client):
                 raise OverloadedError("too many wrong keys", status=429, retry_after_s=math.ceil(wait))
+            if cookie:
+                return None  # a session whose key was revoked: as if there were none
             raise ProblemError(401, "this key is not known, or was revoked")
         return ANYBODY if await self._service.is_open() else None
 

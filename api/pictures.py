@@ -16,7 +16,7 @@ from ingest.collection import Collection
 from ingest.documents import is_pdf, open_page
 from ingest.preview import preview
 
-SIZES = (64, 128, 256, 512, 1024, 2048)
+SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 """Longer sides in pixels: a few sizes that many share, so that nobody fills the disk with one a pixel."""
 FORMATS = {"image/avif": ("AVIF", "avif"), "image/webp": ("WEBP", "webp"), "image/jpeg": ("JPEG", "jpg")}
 _QUALITY = {"AVIF": 60, "WEBP": 78, "JPEG": 82}

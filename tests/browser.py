@@ -1,7 +1,7 @@
 """A real browser for the tests of the page: which one, and a page in it that notes whatever goes wrong.
 
-Searched for in this order: the program that ASKPIX_CHROMIUM names, Chrome or Chromium on PATH, and the one that
-tools/fetch_browser.py brings from a package index (`make test` runs it).
+Searched for in this order: the program that ASKPIX_CHROMIUM names, Chrome or Chromium on PATH, and the one
+that tools/fetch_browser.py brings from a package index (`make test` runs it).
 """
 
 import os
@@ -14,8 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from api.demo import PICTURES
 from tests.conftest import ROOT
+from tests.service import served, until_ready
 
+SAMPLES = (
+    "photos/astronaut.jpg photos/cat.jpg photos/coffee-cup.jpg photos/drawn-sailing-boat.jpg "
+    "photos/grass.jpg photos/rocket-launch.jpg receipts/hotel-alpenblick.jpg receipts/sakura-sushi.jpg "
+    "documents/library-report.pdf"
+).split()
 VERSION = "153.0.0"
 """Of the npm package @sparticuz/chromium."""
 FETCHED = ROOT / ".venv" / f"chromium-{VERSION}"
@@ -63,7 +70,7 @@ def browser() -> Iterator[Any]:
         if not Path("/etc/fonts").is_dir():
             environment["FONTCONFIG_PATH"] = str(FETCHED)
     arguments = ["--font-render-hinting=none", "--force-color-profile=srgb"]
-    if sys.platform == "linux":  # its sandbox needs rights that containers rarely give; it sees our page alone
+    if sys.platform == "linux":  # its sandbox needs rights that containers rarely give
         arguments += ["--no-sandbox", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=arguments, env=environment)
@@ -75,7 +82,7 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def tab(opened: Any, url: str, *, width: int = 1280, height: int = 800, **options: Any) -> Iterator[Tab]:
-    """A fresh page on a server's address. Asserts at the end that nothing went wrong in it and nothing left it."""
+    """A fresh page on a server. Asserts at the end that nothing went wrong in it and nothing left it."""
     context = opened.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(20_000)
     made = Tab(context.new_page(), url)
@@ -93,8 +100,34 @@ def tab(opened: Any, url: str, *, width: int = 1280, height: int = 800, **option
 
 
 def until(page: Any, script: str, *, seconds: float = 20.0) -> None:
-    """Waits for an expression to hold. Playwright's own waiting evaluates strings in the page, which the policy forbids."""
+    """Waits for an expression to hold. Playwright's own waiting needs `eval`, which the policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(script):
         assert time.monotonic() < deadline, f"never: {script}"
         page.wait_for_timeout(30)
+
+
+@contextmanager
+def sampled(home: Path) -> Iterator[str]:
+    """The address of a server with some of the sample pictures, looked at and read."""
+    with served(home, ASKPIX_GENERATOR="extractive", ASKPIX_REQUESTS_PER_MINUTE="0") as (address, _):
+        client = until_ready(address)
+        client.create_collection("default")
+        client.wait(client.upload("default", [PICTURES / name for name in SAMPLES])["job"])
+        yield address
+
+
+def ready(made: Tab, path: str = "/") -> Tab:
+    """The tab, once it shows a picture."""
+    made.page.goto(made.url + path)
+    made.page.wait_for_selector(".tile img.here")
+    return made
+
+
+def serious(page: Any) -> list[str]:
+    """What axe-core's rules hold against a page, serious or worse."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    bad = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in bad]

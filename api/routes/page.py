@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from api.door import COOKIE, PAGE_HEADER
+from api.principal import ANYBODY, Principal
 from api.problems import ProblemError
 from api.routes import TheService, problems
 from api.schemas import _In, _Out
@@ -20,13 +21,18 @@ FILES = {
     "icon.svg": "image/svg+xml",
     **{
         f"js/{name}.js": "text/javascript; charset=utf-8"
-        for name in ("app", "api", "chat", "dom", "grid", "library", "strings", "viewer")
+        for name in (
+            *("api", "app", "blur", "chat", "dom", "facets", "grid", "keys", "layout", "library", "map"),
+            *("models", "rail", "strings", "understood", "viewer"),
+        )
     },
+    "vendor/land.svg": "image/svg+xml",
+    "vendor/thumbhash.js": "text/javascript; charset=utf-8",
 }
 """What is served, and nothing else: no path of a request reaches the disk."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "media-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
@@ -37,9 +43,11 @@ class SessionIn(_In):
 
 
 class SessionOut(_Out):
-    """Whether there is a session now."""
+    """Whether whoever asks may come in, and what they may do; ``keyed``: by a key."""
 
     open: bool
+    scope: str | None = None
+    keyed: bool = False
 
 
 @router.get("/", include_in_schema=False)
@@ -70,6 +78,15 @@ async def begin(body: SessionIn, request: Request, response: Response, service: 
         path="/",
     )
     return {"open": True}
+
+
+@router.get("/session", response_model=SessionOut, responses=problems())
+async def current(request: Request) -> Any:
+    """What the page asks first: whether it has to ask for a key."""
+    who: Principal | None = request.state.principal
+    if who is None:
+        return {"open": False}
+    return {"open": True, "scope": who.scope, "keyed": who is not ANYBODY}
 
 
 @router.delete("/session", response_model=SessionOut, responses=problems())

@@ -1,35 +1,57 @@
 // The page: one state, mirrored in the address, so that back, reload and links work.
 import * as api from "./api.js";
 import { Chat } from "./chat.js";
-import { byId, debounce, el } from "./dom.js";
+import { button, byId, debounce, el } from "./dom.js";
+import { Facets } from "./facets.js";
 import { Grid } from "./grid.js";
 import { Library } from "./library.js";
+import { Rail } from "./rail.js";
 import { S } from "./strings.js";
+import { Understood } from "./understood.js";
 import { Viewer } from "./viewer.js";
 
-const PAGE = 60;
+const PAGE = 60, DEEPEST = 100_000, TYPING_MS = 160;
 const state = { collection: "", text: "", off: [], where: {}, image: null, all: false };
-let asking = null, done = false, loading = false;
+let asking = new AbortController(), more = null, found = null;
 
-const grid = new Grid(byId("results"), (index) => viewer.open(grid.hits, index));
-const viewer = new Viewer(byId("viewer"), (item) => byPicture(item.id, api.thumbnail(item.id, 128)));
-const chat = new Chat(byId("chat"), openCitation);
-const library = new Library(byId("shelf"), { onChange: () => run(), current: () => state.collection, choose: chooseCollection });
 const query = byId("query");
+const grid = new Grid(byId("results"), { onOpen: (index) => viewer.open(grid.items, index), onNeed: (first, end) => more?.(first, end) });
+const rail = new Rail(byId("rail"), grid);
+const viewer = new Viewer(byId("viewer"), { onLike: (item) => byPicture(item.id, api.thumbnail(item.id, 128)), onOpened: opened });
+const chat = new Chat(byId("chat"), { openCitation, onHits: evidence, light: (id) => grid.light(id), onError: failed });
+const library = new Library(byId("shelf"), { onChange: refreshed, current: () => state.collection, choose: chooseCollection });
+const facets = new Facets(byId("facets"), byId("filter"), { where: () => state.where, onChange: narrow });
+const chips = new Understood(byId("understood"), {
+  where: (changes) => narrow(changes),
+  off: (words) => { state.off = [...state.off, words]; go(); },
+  on: (words) => { state.off = state.off.filter((each) => each !== words); go(); },
+  rewrite: (words, text) => {
+    const at = state.text.toLowerCase().indexOf(words.toLowerCase());
+    state.text = (at < 0 ? `${state.text} ${text}` : state.text.slice(0, at) + text + state.text.slice(at + words.length)).trim();
+    query.value = state.text;
+    go();
+  },
+});
 query.placeholder = S.placeholder;
 
-function say(text) { byId("status").textContent = text; }
+const say = (text) => { byId("status").textContent = text; };
+const searching = () => Boolean(state.text.trim() || state.image || Object.keys(state.where).length);
 
-function remember(push) {
+// --- the address ---------------------------------------------------------------------------------------------------
+
+function address(picture, box) {
   const params = new URLSearchParams();
   if (state.text) params.set("q", state.text);
-  if (state.collection) params.set("c", state.collection);
+  if (state.collection && byId("collection").options.length > 1) params.set("c", state.collection);
   if (state.image && !state.image.startsWith("data:")) params.set("like", state.image);
   for (const each of state.off) params.append("off", each);
   if (Object.keys(state.where).length) params.set("w", JSON.stringify(state.where));
-  const address = params.size ? `?${params}` : location.pathname;
-  history[push ? "pushState" : "replaceState"](null, "", address);
+  if (picture) params.set("i", picture);
+  if (picture && box) params.set("b", box.join(","));
+  return params.size ? `?${params}` : location.pathname;
 }
+
+function opened(item, box) { history.replaceState(null, "", address(item?.id, box)); }
 
 function recall() {
   const params = new URLSearchParams(location.search);
@@ -38,62 +60,130 @@ function recall() {
   state.off = params.getAll("off");
   state.all = false;
   try { state.where = JSON.parse(params.get("w") || "{}"); } catch { state.where = {}; }
+  if (typeof state.where !== "object" || !state.where) state.where = {};
   query.value = state.text;
   showExample(state.image && api.thumbnail(state.image, 128));
-  return params.get("c");
+  return { wanted: params.get("c"), picture: params.get("i"), box: params.get("b")?.split(",").map(Number) };
 }
+
+// --- searching -----------------------------------------------------------------------------------------------------
+
+function go() { state.all = false; return run({ push: true }); }
 
 async function run({ push = false } = {}) {
-  asking?.abort();
+  asking.abort();
   asking = new AbortController();
-  done = false; loading = false;
-  remember(push);
+  more = null;
+  const where = address();
+  if (where !== (location.search || location.pathname)) history[push ? "pushState" : "replaceState"](null, "", where);
+  byId("filter").hidden = !state.collection;
   if (!state.collection) return start();
-  if (!state.text.trim() && !state.image && !Object.keys(state.where).length) return browse();
-  say(S.loading);
-  await more(true);
+  return searching() ? search(asking.signal) : browse(asking.signal);
 }
 
-// What there is, newest first, before anything is asked.
-async function browse() {
-  byId("understood").replaceChildren();
+async function search(signal) {
+  say(S.loading);
+  let done = false, loading = false;
+  const page = async () => {
+    if (loading || done) return;
+    loading = true;
+    const offset = found && grid.count && more ? grid.count : 0;
+    try {
+      const body = { text: state.text, off: state.off, where: state.where, top_k: PAGE, offset, all: state.all };
+      if (state.image) body.image = state.image;
+      const answer = await api.search(state.collection, body, signal);
+      if (signal.aborted) return;
+      if (!more) { fresh(answer); more = (first, end) => end > grid.count - PAGE / 2 && page(); }
+      done = answer.hits.length < PAGE || offset + PAGE >= DEEPEST;
+      grid.add(answer.hits);
+      say(answer.matched ? S.found(grid.count, found.took_ms, !done) : state.all ? S.closestShown : "");
+    } catch (error) { done = true; failed(error); } finally { loading = false; }
+    if (!signal.aborted) grid.later();
+  };
+  await page();
+}
+
+// The first page of another search takes the place of what was there.
+function fresh(answer) {
+  found = answer;
   grid.clear();
-  const signal = asking.signal;
+  rail.show([]);
+  chips.show(answer.query, state);
+  if (scrollY > grid.top()) scrollTo(0, 0);
+  const empty = byId("empty");
+  empty.hidden = answer.matched || state.all && answer.hits.length > 0;
+  if (empty.hidden) return;
+  const filtered = !state.text.trim() && !state.image;
+  empty.replaceChildren(el("h1", {}, S.nothing), el("p", { class: "quiet" }, answer.reason || ""),
+    filtered ? button(S.unfiltered, () => { state.where = {}; facets.mark(); go(); }, { class: "primary" })
+      : button(S.closest, () => { state.all = true; run(); }, { class: "primary" }));
+}
+
+// Everything, newest first: the shapes of all pictures at once, the pictures as they come near the screen.
+async function browse(signal) {
+  found = null;
+  chips.show(null, state);
   try {
-    const found = await api.call(`/v1/collections/${encodeURIComponent(state.collection)}/images?limit=${PAGE}`, { signal });
-    done = true;
-    grid.add(found.images);
-    byId("empty").hidden = false;
-    byId("empty").replaceChildren(found.total
-      ? el("div", {}, el("h1", {}, S.start), el("div", { class: "chips" }, S.examples.map((text) =>
-          el("button", { type: "button", class: "chip", onclick: () => { query.value = text; typed(true); } }, text))))
-      : el("div", {}, el("h1", {}, S.emptyCollection), el("button", { type: "button", class: "primary", onclick: () => library.open() }, S.addPictures)));
-    say(S.pictures(found.total));
+    const [wall, head] = await Promise.all([api.timeline(state.collection, signal), api.newest(state.collection, 0, PAGE, signal)]);
+    if (signal.aborted) return;
+    const shapes = Uint8Array.from(atob(wall.shapes), (letter) => letter.charCodeAt(0));
+    const months = [];
+    let first = 0;
+    for (const each of wall.months) { months.push({ ...each, first }); first += each.count; }
+    grid.wall(wall.total, (i) => 2 ** ((shapes[i] - 128) / 32), titles(months, wall.total));
+    grid.put(0, head.images);
+    rail.show(months);
+    more = pages(signal, wall.total, new Set([0]));
+    invite(wall.total);
+    say(wall.total ? S.pictures(wall.total) : "");
+    grid.later();
   } catch (error) { failed(error); }
+}
+
+// Headings by month where there are enough pictures for it, else by year, else none.
+function titles(months, total) {
+  const dated = months.filter((each) => each.month);
+  if (!dated.length) return new Map();
+  const years = new Set(dated.map((each) => each.month.slice(0, 4)));
+  if (total / dated.length >= 8) return new Map(months.map((each) => [each.first, S.month(each.month)]));
+  if (dated.reduce((sum, each) => sum + each.count, 0) / years.size < 8) return new Map();
+  return new Map(months.filter((each, i) => !i || each.month?.slice(0, 4) !== months[i - 1].month?.slice(0, 4)).map((each) => [each.first, each.month?.slice(0, 4) || S.month(null)]));
+}
+
+function pages(signal, total, there) {
+  let wanted = [], busy = 0;
+  const work = async () => {
+    while (wanted.length && busy < 3) {
+      const page = wanted.shift();
+      if (there.has(page)) continue;
+      there.add(page);
+      busy += 1;
+      api.newest(state.collection, page * PAGE, PAGE, signal)
+        .then((answer) => grid.put(page * PAGE, answer.images))
+        .catch((error) => { there.delete(page); failed(error); })
+        .finally(() => { busy -= 1; work(); });
+    }
+  };
+  const later = debounce(work, 60);
+  return (first, end) => {
+    wanted = []; // what was scrolled past is not fetched
+    for (let page = Math.floor(first / PAGE); page <= Math.floor((Math.min(end, total) - 1) / PAGE); page++) if (!there.has(page)) wanted.push(page);
+    if (wanted.length) later();
+  };
+}
+
+function invite(total) {
+  byId("empty").hidden = false;
+  byId("empty").replaceChildren(total
+    ? el("div", { class: "chips try" }, el("span", { class: "quiet" }, S.try), S.examples.map((text) => button(text, () => { query.value = text; typed(true); }, { class: "chip" })))
+    : el("div", {}, el("h1", {}, S.emptyCollection), button(S.addPictures, () => library.open(), { class: "primary" })));
 }
 
 function start() {
   grid.clear();
   say("");
   byId("empty").hidden = false;
-  byId("empty").replaceChildren(el("h1", {}, S.noCollection), el("button", { type: "button", class: "primary", onclick: () => library.open() }, S.addPictures));
-}
-
-async function more(first = false) {
-  if (loading || done || !asking) return;
-  loading = true;
-  const signal = asking.signal;
-  try {
-    const body = { text: state.text, off: state.off, where: state.where, top_k: PAGE, offset: first ? 0 : grid.hits.length, all: state.all };
-    if (state.image) body.image = state.image;
-    const found = await api.search(state.collection, body, signal);
-    if (signal.aborted) return;
-    if (first) { grid.clear(); understood(found.query); verdict(found); window.scrollTo({ top: 0 }); }
-    grid.add(found.hits);
-    done = found.hits.length < PAGE;
-    say(found.matched ? S.found(grid.hits.length, found.took_ms) : state.all ? S.closestShown : S.nothing);
-  } catch (error) { failed(error); } finally { if (!signal.aborted) loading = false; }
-  if (!done && !signal.aborted && byId("more").getBoundingClientRect().top < innerHeight + 800) more();
+  byId("empty").replaceChildren(el("h1", {}, S.noCollection), button(S.addPictures, () => library.open(), { class: "primary" }));
 }
 
 function failed(error) {
@@ -102,71 +192,57 @@ function failed(error) {
   say(error.message);
 }
 
-function verdict(found) {
-  const empty = byId("empty");
-  empty.hidden = found.matched;
-  if (found.matched) return;
-  empty.replaceChildren(state.all ? "" : el("h1", {}, S.nothing), el("p", { class: "quiet" }, found.reason || ""),
-    state.all ? "" : el("button", { type: "button", class: "primary", onclick: () => { state.all = true; run(); } }, S.closest));
-}
-
-// Chips: what the words were understood as. Each can be switched off.
-function understood(found) {
-  const chips = found.clauses.map((each) => el("button", {
-    type: "button", class: "chip on", "aria-label": S.off(`${S.field[each.field] || each.field} ${each.value}`),
-    onclick: () => { state.off = [...state.off, each.words]; state.all = false; run({ push: true }); },
-  }, el("b", {}, `${S.field[each.field] || each.field} `), each.value, el("span", { "aria-hidden": "true" }, " ×")));
-  const filters = Object.entries(state.where).map(([field, value]) => el("button", {
-    type: "button", class: "chip on", "aria-label": S.off(`${S.field[field] || field} ${value}`),
-    onclick: () => { delete state.where[field]; run({ push: true }); },
-  }, el("b", {}, `${S.field[field] || field} `), String(value), el("span", { "aria-hidden": "true" }, " ×")));
-  const back = state.off.length ? el("button", { type: "button", class: "chip", onclick: () => { state.off = []; run({ push: true }); } }, S.on) : "";
-  byId("understood").replaceChildren(...filters, ...chips, back);
-}
-
-async function showFacets() {
-  const holder = byId("facets");
-  holder.replaceChildren();
-  if (!state.collection) return;
-  let found;
-  try { found = await api.facets(state.collection); } catch { return; } // a list to click is no more than a help
-  const group = (title, rows, choose) => rows.length > 1 && el("details", {}, el("summary", {}, title),
-    el("div", { class: "chips" }, rows.slice(0, 40).map(([label, count, value]) => el("button", {
-      type: "button", class: "chip", onclick: () => { choose(value); holder.querySelectorAll("details").forEach((d) => { d.open = false; }); run({ push: true }); },
-    }, label, el("span", { class: "quiet" }, ` ${count}`)))));
-  const rows = (name) => (found[name] || []).map((each) => [each.label, each.count, String(each.value)]);
-  holder.replaceChildren(...[
-    group(S.facet.years, rows("years").sort().reverse(), (year) => { state.where.after = year; state.where.before = String(Number(year) + 1); }),
-    group(S.facet.kinds, rows("kinds").map(([kind, n, value]) => [S.kind[kind] || kind, n, value]), (kind) => { state.where.kind = kind; }),
-    group(S.facet.places, rows("countries"), (country) => { state.where.country = country; }),
-    group(S.facet.cameras, rows("cameras"), (camera) => { state.where.camera = camera; }),
-    group(S.facet.tags, rows("tags"), (tag) => { state.where.tags = [tag]; }),
-  ].filter(Boolean));
-}
-
-function openCitation(answer, citation) {
-  const items = answer.hits.length ? answer.hits : [citation];
-  const index = Math.max(0, items.findIndex((hit) => hit.id === citation.id));
-  viewer.open(items, index, { box: citation.box, quote: citation.quote });
-}
-
 function typed(push = false) {
   later.cancel();
+  if (query.value === state.text && !push) return;
+  if (!state.collection) return; // not there yet: it is read when it is
   state.text = query.value;
   state.off = []; state.all = false;
   run({ push });
 }
-const later = debounce(() => typed(), 180);
+const later = debounce(() => typed(), TYPING_MS);
 
-function ask() {
+function narrow(changes) {
+  state.where = Object.fromEntries(Object.entries({ ...state.where, ...changes }).filter(([, value]) => value !== undefined && value !== ""));
+  facets.mark();
+  go();
+}
+
+// --- asking --------------------------------------------------------------------------------------------------------
+
+async function ask() {
   later.cancel();
   const question = query.value.trim();
+  await ready;
   if (!question || !state.collection) return query.focus();
+  asking.abort();
+  more = null;
   state.text = question;
-  chat.ask(state.collection, question, (found) => {
-    grid.clear(); understood(found.query); byId("empty").hidden = true; grid.add(found.hits); done = true; say("");
-  }).catch(failed);
+  history.replaceState(null, "", address());
+  chat.clear();
+  chat.ask(state.collection, question);
 }
+
+function evidence(answer) {
+  asking.abort();
+  more = null;
+  found = answer;
+  grid.clear();
+  rail.show([]);
+  chips.show(answer.query, state);
+  byId("empty").hidden = true;
+  grid.add(answer.hits);
+  say("");
+}
+
+function openCitation(answer, citation) {
+  const items = answer.hits.some((hit) => hit.id === citation.id) ? answer.hits : null;
+  const show = (list, index) => viewer.open(list, index, { box: citation.box, quote: citation.quote });
+  if (items) return show(items, items.findIndex((hit) => hit.id === citation.id));
+  api.image(citation.id).then((item) => show([item], 0)).catch(failed);
+}
+
+// --- by a picture --------------------------------------------------------------------------------------------------
 
 function showExample(source) {
   byId("example").hidden = !source;
@@ -174,13 +250,13 @@ function showExample(source) {
 }
 
 function byPicture(image, source) {
-  state.image = image; state.all = false;
+  state.image = image;
   showExample(source);
-  run({ push: true });
+  go();
 }
 
 async function takeFile(file) {
-  if (!file?.type.startsWith("image/")) return;
+  if (!file) return;
   // Sent small: the models look at a few hundred pixels.
   let data;
   try {
@@ -189,15 +265,24 @@ async function takeFile(file) {
     const canvas = el("canvas", { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) });
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
     data = canvas.toDataURL("image/jpeg", 0.9);
-  } catch { return say(`${file.name}: not a picture that this browser can read`); }
+  } catch { return say(S.unreadable(file.name)); }
   byPicture(data, data);
 }
 
+// --- collections and sessions --------------------------------------------------------------------------------------
+
 async function chooseCollection(name) {
   await fillCollections(name);
-  state.where = {};
-  showFacets();
+  state.where = {}; state.off = [];
+  chat.clear();
+  facets.use(state.collection);
   await run({ push: true });
+}
+
+async function refreshed() {
+  await fillCollections(state.collection).catch(failed);
+  facets.use(state.collection);
+  await run();
 }
 
 async function fillCollections(wanted) {
@@ -206,6 +291,7 @@ async function fillCollections(wanted) {
   select.replaceChildren(...collections.map((each) => el("option", { value: each.name }, each.name)));
   const names = collections.map((each) => each.name);
   state.collection = names.includes(wanted) ? wanted : names.includes("default") ? "default" : names[0] || "";
+  viewer.collection = state.collection;
   select.value = state.collection;
   select.hidden = names.length < 2;
 }
@@ -223,11 +309,14 @@ function login() {
 }
 
 async function begin() {
+  const { wanted, picture, box } = recall(); // at once: what is typed while the first answers come must stay
   try {
-    const wanted = recall();
+    if (!(await api.session()).open) return login();
     await fillCollections(wanted);
-    showFacets();
+    state.text = query.value;
+    facets.use(state.collection);
     await run();
+    if (picture) viewer.open([await api.image(picture)], 0, { box: box?.length === 4 && box.every(Number.isFinite) ? box : undefined });
   } catch (error) { failed(error); }
 }
 
@@ -237,18 +326,19 @@ byId("ask").addEventListener("click", ask);
 byId("library").addEventListener("click", () => library.open());
 byId("collection").addEventListener("change", (event) => chooseCollection(event.target.value));
 byId("by-picture").addEventListener("change", (event) => { takeFile(event.target.files[0]); event.target.value = ""; });
-byId("example").querySelector("button").addEventListener("click", () => { state.image = null; showExample(null); run({ push: true }); });
-addEventListener("popstate", () => begin());
+byId("example").querySelector("button").addEventListener("click", () => { state.image = null; showExample(null); go(); query.focus(); });
+addEventListener("popstate", () => { byId("viewer").close(); begin(); });
 addEventListener("paste", (event) => { const file = [...event.clipboardData.files][0]; if (file) { event.preventDefault(); takeFile(file); } });
 addEventListener("dragover", (event) => { event.preventDefault(); byId("drop").hidden = byId("shelf").open; });
 addEventListener("dragleave", (event) => { if (!event.relatedTarget) byId("drop").hidden = true; });
 addEventListener("drop", (event) => { event.preventDefault(); byId("drop").hidden = true; if (!byId("shelf").open) takeFile(event.dataTransfer.files[0]); });
 addEventListener("keydown", (event) => {
   if (event.target.closest("input, textarea, select, dialog")) {
-    if (event.key === "ArrowDown" && event.target === query && grid.hits.length) { event.preventDefault(); grid.focus(0); }
+    if (event.key === "ArrowDown" && event.target === query && grid.count) { event.preventDefault(); grid.focus(0); }
     return;
   }
   if (event.key === "/") { event.preventDefault(); query.focus(); query.select(); }
 });
-new IntersectionObserver((seen) => seen.some((each) => each.isIntersecting) && (state.text || state.image || Object.keys(state.where).length) && more(), { rootMargin: "800px" }).observe(byId("more"));
-begin();
+const bar = document.querySelector(".bar");
+new ResizeObserver(() => { byId("results").dataset.bar = bar.offsetHeight; document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`); }).observe(bar);
+const ready = begin();
