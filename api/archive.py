@@ -127,4 +127,4 @@ _LAST_STEP = {
 def _citation(hit: Hit, said: Said) -> Citation:
     record = hit.record
     quote, box = (said.quotes or {}).get(record.id, (None, None))
-    return Citation(hit.rank, record.id, record.uri, record.page, quote, box)
+    return Citation(hit.rank, record.id, record.uri, record.page, quote, box, record.time_s)

@@ -222,6 +222,8 @@ class Citation:
     page: int | None = None
     quote: str | None = None
     box: Box | None = None
+    time_s: float | None = None
+    """Of a frame: seconds from the beginning of its video."""
 
 
 @dataclass(frozen=True, slots=True)

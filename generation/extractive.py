@@ -186,9 +186,14 @@ def _is_about(asked: Asked, seen: _Seen) -> bool:
 
 
 def _known(asked: Asked, evidence: Sequence[Evidence]) -> str:
-    """From the record of the best hit; a photo where there is one. Another picture's facts would mislead."""
+    """From the record of the best hit: a photo where there is one, a frame for a moment of a video. Another
+    picture's facts would mislead."""
     tell, what = KNOWN[asked.wanted]
-    best = next((each for each in evidence if each.hit.record.kind == "photo"), evidence[0])
+    kind = "frame" if asked.wanted == "moment" else "photo"
+    best = next((each for each in evidence if each.hit.record.kind == kind), evidence[0])
+    if asked.wanted == "moment" and re.search(r"\bfirst\b", asked.text, re.IGNORECASE):
+        film = [each for each in evidence if each.hit.record.uri == best.hit.record.uri]
+        best = min(film, key=lambda each: each.hit.record.time_s or 0.0)
     fact = tell(best.hit.record)
     if fact is None:
         return f"{NO_ANSWER}: Nothing is known of {_safe(file_name(best.hit.record))} that says {what}."

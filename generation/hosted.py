@@ -46,7 +46,7 @@ from generation.generator import Piece
 from generation.providers import Opener
 from generation.sight import PictureOf, render
 from generation.stream_bridge import StreamBridge
-from generation.turns import build_turns
+from generation.turns import Film, build_turns
 
 PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
@@ -205,7 +205,7 @@ def _request(
         elif turn.role == "system":
             found.append(ModelRequest(parts=[SystemPromptPart(text) for text in texts]))
         else:
-            content: list[UserContent] = list(turn.parts)
+            content: list[UserContent] = [part for part in turn.parts if not isinstance(part, Film)]
             found.append(ModelRequest(parts=[UserPromptPart(content)]))
     return found, plan
 

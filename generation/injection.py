@@ -64,7 +64,8 @@ _TOLD = (
     r"(?:be|contain|say|include|end|begin|start)\b",
     r"\b(?:when|if) (?:you(?: are|'re)? )?(?:asked|answering|summari[sz]ing|reading|"
     r"processing)\b.{0,60}\b(?:say|answer|reply|respond|write|include|state)\b",
-    r"\b(?:reply|respond|answer|say|write|output|print)\b.{0,20}\b(?:the (?:word|phrase|sentence)|with the following)\b",
+    r"\b(?:reply|respond|answer|say|write|output|print)\b.{0,20}"
+    r"\b(?:the (?:word|phrase|sentence)|with the following)\b",
     r"\b(?:antworte|antworten sie|schreibe?|sag)\b.{0,20}\b(?:nur|immer|genau|dass|stattdessen|mit)\b",
     r"\b(?:r[ée]ponds?|r[ée]pondez|dis|[ée]cris)\b.{0,20}\b(?:seulement|uniquement|toujours|que|par|avec)\b",
     r"\b(?:responde|contesta|di|escribe)\b.{0,20}\b(?:solo|s[óo]lo|siempre|que|[úu]nicamente|con)\b",

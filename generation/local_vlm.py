@@ -9,7 +9,7 @@ from core.types import ImageRecord, Message, Sent, Usage
 from generation.budget import ModelLimits, Plan, limits_of, make_plan
 from generation.generator import Piece
 from generation.sight import PictureOf, cut
-from generation.turns import build_turns
+from generation.turns import as_films, build_turns
 from generation.vlm import Counted, Vlm
 
 _NAMES = {
@@ -92,6 +92,8 @@ class LocalGenerator:
             return cut(sent, record, self._picture_of)
 
         turns, plan = build_turns(messages, self.plan(messages), show)
+        if self._vlm.takes_films:
+            turns = as_films(turns, plan)
         alone = self._vlm.answers_alone
         seen = next((sent.number for sent in plan.sent if sent.how != "text"), None)
         if alone and seen is None:

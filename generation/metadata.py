@@ -30,6 +30,13 @@ def _size(record: ImageRecord) -> str | None:
     return f"{file_name(record)} is {record.width} x {record.height} pixels ({pixels:.1f} megapixels)"
 
 
+def _moment(record: ImageRecord) -> str | None:
+    if record.time_s is None:
+        return None
+    minutes, seconds = divmod(int(record.time_s), 60)
+    return f"At {minutes}:{seconds:02d} ({record.time_s:.1f} s) of {file_name(record)}"
+
+
 def _file(record: ImageRecord) -> str | None:
     page = f", page {record.page}" if record.page is not None else ""
     return f"{record.uri}{page}"
@@ -40,6 +47,7 @@ KNOWN: dict[Wanted, tuple[Callable[[ImageRecord], str | None], str]] = {
     "place": (_place, "where it was taken"),
     "camera": (_camera, "which camera took it"),
     "size": (_size, "how large it is"),
+    "moment": (_moment, "at which time of a video it is"),
     "file": (_file, "what its file is called"),
 }
 """For each kind of question: the sentence that answers it (None when it is not known), and what it asks."""

@@ -95,7 +95,7 @@ def describe(evidence: Evidence) -> str:
     if record.page is not None:
         facts.append(f"page {record.page}")
     if record.time_s is not None:
-        facts.append(f"at {record.time_s:.1f} s")
+        facts.append(f"a frame of a video at {record.time_s:.1f} s")
     facts.append(f"{record.width} x {record.height} pixels")
     if record.taken_at is not None:
         facts.append(f"taken {record.taken_at:%Y-%m-%d %H:%M}")

@@ -59,7 +59,9 @@ _HEAD_END = re.compile(
     r"will|would|can|that|who|which)\b|[\"“”]",
     re.IGNORECASE,
 )
-_ABOUT_PICTURES: frozenset[Wanted] = frozenset({"picture", "taken", "place", "camera", "size", "file"})
+_ABOUT_PICTURES: frozenset[Wanted] = frozenset(
+    {"picture", "taken", "place", "camera", "size", "file", "moment"}
+)
 # "Which picture shows a dog?", "Where was the photo of the dog taken?" look for "a dog", "the dog".
 _WRAPPING = re.compile(
     r"^(?:please |can you |could you )*(?:show|find|get|give|open|display)(?: me| us)?\b|"
@@ -73,6 +75,16 @@ _WRAPPING = re.compile(
     r"\b(?:taken|shot|captured|photographed)\b(?: (?:with|on|at|by|in))?",
     re.IGNORECASE,
 )
+
+
+_MOMENT = re.compile(
+    r"^(?:(?:at )?(?:what|which) (?:time|point|moment|second|minute)|when|where|how (?:far|long|"
+    r"many \w+) into?)\b|"
+    r"\b(?:do|does|did|can|is|are|was|were|we|you|i|see|first|last|appears?|seen|shown|visible|"
+    r"happens?|come[s]? up|show[s]? up)\b",
+    re.IGNORECASE,
+)
+"""What asks for a time in a video; what is left is what is to be seen then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +154,11 @@ def search_text(question: str) -> str:
     shows is taken off: "Which picture shows a dog?" -> "a dog".
     """
     plain = " ".join(question.split())
-    if understand(question).wanted not in _ABOUT_PICTURES:
+    wanted = understand(question).wanted
+    if wanted not in _ABOUT_PICTURES:
         return plain
+    if wanted == "moment":
+        return " ".join(_MOMENT.sub(" ", plain).rstrip("?!. ").split()) or plain
     kept: list[str] = []
 
     def keep(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import re
 from typing import Literal, TypeAlias
 
 Wanted: TypeAlias = Literal[
-    "picture", "taken", "place", "camera", "size", "file",
+    "picture", "taken", "place", "camera", "size", "file", "moment",
     "reading", "title", "presence", "judgement",
     "total", "amount", "date", "time", "year", "percent", "count", "number", "phone", "email", "url", "ident",
     "measure", "company", "address", "person", "text",
@@ -35,7 +35,17 @@ _NOT_MONEY = (
     r"(?:number|count|qty|quantity|tax|gst|vat|discount|pressure|area|solids|time|weight|pages|cig\w*|v\b)"
 )
 
+_FILM = r"(?:videos?|clips?|films?|movies?|recordings?|footage)"
 _PATTERNS: tuple[tuple[Wanted, tuple[str, ...]], ...] = (
+    (
+        "moment",
+        (
+            rf"^(?:when|(?:at )?(?:what|which) (?:time|point|moment|second|minute)|where)\b(?!.*\b{_TAKEN}\b)"
+            rf".*\b(?:in|of|on|during) (?:the|this|my|that|a) (?:\w+ ){{0,2}}?{_FILM}\b",
+            rf"^how (?:far|long|many (?:seconds|minutes)) in(?:to)? (?:the|this|my|that) (?:\w+ )"
+            rf"{{0,2}}?{_FILM}\b",
+        ),
+    ),
     (
         "taken",
         (

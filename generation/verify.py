@@ -48,9 +48,8 @@ def verify(parsed: ParsedAnswer, evidence: Sequence[Evidence]) -> tuple[bool, tu
             continue
         record = each.hit.record
         box = locate(cited.quote, each.lines) if cited.quote else None
-        citation = Citation(
-            cited.marker, record.id, record.uri, record.page, cited.quote if box is not None else None, box
-        )
+        quote = cited.quote if box is not None else None
+        citation = Citation(cited.marker, record.id, record.uri, record.page, quote, box, record.time_s)
         stands = stands or cited.quote is None or box is not None or not each.lines
         if citation not in citations:
             citations.append(citation)

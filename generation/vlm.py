@@ -96,6 +96,11 @@ class Vlm:
         """Whether it can only be asked a bare question about one picture (PaliGemma)."""
         return self._prompt.answers_alone
 
+    @property
+    def takes_films(self) -> bool:
+        """Whether it takes the frames of a video as one (LLaVA-NeXT-Video)."""
+        return self._prompt.takes_films
+
     def write(self, turns: Turns, *, most: int, within_s: float) -> Generator[str | Counted, None, None]:
         """Its answer as it is made, greedily, at most ``most`` tokens; what was counted comes last.
 
@@ -241,7 +246,7 @@ def _packed(transformers: Any, precision: str, dtype: Any) -> Any:
 def _image_ids(config: Any, processor: Any) -> set[int]:
     """The tokens in whose place a picture's features stand."""
     holders = (config, getattr(config, "vision_config", None))
-    names = ("image_token_id", "image_token_index")
+    names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
     found = {getattr(holder, name, None) for holder in holders for name in names}
     return {int(each) for each in found if each is not None} or {int(processor.image_token_id)}
 

@@ -10,10 +10,11 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from core.errors import ModelUnavailableError
-from generation.turns import Turn
+from generation.turns import Film, Turn
 
 Turns: TypeAlias = Sequence[Turn[Image.Image]]
 
@@ -22,6 +23,8 @@ _ROLE_WORDS = ("llava", "llava_next", "llava_next_video", "vipllava", "video_lla
 ANSWERS_ALONE = ("paligemma",)
 """Trained to answer "answer en QUESTION" about one picture with a word or two (Beyer et al. 2024): they know
 no evidence, no rules and no citations."""
+_FILMS = ("llava_next_video",)
+"""Trained on the frames of a video as one input."""
 _MARK_NAMES = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token", "fake_image_token")
 _SHORTEST_MARK = 3
 _MAX_ASPECT = 100
@@ -35,6 +38,7 @@ class VlmPrompt:
         """Raises ``ModelUnavailableError`` when nobody knows how this model wants to be asked."""
         self._processor, self._type = processor, model_type
         self.answers_alone = model_type in ANSWERS_ALONE
+        self.takes_films = model_type in _FILMS and hasattr(processor, "video_token")
         tokenizer = getattr(processor, "tokenizer", processor)
         self._tokenizer = tokenizer
         self._chat = self._template() is not None
@@ -48,10 +52,7 @@ class VlmPrompt:
 
     def inputs(self, turns: Turns) -> Any:
         """The processor's tensors for these turns, pictures in their order."""
-        clean = [
-            Turn(turn.role, tuple(self._plain(p) if isinstance(p, str) else _shown(p) for p in turn.parts))
-            for turn in turns
-        ]
+        clean = [Turn(turn.role, tuple(self._clean(part) for part in turn.parts)) for turn in turns]
         if self.answers_alone:
             return self._called(self._bare_question(clean), clean)
         if not self._chat:
@@ -62,6 +63,11 @@ class VlmPrompt:
             # Some templates refuse a turn of the system: the user says it then.
             return self._templated(_folded(clean))
 
+    def _clean(self, part: str | Image.Image | Film[Image.Image]) -> str | Image.Image | Film[Image.Image]:
+        if isinstance(part, Film):
+            return Film(tuple(_shown(frame) for frame in part.frames))
+        return self._plain(part) if isinstance(part, str) else _shown(part)
+
     def _template(self) -> Any:
         """The processor's, else its tokenizer's, where some families keep it."""
         owners = (self._processor, self._tokenizer)
@@ -69,6 +75,11 @@ class VlmPrompt:
 
     def _templated(self, turns: Turns) -> Any:
         messages = [{"role": turn.role, "content": _content(turn)} for turn in turns]
+        if any(isinstance(part, Film) for turn in turns for part in turn.parts):
+            text = self._processor.apply_chat_template(
+                messages, chat_template=self._template(), tokenize=False, add_generation_prompt=True
+            )
+            return self._called(str(text), turns)
         return self._processor.apply_chat_template(
             messages,
             chat_template=self._template(),
@@ -79,9 +90,15 @@ class VlmPrompt:
         )
 
     def _called(self, text: str, turns: Turns) -> Any:
-        pictures = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
+        parts = [part for turn in turns for part in turn.parts]
+        pictures = [part for part in parts if not isinstance(part, str | Film)]
+        films = [_stacked(part.frames) for part in parts if isinstance(part, Film)]
+        more: dict[str, Any] = {"videos": films, "do_sample_frames": False} if films else {}
+        bos = str(self._tokenizer.bos_token or "")
+        if films and bos and text.startswith(bos):
+            more["add_special_tokens"] = False  # the template has said it
         # Tensors at the end: PaliGemma's processor makes labels for training beside, of arrays.
-        made = self._processor(text=[text], images=pictures or None)
+        made = self._processor(text=[text], images=pictures or None, **more)
         made.pop("labels", None)
         return made.convert_to_tensors("pt")
 
@@ -89,10 +106,14 @@ class VlmPrompt:
         """``SYSTEM USER: <image>\\nTEXT ASSISTANT:``, as LLaVA-1.5 was trained."""
         said = []
         for turn in turns:
-            parts = [p if isinstance(p, str) else self._processor.image_token for p in turn.parts]
+            parts = [p if isinstance(p, str) else self._mark(p) for p in turn.parts]
             text = "\n".join(parts)
             said.append({"system": text, "user": f"USER: {text}"}.get(turn.role) or self._answered(text))
         return " ".join([*said, "ASSISTANT:"])
+
+    def _mark(self, part: Image.Image | Film[Image.Image]) -> str:
+        processor = self._processor
+        return str(processor.video_token if isinstance(part, Film) else processor.image_token)
 
     def _answered(self, text: str) -> str:
         return f"ASSISTANT: {text}{self._eos}"
@@ -127,14 +148,16 @@ def _content(turn: Turn[Image.Image]) -> list[dict[str, Any]]:
     """Texts and pictures as templates take them; a line's end between them, as they add none."""
     content: list[dict[str, Any]] = []
     for part in turn.parts:
-        if not isinstance(part, str):
+        if isinstance(part, Film):
+            content.append({"type": "video"})
+        elif not isinstance(part, str):
             content.append({"type": "image", "image": part})
         elif content and content[-1]["type"] == "text":
             content[-1]["text"] += f"\n\n{part}"
         else:
             content.append({"type": "text", "text": f"\n{part}" if content else part})
     for before, after in pairwise(content):
-        if after["type"] == "image" and before["type"] == "text":
+        if after["type"] != "text" and before["type"] == "text":
             before["text"] += "\n"
     return content
 
@@ -151,3 +174,10 @@ def _shown(image: Image.Image) -> Image.Image:
     least = max(1, max(image.size) // _MAX_ASPECT)
     size = (max(image.width, least), max(image.height, least))
     return (image if size == image.size else image.resize(size)).convert("RGB")
+
+
+def _stacked(frames: Sequence[Image.Image]) -> Any:
+    """``(n, height, width, 3)`` of one size: that of the first frame."""
+    size = frames[0].size
+    same = [frame if frame.size == size else frame.resize(size) for frame in frames]
+    return np.stack([np.asarray(frame) for frame in same])

@@ -18,7 +18,7 @@ from generation.answer import answer_question, stream_answer
 from generation.generator import Piece
 from generation.local_vlm import LocalGenerator
 from generation.prompt import build_messages
-from generation.turns import Turn
+from generation.turns import Film, Turn, as_films, build_turns
 from generation.vlm import Counted, Vlm
 from tests import tiny_vlms
 from tests.fakes import picture
@@ -342,3 +342,28 @@ def test_a_full_memory_is_one_line(own: Vlm, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.nn.Module.to", full)
     with pytest.raises(ModelUnavailableError, match="smaller model"):
         Vlm.load(own.reference, device="cpu")
+
+
+def test_frames_of_one_video_are_shown_as_a_film(opened: Callable[[str], Vlm]) -> None:
+    vlm = opened("llava-next-video")
+    assert vlm.takes_films and not opened("llava-next").takes_films
+    records = [
+        ImageRecord("a", "/clip.mp4", "frame", 60, 60, time_s=9.0),
+        ImageRecord("b", "/clip.mp4", "frame", 60, 60, time_s=2.0),
+        ImageRecord("c", "/photo.jpg", "photo", 60, 60),
+    ]
+    hits = tuple(Hit(number, record, 0.9) for number, record in enumerate(records, start=1))
+    shown = [Evidence(number, hit, ()) for number, hit in enumerate(hits, start=1)]
+    writer = generator(vlm)
+    messages = build_messages("What happens first?", shown)
+    plan = writer.plan(messages)
+    turns, plan = build_turns(messages, plan, lambda sent, record: photo(record, None))
+    (film,) = [part for part in as_films(turns, plan)[-1].parts if isinstance(part, Film)]
+    assert [frame.getpixel((0, 0)) for frame in film.frames] == [(0, 0, 255), (255, 0, 0)]  # by time
+    texts = "\n".join(part for part in as_films(turns, plan)[-1].parts if isinstance(part, str))
+    assert "at 9.0 s" in texts and texts.count("a frame of the film") == 2
+    usage = next(piece.usage for piece in writer.generate(messages) if piece.usage)
+    alone = next(piece.usage for piece in writer.generate(build_messages("?", shown[2:])) if piece.usage)
+    # A frame takes a quarter of its patches: (28 / 14)^2 / 4 each, beside the photo's own tokens.
+    assert usage.image_tokens == alone.image_tokens + 2
+    assert usage.output_tokens >= 1

@@ -254,7 +254,9 @@ def llava_next_video() -> tuple[Any, Any]:
         patch_size=14,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
-        chat_template=chat("<image>"),
+        chat_template=chat("<image>").replace(
+            "{% else %}{{ c.text }}", "{% elif c.type == 'video' %}<video>{% else %}{{ c.text }}"
+        ),
     )
     config = t.LlavaNextVideoConfig(
         vision_config={**EYES, "model_type": "clip_vision_model", "projection_dim": 32},

@@ -139,6 +139,7 @@ def citation_json(citation: Citation) -> dict[str, Any]:
         "id": citation.image_id,
         "uri": citation.uri,
         "page": citation.page,
+        "time_s": citation.time_s,
         "quote": citation.quote,
         "box": [round(value, 1) for value in citation.box] if citation.box else None,
     }
@@ -173,6 +174,13 @@ def short(uri: str) -> str:
 def place(uri: str, page: int | None) -> str:
     """A picture as people name it: short path, and the page of a document."""
     return f"{short(uri)}#page={page}" if page else short(uri)
+
+
+def clock(seconds: float) -> str:
+    """A time in a video: "1:05", "1:00:05"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def understood_as(query: Query) -> str:
@@ -218,7 +226,8 @@ def show_answer(answer: Answer) -> None:
     for citation in answer.citations:
         quote = f'  "{printable(citation.quote)}"' if citation.quote else ""
         box = "  at " + ",".join(f"{value:.0f}" for value in citation.box) if citation.box else ""
-        say(f"  [{citation.marker}] {printable(place(citation.uri, citation.page))}{quote}{box}")
+        at = f" at {clock(citation.time_s)}" if citation.time_s is not None else ""
+        say(f"  [{citation.marker}] {printable(place(citation.uri, citation.page))}{at}{quote}{box}")
     for doubt in answer.doubts:
         what = "left out" if doubt.dropped else "not certain"
         hint(f"{what}: {printable(doubt.claim[:200])!r}: {printable(doubt.reason)}")
