@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from evaluation.embedding_speed import measure_embedding
+from tests.onnx_exports import export_towers
 from tests.two_tower_models import save_open_clip, save_transformers
 
 
@@ -24,9 +25,24 @@ def test_a_loop_half_as_fast_is_seen() -> None:
     rows = measure_embedding(
         "texts", ours, lambda items: time.sleep(0.008), ["a"], batches=(1, 4), rounds=3, least_s=0.02
     )
-    assert [row.batch for row in rows] == [1, 4] and set(sizes) == {1, 4}
-    assert all(1.3 < row.ratio < 3 for row in rows)
-    assert all(row.per_s > row.bare_per_s for row in rows)
+    assert [row.batch for row in rows] == [1, 4] and set(sizes) == {1, 2, 4}
+    assert all(row.ratio is not None and 1.3 < row.ratio < 3 for row in rows)
+    assert all((row.per_s or 0) > (row.bare_per_s or 0) for row in rows)
+
+
+def test_it_ends_when_time_is_out() -> None:
+    def slow(items: Sequence[Any]) -> None:
+        time.sleep(0.01 * len(items))
+
+    told: list[int] = []
+    began = time.perf_counter()
+    rows = measure_embedding(
+        "pictures", slow, slow, ["a"], rounds=100, most_s=1.0, on_row=lambda row: told.append(row.batch)
+    )
+    assert time.perf_counter() - began < 4
+    assert told == [1, 16, 64]
+    assert 1 <= rows[0].turns < 100 and rows[0].ratio is not None
+    assert rows[2].turns == 0 and rows[2].ratio is None and rows[2].cpu_ratio is None
 
 
 def run(*arguments: str) -> Any:
@@ -34,21 +50,33 @@ def run(*arguments: str) -> Any:
 
 
 @pytest.mark.slow
-def test_bench_embed_on_both_libraries(tmp_path: Path) -> None:
+def test_bench_embed_on_every_library(tmp_path: Path) -> None:
     save_transformers(tmp_path / "siglip", "siglip")
     save_open_clip(tmp_path / "clip")
-    ids = [f"transformers:{tmp_path / 'siglip'}", f"open_clip:{tmp_path / 'clip'}"]
+    model, *_ = save_transformers(tmp_path / "export", "siglip")
+    export_towers(
+        model,
+        tmp_path / "export",
+        vision="onnx/vision_model.onnx",
+        text="onnx/text_model.onnx",
+        masked=False,
+        side=32,
+    )
+    ids = [
+        f"transformers:{tmp_path / 'siglip'}",
+        f"open_clip:{tmp_path / 'clip'}",
+        f"onnx:{tmp_path / 'export'}",
+    ]
     done = run(
         "bench",
         "embed",
-        "--embedder",
-        ids[0],
-        "--embedder",
-        ids[1],
+        *(part for name in ids for part in ("--embedder", name)),
         "--rounds",
         "1",
         "--seconds",
-        "0.05",
+        "0.02",
+        "--limit",
+        "6",
         "--json",
     )
     assert done.exit_code == 0, done.output

@@ -1,10 +1,13 @@
 """``askpix bench embed``, and how ``askpix bench`` goes on meaning what it did."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from evaluation.embedding_speed import BatchSpeed
 
 
 class DefaultCommand(TyperGroup):
@@ -40,6 +43,9 @@ def embed_command(
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.01, help="Each turn takes about this long at least.")] = 1.0,
+    limit: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="About so long for each embedder, or model.")
+    ] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Embedders beside a hand-written loop over their library: pictures/s, texts/s at batch 1, 16, 64."""
@@ -58,7 +64,7 @@ def embed_command(
 
     settings = load_settings()
     if engines:
-        _engines(random or list(RANDOM), rounds=rounds, as_json=as_json)
+        _engines(random or list(RANDOM), rounds=rounds, limit_s=limit, as_json=as_json)
         return
     if not embedder and not random:
         raise BadQueryError("name what to measure: --embedder ID, or --random vit-b-32")
@@ -72,20 +78,35 @@ def embed_command(
         wanted = {name: name for name in embedder or []}
         wanted |= {f"random {kind}": save_random(Path(work) / kind, kind) for kind in random or []}
         for name, embedder_id in wanted.items():
-            rows = measure_embedder(embedder_id, settings, images, rounds=rounds, seconds=seconds)
-            report["embedders"][name] = [asdict(row) for row in rows]
             if not as_json:
                 say(name)
-                for row in rows:
-                    say(
-                        f"  {row.what:8} batch {row.batch:2}: {row.ratio:.2f} of the bare loop "
-                        f"({row.cpu_ratio:.2f} by CPU time; {row.per_s:.1f}/s, bare {row.bare_per_s:.1f}/s)"
-                    )
+            rows = measure_embedder(
+                embedder_id,
+                settings,
+                images,
+                rounds=rounds,
+                seconds=seconds,
+                limit_s=limit,
+                on_row=None if as_json else _say_row,
+            )
+            report["embedders"][name] = [asdict(row) for row in rows]
     if as_json:
         print_json(report)
 
 
-def _engines(kinds: list[str], *, rounds: int, as_json: bool) -> None:
+def _say_row(row: "BatchSpeed") -> None:
+    from api.cli.render import say
+
+    if row.ratio is None:
+        say(f"  {row.what:8} batch {row.batch:2}: not measured, --limit is too short for it")
+        return
+    say(
+        f"  {row.what:8} batch {row.batch:2}: {row.ratio:.2f} of the bare loop ({row.cpu_ratio:.2f} by CPU "
+        f"time; {row.per_s:.1f}/s, bare {row.bare_per_s:.1f}/s; {row.turns} turns)"
+    )
+
+
+def _engines(kinds: list[str], *, rounds: int, limit_s: float, as_json: bool) -> None:
     import tempfile
 
     from api.bench_engines import measure_engines
@@ -95,12 +116,13 @@ def _engines(kinds: list[str], *, rounds: int, as_json: bool) -> None:
     rows = []
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
-            rows += measure_engines(kind, Path(work), rounds=rounds)
+            rows += measure_engines(kind, Path(work), rounds=rounds, limit_s=limit_s)
     if as_json:
         print_json({"machine": machine("torch", "onnxruntime"), "engines": rows})
         return
     for row in rows:
         say(
             f"{row['model']:12} {row['engine']:13} {row['precision']:5} {row['per_s']:6.1f} pictures/s, "
-            f"{row['ratio']:.2f} of torch fp32, cosine {row['cosine']:.4f}"
+            f"{row['ratio']:.2f} of torch fp32 ({row['cpu_ratio']:.2f} by CPU time), "
+            f"cosine {row['cosine']:.4f}"
         )
