@@ -1,6 +1,8 @@
 # The two commands of the README are `make demo` and `make test`; each does all its set-up.
 PYTHON ?= python3
 VENV := .venv
+# Processes that share the tests, file by file; each takes up to 2 GB for torch.
+JOBS ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: demo serve test test-fast check format clean help
@@ -30,11 +32,11 @@ serve: $(VENV)/user.stamp       ## the HTTP service on this machine, http://127.
 
 test: $(VENV)/dev.stamp         ## every test
 	@$(BIN)/python tools/fetch_browser.py
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: $(VENV)/dev.stamp    ## the tests of a developer's loop
 	@$(BIN)/python tools/fetch_browser.py
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

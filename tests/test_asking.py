@@ -174,6 +174,7 @@ def receipt_picture(path: Path, company: str, total: str) -> None:
     image.save(path)
 
 
+@pytest.mark.slow
 def test_the_commands_on_receipts(tmp_path: Path) -> None:
     rows = []
     for name, company, total in (("a", "GOLDEN WOK SDN BHD", "67.85"), ("b", "BLUE FISH TRADING", "12.30")):

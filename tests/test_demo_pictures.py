@@ -42,6 +42,7 @@ def test_every_photo_of_others_has_its_notice() -> None:
             assert not photo.getexif(), f"{name}: its source states no camera, date or place"
 
 
+@pytest.mark.slow
 def test_all_others_are_drawn_and_ours(tmp_path: Path) -> None:
     """The script draws them again: the same picture up to the encoder's rounding."""
     script = [sys.executable, str(ROOT / "tools" / "draw_demo.py"), "--out", str(tmp_path)]

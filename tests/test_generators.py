@@ -138,6 +138,7 @@ def test_without_any_model_there_is_always_extractive(tmp_path: Path) -> None:
     assert workspace.choose_generator("extractive")[1] == "it was asked for"
 
 
+@pytest.mark.slow
 def test_the_whole_command_with_a_local_model(
     sighted: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,6 +175,7 @@ def test_the_bar_is_shown_though_transformers_hid_it(
     assert "model.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_pinned_and_loads(hub: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     model, *_ = save_transformers(folder, "clip")

@@ -340,6 +340,7 @@ except StoreUnavailableError as error:
 """
 
 
+@pytest.mark.slow
 def test_files_that_may_not_grow_are_an_error_of_ours(folder: Path) -> None:
     """A limit on file sizes stands in for a full disk: the same calls of the engine fail."""
     writer = python(FULL_DISK, folder)
@@ -361,6 +362,7 @@ def test_places_that_are_not_on_the_globe(folder: Path, near: tuple[float, float
 # --- growing large ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_some_size_on_there_is_a_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrieval.qdrant_store, "GRAPH_FROM", 50)
     rows = unit(np.random.default_rng(0).normal(size=(60, DIM)))

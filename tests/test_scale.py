@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from core.types import ImageRecord, Vectors, Where
 from evaluation.scale import (
@@ -37,6 +38,7 @@ def filled(kind: type[MemoryStore]) -> tuple[MemoryStore, Data]:
     return store, data
 
 
+@pytest.mark.slow
 def test_the_exact_answers_are_those_of_a_full_sort() -> None:
     store, data = filled(MemoryStore)
     queries = data.queries(4)
@@ -46,6 +48,7 @@ def test_the_exact_answers_are_those_of_a_full_sort() -> None:
     assert all(case.p50 <= case.p95 for case in found.values())
 
 
+@pytest.mark.slow
 def test_a_store_that_loses_some_is_seen_to() -> None:
     store, data = filled(Forgetful)
     queries = data.queries(4)

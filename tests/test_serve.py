@@ -111,6 +111,7 @@ def test_hostile_files_fail_one_by_one(client: Client, tmp_path: Path) -> None:
     assert client.delete_collection("hostile") == {"deleted": "hostile", "images": 1}
 
 
+@pytest.mark.slow
 def test_other_commands_work_through_the_server(client: Client, home: Path, tmp_path: Path) -> None:
     (tmp_path / "red.jpg").write_bytes(jpeg("red"))
     done = askpix(home, "index", str(tmp_path), "--collection", "beside", "--ocr", "off", "--json")
@@ -175,6 +176,7 @@ def test_openais_client_chats_streams_and_embeds(client: Client, url: str) -> No
     openai.close()
 
 
+@pytest.mark.slow
 def test_mcps_client_searches_asks_and_sees(client: Client, url: str, home: Path) -> None:
     import anyio
     from mcp import Client as Agent
@@ -258,6 +260,7 @@ def test_sigterm_puts_the_running_job_back_and_cancel_ends_it(tmp_path: Path) ->
         assert client.wait(later)["state"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_public_address_needs_a_key(tmp_path: Path) -> None:
     done = askpix(tmp_path / "home", "serve", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 1 and "make a key first" in done.stderr

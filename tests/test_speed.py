@@ -98,16 +98,16 @@ def test_kills_begin_anew_when_the_work_is_complete(tmp_path: Path) -> None:
             path.unlink()
             begun[0] += 1
 
-    # The work takes over a second: after two kills of half of it and more, one begins anew.
+    # The work takes over a second, more on a busy machine: some kill comes after its end.
     report = run_kills(
         [sys.executable, "-c", COUNTS_TO_100, str(path)],
         environment={},
         check=list,
-        kills=3,
+        kills=6,
         seconds=(0.6, 0.8),
         prepare=prepare,
     )
-    assert report.kills == 3 and report.problems == () and begun[0] >= 1
+    assert report.kills == 6 and report.problems == () and begun[0] >= 1
 
 
 def test_kills_that_come_too_late_and_failing_runs_are_problems(tmp_path: Path) -> None:

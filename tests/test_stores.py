@@ -696,6 +696,7 @@ def assert_same(got: list[Scored], expected: list[Scored], close: float, what: s
             assert mine.id == other.id or near < close, what
 
 
+@pytest.mark.slow
 def test_a_lasting_store_answers_as_the_reference_does(opener: Callable[[], Any]) -> None:
     data = many(600)
     reference = MemoryStore(dim=DIM, text_dim=TEXT_DIM)
@@ -740,6 +741,7 @@ def test_what_was_written_is_there_after_reopening(opener: Callable[[], Any]) ->
             assert store.search("words", "grand", where=Where(kind="photo"), limit=3)[0].id == record(1).id
 
 
+@pytest.mark.slow
 def test_threads_search_while_one_writes(store: VectorStore) -> None:
     records, vectors, passages = many(300)
     fill(store, (records[:100], vectors[:100], passages[:100]))
