@@ -14,7 +14,7 @@ from api.wiring import Workspace
 from core.errors import AskpixError, BadQueryError, NotFoundError
 from core.types import SearchResult
 from ingest.catalog import Collection
-from ingest.pipeline import OnProgress, collection_run
+from ingest.pipeline import OnProgress
 from ingest.reembed import BuildReport, align, build
 from ingest.report import Failure
 from retrieval.query import parse
@@ -72,7 +72,7 @@ def reembed(
     embedder, text = workspace.embedder(embedder_id), workspace.text_embedder_of(collection)
     if workspace.settings.text_embedder != "auto":
         text = workspace.text_embedder_for(workspace.settings.text_embedder)
-    with collection_run(workspace.folder(collection)):
+    with workspace.run_on(collection):
         collection = workspace.collection(name)  # as it is now that nobody else changes it
         if embedder.model_id == collection.embedder and text.model_id == collection.text_embedder:
             raise AskpixError(f"collection {name!r} has the embedder {embedder.model_id!r} already")
@@ -129,7 +129,7 @@ def roll_back(workspace: Workspace, name: str) -> tuple[Collection, int]:
     the next `askpix index`. Raises ``NotFoundError`` when there are none.
     """
     catalog, collection = workspace.catalog, workspace.collection(name)
-    with collection_run(workspace.folder(collection)):
+    with workspace.run_on(collection):
         collection = workspace.collection(name)
         kept = catalog.generations.others(collection, "replaced")
         if not kept:
@@ -145,7 +145,7 @@ def roll_back(workspace: Workspace, name: str) -> tuple[Collection, int]:
 def drop_replaced(workspace: Workspace, name: str) -> int:
     """Remove vectors that are not in use: replaced ones, and those of a change that was given up."""
     catalog, collection = workspace.catalog, workspace.collection(name)
-    with collection_run(workspace.folder(collection)):
+    with workspace.run_on(collection):
         idle = [
             *catalog.generations.others(collection, "replaced"),
             *catalog.generations.others(collection, "building"),

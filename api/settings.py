@@ -19,6 +19,12 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("askpix", appauthor=False)),
         description="The one folder with catalog, vectors and settings of collections.",
     )
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Catalog on PostgreSQL (postgresql://USER:PASSWORD@HOST/DATABASE), for many machines; "
+        "not set: a SQLite file in the home.",
+    )
     embedder: str = Field(
         default="auto", description="Embedder of new collections; `askpix models` lists the ids."
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from api.store_wiring import check_store
 from core.errors import AskpixError
 from ingest.archive import ArchiveReader
-from ingest.pipeline import collection_run
 from ingest.transfer import TransferReport, export_collection, import_parts, rename
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def export_to(
     collection = workspace.collection(name)
     if path.is_dir():
         raise AskpixError(f"{str(path)!r} is a folder; name a file")
-    with collection_run(workspace.folder(collection)):
+    with workspace.run_on(collection):
         return export_collection(
             collection,
             path,
@@ -53,7 +52,7 @@ def import_from(
             raise AskpixError(f"there is a collection {wanted!r} already; give another name after the file")
         draft = _draft(workspace, reader, wanted)
         try:
-            with collection_run(workspace.folder(draft)):
+            with workspace.run_on(draft):
                 report = import_parts(
                     reader,
                     draft,

@@ -70,7 +70,29 @@ class Workspace(SharedStores):
                 f"cannot use {str(home)!r} as home: {error.strerror}; "
                 "set ASKPIX_HOME to a folder you can write"
             ) from error
-        return Catalog(open_database(home / "catalog.sqlite", METADATA, version=VERSION))
+        where = self.settings.database_url or home / "catalog.sqlite"
+        return Catalog(open_database(where, METADATA, version=VERSION))
+
+    @contextmanager
+    def run_on(self, collection: Collection) -> Iterator[None]:
+        """Held while a collection changes: by one process of all that share the home or the catalog."""
+        from ingest.pipeline import collection_run
+
+        self._at_home(collection)
+        with collection_run(self.folder(collection)), self.catalog.held(collection):
+            yield
+
+    def _at_home(self, collection: Collection) -> None:
+        """Vectors in a folder are in the home that made them, while the catalog may be shared."""
+        if collection.store == "qdrant" or not self.catalog.shared:
+            return
+        there = any(self.folder(collection).glob("vectors*"))
+        if not there and self.catalog.count_images(collection) and self.server() is None:
+            raise StoreUnavailableError(
+                f"the vectors of {collection.name!r} are not in this home but in that of the machine which "
+                "indexed it: work there, or keep collections that machines share on a Qdrant server "
+                "(ASKPIX_STORE=qdrant); if they are lost, run `askpix doctor --mend` and index again"
+            )
 
     def collection(self, name: str) -> Collection:
         """An existing collection; ``NotFoundError`` names those that exist."""
@@ -130,11 +152,9 @@ class Workspace(SharedStores):
 
     def delete_collection(self, name: str) -> int:
         """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held."""
-        from ingest.pipeline import collection_run
-
         collection = self.collection(name)
         # An indexing run between two of its writes would make the folder again.
-        with collection_run(self.folder(collection)):
+        with self.run_on(collection):
             with self.open_store(collection) as store:
                 count = store.count()
             self.let_go(collection)
@@ -305,6 +325,7 @@ class Workspace(SharedStores):
         """The collection's store, waiting a while for another process to let go of it."""
 
         def open_it() -> VectorStore:
+            self._at_home(collection)
             return open_vectors(self.settings, collection, self.vectors_folder(collection))
 
         with self.shared((collection.id, str(collection.generation)), open_it) as store:

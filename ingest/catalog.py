@@ -7,14 +7,15 @@ Every call is one transaction. The words read in pictures have a ledger of their
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
-from core.database import transaction, upsert
-from core.errors import AskpixError, NotFoundError
+from core.database import held, is_shared, transaction, upsert
+from core.errors import AskpixError, NotFoundError, StoreUnavailableError
 from core.types import ImageRecord, TextLine
 from ingest.collection import Collection, SourceState
 from ingest.generations import Generations
@@ -46,6 +47,21 @@ class Catalog:
     def engine(self) -> Engine:
         """The database, for what moves whole collections."""
         return self._engine
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may use it too."""
+        return is_shared(self._engine)
+
+    @contextmanager
+    def held(self, collection: Collection) -> Iterator[None]:
+        """One process of all that share the catalog; raises ``StoreUnavailableError`` for the others."""
+        with held(self._engine, collection.id) as mine:
+            if not mine:
+                raise StoreUnavailableError(
+                    f"collection {collection.name!r} is being indexed by another machine; wait for it"
+                )
+            yield
 
     def close(self) -> None:
         """Let go of the database; the catalog opens it again when it is used again."""

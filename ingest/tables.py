@@ -1,6 +1,7 @@
 """The tables of the catalog, for ``ingest.catalog`` and its ledgers alone."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -28,7 +29,12 @@ from ingest.screenshots import with_tag
 VERSION = 1
 """Raised for changes that an older Askpix cannot live with. A new column that is nullable or has a
 ``server_default``, and a new table, need no more than to stand here: see ``core.database.open_database``."""
-METADATA = MetaData()
+METADATA = MetaData(info={"migrations": Path(__file__).with_name("migrations")})
+
+# Rows are numbered anew at each upsert: 2**31 would not be for ever on a server with a hundred million.
+_NUMBER = Integer().with_variant(BigInteger(), "postgresql")
+# In the order of SQLite and Python, whatever the language of the server.
+_ORDERED = Text().with_variant(Text(collation="C"), "postgresql")
 
 collections = Table(
     "collections",
@@ -63,7 +69,7 @@ def _collection() -> Column[str]:
 generations = Table(
     "generations",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", _NUMBER, primary_key=True),
     _collection(),
     Column("generation", Integer, nullable=False),
     Column("state", String(8), nullable=False),  # building, replaced
@@ -79,9 +85,9 @@ generations = Table(
 sources = Table(
     "sources",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", _NUMBER, primary_key=True),
     _collection(),
-    Column("uri", Text, nullable=False),
+    Column("uri", _ORDERED, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("sha256", String(64)),

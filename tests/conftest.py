@@ -2,6 +2,7 @@
 
 import os
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no evaluation data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real server, started when the first test needs it."""
+    from tests.postgres import postgres_server
+
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where an empty catalog can be made: in a file and on a server."""
+    from tests.postgres import new_schema
+
+    if request.param == "sqlite":
+        return tmp_path / "catalog.sqlite"
+    return new_schema(request.getfixturevalue("postgres"))

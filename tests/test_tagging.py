@@ -18,8 +18,8 @@ CATS = Vocabulary(("cat", "dog"), 0.3)
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    opened = Catalog(open_database(tmp_path / "catalog.sqlite", METADATA, version=VERSION))
+def catalog(database: Path | str) -> Iterator[Catalog]:
+    opened = Catalog(open_database(database, METADATA, version=VERSION))
     yield opened
     opened.close()
 

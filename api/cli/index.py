@@ -82,11 +82,11 @@ def run_index(
 
     from api.page_wiring import embed_pages_of
     from api.tagging import tag
-    from ingest.pipeline import collection_run, index
+    from ingest.pipeline import index
     from ingest.reading import read_texts
 
     line = nullcontext(on_progress) if on_progress else ProgressLine()
-    with collection_run(workspace.folder(collection)), line as progress:
+    with workspace.run_on(collection), line as progress:
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
         embedder = workspace.embedder(collection.embedder)
