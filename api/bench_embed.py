@@ -14,8 +14,8 @@ import numpy as np
 from api.embedders import open_embedder
 from api.settings import Settings
 from core.errors import BadQueryError, ModelUnavailableError
+from core.pretrained import check_torchvision
 from evaluation.embedding_speed import BATCHES, BatchSpeed, measure_embedding
-from retrieval.torch_device import check_torchvision
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -20,6 +20,7 @@ import numpy as np
 from api.bench_embed import RANDOM
 from core.errors import BadQueryError, ModelUnavailableError
 from core.machine import usable_cores
+from core.pretrained import import_torch
 
 BATCH = 16
 Run = Callable[[Any], Any]
@@ -74,12 +75,8 @@ def measure_engines(kind: str, folder: Path, *, rounds: int = 5, limit_s: float 
 
 def _tower(kind: str) -> tuple[Any, Any]:
     """``(torch, module)``: pixels to features, random weights."""
-    try:
-        torch, transformers = import_module("torch"), import_module("transformers")
-    except ImportError as error:
-        raise ModelUnavailableError(f"{kind!r} needs torch; pip install 'askpix[torch]'") from error
+    torch, transformers = import_torch(repr(kind))
     torch.manual_seed(0)
-    transformers.logging.set_verbosity_error()
     if kind == "vit-b-32":
         vision = transformers.CLIPVisionConfig()
         vision.projection_dim = 512

@@ -8,6 +8,7 @@ import pickle
 import re
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,23 @@ def import_torch(what: str) -> tuple[Any, Any]:
         raise ModelUnavailableError(
             f"{what} needs PyTorch and transformers; pip install 'askpix[torch]'"
         ) from error
+    check_torchvision()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return torch, transformers
+
+
+def check_torchvision() -> None:
+    """Raises ``ModelUnavailableError`` when torchvision was built for another torch: it fails at import."""
+    if find_spec("torchvision") is None:
+        return
+    try:
+        import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise ModelUnavailableError(
+            f"torchvision does not fit the installed torch ({str(error)[:80]}); install both from one index: "
+            "https://pytorch.org/get-started"
+        ) from error
 
 
 def pick_device(torch: Any, wanted: str = "auto") -> str:

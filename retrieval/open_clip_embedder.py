@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image
 
 from core.errors import ModelUnavailableError
-from core.pretrained import pick_device, pick_dtype
+from core.pretrained import check_torchvision, pick_device, pick_dtype
 from retrieval.hub_download import download, download_one_of
 from retrieval.model_source import pinned, split_pin
-from retrieval.torch_device import TorchRunner, check_torchvision, on_device, split_precision
+from retrieval.torch_device import TorchRunner, on_device, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 
 SCHEME = "open_clip"

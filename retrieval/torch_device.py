@@ -9,8 +9,6 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
@@ -179,16 +177,3 @@ def on_device(torch: Any, model: Any, device: str) -> Any:
     """The model for inference on its device; convolutions get the layout that GPUs are fast with."""
     model = model.eval().requires_grad_(False).to(device)
     return model if device == "cpu" else model.to(memory_format=torch.channels_last)
-
-
-def check_torchvision() -> None:
-    """Raises ``ModelUnavailableError`` when torchvision was built for another torch: it fails at import."""
-    if find_spec("torchvision") is None:
-        return
-    try:
-        import_module("torchvision")
-    except (ImportError, RuntimeError) as error:
-        raise ModelUnavailableError(
-            f"torchvision does not fit the installed torch ({str(error)[:80]}); install both from one index: "
-            "https://pytorch.org/get-started"
-        ) from error

@@ -19,7 +19,6 @@ from retrieval.model_source import find_model
 from retrieval.torch_device import (
     Tensors,
     TorchRunner,
-    check_torchvision,
     on_device,
     quantized,
     split_precision,
@@ -48,7 +47,6 @@ def load_transformers_embedder(
     files are not those its pin names.
     """
     torch, transformers = import_torch(f"{SCHEME}:{reference}")
-    check_torchvision()
     where = pick_device(torch, device)
     loaded_in, to_int8 = split_precision(precision, where)
     dtype = pick_dtype(torch, where, loaded_in)
