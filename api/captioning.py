@@ -6,12 +6,15 @@ from typing import Any
 from api.looking import Looked
 from api.wiring import Workspace
 from generation.audit import Finding, check_accessibility, check_with, check_words
-from generation.caption import Style, caption_by_rules, caption_with
+from generation.caption import Style, caption_by_rules, caption_with, captions_with
 from generation.extract import Extraction, extract_by_rules, extract_with
+from generation.generator import Batcher
 from retrieval.mini import MiniEmbedder
 from retrieval.weights import class_names
 
 _CLASSES = 3
+_BATCH = 8
+"""Beyond it decoding is no faster a picture, and the memory fills."""
 
 
 def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: str | None = None) -> str:
@@ -21,6 +24,22 @@ def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: st
     if model.model_id != "extractive":
         return caption_with(model, looked.evidence, style=style)
     return caption_by_rules(looked.evidence, _classes(workspace, looked), style=style)
+
+
+def captions(
+    workspace: Workspace, batch: Sequence[Looked], *, style: Style, generator: str | None = None
+) -> list[str]:
+    """Several pictures in words, in one batch where the model takes one."""
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id != "extractive":
+        return captions_with(model, [looked.evidence for looked in batch], style=style)
+    return [caption(workspace, looked, style=style, generator=generator) for looked in batch]
+
+
+def at_once(workspace: Workspace, generator: str | None = None) -> int:
+    """How many pictures are captioned together: several where that is faster, else one."""
+    model, _ = workspace.choose_generator(generator)
+    return _BATCH if isinstance(model, Batcher) else 1
 
 
 def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str | None = None) -> Extraction:

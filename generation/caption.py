@@ -1,11 +1,12 @@
 """A picture in words: by a model that sees, or, where there is none, what the index itself knows of it."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from core.errors import GenerationError
 from core.types import Evidence, Message
-from generation.generator import Generator
+from generation.generator import Batcher, Generator
 
 Style: TypeAlias = Literal["short", "detailed", "alt"]
 
@@ -22,15 +23,33 @@ _ASK: dict[Style, str] = {
 _SURE, _LIKELY = 0.5, 0.2
 _LONGEST = {"short": 400, "detailed": 3000, "alt": 250}
 _WORDS = 12
+_MARKER = re.compile(r"\s*\[\d+\]")
 
 
 def caption_with(generator: Generator, evidence: Evidence, *, style: Style = "short") -> str:
     """By a model. Raises ``GenerationError`` when it writes nothing, and what the generator raises."""
     messages = [Message("system", _SYSTEM), Message("user", _ASK[style], (evidence,))]
-    text = " ".join("".join(piece.text for piece in generator.generate(messages)).split())
+    text = _said("".join(piece.text for piece in generator.generate(messages)))
     if not text:
         raise GenerationError(f"{generator.model_id!r} wrote no caption; try another --generator")
     return text[: _LONGEST[style]]
+
+
+def captions_with(generator: Generator, pictures: Sequence[Evidence], *, style: Style = "short") -> list[str]:
+    """Several at once where the generator can (``Batcher``), else one after the other; raises as
+    ``caption_with``."""
+    if len(pictures) < 2 or not isinstance(generator, Batcher):
+        return [caption_with(generator, each, style=style) for each in pictures]
+    asked = [[Message("system", _SYSTEM), Message("user", _ASK[style], (each,))] for each in pictures]
+    texts = [_said(text) for text in generator.write_all(asked)]
+    if not all(texts):
+        raise GenerationError(f"{generator.model_id!r} wrote no caption; try another --generator")
+    return [text[: _LONGEST[style]] for text in texts]
+
+
+def _said(text: str) -> str:
+    """One line, without the citation that models which cannot cite are given."""
+    return " ".join(_MARKER.sub("", text).split())
 
 
 def caption_by_rules(

@@ -32,6 +32,13 @@ class Planner(Protocol):
         ...
 
 
+@runtime_checkable
+class Batcher(Protocol):
+    """A generator that answers several requests faster together than one by one."""
+
+    def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]: ...
+
+
 class Generator(Protocol):
     """Streaming only: join the pieces for the whole."""
 

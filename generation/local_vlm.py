@@ -88,10 +88,7 @@ class LocalGenerator:
         memory here).
         """
 
-        def show(sent: Sent, record: ImageRecord) -> Image.Image:
-            return cut(sent, record, self._picture_of)
-
-        turns, plan = build_turns(messages, self.plan(messages), show)
+        turns, plan = build_turns(messages, self.plan(messages), self._show)
         if self._vlm.takes_films:
             turns = as_films(turns, plan)
         alone = self._vlm.answers_alone
@@ -106,6 +103,14 @@ class LocalGenerator:
                 yield Piece(f" [{seen}]" if alone else "", _usage(part, plan))
             else:
                 yield Piece(part)
+
+    def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
+        """The answers to several requests, made in one batch; raises as ``generate``."""
+        turns = [build_turns(messages, self.plan(messages), self._show)[0] for messages in requests]
+        return self._vlm.write_all(turns, most=self._max_output, within_s=self._within_s) if turns else []
+
+    def _show(self, sent: Sent, record: ImageRecord) -> Image.Image:
+        return cut(sent, record, self._picture_of)
 
 
 def _usage(counted: Counted, plan: Plan) -> Usage:

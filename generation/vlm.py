@@ -6,7 +6,7 @@ stops reading stops it before its next token.
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,6 +136,40 @@ class Vlm:
             )
         assert outcome.counted is not None
         yield outcome.counted
+
+    def write_all(self, questions: Sequence[Turns], *, most: int, within_s: float) -> list[str]:
+        """Answers to several questions, made at once: for many short ones, such as captions.
+
+        Greedy, as ``write``; the same words where arithmetic in batches rounds the same. When the memory does
+        not hold them together they are made half by half. Raises as ``write``.
+        """
+        torch, until = self._torch, time.monotonic() + within_s
+
+        def ends(ids: Any, scores: Any, **_: Any) -> Any:
+            return torch.full((ids.shape[0],), time.monotonic() > until, device=ids.device)
+
+        try:
+            with self._lock, torch.inference_mode():
+                inputs = self._prompt.batch(questions).to(self._model.device, dtype=self._model.dtype)
+                given = int(inputs["input_ids"].shape[1])
+                if self.context is not None and given >= self.context:
+                    raise LimitError(f"a question takes {given} tokens and {self._name} holds {self.context}")
+                made = self._model.generate(
+                    **inputs,
+                    max_new_tokens=most if self.context is None else min(most, self.context - given),
+                    do_sample=False,
+                    stopping_criteria=self._transformers.StoppingCriteriaList([ends]),
+                )
+        except (*_FOREIGN, AskpixError, MemoryError) as error:
+            if _is_full(error) and len(questions) > 1:
+                half = len(questions) // 2
+                left = [questions[:half], questions[half:]]
+                return [text for part in left for text in self.write_all(part, most=most, within_s=within_s)]
+            raise self._translated(error) from error
+        if time.monotonic() > until:
+            raise GenerationError(f"{self._name} took longer than {within_s:g} s; take fewer at once")
+        texts = self._tokenizer.batch_decode(made[:, given:], skip_special_tokens=True)
+        return [str(text) for text in texts]
 
     def _work(
         self,

@@ -41,6 +41,8 @@ class VlmPrompt:
         self.takes_films = model_type in _FILMS and hasattr(processor, "video_token")
         tokenizer = getattr(processor, "tokenizer", processor)
         self._tokenizer = tokenizer
+        # What is written goes on from the end: in a batch the shorter ones are filled up before their begin.
+        tokenizer.padding_side = "left"
         self._chat = self._template() is not None
         if not (self._chat or self.answers_alone or model_type in _ROLE_WORDS):
             raise ModelUnavailableError(
@@ -62,6 +64,42 @@ class VlmPrompt:
         except import_module("jinja2").TemplateError:
             # Some templates refuse a turn of the system: the user says it then.
             return self._templated(_folded(clean))
+
+    def batch(self, questions: Sequence[Turns]) -> Any:
+        """The processor's tensors for several questions at once, padded on the left."""
+        cleaned = [
+            [Turn(turn.role, tuple(self._clean(part) for part in turn.parts)) for turn in turns]
+            for turns in questions
+        ]
+        if self.answers_alone:
+            return self._called_batch([self._bare_question(turns) for turns in cleaned], cleaned)
+        if not self._chat:
+            return self._called_batch([self._with_role_words(turns) for turns in cleaned], cleaned)
+        try:
+            return self._templated_batch(cleaned)
+        except import_module("jinja2").TemplateError:
+            return self._templated_batch([_folded(turns) for turns in cleaned])
+
+    def _templated_batch(self, questions: Sequence[Turns]) -> Any:
+        messages = [[{"role": turn.role, "content": _content(turn)} for turn in turns] for turns in questions]
+        return self._processor.apply_chat_template(
+            messages,
+            chat_template=self._template(),
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            padding=True,
+        )
+
+    def _called_batch(self, texts: Sequence[str], questions: Sequence[Turns]) -> Any:
+        pictures = [
+            [part for turn in turns for part in turn.parts if not isinstance(part, str | Film)]
+            for turns in questions
+        ]
+        made = self._processor(text=list(texts), images=pictures if any(pictures) else None, padding=True)
+        made.pop("labels", None)
+        return made.convert_to_tensors("pt")
 
     def _clean(self, part: str | Image.Image | Film[Image.Image]) -> str | Image.Image | Film[Image.Image]:
         if isinstance(part, Film):

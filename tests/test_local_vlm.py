@@ -15,6 +15,7 @@ from PIL import Image
 from core.errors import AskpixError, BadImageError, GenerationError, LimitError, ModelUnavailableError
 from core.types import Answer, Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
 from generation.answer import answer_question, stream_answer
+from generation.caption import caption_with, captions_with
 from generation.generator import Piece
 from generation.local_vlm import LocalGenerator
 from generation.prompt import build_messages
@@ -367,3 +368,36 @@ def test_frames_of_one_video_are_shown_as_a_film(opened: Callable[[str], Vlm]) -
     # A frame takes a quarter of its patches: (28 / 14)^2 / 4 each, beside the photo's own tokens.
     assert usage.image_tokens == alone.image_tokens + 2
     assert usage.output_tokens >= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_says_what_each_alone_says(family: str, opened: Callable[[str], Vlm]) -> None:
+    writer = generator(opened(family), max_output=4)
+    hits = found((120, 80), (60, 100)).hits
+    shown = [Evidence(1, hits[0], (LINE,)), Evidence(1, hits[1], ())]
+    asked = [build_messages("What is it?", [each]) for each in shown]
+    alone = ["".join(piece.text for piece in writer.generate(each)) for each in asked]
+    assert writer.write_all(asked) == [text.removesuffix(" [1]") for text in alone]
+    assert writer.write_all([]) == []
+
+
+def test_captions_are_made_in_batches(vlm: Vlm) -> None:
+    writer = generator(vlm, max_output=4)
+    assert captions_with(writer, evidence()) == [caption_with(writer, each) for each in evidence()]
+
+
+def test_a_batch_that_the_memory_does_not_hold_is_made_half_by_half(
+    own: Vlm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, sizes = own._model.generate, list[int]()
+
+    def full(*given: Any, **more: Any) -> Any:
+        sizes.append(len(more["input_ids"]))
+        if sizes[-1] > 1:
+            raise RuntimeError("CUDA out of memory")
+        return inner(*given, **more)
+
+    monkeypatch.setattr(own._model, "generate", full)
+    writer = generator(own, max_output=4)
+    assert len(writer.write_all([build_messages("What?", [each]) for each in evidence()])) == 2
+    assert sizes == [2, 1, 1]

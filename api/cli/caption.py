@@ -17,10 +17,10 @@ def caption_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Describe each picture in words. Without a model that sees: what it looks like, and what is written."""
-    from api.captioning import caption
+    from api.captioning import at_once, captions
     from api.cli.render import hint, place, print_json, say
     from api.cli.text import printable
-    from api.looking import pages
+    from api.looking import Looked, pages
     from api.settings import load_settings
     from api.wiring import Workspace
     from core.errors import BadImageError
@@ -30,6 +30,18 @@ def caption_command(
     workspace = Workspace(load_settings())
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
+    waiting: list[tuple[str, Looked]] = []
+
+    def write() -> None:
+        texts = captions(workspace, [looked for _, looked in waiting], style=style, generator=generator)
+        for (uri, looked), text in zip(waiting, texts, strict=True):
+            row = {"path": uri, "caption": text}
+            rows.append({**row, "page": looked.record.page} if looked.record.page else row)
+            if not as_json:
+                say(f"{printable(place(uri, looked.record.page))}\t{printable(text)}")
+        waiting.clear()
+
+    most = at_once(workspace, generator)
     for source in walk(paths):
         if isinstance(source, Skipped):
             if source.reason.startswith("cannot read"):
@@ -37,13 +49,13 @@ def caption_command(
             continue
         try:
             for looked in pages(workspace, source.path):
-                text = caption(workspace, looked, style=style, generator=generator)
-                row = {"path": source.uri, "caption": text}
-                rows.append({**row, "page": looked.record.page} if looked.record.page else row)
-                if not as_json:
-                    say(f"{printable(place(source.uri, looked.record.page))}\t{printable(text)}")
+                waiting.append((source.uri, looked))
+                if len(waiting) >= most:
+                    write()
         except BadImageError as error:
             failed.append({"path": source.uri, "error": str(error)})
+    if waiting:
+        write()
     if as_json:
         print_json(rows)
     for row in failed:
