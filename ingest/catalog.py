@@ -20,8 +20,9 @@ from core.types import ImageRecord, TextLine
 from ingest.collection import Collection, SourceState
 from ingest.generations import Generations
 from ingest.lookup import Lookup
+from ingest.notes import NoteLedger, undescribe, unstore
 from ingest.page_ledger import PageLedger
-from ingest.tables import collections, image_row, images, page_errors, sources, to_record
+from ingest.tables import REWRITTEN, collections, image_row, images, page_errors, sources, to_record
 from ingest.tagging import TagLedger
 from ingest.text_ledger import TextLedger, chunks, uris_of
 from ingest.timeline import Timeline
@@ -42,6 +43,7 @@ class Catalog:
         self.lookup = Lookup(engine)
         self.tags = TagLedger(engine)
         self.timeline = Timeline(engine)
+        self.notes = NoteLedger(engine)
 
     @property
     def engine(self) -> Engine:
@@ -161,7 +163,7 @@ class Catalog:
     def known_sources(self, collection: Collection) -> dict[str, SourceState]:
         """Every source by uri: one query, so that an unchanged file costs a look-up."""
         c = sources.c
-        wanted = select(c.uri, c.size, c.mtime_ns, c.sha256, c.error, c.tried_with).where(
+        wanted = select(c.uri, *(c[name] for name in SourceState.__slots__)).where(
             c.collection_id == collection.id
         )
         with transaction(self._engine, write=False) as connection:
@@ -210,17 +212,20 @@ class Catalog:
                 if source_rows:
                     entry = upsert(connection, sources)
                     changed = {name: entry.excluded[name] for name in SourceState.__slots__}
+                    changed["described"] = null()
                     entry = entry.on_conflict_do_update(index_elements=["collection_id", "uri"], set_=changed)
                     connection.execute(entry, source_rows)
                 if image_rows:
                     state = case((images.c.text_state == "done", "read"), else_=images.c.text_state)
                     entry = upsert(connection, images)
                     again = {"embedded": True, "text_state": state, "tags": null()}
-                    again |= {name: entry.excluded[name] for name in ("phash", "preview")}
+                    again |= {name: entry.excluded[name] for name in REWRITTEN} | {"about": null()}
                     entry = entry.on_conflict_do_update(index_elements=["id"], set_=again)
                     connection.execute(entry, image_rows)
+                    unstore(connection, [row["id"] for row in image_rows])
                 for part in chunks(list(gone)):
                     mine = and_(sources.c.collection_id == collection.id, sources.c.uri.in_(part))
+                    undescribe(connection, collection, mine)
                     connection.execute(delete(sources).where(mine))
         except IntegrityError as error:
             raise NotFoundError(f"collection {collection.name!r} was deleted meanwhile") from error
@@ -238,6 +243,7 @@ class Catalog:
             for part in chunks(ids):
                 change = update(images).where(images.c.id.in_(part))
                 connection.execute(change.values(embedded=False, text_state=state))
+                unstore(connection, part)
 
     def orphans(self, collection: Collection, shas: Sequence[str] | None = None) -> list[str]:
         """Ids of images that no source holds any more; ``shas`` looks at these contents only."""

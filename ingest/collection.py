@@ -39,3 +39,5 @@ class SourceState:
     error: str | None = None
     tried_with: str | None = None
     """The limits under which ``error`` came about: with others it is worth another try."""
+    beside: str | None = None
+    """The files beside it that tell about it, as ``ingest.sidecars.Beside`` stamps them."""

@@ -60,7 +60,7 @@ class Lookup:
     def state(self, collection: Collection, uri: str) -> SourceState | None:
         """A source as it was when it was last looked into."""
         c = sources.c
-        wanted = select(c.size, c.mtime_ns, c.sha256, c.error, c.tried_with)
+        wanted = select(*(c[name] for name in SourceState.__slots__))
         wanted = wanted.where(c.collection_id == collection.id, c.uri == uri)
         with transaction(self._engine, write=False) as connection:
             row = connection.execute(wanted).one_or_none()

@@ -63,6 +63,7 @@ def index(
     embedder: Embedder,
     limits: ImageLimits,
     prune: bool = False,
+    ignore: Sequence[str] = (),
     batch_size: int = 16,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
@@ -71,7 +72,8 @@ def index(
 
     Unchanged files (size and time, as the ledger has them) cost a look-up; touched, renamed and copied ones
     a hash. ``prune`` forgets files under ``paths`` that are gone. Bad files are reported and the run goes
-    on; they are tried again when they or ``limits`` change. On KeyboardInterrupt what is done is kept.
+    on; they are tried again when they or ``limits`` change.
+    ``ignore``: see ``ingest.walk.walk``. On KeyboardInterrupt what is done is kept.
     ``threads`` read, decode and embed (default: one more than there are cores or ``embedder.workers``, so
     that one may wait for the disk). Hold ``collection_run`` around it.
 
@@ -79,7 +81,7 @@ def index(
     cannot be read or written.
     """
     began = time.perf_counter()
-    found = walk(paths)
+    found = walk(paths, ignore=ignore)
     with open_store() as store:
         if catalog.begin_run(collection) or store.count() != catalog.count_images(collection):
             mend(collection, catalog, store)
@@ -87,6 +89,7 @@ def index(
         known = catalog.known_sources(collection)
         errors = {s.sha256: s.error for s in known.values() if s.error and s.sha256 in indexed}
         plan = make_plan(paths, found, known=known, contents=indexed, limits=limits)
+        catalog.notes.beside(collection, plan.beside)
         contents = Contents(indexed, errors)
         writer = Writer(
             collection=collection,

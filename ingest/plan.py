@@ -33,6 +33,8 @@ class Plan:
     failures: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     gone: dict[str, SourceState] = field(default_factory=dict)
+    beside: dict[str, str | None] = field(default_factory=dict)
+    """Unchanged sources of which a file beside them has changed, come or gone, and how those are now."""
     empty_roots: list[str] = field(default_factory=list)
     """Given folders in which nothing lies at all, though the ledger has sources in them."""
 
@@ -71,6 +73,8 @@ def make_plan(
             plan.failures.append(Failure(item.uri, before.error))
         elif before.error is None and indexed:
             plan.unchanged += 1
+            if before.beside != item.beside:
+                plan.beside[item.uri] = item.beside
         else:
             plan.todo.append(Task(item, before, indexed))
             again.add(before.sha256)

@@ -14,18 +14,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from core.errors import BadImageError, StoreUnavailableError
 from core.images import ImageLimits, Picture, read_bytes
-from core.types import Box, TextLine, Vectors, join_lines
+from core.types import Box, TextLine, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.documents import is_pdf, open_page
+from ingest.handover import prepare
 from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
 from ingest.report import Failure, Progress, ReadReport
-from ingest.text import TextReader, passages
+from ingest.text import TextReader
 from ingest.text_ledger import PendingText
 from retrieval.embedder import TextEmbedder
 
@@ -248,8 +247,4 @@ class _Handover:
 
     def _prepare(self, ids: Sequence[str]) -> tuple[list[str], list[Vectors]]:
         """Texts and passage vectors, made before the store is opened."""
-        lines = self._catalog.texts.lines(ids)
-        pieces = [passages(lines.get(image_id, ())) for image_id in ids]
-        flat = self._text_embedder.embed_texts([piece for group in pieces for piece in group])
-        rows = np.split(flat, np.cumsum([len(group) for group in pieces])[:-1])
-        return [join_lines(lines.get(image_id, ())) for image_id in ids], rows
+        return prepare(self._catalog, ids, self._text_embedder)

@@ -20,13 +20,13 @@ import numpy as np
 from core.errors import BadImageError
 from core.images import ImageLimits, read_bytes
 from core.machine import usable_cores
-from core.types import ImageRecord, Vectors, join_lines
+from core.types import ImageRecord, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.documents import open_page
+from ingest.handover import prepare, texts_of
 from ingest.pipeline import OnProgress, OpenStore
 from ingest.report import Failure, Progress
-from ingest.text import passages
 from retrieval.embedder import Embedder, TextEmbedder
 from retrieval.store import VectorStore
 
@@ -122,17 +122,19 @@ def align(collection: Collection, *, catalog: Catalog, store: VectorStore) -> in
     catalog.mark_lost(lost)
     unread: list[str] = []
     for records in _records(collection, catalog):
-        lines = catalog.lines([record.id for record in records])
-        held = {record.id: record for record in store.get([record.id for record in records])}
+        ids = [record.id for record in records]
+        texts = dict(zip(ids, texts_of(catalog, ids), strict=True))
+        held = {record.id: record for record in store.get(ids)}
         for record in records:
             stored = held.get(record.id)
             if stored is None:
                 continue
             if (stored.uri, stored.copies) != (record.uri, record.copies):
                 store.set_copies(record)
-            if stored.text != join_lines(lines.get(record.id, ())):
+            if stored.text != texts[record.id]:
                 unread.append(record.id)
     catalog.texts.mark_read(unread)
+    catalog.notes.mark_unstored(unread)
     return len(lost) + len(unread)
 
 
@@ -200,14 +202,9 @@ class _Writer:
 
     def write_text(self, ids: Sequence[str]) -> None:
         """The words that the ledger has of these pictures."""
-        lines = self._catalog.lines(ids)
-        ids = [image_id for image_id in ids if lines.get(image_id)]
-        if not ids:
-            return
-        pieces = [passages(lines[image_id]) for image_id in ids]
-        flat = self._text_embedder.embed_texts([piece for group in pieces for piece in group])
-        rows = np.split(flat, np.cumsum([len(group) for group in pieces])[:-1])
-        self._store.set_text(ids, [join_lines(lines[image_id]) for image_id in ids], rows)
+        ids = [i for i, text in zip(ids, texts_of(self._catalog, ids), strict=True) if text]
+        if ids:
+            self._store.set_text(ids, *prepare(self._catalog, ids, self._text_embedder))
 
 
 def _prove(new: Collection, catalog: Catalog, store: VectorStore, writer: _Writer) -> None:
@@ -215,10 +212,10 @@ def _prove(new: Collection, catalog: Catalog, store: VectorStore, writer: _Write
     written again."""
     for records in _records(new, catalog):
         ids = [record.id for record in records]
-        lines = catalog.lines(ids)
+        texts = dict(zip(ids, texts_of(catalog, ids), strict=True))
         held = {record.id: record for record in store.get(ids)}
         writer.write_text(
-            [i for i in ids if i in held and held[i].text != join_lines(lines.get(i, ()))],
+            [i for i in ids if i in held and held[i].text != texts[i]],
         )
         for record in records:
             stored = held.get(record.id)

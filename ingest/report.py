@@ -67,3 +67,5 @@ class IngestReport:
     tagged: int = 0
     """Pictures held against the collection's vocabulary in this run."""
     pages: PagesReport = field(default_factory=PagesReport)
+    described: int = 0
+    """Pictures of which something new was found written: dates, places, names, words."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from core.types import ImageRecord
+from ingest.about import About
 from ingest.screenshots import with_tag
 
 VERSION = 1
@@ -93,6 +94,9 @@ sources = Table(
     Column("sha256", String(64)),
     Column("error", Text),
     Column("tried_with", Text),
+    # The files beside it that tell about it, and what they were when its pictures were told of them.
+    Column("beside", Text),
+    Column("described", Text),
     UniqueConstraint("collection_id", "uri"),
     Index("sources_by_content", "collection_id", "sha256"),
 )
@@ -120,6 +124,8 @@ images = Table(
     Column("text_error", Text),
     # Of the collection's vocabulary; NULL = not held against it yet.
     Column("tags", JSON(none_as_null=True)),
+    # What is written about it in the file and beside it (``ingest.about``); NULL = nothing, or not looked.
+    Column("about", JSON(none_as_null=True)),
     Index("images_by_content", "collection_id", "sha256"),
     Index("images_by_text_state", "collection_id", "text_state", "sha256", "page"),
 )
@@ -143,6 +149,19 @@ texts = Table(
     Column("lines", JSON, nullable=False),
 )
 
+# Words about a picture that are not in it: ``about`` its owner's, ``caption`` a generator's. Searched like
+# those in it. ``stored``: the store has them.
+notes = Table(
+    "notes",
+    METADATA,
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("writer", String),
+    Column("stored", Boolean, nullable=False),
+    Index("notes_by_stored", "stored"),
+)
+
 # Why a page could not be embedded by the page embedder.
 page_errors = Table(
     "page_errors",
@@ -152,6 +171,10 @@ page_errors = Table(
 )
 
 
+REWRITTEN = ("taken_at", "camera", "lat", "lon", "phash", "preview")
+"""Columns that a picture gets anew when it is embedded again: the catalog says what the store has."""
+
+
 def image_row(record: ImageRecord) -> dict[str, Any]:
     """A new row of ``images`` for a picture that is in the store, less its collection and content."""
     same = {
@@ -159,6 +182,11 @@ def image_row(record: ImageRecord) -> dict[str, Any]:
         for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash", "preview")
     }
     return {**same, "page": record.page or 0, "embedded": True, "text_state": "pending"}
+
+
+def own_tags(about: dict[str, Any] | None) -> tuple[str, ...]:
+    """The tags that a picture has from its file and from those beside it."""
+    return About.from_json(about).tags if about else ()
 
 
 def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
@@ -176,7 +204,7 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         lon=row.lon,
         phash=row.phash,
         preview=row.preview,
-        tags=tuple(row.tags or ()),
+        tags=tuple(dict.fromkeys((*(row.tags or ()), *own_tags(row.about)))),
         copies=tuple(uris[1:]),
     )
     return with_tag(record)

@@ -16,7 +16,7 @@ from core.types import Vectors
 from ingest.collection import Collection
 from ingest.report import Progress
 from ingest.screenshots import with_tag
-from ingest.tables import images, vocabularies
+from ingest.tables import images, own_tags, vocabularies
 from retrieval.store import VectorStore
 
 _AT_ONCE = 512
@@ -86,6 +86,12 @@ class TagLedger:
         with transaction(self._engine, write=False) as connection:
             return list(connection.execute(wanted).scalars())
 
+    def own(self, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The tags that pictures have from their files, whatever the vocabulary."""
+        wanted = select(images.c.id, images.c.about).where(images.c.id.in_(ids), images.c.about.is_not(None))
+        with transaction(self._engine, write=False) as connection:
+            return {image_id: own_tags(about) for image_id, about in connection.execute(wanted)}
+
     def save(self, tags: Mapping[str, Sequence[str]]) -> None:
         """The store has these tags now."""
         change = update(images).where(images.c.id == bindparam("key")).values(tags=bindparam("found"))
@@ -113,7 +119,9 @@ def tag_pictures(
             tagged = zip(records, tagger(store.image_vectors(there)), strict=True)
             # Known without looking, so no vocabulary takes it away.
             found.update((record.id, with_tag(record, tags).tags) for record, tags in tagged)
-            store.set_tags({point: found[point] for point in there})
+            own = ledger.own(there)
+            every = {point: (*found[point], *own.get(point, ())) for point in there}
+            store.set_tags({point: tuple(dict.fromkeys(tags)) for point, tags in every.items()})
         ledger.save(found)
         done += len(ids)
         if on_progress:

@@ -150,6 +150,12 @@ def passages(lines: Sequence[TextLine]) -> list[str]:
     return ["\n".join(parts) for parts in found if parts]
 
 
+def pieces_of(text: str) -> list[str]:
+    """The same for words that stand in no picture: a line of theirs is a row."""
+    nowhere = Box(0, 0, 0, 0)
+    return [piece for line in text.splitlines() for piece in passages([TextLine(line, nowhere)])]
+
+
 def _pieces(text: str) -> int:
     """Word pieces, roughly: one for two letters of ASCII, one for each character of other scripts."""
     return sum(

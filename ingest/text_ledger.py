@@ -92,6 +92,13 @@ class TextLedger:
         with transaction(self._engine) as connection:
             _set_states(connection, [(image_id, "done", None) for image_id in ids])
 
+    def mark_handed_over(self, ids: Sequence[str]) -> None:
+        """The store has the words of those that were read; the others are still to be read."""
+        with transaction(self._engine) as connection:
+            for part in chunks(ids):
+                had = and_(images.c.id.in_(part), images.c.text_state == "read")
+                connection.execute(update(images).where(had).values(text_state="done"))
+
     def mark_read(self, ids: Sequence[str]) -> None:
         """The store does not have the words of these pictures any more: they are to go there again."""
         with transaction(self._engine) as connection:

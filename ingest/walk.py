@@ -9,6 +9,8 @@ from pathlib import Path
 
 from core.damage import signature
 from core.errors import NotFoundError
+from ingest.ignore import IGNORE_FILE, Ignores
+from ingest.sidecars import Beside
 
 EXTENSIONS = frozenset(
     """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k jpx ppm pgm
@@ -17,7 +19,8 @@ EXTENSIONS = frozenset(
 """Looked at in folders. SVG is refused later with a reason: better said than silently missing."""
 
 _JUNK = frozenset(
-    {"@eadir", "#recycle", "$recycle.bin", "__macosx", "system volume information", "lost+found"}
+    """@eadir|#recycle|#snapshot|@__thumb|@recycle|$recycle.bin|__macosx|system volume information|lost+found
+    """.strip().split("|")
 )
 _HEAD = 16
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -31,6 +34,8 @@ class Source:
     uri: str
     size: int
     mtime_ns: int
+    beside: str | None = None
+    """The files beside it that tell about it, as ``ingest.sidecars.Beside`` stamps them."""
 
     @property
     def path(self) -> Path:
@@ -52,26 +57,30 @@ def check_paths(paths: Sequence[Path]) -> None:
         raise NotFoundError(f"no such file or folder: {', '.join(repr(path) for path in missing)}")
 
 
-def walk(paths: Sequence[Path]) -> Iterator[Source | Skipped]:
+def walk(paths: Sequence[Path], *, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
     """Every picture and document under ``paths``, each file once, sorted within its folder.
 
     A file that is named is always taken; in folders only known extensions, and files without one that
     begin like a picture. Links to folders are not followed; a link to a file only when it is named.
-    What cannot be read is reported and the walk goes on. Raises ``NotFoundError`` before the first result.
+    ``ignore`` (globs as git has them, relative to each path) and ``.askpixignore`` files leave out more.
+    What cannot be read is reported and the walk goes on. Raises ``NotFoundError`` before the first result,
+    ``AskpixError`` for rules that cannot be used.
     """
     check_paths(paths)
+    Ignores.of(ignore, "")
     # resolve() would follow links, and the names would not come back as they were given.
-    return _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)))  # noqa: PTH100
+    return _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore)  # noqa: PTH100
 
 
-def _walk(roots: list[str]) -> Iterator[Source | Skipped]:
+def _walk(roots: list[str], ignore: Sequence[str]) -> Iterator[Source | Skipped]:
     folders = [root for root in roots if os.path.isdir(root)]  # noqa: PTH112 - Path.is_dir() may raise
     named = set(roots).difference(folders)
+    parents: dict[str, Beside | None] = {}
     for root in roots:
         if root in named:
-            yield _named(root)
+            yield _named(root, parents)
         elif not any(_reaches(folder, root) for folder in folders):
-            for found in _folder(root):
+            for found in _folder(root, Ignores.of(ignore, root)):
                 # Named files come when it is their turn.
                 if not named or (found.uri if isinstance(found, Source) else found.path) not in named:
                     yield found
@@ -100,39 +109,61 @@ def _reaches(folder: str, path: str) -> bool:
     return True
 
 
-def _named(path: str) -> Source | Skipped:
+def _named(path: str, parents: dict[str, Beside | None]) -> Source | Skipped:
+    parent = os.path.dirname(path)  # noqa: PTH120
     try:
-        return _source(path, os.stat(path))  # noqa: PTH116
+        if parent not in parents:
+            parents.clear()
+            with os.scandir(parent) as entries:
+                parents[parent] = Beside.of(list(entries))
+    except OSError:
+        parents[parent] = None  # a folder may hide its list and give its files
+    try:
+        return _source(path, os.stat(path), parents[parent])  # noqa: PTH116
     except OSError as error:
         return _unreadable(path, error)
 
 
-def _folder(root: str) -> Iterator[Source | Skipped]:
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A folder on the way: what is left of it, and what holds in it."""
+
+    entries: Iterator[os.DirEntry[str]]
+    beside: Beside | None
+    ignores: Ignores
+
+
+def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
     """Depth first with a stack of our own: no depth is too deep, and memory is that of one path."""
     inside = os.path.realpath(root)
-    stack: list[Iterator[os.DirEntry[str]]] = []
+    stack: list[_Here] = []
     pending: list[str] = [root]
     while pending or stack:
         if pending:
             folder = pending.pop()
             try:
                 with os.scandir(folder) as entries:
-                    stack.append(iter(sorted(entries, key=lambda entry: entry.name)))
+                    here = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 yield _unreadable(folder, error)
+                continue
+            if any(entry.name == IGNORE_FILE for entry in here):
+                ignores = ignores.inside(folder)
+            stack.append(_Here(iter(here), Beside.of(here), ignores))
             continue
-        entry = next(stack[-1], None)
+        entry = next(stack[-1].entries, None)
         if entry is None:
             stack.pop()
+            ignores = stack[-1].ignores if stack else ignores
             continue
-        found = _entry(entry, inside)
+        found = _entry(entry, inside, stack[-1])
         if isinstance(found, str):
             pending.append(found)
         elif found is not None:
             yield found
 
 
-def _entry(entry: os.DirEntry[str], inside: str) -> Source | Skipped | str | None:
+def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skipped | str | None:
     """A source, a reason, a folder to enter, or nothing of interest."""
     name, path = entry.name, entry.path
     known = _extension(name) in EXTENSIONS
@@ -140,13 +171,17 @@ def _entry(entry: os.DirEntry[str], inside: str) -> Source | Skipped | str | Non
         is_folder = entry.is_dir(follow_symlinks=False)
         if reason := is_ignored(name):
             return Skipped(_shown(path), reason) if is_folder or known else None
+        if (known or is_folder) and here.ignores.leaves_out(path, is_folder=is_folder):
+            return None
         if is_folder:
             return path
         if entry.is_symlink():
             return _link(path, known, inside)
         if not known and ("." in name or not entry.is_file() or not _begins_like_picture(path)):
             return None
-        return _source(path, entry.stat(follow_symlinks=False))
+        if not known and here.ignores.leaves_out(path, is_folder=False):
+            return None
+        return _source(path, entry.stat(follow_symlinks=False), here.beside)
     except OSError as error:
         return _unreadable(path, error)
 
@@ -170,14 +205,15 @@ def _link(path: str, known: bool, inside: str) -> Skipped | None:
     return Skipped(_shown(path), "a link to a file elsewhere; name it to index it")
 
 
-def _source(path: str, status: os.stat_result) -> Source | Skipped:
+def _source(path: str, status: os.stat_result, beside: Beside | None = None) -> Source | Skipped:
     if not stat.S_ISREG(status.st_mode):
         return Skipped(_shown(path), "not a regular file")
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
         return Skipped(_shown(path), "its name is not valid UTF-8; rename it")
-    return Source(path, status.st_size, status.st_mtime_ns)
+    stamp = beside.stamp(os.path.basename(path)) if beside else None  # noqa: PTH119
+    return Source(path, status.st_size, status.st_mtime_ns, stamp)
 
 
 def is_ignored(name: str) -> str | None:

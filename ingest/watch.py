@@ -11,6 +11,8 @@ from pathlib import Path
 
 import watchfiles
 
+from ingest.ignore import IGNORE_FILE, leaves_out
+from ingest.sidecars import is_sidecar
 from ingest.walk import EXTENSIONS, is_ignored
 
 _QUIET_MS = 1_600
@@ -22,6 +24,7 @@ def follow(
     roots: Sequence[Path],
     *,
     prune: bool = False,
+    ignore: Sequence[str] = (),
     stop: threading.Event | None = None,
     quiet_ms: int = _QUIET_MS,
 ) -> Iterator[list[Path]]:
@@ -39,12 +42,14 @@ def follow(
         rust_timeout=_TICK_MS,
         yield_on_timeout=False,
     ):
-        targets = to_index((Path(path) for _, path in changes), roots, prune=prune)
+        targets = to_index((Path(path) for _, path in changes), roots, prune=prune, ignore=ignore)
         if targets:
             yield targets
 
 
-def to_index(changed: Iterable[Path], roots: Sequence[Path], *, prune: bool) -> list[Path]:
+def to_index(
+    changed: Iterable[Path], roots: Sequence[Path], *, prune: bool, ignore: Sequence[str] = ()
+) -> list[Path]:
     """What is to be indexed for these changed paths: the files themselves, folders that are new, and, to
     ``prune`` what is gone, the nearest folder that is still there. Never anything outside ``roots``; what the
     walk ignores is ignored. No path lies in another one of the result."""
@@ -52,7 +57,16 @@ def to_index(changed: Iterable[Path], roots: Sequence[Path], *, prune: bool) -> 
     wanted: set[Path] = set()
     for path in changed:
         root = next((root for root in inside if path == root or root in path.parents), None)
-        if root is None or any(is_ignored(part) for part in path.relative_to(root).parts):
+        if root is None:
+            continue
+        if path.name == IGNORE_FILE or is_sidecar(path.name):
+            # It speaks of what lies beside it; what is unchanged there costs a stat.
+            if path != root and path.parent.is_dir() and not any(map(is_ignored, _parts(path.parent, root))):
+                wanted.add(path.parent)
+            continue
+        if any(map(is_ignored, _parts(path, root))):
+            continue
+        if path != root and leaves_out(str(path), str(root), ignore):
             continue
         if path.is_dir() or (path.suffix.lower().removeprefix(".") in EXTENSIONS and path.exists()):
             wanted.add(path)
@@ -67,3 +81,7 @@ def to_index(changed: Iterable[Path], roots: Sequence[Path], *, prune: bool) -> 
             there = next((each for each in path.parents if each.exists()), root)
             wanted.add(there if there == root or root in there.parents else root)
     return sorted(path for path in wanted if path.exists() and not any(up in wanted for up in path.parents))
+
+
+def _parts(path: Path, root: Path) -> tuple[str, ...]:
+    return path.relative_to(root).parts

@@ -92,7 +92,10 @@ class Writer:
             # Nothing is known of its bytes now: what the ledger has of it stays.
             return
         conditions = self._conditions if error else None
-        batch.states[uri] = SourceState(task.source.size, task.source.mtime_ns, sha256, error, conditions)
+        source = task.source
+        batch.states[uri] = SourceState(
+            source.size, source.mtime_ns, sha256, error, conditions, source.beside
+        )
         if was and was != sha256:
             self._touched.add(was)
         if sha256 is None:

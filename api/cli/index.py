@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -72,8 +73,10 @@ def run_index(
     prune: bool,
     vocabulary: "Vocabulary | None" = None,
     on_progress: "OnProgress | None" = None,
+    ignore: Sequence[str] = (),
 ) -> "IngestReport":
-    """Pictures first, then the words in them, then pages. Raises KeyboardInterrupt with all work kept.
+    """Pictures first, then what is written about them, then the words in them, then pages. Raises
+    KeyboardInterrupt with all work kept.
 
     ``on_progress`` is told instead of standard error; what it raises stops the run, with all work kept.
     """
@@ -82,6 +85,7 @@ def run_index(
 
     from api.page_wiring import embed_pages_of
     from api.tagging import tag
+    from ingest.describing import describe
     from ingest.pipeline import index
     from ingest.reading import read_texts
 
@@ -98,11 +102,19 @@ def run_index(
             embedder=embedder,
             limits=workspace.limits,
             prune=prune,
+            ignore=ignore,
             batch_size=getattr(embedder, "batch", 16),  # what a GPU is fastest with
             on_progress=progress,
         )
+        described = describe(
+            collection=collection,
+            catalog=workspace.catalog,
+            open_store=open_store,
+            text_embedder=lambda: workspace.text_embedder_of(collection),
+            on_progress=progress,
+        )
         tagged = tag(workspace, collection, vocabulary, on_progress=progress)
-        report = replace(report, tagged=tagged)
+        report = replace(report, tagged=tagged, described=described)
         if ocr != "off":
             text = read_texts(
                 collection=collection,
@@ -137,6 +149,8 @@ def show_report(report: "IngestReport") -> None:
         + (f" ({report.images_per_second:.1f} pictures/s)" if report.images_per_second else "")
         + f"; {report.images} pictures in the collection"
     )
+    if report.described:
+        say(f"dates, places, names or words from files beside and in them: {report.described} pictures")
     if report.tagged:
         say(f"{report.tagged} pictures held against the tags; `askpix search --tag TAG` finds them")
     if report.text and report.text.read:
@@ -173,6 +187,10 @@ def index_command(
         float | None, typer.Option(min=0, max=1, help="Least probability of a tag; default: the embedder's.")
     ] = None,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove tags, and tag no more.")] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave these out, as in .gitignore; .askpixignore files do too."),
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget pictures that are gone from PATH.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Then follow the folders, and index what changes, until Ctrl-C.")
@@ -199,7 +217,13 @@ def index_command(
         choose_page_embedder(workspace, target, page_embedder)
     try:
         report = run_index(
-            workspace, target, paths, ocr=ocr or settings.ocr, prune=prune, vocabulary=vocabulary
+            workspace,
+            target,
+            paths,
+            ocr=ocr or settings.ocr,
+            prune=prune,
+            vocabulary=vocabulary,
+            ignore=ignore or (),
         )
     except KeyboardInterrupt:
         hint("stopped; what is done is kept, the same command goes on from here")
@@ -209,7 +233,15 @@ def index_command(
     else:
         show_report(report)
     if watch:
-        follow_folders(workspace, target, paths, ocr=ocr or settings.ocr, prune=prune, as_json=as_json)
+        follow_folders(
+            workspace,
+            target,
+            paths,
+            ocr=ocr or settings.ocr,
+            prune=prune,
+            as_json=as_json,
+            ignore=ignore or (),
+        )
     if report.failed or report.text.failed or report.pages.failed:
         raise typer.Exit(3)
 
@@ -222,6 +254,7 @@ def follow_folders(
     ocr: str,
     prune: bool,
     as_json: bool,
+    ignore: Sequence[str] = (),
 ) -> None:
     """Index what changes under the paths, burst by burst, until Ctrl-C. What fails now is tried again at the
     next change: an error ends nothing."""
@@ -233,9 +266,12 @@ def follow_folders(
     from ingest.watch import follow
 
     hint(f"watching {', '.join(printable(str(path)) for path in paths)}; Ctrl-C ends it")
-    for targets in follow(paths, prune=prune):
+    # Globs with a slash are relative to the folders that were named.
+    anchored = any("/" in glob.rstrip("/") for glob in ignore)
+    for changed in follow(paths, prune=prune, ignore=ignore):
+        targets = paths if anchored else changed
         try:
-            report = run_index(workspace, collection, targets, ocr=ocr, prune=prune)
+            report = run_index(workspace, collection, targets, ocr=ocr, prune=prune, ignore=ignore)
         except AskpixError as error:
             hint(f"error: {printable(str(error))}")
             continue
