@@ -101,8 +101,16 @@ class Vlm:
         """Whether it takes the frames of a video as one (LLaVA-NeXT-Video)."""
         return self._prompt.takes_films
 
-    def write(self, turns: Turns, *, most: int, within_s: float) -> Generator[str | Counted, None, None]:
-        """Its answer as it is made, greedily, at most ``most`` tokens; what was counted comes last.
+    @property
+    def model(self) -> Any:
+        """The model itself, to be looked at."""
+        return self._model
+
+    def write(
+        self, turns: Turns, *, most: int, within_s: float, least: int = 0
+    ) -> Generator[str | Counted, None, None]:
+        """Its answer as it is made, greedily, at most ``most`` tokens (and ``least``, to measure); what was
+        counted comes last.
 
         Raises ``LimitError`` (longer than its context, or than the memory), ``GenerationError`` (it failed,
         or took longer than ``within_s`` seconds from its turn on).
@@ -114,7 +122,7 @@ class Vlm:
         work = threading.Thread(
             target=self._work,
             args=(turns, streamer, stop, outcome),
-            kwargs={"most": most, "within_s": within_s},
+            kwargs={"most": most, "within_s": within_s, "least": least},
             name="vlm",
             daemon=True,
         )
@@ -180,13 +188,14 @@ class Vlm:
         *,
         most: int,
         within_s: float,
+        least: int,
     ) -> None:
         try:
             while not self._lock.acquire(timeout=_TURN_S):
                 if stop.is_set():
                     return
             try:
-                self._generate(turns, streamer, stop, outcome, most=most, within_s=within_s)
+                self._generate(turns, streamer, stop, outcome, most=most, within_s=within_s, least=least)
             finally:
                 self._lock.release()
         except BaseException as error:  # noqa: BLE001 - raised again on the reader's side
@@ -203,6 +212,7 @@ class Vlm:
         *,
         most: int,
         within_s: float,
+        least: int,
     ) -> None:
         torch, until = self._torch, time.monotonic() + within_s
 
@@ -224,6 +234,7 @@ class Vlm:
                 **inputs,
                 streamer=streamer,
                 max_new_tokens=room,
+                min_new_tokens=min(least, room) or None,
                 do_sample=False,
                 stopping_criteria=self._transformers.StoppingCriteriaList([ends]),
             )

@@ -226,12 +226,16 @@ def bench_command(
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     from api.cli.bench import DefaultCommand, embed_command
+    from api.cli.bench_generate import generate_command
     from api.cli.bench_peers import peers_command
     from api.cli.bench_store import store_command
+    from api.cli.bench_tree import tree_command
 
     speed = typer.Typer(cls=DefaultCommand, help="Speed here beside the bare libraries in the same run.")
     speed.command("index")(bench_command)
     speed.command("embed")(embed_command)
+    speed.command("tree")(tree_command)
+    speed.command("generate")(generate_command)
     speed.command("store")(store_command)
     speed.command("peers")(peers_command)
     app.add_typer(speed, name="bench")
