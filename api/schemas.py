@@ -71,7 +71,8 @@ class WhereIn(_In):
     hours: Annotated[list[Annotated[int, Field(ge=0, le=23)]], Field(max_length=24)] = []
     amount_min: Annotated[float, Field(allow_inf_nan=False)] | None = None
     amount_max: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    country: Annotated[str, Field(max_length=2)] | None = None
+    country: Annotated[str, Field(max_length=5)] | None = None
+    spans: Annotated[list[tuple[datetime, datetime]], Field(max_length=20)] = []
     phrases: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
     without: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
 

@@ -90,9 +90,11 @@ class Where:
     A picture's moment is ``taken_at``. One without it has the dates written in its text instead (a receipt),
     and when no date is written there the years are (a chart): any of them may satisfy ``after``, ``before``,
     ``months`` and ``weekdays``; a year alone satisfies ``after`` and ``before`` that hold all of it.
+    ``spans``: in one of these, each from its first moment up to, and without, its second.
     ``hours`` asks for ``taken_at``. Any of the months (1-12), weekdays (0 is Monday), hours (0-23) will do.
     ``amount_min`` and ``amount_max`` are inclusive: one total in the text, or one amount where no total is
-    named, lies between (``retrieval.written``). ``country`` is the ISO 3166 code of the nearest city.
+    named, lies between (``retrieval.written``). ``country`` is the ISO 3166 code of the nearest city,
+    or "US-CA" for a state of the USA.
     """
 
     after: datetime | None = None
@@ -110,6 +112,7 @@ class Where:
     amount_min: float | None = None
     amount_max: float | None = None
     country: str | None = None
+    spans: tuple[tuple[datetime, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

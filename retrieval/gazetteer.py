@@ -73,6 +73,7 @@ class Gazetteer:
             name_key(name): line.split("\t")[0] for line in lines for name in line.split("\t")[1:]
         }
         self._state_codes = ["", *(line.split("\t")[0] for line in states)]
+        self._state_names = {line.split("\t")[0]: line.split("\t")[1] for line in states}
         self._states = {name_key(line.split("\t")[1]): line.split("\t")[0] for line in states}
 
     def country(self, name: str) -> str | None:
@@ -80,8 +81,17 @@ class Gazetteer:
         return self._countries.get(name_key(name).removeprefix("the "))
 
     def country_name(self, code: str) -> str:
-        """What a country is called; the code itself when nobody knows it."""
+        """What a country or a state of the USA is called; the code itself when nobody knows it."""
+        if code.startswith("US-"):
+            return self._state_names.get(code[3:], code)
         return self._country_names.get(code, code)
+
+    def state(self, name: str) -> str | None:
+        """ "US-CA" for a state of the USA by its name."""
+        code = self._states.get(
+            name_key(name).removeprefix("the ").removesuffix(" state").removeprefix("state of ")
+        )
+        return f"US-{code}" if code else None
 
     def cities(self, name: str) -> list[City]:
         """All cities of that name, the largest first; second names (Lisboa) count for less."""

@@ -80,22 +80,15 @@ def to_filter(where: Where, *extra: Any) -> edge.Filter | None:
         must.append(edge.FieldCondition("camera_key", match=part))
     if where.after or where.before:
         must.append(_when(where.after, where.before))
+    if where.spans:
+        must.append(edge.Filter(should=[_when(start, end) for start, end in where.spans]))
     for field, wanted in (("months", where.months), ("weekdays", where.weekdays), ("hour", where.hours)):
         if wanted:
             must.append(edge.FieldCondition(field, match=edge.MatchAny(list(wanted))))
     if where.amount_min is not None or where.amount_max is not None:
         sums = edge.RangeFloat(gte=where.amount_min, lte=where.amount_max)
         must.append(edge.FieldCondition("amounts", range=sums))
-    if where.country:
-        must.append(edge.FieldCondition("country", match=edge.MatchValue(clean(where.country))))
-    if where.near:
-        if not (on_globe(where.near.lat, where.near.lon) and 0 <= where.near.km < math.inf):
-            raise BadQueryError(
-                f"no such place: {where.near.lat!r},{where.near.lon!r},{where.near.km!r}; latitude is -90 to"
-                " 90, longitude -180 to 180, and the distance in km not negative"
-            )
-        circle = edge.GeoRadius(edge.GeoPoint(where.near.lon, where.near.lat), where.near.km * 1000.0)
-        must.append(edge.FieldCondition("location", geo_radius=circle))
+    must += _place(where)
     if where.path and (piece := longest_literal(where.path)):
         must.append(edge.FieldCondition("paths", match=edge.MatchSubstring(piece)))
     for phrase in where.phrases:
@@ -103,6 +96,29 @@ def to_filter(where: Where, *extra: Any) -> edge.Filter | None:
         if piece := squeeze(clean(phrase)):
             must.append(edge.FieldCondition("squeezed", match=edge.MatchSubstring(piece)))
     return edge.Filter(must=must) if must else None
+
+
+def _place(where: Where) -> list[Any]:
+    found: list[Any] = []
+    if where.country and (state := city_ending(where.country)):
+        found.append(edge.FieldCondition("city", match=edge.MatchSubstring(state)))
+    elif where.country:
+        found.append(edge.FieldCondition("country", match=edge.MatchValue(clean(where.country))))
+    if where.near:
+        if not (on_globe(where.near.lat, where.near.lon) and 0 <= where.near.km < math.inf):
+            raise BadQueryError(
+                f"no such place: {where.near.lat!r},{where.near.lon!r},{where.near.km!r}; latitude is -90 to"
+                " 90, longitude -180 to 180, and the distance in km not negative"
+            )
+        circle = edge.GeoRadius(edge.GeoPoint(where.near.lon, where.near.lat), where.near.km * 1000.0)
+        found.append(edge.FieldCondition("location", geo_radius=circle))
+    return found
+
+
+def city_ending(country: str) -> str | None:
+    """How the cities of a state end: ", CA, US" for "US-CA"; None for a country."""
+    nation, dash, state = country.partition("-")
+    return f", {clean(state)}, {clean(nation)}" if dash else None
 
 
 def _when(after: datetime | None, before: datetime | None) -> edge.Filter:

@@ -16,7 +16,7 @@ TENANT = "tenant"
 """The payload field that says which collection a picture belongs to."""
 
 _COLD = models.Memory.COLD
-_SUBSTRING_FIELDS = ("camera_key", "paths", "squeezed")
+_SUBSTRING_FIELDS = ("camera_key", "paths", "squeezed", "city")
 
 
 def to_server_filter(tenant: str, narrowed: edge.Filter | None, *more: Any) -> models.Filter:

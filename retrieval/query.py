@@ -16,10 +16,12 @@ from core.errors import BadQueryError
 from core.types import Clause, Part, Query, Where
 from retrieval.query_amounts import read_amounts
 from retrieval.query_claims import TAKEN, Claim, Context, Known, Reader, merged
+from retrieval.query_clock import read_moments, read_times
 from retrieval.query_fields import read_fields
+from retrieval.query_lists import read_lists
 from retrieval.query_places import read_places, read_points
 from retrieval.query_things import read_cameras, read_files, read_kinds, read_tags
-from retrieval.query_when import read_dates, read_days, read_months, read_times
+from retrieval.query_when import read_dates, read_days, read_months, read_seasons
 from retrieval.query_words import read_likeness, read_minus, read_quotes, read_unwanted, read_weights
 from retrieval.words import content_words, squeeze
 
@@ -35,9 +37,12 @@ _PROSE: tuple[Reader, ...] = (
     read_points,
     read_cameras,
     read_times,
+    read_moments,
     read_amounts,
+    read_lists,
     read_dates,
     read_months,
+    read_seasons,
     read_days,
     read_places,
     read_kinds,
@@ -47,7 +52,7 @@ _PROSE: tuple[Reader, ...] = (
 _DENIED = re.compile(r"(?:\b(?:not|never|except|excluding|without|nor)|n['’]t)\s+$", re.IGNORECASE)
 _MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
 """Countries that write 05/12 for the twelfth of May."""
-_MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff".split())
+_MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff all every only just".split())
 
 
 @dataclass(slots=True)
@@ -130,7 +135,7 @@ def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> b
         reading.taken.append(claim)
     for claim in sorted(believed, key=lambda claim: -claim.start):
         reading.text = f"{reading.text[: claim.start]} {claim.kept} {reading.text[claim.end :]}"
-    reading.text = " ".join(reading.text.split())
+    reading.text = _tidy(" ".join(reading.text.split())) if believed else " ".join(reading.text.split())
     return bool(believed)
 
 
@@ -163,8 +168,14 @@ def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
     return Query(raw=raw, text=text, where=reading.where, clauses=tuple(clauses), parts=tuple(parts))
 
 
+def _tidy(text: str) -> str:
+    """Without the commas and spaces that stood around what was taken out."""
+    return re.sub(r"\s+(?=[,;.?!](?:\s|$))", "", text).strip(" ,;")
+
+
 def _says_nothing(text: str) -> bool:
-    return not set(content_words(text)) - _MEDIUM
+    # "2:" is what a weight leaves of "2:in Lisbon".
+    return not set(content_words(text)) - _MEDIUM or re.fullmatch(r"[\d.]+:", text) is not None
 
 
 def _refuse_contradiction(where: Where) -> None:

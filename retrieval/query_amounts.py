@@ -12,6 +12,7 @@ _WORD = (
     r"(?:[$€£¥₹]|(?:dollars?|euros?|pounds?|francs?|ringgit|yen|rupees?|bucks|usd|eur|gbp|chf|rm"
     r"|myr|jpy|inr)\b)"
 )
+_K = r"(?P<k>\s?k\b)?"
 _N = r"\d{1,3}(?:[,']\d{3})+(?:\.\d{1,2})?|\d{1,7}(?:[.,]\d{1,2})?"
 _END = r"(?![\w%]|[.,:/-]\d)"
 _PAID = (
@@ -27,7 +28,7 @@ _UNDER = (
     r" over|not more than|<=?"
 )
 _ONE = re.compile(
-    rf"(?<![\w-]){_PAID}(?P<o>{_OVER}|{_UNDER})\s*(?P<s>{_SIGN})?\s?(?P<n>{_N})(?:\s?(?P<w>{_WORD}))?{_END}",
+    rf"(?<![\w-]){_PAID}(?P<o>{_OVER}|{_UNDER})\s*(?P<s>{_SIGN})?\s?(?P<n>{_N}){_K}(?:\s?(?P<w>{_WORD}))?{_END}",
     re.IGNORECASE,
 )
 _TWO = re.compile(
@@ -71,7 +72,7 @@ def read_amounts(text: str, context: Context) -> Iterator[Claim]:
         yield _claim(match, f"{low:g}..{high:g}", {"amount_min": low, "amount_max": high})
     for match in _ONE.finditer(text):
         word = " ".join(match["o"].casefold().split())
-        number = read_number(match["n"])
+        number = read_number(match["n"]) * (1000 if match["k"] else 1)
         named = match["s"] or match["w"]
         if not named and (not context.about_money or not _bare(text, match) or word == "from"):
             continue

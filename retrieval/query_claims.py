@@ -123,6 +123,8 @@ def _joined(name: str, old: Any, new: Any) -> Any:
     """Both values of a field as one that means both; None when there is none."""
     if name in ("tags", "phrases", "without"):
         return tuple(dict.fromkeys((*old, *new)))
+    if name == "spans":
+        return new if not old or old == new else None
     if name in ("months", "weekdays", "hours"):
         return tuple(item for item in new if item in old) or None if old else new
     if old is None or old == new:

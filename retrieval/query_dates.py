@@ -40,7 +40,7 @@ MONTH_WORDS = {
 WEEKDAYS = {
     name: n for n, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
 }
-_SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
+SEASON_MONTHS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
 _NUMBERS = {
     word: n for n, word in enumerate("one two three four five six seven eight nine ten".split(), start=1)
 }
@@ -52,14 +52,25 @@ _DECADES = {
     )
 }
 
+_FOREIGN = {name: number for name, number in MONTHS.items() if name not in MONTH_WORDS and len(name) > 2}
+_FOREIGN |= {"août": 8, "février": 2, "décembre": 12, "märz": 3, "jänner": 1, "março": 3}
+"""Months of other languages are believed beside a year only."""
 M = "(?:" + "|".join(sorted(MONTH_WORDS, key=len, reverse=True)) + r")\b\.?"
+F = "(?:" + "|".join(sorted(_FOREIGN, key=len, reverse=True)) + r")\b\.?"
 W = "(?:" + "|".join(WEEKDAYS) + ")"
 Y = r"(?:1[89]\d\d|20\d\d)"
+YY = rf"(?:{Y}|['’]\d\d(?!\d))"
+"""A year, or the last two digits of one: '18."""
 D = r"(?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
-SEASON = "(?:" + "|".join(_SEASONS) + ")"
+SEASON = "(?:" + "|".join(SEASON_MONTHS) + ")"
 FEAST = (
     r"(?:christmas(?: eve| day)?|xmas|new year'?s? eve|new year'?s?(?: day)?|halloween"
     r"|valentine'?s?(?: day)?|easter|thanksgiving)"
+)
+ORDINAL = r"(?:first|second|third|fourth|1st|2nd|3rd|4th)"
+PART = (
+    r"(?:early|mid|late|(?:the )?(?:beginning|start|middle|end) of"
+    rf"|(?:the )?{ORDINAL} (?:half|quarter)(?: of)?)"
 )
 COUNT = r"(?:\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True)) + ")"
 UNIT = r"(?:day|week|month|year)"
@@ -69,21 +80,27 @@ _FORMS: list[tuple[str, re.Pattern[str]]] = [
     for name, pattern in (
         ("iso", r"(?P<y>\d{4})-(?P<m>\d\d?)-(?P<d>\d\d?)|(?P<y2>\d{4})/(?P<m2>\d\d?)/(?P<d2>\d\d?)"),
         ("iso_month", rf"(?P<y>{Y})-(?P<m>\d\d)"),
+        ("slash_month", rf"(?P<m>0?[1-9]|1[0-2])[/.-](?P<y>{Y})|(?P<y2>{Y})/(?P<m2>0?[1-9]|1[0-2])"),
         ("numeric", r"(?P<a>\d\d?)(?P<s>[/.-])(?P<b>\d\d?)(?P=s)(?P<y>\d{4}|\d\d)"),
-        ("named", rf"(?P<d>{D})(?: of)? (?P<m>{M}),? (?P<y>{Y})"),
-        ("named", rf"(?P<m>{M}) (?P<d>{D}),? (?P<y>{Y})"),
-        ("month", rf"(?P<m>{M})(?: of|,)? ?(?P<y>{Y})"),
+        ("named", rf"(?P<d>{D})(?: of)? (?P<m>{M}),? (?P<y>{YY})"),
+        ("named", rf"(?P<m>{M}) (?P<d>{D}),? (?P<y>{YY})"),
+        ("named", rf"(?P<d>{D})\.?(?: de)? (?P<m>{F})(?: del?)? (?P<y>{Y})"),
+        ("month", rf"(?P<m>{M})(?: of|,)? ?(?P<y>{YY})"),
+        ("month", rf"(?P<m>{F})(?: del?)? (?P<y>{Y})"),
         ("day", rf"(?P<d>{D})(?: of)? (?P<m>{M})|(?P<m2>{M}) (?P<d2>{D})"),
-        ("season", rf"(?:the )?(?P<n>{SEASON})(?: of)? (?P<y>{Y})(?:/(?P<y2>\d\d(?:\d\d)?))?"),
+        ("season", rf"(?:the )?(?P<n>{SEASON})(?: of)? (?P<y>{YY})(?:/(?P<y2>\d\d(?:\d\d)?))?"),
         ("season_ago", rf"(?P<w>last|this|previous) (?P<n>{SEASON})"),
-        ("feast", rf"(?P<n>{FEAST})(?: of| in)? (?P<y>{Y})"),
+        ("feast", rf"(?P<n>{FEAST})(?: of| in)? (?P<y>{YY})"),
         ("feast_ago", rf"last (?P<n>{FEAST})"),
         ("decade", (r"(?:the )?(?P<c>1[89]|20)(?P<t>\d)0'?s|(?:the )'?(?P<t2>\d)0'?s|(?:the"
                    r" )(?P<w>") + "|".join(_DECADES) + ")"),
-        ("quarter", rf"q(?P<q>[1-4]) (?P<y>{Y})"),
+        ("quarter", rf"q(?P<q>[1-4]) (?P<y>{YY})"),
+        ("quarter_ago", r"q(?P<q>[1-4])"),
+        ("part", rf"(?P<n>{PART})[ -](?P<y>{Y})"),
         ("ago", rf"(?P<n>{COUNT}) (?P<u>{UNIT})s? ago"),
         ("past", rf"(?:the )?(?:last|past) (?P<n>{COUNT}) (?P<u>{UNIT})s?"),
-        ("relative", r"(?:the )?(?P<w>last|this|past|previous) (?P<u>week|weekend|month|year)"),
+        ("relative", r"(?:the )?(?P<w>last|this|previous) (?P<u>week|weekend|month|year)"),
+        ("past", r"(?:the )?past (?P<u>week|month|year)"),
         ("today", r"(?P<w>today|yesterday|the day before yesterday)"),
         ("weekday", rf"(?P<w>last|this) (?P<n>{W})"),
         ("month_ago", rf"(?P<w>last|this) (?P<m>{M})"),
@@ -118,6 +135,11 @@ def month_of(words: str) -> int | None:
     return MONTH_WORDS.get(words.casefold().rstrip("."))
 
 
+def _number_of(month: str) -> int:
+    name = month.rstrip(".")
+    return MONTH_WORDS.get(name) or _FOREIGN[name]
+
+
 def _plausible(span: Span, now: datetime | None) -> bool:
     last = now.year + 1 if now else 2100
     return FIRST_YEAR <= span.start.year <= last
@@ -128,20 +150,27 @@ def _span(name: str, g: dict[str, str], today: date | None, day_first: bool) -> 
     if name == "iso":
         return _day(int(g.get("y") or g["y2"]), int(g.get("m") or g["m2"]), int(g.get("d") or g["d2"]))
     if name in ("iso_month", "month"):
-        month = int(g["m"]) if name == "iso_month" else MONTH_WORDS[g["m"].rstrip(".")]
-        return months(int(g["y"]), month, 1) if 1 <= month <= 12 else None
+        month = int(g["m"]) if name == "iso_month" else _number_of(g["m"])
+        return months(_full_year(g["y"], today), month, 1) if 1 <= month <= 12 else None
+    if name == "slash_month":
+        return months(int(g.get("y") or g["y2"]), int(g.get("m") or g["m2"]), 1)
     if name == "numeric":
         first, second = int(g["a"]), int(g["b"])
         if second > 12 or (first <= 12 and not day_first and g["s"] != "."):
             first, second = second, first
         return _day(_full_year(g["y"], today), second, first)
     if name == "named":
-        return _day(int(g["y"]), MONTH_WORDS[g["m"].rstrip(".")], _number(g["d"]))
+        return _day(_full_year(g["y"], today), _number_of(g["m"]), _number(g["d"]))
+    found = _of_a_year(name, g, today)
+    return found or (_relative(name, g, today) if today else None)
+
+
+def _of_a_year(name: str, g: dict[str, str], today: date | None) -> Span | None:
     if name == "season":
-        span = _season(g["n"], int(g["y"]))
-        return None if "y2" in g and int(g["y2"][-2:]) != (int(g["y"]) + 1) % 100 else span
+        span = _season(g["n"], _full_year(g["y"], today))
+        return None if "y2" in g and int(g["y2"][-2:]) != (span.start.year + 1) % 100 else span
     if name == "feast":
-        return _feast(g["n"], int(g["y"]))
+        return _feast(g["n"], _full_year(g["y"], today))
     if name == "decade":
         if "w" in g:
             first = _DECADES[g["w"]]
@@ -150,10 +179,12 @@ def _span(name: str, g: dict[str, str], today: date | None, day_first: bool) -> 
             first = int(g["c"]) * 100 + tens if "c" in g else (1900 if tens >= 30 else 2000) + tens
         return Span(date(first, 1, 1), date(first + 10, 1, 1))
     if name == "quarter":
-        return months(int(g["y"]), 3 * int(g["q"]) - 2, 3)
+        return months(_full_year(g["y"], today), 3 * int(g["q"]) - 2, 3)
+    if name == "part":
+        return _part(g["n"], int(g["y"]))
     if name == "year":
         return months(int(g["y"]), 1, 12)
-    return _relative(name, g, today) if today else None
+    return None
 
 
 def _relative(name: str, g: dict[str, str], today: date) -> Span | None:
@@ -183,8 +214,10 @@ def _relative(name: str, g: dict[str, str], today: date) -> Span | None:
         return _days(today - timedelta(days=back), 1)
     if name == "ago":
         return _ago(_count(g["n"]), g["u"], today)
+    if name == "quarter_ago":
+        return _latest([months(today.year - back, 3 * int(g["q"]) - 2, 3) for back in range(2)], today)
     if name == "past":
-        return Span(_back(_count(g["n"]), g["u"], today), today + timedelta(days=1))
+        return Span(_back(_count(g.get("n", "1")), g["u"], today), today + timedelta(days=1))
     return _this_or_last(g["w"] == "this", g["u"], today)
 
 
@@ -220,7 +253,22 @@ def _back(count: int, unit: str, today: date) -> date:
 
 def _season(name: str, year: int) -> Span:
     """Of the northern half, by whole months; winter is named by the year in which it begins."""
-    return months(year, _SEASONS[name], 3)
+    return months(year, SEASON_MONTHS[name], 3)
+
+
+def _part(name: str, year: int) -> Span:
+    """A third ("early"), half or quarter of a year; its beginning and its end are two months each."""
+    words = name.removeprefix("the ").split()
+    if words[-1] == "of" and len(words) == 2:
+        first = {"beginning": 1, "start": 1, "middle": 6}.get(words[0], 11)
+        return months(year, first, 2)
+    if len(words) == 1:
+        return months(year, {"early": 1, "mid": 5, "late": 9}[words[0]], 4)
+    which = ["first", "second", "third", "fourth", "1st", "2nd", "3rd", "4th"].index(words[0]) % 4
+    length = 6 if words[1] == "half" else 3
+    if which * length >= 12:
+        raise ValueError("a year has two halves")
+    return months(year, 1 + which * length, length)
 
 
 def _feast(name: str, year: int) -> Span:
@@ -283,7 +331,13 @@ def _count(words: str) -> int:
     return _NUMBERS[words] if words in _NUMBERS else int(words)
 
 
+def days_before(count: str, unit: str, now: datetime) -> date:
+    """The day so many days, weeks, months or years before now; words of ``COUNT`` and ``UNIT``."""
+    return _back(_count(" ".join(count.casefold().split())), unit.casefold(), now.date())
+
+
 def _full_year(year: str, today: date | None) -> int:
+    year = year.removeprefix("'")
     if len(year) == 4:
         return int(year)
     number, pivot = int(year), (today.year if today else 2049) % 100

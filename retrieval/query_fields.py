@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from core.types import Near, Part
 from retrieval.gazetteer import area_km, gazetteer
 from retrieval.query_claims import Claim, Context
+from retrieval.query_clock import hour_of, hours_shown
 from retrieval.query_dates import WEEKDAYS, Span, month_of, span_of
+from retrieval.query_places import state_meant
 from retrieval.query_things import kind_claim, tag_of
-from retrieval.query_when import hour_of, hours_shown
 from retrieval.query_words import UNWANTED
 from retrieval.written import read_number
 
@@ -66,7 +67,9 @@ def _near(match: re.Match[str], value: str, context: Context) -> Claim | None:
     city = gazetteer().city(name, within.strip() or None)
     if city is None:
         return None
-    km = round(min(60.0, max(20.0, 4 * float(area_km(city.population)))), 1)
+    reach = float(area_km(city.population))
+    inside = match["f"] in ("in", "city")
+    km = round(min(40.0, max(10.0, 2 * reach)) if inside else min(60.0, max(20.0, 4 * reach)), 1)
     shown = f"{city.label} ({city.lat:g},{city.lon:g} within {km:g} km)"
     return Claim(0, 0, "near", shown, {"near": Near(city.lat, city.lon, km)})
 
@@ -74,6 +77,8 @@ def _near(match: re.Match[str], value: str, context: Context) -> Claim | None:
 def _in(match: re.Match[str], value: str, context: Context) -> Claim | None:
     if code := gazetteer().country(value):
         return Claim(0, 0, "country", gazetteer().country_name(code), {"country": code})
+    if state := state_meant(value):
+        return Claim(0, 0, "country", gazetteer().country_name(state), {"country": state})
     if len(value) == 2 and gazetteer().country_name(value.upper()) != value.upper():
         return Claim(0, 0, "country", gazetteer().country_name(value.upper()), {"country": value.upper()})
     return _near(match, value, context)
@@ -95,12 +100,20 @@ def _after(match: re.Match[str], value: str, context: Context) -> Claim | None:
 
 def _before(match: re.Match[str], value: str, context: Context) -> Claim | None:
     span = _span(value, context)
-    return Claim(0, 0, "date", f"before {span.start}", {"before": _midnight(span.start)}) if span else None
+    return (
+        Claim(0, 0, "date", f"..{span.start - timedelta(days=1)}", {"before": _midnight(span.start)})
+        if span
+        else None
+    )
 
 
 def _until(match: re.Match[str], value: str, context: Context) -> Claim | None:
     span = _span(value, context)
-    return Claim(0, 0, "date", f"before {span.end}", {"before": _midnight(span.end)}) if span else None
+    return (
+        Claim(0, 0, "date", f"..{span.end - timedelta(days=1)}", {"before": _midnight(span.end)})
+        if span
+        else None
+    )
 
 
 def _span(value: str, context: Context) -> Span | None:

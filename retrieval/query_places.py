@@ -51,6 +51,11 @@ _NAME = re.compile(
     r"(?:the )?[^\W\d_][^\W\d_.'’-]*(?:['’.-]\s?[^\W\d_]+)*\.?(?: [^\W\d_]+(?:['’.-][^\W\d_]+)*){0,4}"
 )
 _WITHIN = re.compile(r",\s?(?P<n>[^\W\d_]+\.?(?: [^\W\d_]+){0,2})")
+_WITH_COMMA = re.compile(
+    r"(?<![\w#'’./-])(?P<dc>Washington,? D\.?C\b\.?)(?!\w)"
+    r"|(?<![\w#'’./-])(?P<c>[A-ZÀ-Þ][\w'’.-]*(?: [A-ZÀ-Þ][\w'’.-]*){0,3}),\s?"
+    r"(?P<n>[A-Z][\w]*(?: [A-Z][\w]*){0,2})(?![\w'’-])"
+)
 _LOWER_FROM, _CAPITAL_FROM = 100_000, 15_000
 """People from which a name is believed, written small and with a capital."""
 _THINGS = frozenset(
@@ -68,6 +73,13 @@ _THINGS = frozenset(
     sur asia bo""".split()
 )
 """Words that mean something else so often that a place needs its capital and the end of a clause."""
+_STATES_FIRST = frozenset(
+    """california texas florida colorado arizona utah oregon nevada alaska hawaii montana ohio michigan
+    minnesota maine vermont idaho iowa kansas missouri oklahoma louisiana tennessee kentucky alabama
+    virginia maryland pennsylvania illinois indiana wisconsin nebraska wyoming massachusetts connecticut
+    delaware arkansas mississippi""".split()
+)
+"""States that are meant, and not their namesakes: nobody looks for California, Maryland."""
 _STOP = frozenset(
     """in on at last this next from with and or but for by to of the a an my our during since before after
     until till between near while when where that which who is are was were without not over under again
@@ -97,6 +109,7 @@ def read_places(text: str, context: Context) -> Iterator[Claim]:
             claim = _named(text, start, match, way, title_case=title_case)
             if claim:
                 yield claim
+    yield from _qualified_alone(text)
     if context.known is not None:
         yield from _held(text, context)
 
@@ -112,9 +125,11 @@ def _named(text: str, start: int, match: re.Match[str], way: str, *, title_case:
         if words[count - 1].casefold() in _STOP or _part_of_a_name(text, end):
             continue
         bare = called.rstrip(".")
-        if way in ("in", "trip") and (code := _country(bare, text[end:])):
+        if way in ("in", "trip") and (code := _country(bare, text[end:]) or _state(bare, text[end:])):
             return Claim(start, end, "country", gazetteer().country_name(code), {"country": code})
         within = _WITHIN.match(text, end)
+        if within and way in ("in", "trip") and (code := _state_of_the_usa(bare, within["n"])):
+            return Claim(start, within.end(), "country", gazetteer().country_name(code), {"country": code})
         if within:
             for part in (within["n"], within["n"].split(" ")[0]):
                 if city := gazetteer().city(bare, part.rstrip(".")):
@@ -127,6 +142,37 @@ def _named(text: str, start: int, match: re.Match[str], way: str, *, title_case:
         if city and _believed(bare, city, text[end:], title_case=title_case, near=way in ("near", "circle")):
             return _city(start, end, city, match, way)
     return None
+
+
+def _state_of_the_usa(name: str, nation: str) -> str | None:
+    return gazetteer().state(name) if gazetteer().country(nation) == "US" else None
+
+
+def _qualified_alone(text: str) -> Iterator[Claim]:
+    """ "Austin, TX", "Springfield, Illinois", "Paris, France": names its place without a preposition."""
+    for match in _WITH_COMMA.finditer(text):
+        if match["dc"]:
+            capital = gazetteer().city("Washington", "DC")
+            assert capital
+            yield _city(match.start(), match.end(), capital, match, "in")
+            continue
+        within = match["n"].rstrip(".")
+        while within and not _is_region(within):
+            within = within.rpartition(" ")[0]
+        words = match["c"].split(" ")
+        for first in range(len(words)) if within else ():
+            city = gazetteer().city(" ".join(words[first:]), within)
+            end = match.start("n") + len(within)
+            if city and not _part_of_a_name(text, end):
+                start = match.start("c") + len(" ".join([*words[:first], ""]))
+                yield _city(start, end, city, match, "in")
+                break
+
+
+def _is_region(name: str) -> bool:
+    if len(name) == 2:
+        return name.isupper() and gazetteer().country_name(f"US-{name}") != f"US-{name}"
+    return name[:1].isupper() and bool(gazetteer().state(name) or gazetteer().country(name))
 
 
 def _qualified(words: list[str]) -> City | None:
@@ -159,6 +205,20 @@ def _country(name: str, rest: str) -> str | None:
     if plain in _THINGS and not (name[:1].isupper() and _ends(rest)):
         return code if plain in ("china", "turkey", "cuba", "brazil", "panama") and not rest.strip() else None
     return code if name[:1].isupper() or _ends(rest) else None
+
+
+def _state(name: str, rest: str) -> str | None:
+    """A state of the USA; not "Georgia" and other names of more than one place."""
+    return state_meant(name) if name[:1].isupper() or _ends(rest) else None
+
+
+def state_meant(name: str) -> str | None:
+    """ "US-CA" where a name means a state of the USA, and not a city or country that is called so too."""
+    code = gazetteer().state(name)
+    if code is None or name.casefold() == "georgia":
+        return None
+    said = name.casefold().endswith(" state") or name.casefold().startswith("state of ")
+    return code if said or gazetteer().city(name) is None or name.casefold() in _STATES_FIRST else None
 
 
 def _ends(rest: str) -> bool:
@@ -195,6 +255,10 @@ def _held(text: str, context: Context) -> Iterator[Claim]:
             if code in known.countries and len(words[0]) > 3:
                 assert code is not None
                 yield Claim(start, end, "country", gazetteer().country_name(code), {"country": code})
+                break
+            state = state_meant(words[0])
+            if state and any(label.endswith(f", {state[3:]}, US") for label in known.cities):
+                yield Claim(start, end, "country", gazetteer().country_name(state), {"country": state})
                 break
             city = gazetteer().city(words[0])
             if city and city.label in known.cities:

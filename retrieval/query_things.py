@@ -148,7 +148,7 @@ def tag_of(word: str, context: Context) -> str:
 
 def read_kinds(text: str, context: Context) -> Iterator[Claim]:
     """ "Photos of ...", "screenshots": what all hits shall be, where the collection holds others too."""
-    for patterns in (_KINDS, _ANYWHERE):
+    for patterns in (_ANYWHERE, _KINDS):
         for kind, pattern in patterns:
             for match in pattern.finditer(text):
                 if claim := kind_claim(match, kind, context):

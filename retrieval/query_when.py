@@ -11,70 +11,88 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from retrieval.query_claims import Claim, Context
-from retrieval.query_dates import COUNT, FEAST, SEASON, UNIT, WEEKDAYS, D, M, Span, W, Y, month_of, span_of
+from retrieval.query_dates import (
+    COUNT,
+    FEAST,
+    PART,
+    SEASON,
+    SEASON_MONTHS,
+    UNIT,
+    WEEKDAYS,
+    YY,
+    D,
+    F,
+    M,
+    Span,
+    W,
+    Y,
+    days_before,
+    month_of,
+    span_of,
+)
 
-_EXPRESSION = (
+EXPRESSION = (
     rf"\d{{4}}-\d\d?-\d\d?|\d{{4}}/\d\d?/\d\d?|{Y}-\d\d(?!\d)"
     rf"|\d\d?[/.-]\d\d?[/.-](?:\d{{4}}|\d\d)(?!\d)"
-    rf"|{D}(?: of)? {M},? {Y}|{M} {D},? {Y}|{M}(?: of|,)? ?{Y}|{D}(?: of)? {M}|{M} {D}(?!\d)"
-    rf"|(?:the )?{SEASON}(?: of)? {Y}(?:/\d\d(?:\d\d)?)?|(?:last|this|previous) {SEASON}"
-    rf"|{FEAST}(?: of| in)? {Y}|last {FEAST}"
+    rf"|(?:0?[1-9]|1[0-2])[/.-]{Y}(?!\d)|{Y}/(?:0?[1-9]|1[0-2])(?!\d)"
+    rf"|{D}(?: of)? {M},? {YY}|{M} {D},? {YY}|{D}\.?(?: de)? {F}(?: del?)? {Y}"
+    rf"|{M}(?: of|,)? ?{YY}|{F}(?: del?)? {Y}|{D}(?: of)? {M}|{M} {D}(?!\d)"
+    rf"|(?:the )?{SEASON}(?: of)? {YY}(?:/\d\d(?:\d\d)?)?|(?:last|this|previous) {SEASON}"
+    rf"|{FEAST}(?: of| in)? {YY}|last {FEAST}|{PART}[ -]{Y}"
     r"|(?:the )?(?:1[89]|20)\d0['’]?s|the ['’]?\d0['’]?s|the (?:twen|thir|for|fif|six|seven|eigh|nine)ties"
-    rf"|q[1-4] {Y}|{COUNT} {UNIT}s? ago|(?:the )?(?:last|past) {COUNT} {UNIT}s?"
-    r"|(?:the )?(?:last|this|past|previous) (?:week|weekend|month|year)|today|yesterday|the day before"
+    rf"|q[1-4](?: {YY})?|{COUNT} {UNIT}s? ago|(?:the )?past {UNIT}|(?:the )?(?:last|past) {COUNT} {UNIT}s?"
+    r"|(?:the )?(?:last|this|previous) (?:week|weekend|month|year)|today|yesterday|the day before"
     r" yesterday"
     rf"|(?:last|this) {W}|(?:last|this) {M}|(?:the year )?\d{{4}}"
 )
 _END = r"(?!['’]s\b|['’]\w|[\w%$€£]|[.,/:-]\w)"
-_ONE = re.compile(rf"(?<![\w$€£#./:-])(?<!\d )(?P<e>{_EXPRESSION}){_END}", re.IGNORECASE)
+_ONE = re.compile(rf"(?<![\w$€£#./:-])(?<!\d )(?P<e>{EXPRESSION}){_END}", re.IGNORECASE)
 _BEFORE = (
     r"(?:(?:taken|shot|dated|made|created|captured|recorded|photographed|issued|printed|scanned|filmed|bought"
     r"|purchased|written|sent)\s+)?"
 )
 _WITH_PREPOSITION = re.compile(
     rf"(?<![\w-]){_BEFORE}(?:(?P<p>in|on|from|of|during|at|dated|over|since|after|before|until|till|up to|by"
-    rf"|later than|earlier than|older than|newer than|prior to|starting|as of|not before|back in)\s+"
-    rf"|(?P<sign>[<>]=?)\s?)(?:the (?=\d{{4}}))?"
-    rf"(?P<e>{_EXPRESSION}){_END}",
+    rf"|later than|earlier than|older than|newer than|prior to|starting|as of|not before|back in|im|en|em|au"
+    rf"|nel)\s+"
+    rf"|(?P<sign>[<>]=?)\s?)(?:the (?=\d))?"
+    rf"(?P<e>{EXPRESSION}){_END}",
+    re.IGNORECASE,
+)
+_AGE = re.compile(
+    rf"(?<![\w-])(?P<p>older than|newer than|more than|less than|over|under)\s+(?P<n>{COUNT}) (?P<u>{UNIT})s?"
+    rf"(?P<ago>\s+(?:ago|old))?{_END}",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(
+    rf"(?<![\w$€£#./:-]){_BEFORE}(?:(?:from|in)\s+)?(?P<e>{EXPRESSION})\s+"
+    r"(?:onwards?|(?:and|or) (?:later|after|newer|(?P<until>earlier|before|older)))\b(?!\s+\w*\d)",
     re.IGNORECASE,
 )
 _OR_AFTER = re.compile(rf"\s*(?:,|\bor\b|\band\b)\s+(?:in |from )?(?:{M}|{Y}\b)", re.IGNORECASE)
 _OR_BEFORE = re.compile(rf"(?:{M}|\b{Y})\s*(?:,|\bor\b|\band\b)\s+(?:in |from )?$", re.IGNORECASE)
-_LOOSE = rf"{_EXPRESSION}|{M}|{D}"
+_LOOSE = rf"{EXPRESSION}|{M}|{D}"
 _RANGE = re.compile(
     rf"(?<![\w$€£#./:-]){_BEFORE}(?:(?P<p>between|from|in|during)\s+)?(?P<a>{_LOOSE})"
     r"(?P<j>\s?[-–—]\s?|\s+(?:and|or|to|until|till|through|thru|up to)\s+)"
-    rf"(?P<b>{_EXPRESSION}|{M}|now|present){_END}",
+    rf"(?P<b>{EXPRESSION}|{M}|now|present){_END}",
     re.IGNORECASE,
 )
 _MONTH_ALONE = re.compile(
     rf"(?<![\w-]){_BEFORE}(?P<p>in|during|of|from|since|every|each)\s+(?P<m>{M}){_END}", re.IGNORECASE
+)
+_SEASON_ALONE = re.compile(
+    rf"(?<![\w-])(?P<v>(?:taken|shot|captured|photographed|filmed)\s+)?(?:in|during|every|each)\s+(?:the\s+)?"
+    rf"(?P<n>{SEASON})s?\b{_END}",
+    re.IGNORECASE,
 )
 _ON_DAY = re.compile(
     rf"(?<![\w-]){_BEFORE}(?P<p>on|at|over|during|every|each)\s+(?:(?P<any>a|the|any)\s+)?(?P<d>{W}"
     rf"|weekend|weekday)(?P<s>s)?{_END}",
     re.IGNORECASE,
 )
-_CLOCK = r"(?:(?:1[0-2]|0?[1-9])(?:[:.][0-5]\d)?\s?[ap]\.?m\b\.?|(?:[01]?\d|2[0-3]):[0-5]\d|noon|midnight)"
-_TIME = re.compile(
-    rf"(?<![\w-]){_BEFORE}(?:between\s+(?P<a>{_CLOCK})\s+and\s+(?P<b>{_CLOCK})"
-    rf"|from\s+(?P<c>{_CLOCK})\s+(?:to|until)\s+(?P<d>{_CLOCK})"
-    rf"|(?P<p>after|before|since|until|at|around)\s+(?P<e>{_CLOCK})){_END}",
-    re.IGNORECASE,
-)
-_PART_OF_DAY = re.compile(
-    r"(?<![\w-])(?:taken|shot|captured|photographed|filmed)\s+(?:at|in"
-    r"|during)\s+(?:the\s+)?(?P<n>night|morning|afternoon|evening)s?\b",
-    re.IGNORECASE,
-)
-_HOURS = {
-    "night": (21, 22, 23, 0, 1, 2, 3, 4),
-    "morning": tuple(range(5, 12)),
-    "afternoon": tuple(range(12, 18)),
-    "evening": tuple(range(17, 23)),
-}
 _SURE = frozenset(
-    "iso named month season season_ago feast feast_ago past ago relative today weekday month_ago".split()
+    "iso named month season season_ago feast feast_ago past ago relative today weekday month_ago part".split()
 )
 """Forms that are believed without a preposition."""
 _PICTURES = (
@@ -82,7 +100,7 @@ _PICTURES = (
     r"|ticket|scan|document"
     r"|statement|trip|vacation|holiday|wedding|birthday|honeymoon|party|album)s?"
 )
-_AFTER_PICTURES = re.compile(rf"\b{_PICTURES}\W{{0,2}}$", re.IGNORECASE)
+AFTER_PICTURES = re.compile(rf"\b{_PICTURES}\W{{0,2}}$", re.IGNORECASE)
 _BEFORE_PICTURES = re.compile(rf"^\W{{0,2}}(?:\w+ )?{_PICTURES}\b", re.IGNORECASE)
 _NAMES = frozenset({"april", "may", "june", "august"})
 """Months that are people too: a letter "from May"."""
@@ -90,6 +108,7 @@ _NAMES = frozenset({"april", "may", "june", "august"})
 
 def read_dates(text: str, context: Context) -> Iterator[Claim]:
     """Spans of days."""
+    yield from _ages(text, context)
     yield from _ranges(text, context)
     for match in _WITH_PREPOSITION.finditer(text):
         word = (match["p"] or match["sign"]).casefold()
@@ -100,9 +119,14 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
             continue
         if word == "before" and text[: match.start()].casefold().endswith("the day "):
             continue  # "the day before yesterday"
-        if found[0] == "quarter" and not context.about_pictures:
-            continue  # sales, not pictures
+        if _of_sales(found[0], match["e"]) and not context.about_pictures:
+            continue
         yield _claim(match, found[1], word)
+    yield from _bare(text, context)
+
+
+def _bare(text: str, context: Context) -> Iterator[Claim]:
+    """Without a preposition: what can be nothing else, or stands beside a word for pictures."""
     for match in _ONE.finditer(text):
         found = span_of(match["e"], now=context.now, day_first=context.day_first)
         if found is None:
@@ -110,20 +134,29 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
         form, span = found
         if _listed(text, match):
             continue
-        near = _AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        near = AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        alone = not (text[: match.start()] + text[match.end() :]).strip(" \n.,;!")
         sure = form in _SURE and not (form == "today" and not match["e"].islower())
         if form in ("iso", "named"):
-            # Beside other words it may be what stands in the picture: "ACME 5 MAR 2018".
-            sure = context.about_pictures or not (text[: match.start()] + text[match.end() :]).strip(
-                " \n.,;!"
-            )
+            # Beside other words it may be what stands in the picture: "ACME 12/05/2018", "ACME 5 MAR 2018".
+            written = form == "named" and not match["e"].isupper()
+            sure = context.about_pictures or alone or written
+        if form in ("numeric", "slash_month", "iso_month", "decade") and alone:
+            sure = True
+        if _of_sales(form, match["e"]) and not near:
+            continue
         held = (
             form in ("year", "decade")
             and context.known is not None
             and span.start.year in context.known.years
         )
-        if sure or held or (form in ("year", "numeric", "iso_month", "decade") and near):
+        if sure or held or (form in ("year", "numeric", "iso_month", "slash_month", "decade") and near):
             yield _claim(match, span, "in")
+
+
+def _of_sales(form: str, words: str) -> bool:
+    """Quarters and halves are of sales unless the query speaks of pictures."""
+    return form.startswith("quarter") or bool(re.search(r"\b(?:half|quarter)\b", words, re.IGNORECASE))
 
 
 def _no_day(form: str, preposition: str) -> bool:
@@ -152,6 +185,25 @@ def _listed(text: str, match: re.Match[str]) -> bool:
     return bool(_OR_AFTER.match(text, match.end()) or _OR_BEFORE.search(text[: match.start("e")]))
 
 
+def _ages(text: str, context: Context) -> Iterator[Claim]:
+    """ "Older than 5 years", "less than a week old", "2019 and later"."""
+    for match in _OPEN.finditer(text):
+        found = span_of(match["e"], now=context.now, day_first=context.day_first)
+        if found and not _of_sales(found[0], match["e"]):
+            yield _claim(match, found[1], "until" if match["until"] else "since")
+    for match in _AGE.finditer(text):
+        if context.now is None or not (match["p"].casefold() in ("older than", "newer than") or match["ago"]):
+            continue
+        day = days_before(match["n"], match["u"], context.now)
+        moment = datetime.combine(day, time())
+        if match["p"].casefold() in ("older than", "more than", "over"):
+            yield Claim(
+                match.start(), match.end(), "date", f"..{day - timedelta(days=1)}", {"before": moment}
+            )
+        else:
+            yield Claim(match.start(), match.end(), "date", f"{day}..", {"after": moment})
+
+
 def _ranges(text: str, context: Context) -> Iterator[Claim]:
     for match in _RANGE.finditer(text):
         preposition, joint = (match["p"] or "").casefold(), match["j"].strip().casefold()
@@ -170,7 +222,7 @@ def _ranges(text: str, context: Context) -> Iterator[Claim]:
         if first.start >= last.end or (listed and first.end != last.start):
             continue
         years = form == "year" and re.fullmatch(r"\d{4}", match["a"].strip()) is not None
-        near = _AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        near = AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
         if years and not (preposition or near or dash or joint in ("to", "until", "through")):
             continue
         if (
@@ -228,23 +280,15 @@ def _when(span: Span) -> dict[str, datetime]:
     return {"after": datetime.combine(span.start, time()), "before": datetime.combine(span.end, time())}
 
 
-def _day_before(span: Span) -> str:
-    return str(
-        Span(span.start - (span.end - span.start), span.start).end - (datetime(2, 1, 2) - datetime(2, 1, 1))
-    )
-
-
-def _last(span: Span) -> str:
-    return str(span.end - (datetime(2, 1, 2) - datetime(2, 1, 1)))
-
-
 def read_months(text: str, context: Context) -> Iterator[Claim]:
     """A month of any year: "in May". "since May" is the last one that has come."""
     for match in _MONTH_ALONE.finditer(text):
         word, name = match["p"].casefold(), match["m"].casefold().rstrip(".")
-        about = _AFTER_PICTURES.search(text[: match.start()])
+        about = AFTER_PICTURES.search(text[: match.start()])
         if word in ("of", "from") and not about:
             continue
+        if word == "of" and name in _NAMES:
+            continue  # "photos of May" show her
         number = month_of(name)
         if _OR_AFTER.match(text, match.end()):
             continue
@@ -257,6 +301,18 @@ def read_months(text: str, context: Context) -> Iterator[Claim]:
                 yield Claim(match.start(), match.end(), "date", f"{start:%Y-%m-%d}..", {"after": start})
             continue
         yield Claim(match.start(), match.end(), "month", f"{number:02}", {"months": (number,)})
+
+
+def read_seasons(text: str, context: Context) -> Iterator[Claim]:
+    """ "Photos in the summer", "taken in winter": of any year. Alone a season is what a picture shows."""
+    del context
+    for match in _SEASON_ALONE.finditer(text):
+        if match["v"] or AFTER_PICTURES.search(text[: match.start()]):
+            first = SEASON_MONTHS[match["n"].casefold()]
+            wanted = tuple((first + each - 1) % 12 + 1 for each in range(3))
+            yield Claim(
+                match.start(), match.end(), "month", f"{wanted[0]:02}-{wanted[-1]:02}", {"months": wanted}
+            )
 
 
 def _goes_on(rest: str) -> bool:
@@ -284,44 +340,3 @@ def read_days(text: str, context: Context) -> Iterator[Claim]:
         else:
             continue
         yield Claim(match.start(), match.end(), "weekday", name, {"weekdays": days})
-
-
-def read_times(text: str, context: Context) -> Iterator[Claim]:
-    """Hours of the day by the clock, and "taken at night"; "at night" alone is what a picture shows."""
-    del context
-    for match in _TIME.finditer(text):
-        if match["p"]:
-            at, word = hour_of(match["e"]), match["p"].casefold()
-            hours = {
-                "after": range(at, 24),
-                "since": range(at, 24),
-                "before": range(at),
-                "until": range(at),
-            }.get(word, range(at, at + 1))
-        else:
-            first, last = hour_of(match["a"] or match["c"]), hour_of(match["b"] or match["d"])
-            hours = range(first, last if last > first else last + 24)
-        if hours:
-            wanted = tuple(hour % 24 for hour in hours)
-            yield Claim(match.start(), match.end(), "hour", hours_shown(wanted), {"hours": wanted})
-    for match in _PART_OF_DAY.finditer(text):
-        wanted = _HOURS[match["n"].casefold()]
-        yield Claim(match.start(), match.end(), "hour", hours_shown(wanted), {"hours": wanted})
-
-
-def hour_of(clock: str) -> int:
-    """ "5 pm", "17:30", "noon": the hour, 0-23."""
-    plain = clock.casefold()
-    if plain in ("noon", "midnight"):
-        return 12 if plain == "noon" else 0
-    digits = re.match(r"\d+", plain)
-    assert digits
-    hour = int(digits[0])
-    if "m" in plain:
-        hour = hour % 12 + (12 if "p" in plain else 0)
-    return hour
-
-
-def hours_shown(hours: tuple[int, ...]) -> str:
-    """ "18-20": the first and the last hour."""
-    return f"{hours[0]:02}" if len(hours) == 1 else f"{hours[0]:02}-{hours[-1]:02}"

@@ -36,8 +36,8 @@ _LIKE = re.compile(
 )
 _WANT = r"(?P<n>(?:any |a |an |the |some )?[^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*){0,3})"
 _WITHOUT = re.compile(
-    rf"(?<![\w-])(?:but |and )?(?:without|with no|(?<=but )no|excluding|except(?: for)?|not including|other"
-    rf" than)\s+{_WANT}",
+    r"(?<![\w-])(?:(?:any|every)thing but|(?:but |and )?(?:without|with no|(?<=but )no|excluding"
+    rf"|except(?: for)?|not including|other than))\s+{_WANT}",
     re.IGNORECASE,
 )
 _NOT = re.compile(rf"(?P<before>\b[\w'’]+\s+)?(?<![\w-])(?:but )?not\s+{_WANT}", re.IGNORECASE)

@@ -3,12 +3,13 @@
 import json
 import math
 import sqlite3
+from datetime import datetime
 from typing import Any
 
 from core.errors import BadQueryError
 from core.types import Where
 from retrieval.derived import on_globe, whole_years
-from retrieval.qdrant_filter import clean, iso, longest_literal
+from retrieval.qdrant_filter import city_ending, clean, iso, longest_literal
 from retrieval.words import squeeze
 
 _EARTH_KM = 6371.0088
@@ -39,7 +40,12 @@ def to_sql(where: Where) -> tuple[str, list[Any]]:
     if where.camera:
         add("instr(camera_key, ?) > 0", clean(where.camera).casefold())
     if where.after or where.before:
-        _when(where, add)
+        add(*_when(where.after, where.before))
+    if where.spans:
+        each = [_when(start, end) for start, end in where.spans]
+        add(
+            f"({' OR '.join(part for part, *_ in each)})", *(value for _, *values in each for value in values)
+        )
     for field, wanted in (("months", where.months), ("weekdays", where.weekdays)):
         if wanted:
             add(_FACT.format(f"= '{field}'", "IN (SELECT value FROM json_each(?))"), json.dumps(wanted))
@@ -61,13 +67,13 @@ def to_sql(where: Where) -> tuple[str, list[Any]]:
 _FACT = "n IN (SELECT n FROM facts WHERE field {} AND value {})"
 
 
-def _when(where: Where, add: Any) -> None:
+def _when(from_: datetime | None, until: datetime | None) -> tuple[Any, ...]:
     """Taken then, or without a date of its own and written of then; as ``qdrant_filter`` does it."""
-    after, before = iso(where.after) or "", iso(where.before) or "~"
-    first, last = whole_years(where.after, where.before)
+    after, before = iso(from_) or "", iso(until) or "~"
+    first, last = whole_years(from_, until)
     written = "n IN (SELECT n FROM facts WHERE field = '{}' AND value >= ? AND value < ?)"
     fields = [written.format(field) for field in ("written", "written_years")]
-    add(
+    return (
         f"((taken_at >= ? AND taken_at < ?) OR {' OR '.join(fields)})",
         after,
         before,
@@ -79,7 +85,9 @@ def _when(where: Where, add: Any) -> None:
 
 
 def _place(where: Where, add: Any) -> None:
-    if where.country:
+    if where.country and (state := city_ending(where.country)):
+        add("n IN (SELECT n FROM facts WHERE field = 'city' AND substr(value, -length(?)) = ?)", state, state)
+    elif where.country:
         add("country = ?", clean(where.country))
     near = where.near
     if near is None:

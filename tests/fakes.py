@@ -230,6 +230,10 @@ def fits(record: ImageRecord, where: Where) -> bool:
     known = _derived(record)
     if (where.after or where.before) and not in_span(record, known, where):
         return False
+    if where.spans and not any(
+        in_span(record, known, replace(where, after=start, before=end)) for start, end in where.spans
+    ):
+        return False
     if where.months and not set(where.months) & set(known.months):
         return False
     if where.weekdays and not set(where.weekdays) & set(known.weekdays):
@@ -240,7 +244,10 @@ def fits(record: ImageRecord, where: Where) -> bool:
     high = math.inf if where.amount_max is None else where.amount_max
     if (low, high) != (-math.inf, math.inf) and not any(low <= amount <= high for amount in known.amounts):
         return False
-    if where.country and known.country != where.country:
+    nation, _, state = (where.country or "").partition("-")
+    if nation and known.country != nation:
+        return False
+    if state and not (known.city or "").endswith(f", {state}, {nation}"):
         return False
     if where.near and (
         record.lat is None

@@ -439,6 +439,26 @@ def test_a_country_is_that_of_the_nearest_city(store: VectorStore) -> None:
     assert found(store, Where(country="XX")) == set()
 
 
+def test_a_state_of_the_usa_is_that_of_the_nearest_city(store: VectorStore) -> None:
+    austin, portland = record("austin", lat=30.27, lon=-97.74), record("portland", lat=45.52, lon=-122.68)
+    add(store, austin, portland, record("vienna", lat=48.2, lon=16.37))
+    assert found(store, Where(country="US-TX")) == {austin.id}
+    assert found(store, Where(country="US-OR")) == {portland.id}
+    assert found(store, Where(country="US")) == {austin.id, portland.id}
+    assert found(store, Where(country="US-XX")) == set()
+
+
+def test_any_of_several_spans_will_do(store: VectorStore) -> None:
+    years = [record(f"of {year}", taken_at=datetime(year, 6, 1)) for year in (2014, 2015, 2016, 2018)]
+    receipt = record("receipt", text="Date 12/05/2018 Total 5.00")
+    chart = record("chart", text="Sales of 2015")
+    add(store, *years, receipt, chart, record("undated"))
+    spans = tuple((datetime(year, 1, 1), datetime(year + 1, 1, 1)) for year in (2015, 2018))
+    assert found(store, Where(spans=spans)) == {years[1].id, years[3].id, receipt.id, chart.id}
+    assert found(store, Where(spans=spans, after=datetime(2016, 1, 1))) == {years[3].id, receipt.id}
+    assert found(store, Where(spans=(spans[0], spans[0]))) == {years[1].id, chart.id}
+
+
 def test_facets_count_every_value_the_most_frequent_first(store: VectorStore) -> None:
     trip = {"camera": "Canon EOS 5D", "lat": 38.71, "lon": -9.14, "tags": ("trip", "sea")}
     add(
@@ -650,6 +670,13 @@ WHERES = [
     Where(amount_min=60, amount_max=70),
     Where(after=datetime(2018, 1, 1)),
     Where(country="CD"),
+    Where(country="US-TX"),
+    Where(
+        spans=(
+            (datetime(2018, 1, 1), datetime(2018, 1, 20)),
+            (datetime(2018, 3, 1), datetime(2018, 3, 9)),
+        )
+    ),
 ]
 
 

@@ -80,6 +80,7 @@ def where_json(where: Where) -> dict[str, Any]:
         "amount_min": where.amount_min,
         "amount_max": where.amount_max,
         "country": where.country,
+        "spans": [[start.isoformat(), end.isoformat()] for start, end in where.spans] or None,
     }
     return {name: value for name, value in full.items() if value is not None}
 
