@@ -26,6 +26,7 @@ from api.cli import (
     mcp,
     measure,
     public_bench,
+    report,
     search,
     serve,
     status,
@@ -59,6 +60,7 @@ for group in (
     measure,
     answers,
     public_bench,
+    report,
     demo,
 ):
     group.register(app)
