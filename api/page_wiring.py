@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.embedders import same_model
 from core.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -51,9 +52,14 @@ def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_
     if embedder_id == "none":
         wanted, dim = None, None
     else:
-        wanted = f"{_SCHEME}{reference(embedder_id)}"
-        dim = collection.page_dim if wanted == collection.page_embedder else None
-        dim = dim or late_embedder(workspace, wanted).dim
+        wanted, dim = f"{_SCHEME}{reference(embedder_id)}", collection.page_dim
+        has = collection.page_embedder
+        if has is not None and dim is not None and same_model(wanted, has):
+            wanted = has
+        else:
+            made = late_embedder(workspace, wanted)
+            wanted, dim = made.model_id, made.dim  # pinned to its commit, or to what its files are now
+            workspace.late_embedders[wanted] = made
     if wanted != collection.page_embedder:
         workspace.catalog.set_page_embedder(collection, wanted, dim)
         workspace.let_go(collection, "pages")

@@ -22,6 +22,7 @@ from core.pretrained import (
     pick_dtype,
 )
 from retrieval.late_interaction import Matrix
+from retrieval.model_source import find_model
 
 CLASSES = {
     "colpali": "ColPaliForRetrieval",
@@ -52,27 +53,30 @@ class ColPaliEmbedder:
     def load(
         cls, reference: str, *, device: str = "auto", dtype: str = "auto", batch: int | None = None
     ) -> "ColPaliEmbedder":
-        """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``.
+        """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``; its id is pinned.
 
         ``batch`` is how many pages run at once (default: 8 on a GPU, 1 elsewhere, where more gains nothing).
-        Raises ``ModelUnavailableError``: transformers is missing, no such model, another kind of model.
+        Raises ``ModelUnavailableError`` (transformers is missing, no such model, another kind of model) and
+        ``IndexMismatchError`` (a directory whose files are not those its pin names).
         """
         torch, transformers = import_torch("page retrieval by late interaction")
-        kind, _ = model_type(transformers, reference)
+        source = find_model(reference)
+        folder = str(source.path)
+        kind, _ = model_type(transformers, folder)
         if kind not in CLASSES:
             raise ModelUnavailableError(
                 f"{reference!r} is a {kind!r}, no page embedder; there are: {', '.join(CLASSES)}"
             )
         where = pick_device(torch, device)
         load = getattr(transformers, CLASSES[kind]).from_pretrained
-        model = load_model(load, reference, device=where, dtype=pick_dtype(torch, where, dtype))
+        model = load_model(load, folder, device=where, dtype=pick_dtype(torch, where, dtype))
         # One backend everywhere: with and without torchvision the same page gets the same vectors.
-        processor = from_pretrained(transformers.AutoProcessor.from_pretrained, reference, backend="pil")
+        processor = from_pretrained(transformers.AutoProcessor.from_pretrained, folder, backend="pil")
         return cls(
             torch,
             model,
             processor,
-            model_id=f"transformers:{reference}",
+            model_id=f"transformers:{source.name}",
             device=where,
             batch=batch or (1 if where == "cpu" else 8),
         )

@@ -15,7 +15,7 @@ from retrieval.hub_download import download
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _PIN = re.compile(r"(?P<name>.+)#(?P<pin>[0-9a-f]{12})")
-_DESCRIPTION = ("*.json", "*.txt", "*.model")
+_DESCRIPTION = ("*.json", "*.txt", "*.model", "*.jinja")
 _SAFE = "*.safetensors"
 _PARTS = (".safetensors", ".bin", ".pt", ".pth", ".json", ".txt", ".model")
 _BLOCK = 2**20

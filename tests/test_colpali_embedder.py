@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import ModelUnavailableError
+from api.embedders import same_model
+from core.errors import IndexMismatchError, ModelUnavailableError
 from retrieval.colpali_embedder import ColPaliEmbedder
 from retrieval.late_interaction import maxsim
 from tests.fakes import picture
@@ -114,8 +115,23 @@ def test_what_is_no_page_embedder_is_refused_with_what_there_is(tmp_path: Path) 
         ColPaliEmbedder.load(str(tmp_path))
     with pytest.raises(ModelUnavailableError, match="neither a directory nor"):
         ColPaliEmbedder.load("/no/such/folder/here")
-    with pytest.raises(ModelUnavailableError, match="without a connection"):
+    with pytest.raises(ModelUnavailableError, match="was not downloaded before"):
         ColPaliEmbedder.load("owner/name-of-a-model")
+
+
+def test_its_id_names_these_weights_for_ever(tmp_path: Path) -> None:
+    tiny_models.save_colpali(tmp_path)
+    embedder = ColPaliEmbedder.load(str(tmp_path), device="cpu")
+    pinned = embedder.model_id.removeprefix("transformers:")
+    assert pinned.startswith(f"{tmp_path}#")
+    again = ColPaliEmbedder.load(pinned, device="cpu")
+    assert again.model_id == embedder.model_id
+    assert same_model(f"transformers:{tmp_path}", embedder.model_id)
+    tiny_models.save_colpali(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text() + "\n")
+    with pytest.raises(IndexMismatchError, match="holds another model"):
+        ColPaliEmbedder.load(pinned, device="cpu")
 
 
 def test_half_saved_weights_and_wrong_devices_are_one_clear_line(tmp_path: Path) -> None:
