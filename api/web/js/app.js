@@ -93,7 +93,7 @@ async function search(signal) {
       if (state.image) body.image = state.image;
       const answer = await api.search(state.collection, body, signal);
       if (signal.aborted) return;
-      if (!more) { fresh(answer); more = (first, end) => end > grid.count - PAGE / 2 && page(); }
+      if (!more) { fresh(answer); more = (first, end) => end > grid.count - PAGE && page(); }
       done = answer.hits.length < PAGE || offset + PAGE >= DEEPEST;
       grid.add(answer.hits);
       say(answer.matched ? S.found(grid.count, found.took_ms, !done) : state.all ? S.closestShown : "");

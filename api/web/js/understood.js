@@ -41,13 +41,16 @@ export class Understood {
         button("×", off, { class: "x", "aria-label": S.off(`${name} ${value}`) }));
     };
     const write = () => {
+      let open = true; // Enter takes the input away, and that takes its focus: once is enough
+      const end = (act) => { if (open) { open = false; act(); } };
+      const take = () => { const text = input.value.trim(); text === begin ? rest() : text ? edit(text) : off(); };
       const input = el("input", { type: "text", value: begin, "aria-label": name, size: Math.max(6, begin.length + 1), maxlength: "300",
         onkeydown: (event) => {
           event.stopPropagation();
-          if (event.key === "Enter") { event.preventDefault(); input.value.trim() ? edit(input.value) : off(); }
-          if (event.key === "Escape") { rest(); made.querySelector("button").focus(); }
+          if (event.key === "Enter") { event.preventDefault(); end(take); }
+          if (event.key === "Escape") end(() => { rest(); made.querySelector("button").focus(); });
         },
-        onblur: () => made.contains(input) && (input.value.trim() === begin ? rest() : input.value.trim() ? edit(input.value) : off()) });
+        onblur: () => end(take) });
       made.replaceChildren(el("b", {}, name), input);
       input.focus();
       input.select();

@@ -45,6 +45,8 @@ export class Viewer {
     this.side = el("aside", { class: "side", tabindex: "0", "aria-label": S.about });
     this.percent = button("", () => this.zoom(this.scale > 1 ? 1e-6 : this.natural), { class: "percent", title: S.fullSize });
     const step = (by, label, sign) => button(sign, () => this.show(index + by), { class: `step ${by < 0 ? "back" : "on"}`, "aria-label": label, hidden: !this.items[index + by] });
+    const held = this.dialog.contains(document.activeElement) && document.activeElement;
+    const again = held && (held.classList.contains("step") ? `.${held.className.split(" ").join(".")}:not([hidden])` : held.classList.contains("side") ? ".side" : null);
     this.dialog.setAttribute("aria-label", S.picture(name));
     this.dialog.replaceChildren(
       el("div", { class: "tools" }, el("h2", { title: item.uri }, name),
@@ -53,6 +55,8 @@ export class Viewer {
         el("a", { class: "button", href: api.file(item.id), target: "_blank", rel: "noopener" }, S.original),
         button(S.close, () => this.dialog.close(), { class: "primary close" })),
       el("div", { class: "room" }, this.stage, step(-1, S.previous, "‹"), step(1, S.next, "›"), this.strip), this.side);
+    // What had the focus is gone: its like has it now, so that keys go on working.
+    if (held) (again && this.dialog.querySelector(again) || this.dialog.querySelector(".close")).focus({ preventScroll: true });
     this.fit();
     this.drag();
     if (box) this.cited.append(this.place(el("mark", { title: quote || "", "data-box": box.join(",") }), item, box));
@@ -259,6 +263,5 @@ export class Viewer {
     if (!act) return;
     event.preventDefault();
     act();
-    this.dialog.contains(document.activeElement) || this.dialog.querySelector(".close")?.focus();
   }
 }
