@@ -5,10 +5,11 @@ Weights are random: the cosines tell how far one strays from torch in fp32, not 
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,12 +171,13 @@ def _openvino_int8(openvino: Any, path: Path, pixels: Any) -> Any:
 
     nncf = import_module("nncf")
     nncf.set_log_level(logging.ERROR)
-    return nncf.quantize(
-        openvino.Core().read_model(str(path)),
-        nncf.Dataset([pixels]),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=1,
-    )
+    with redirect_stdout(sys.stderr):  # where its progress bars belong
+        return nncf.quantize(
+            openvino.Core().read_model(str(path)),
+            nncf.Dataset([pixels]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=1,
+        )
 
 
 def _unit(rows: Any) -> Any:
