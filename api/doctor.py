@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from api.models import list_models
 from api.wiring import Workspace
 from core.errors import AskpixError
+from ingest.catalog import Collection
+from ingest.proof import prove, restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +25,21 @@ class Check:
     detail: str
 
 
-def examine(workspace: Workspace) -> list[Check]:
-    """Every check, in the order a person would look: machine, home, catalog, models, collections."""
+def examine(workspace: Workspace, *, mend: bool = False) -> list[Check]:
+    """Every check, in the order a person would look: machine, home, catalog, models, collections.
+
+    ``mend`` puts right what is wrong with collections: vectors are made again, strays removed.
+    """
     checks = [
         Check("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"),
         _check("home", lambda: _home(workspace)),
-        _check("catalog", lambda: f"{len(workspace.catalog.list_collections())} collections"),
+        _check("catalog", lambda: _catalog(workspace)),
     ]
     for model in list_models(workspace):
         checks.append(Check(f"{model.role} {model.id}", model.usable, model.reason or "loads"))
     if all(check.ok for check in checks[:3]):
         for collection in workspace.catalog.list_collections():
-            look = partial(_collection, workspace, collection.name)
+            look = partial(_collection, workspace, collection.name, mend=mend)
             checks.append(_check(f"collection {collection.name}", look))
     return checks
 
@@ -57,16 +63,62 @@ def _home(workspace: Workspace) -> str:
     return f"{home}, writable, {free / 2**30:.1f} GB free"
 
 
-def _collection(workspace: Workspace, name: str) -> str:
-    """Catalog and vectors name the very same pictures."""
+def _catalog(workspace: Workspace) -> str:
+    where = "PostgreSQL" if workspace.catalog.shared else "SQLite"
+    return f"{len(workspace.catalog.list_collections())} collections, in {where}"
+
+
+def _collection(workspace: Workspace, name: str, *, mend: bool) -> str:
+    """Every picture has exactly one vector set, and nothing else is there."""
     collection = workspace.collection(name)
-    ledger = set(workspace.catalog.embedded_ids(collection))
+    if mend:
+        return _mended(workspace, name)
     with workspace.open_store(collection) as store:
-        vectors = set(store.ids())
-    missing, strays = len(ledger - vectors), len(vectors - ledger)
-    if missing or strays:
-        raise AskpixError(
-            f"{missing} pictures without a vector, {strays} vectors without a picture; "
-            "run `askpix index` on its folders again to mend it"
+        proof = prove(collection, catalog=workspace.catalog, store=store)
+    strays = _strays(workspace, collection)
+    if proof.holds and not strays:
+        return str(proof)
+    if workspace.catalog.unfinished(collection):
+        why = "a run is at work on it, or was cut off: run `askpix index` on its folders again"
+    else:
+        why = "run `askpix doctor --mend`"
+    left = f", {len(strays)} folders of vectors that nothing uses" if strays else ""
+    raise AskpixError(f"{proof}{left}; {why}")
+
+
+def _mended(workspace: Workspace, name: str) -> str:
+    collection = workspace.collection(name)
+    workspace.vectors_folder(collection).mkdir(parents=True, exist_ok=True)  # this home is theirs from now on
+    with workspace.run_on(collection):
+        collection = workspace.collection(name)
+        done = restore(
+            collection,
+            catalog=workspace.catalog,
+            open_store=workspace.store_opener(collection),
+            embedder=lambda: workspace.embedder(collection.embedder),
+            text_embedder=lambda: workspace.text_embedder_of(collection),
+            limits=workspace.limits,
         )
-    return f"{len(vectors)} pictures, each with one vector set"
+        for folder in _strays(workspace, collection):
+            shutil.rmtree(folder, ignore_errors=True)
+        with workspace.open_store(collection) as store:
+            proof = prove(collection, catalog=workspace.catalog, store=store)
+    if not proof.holds:
+        raise AskpixError(f"mended, and yet: {proof}")
+    was = "" if done.found.holds else f"; mended: {done.found}"
+    left = (
+        f"; {done.left} could not be embedded again: run `askpix index` on their folders" if done.left else ""
+    )
+    return f"{proof}{was}{left}"
+
+
+def _strays(workspace: Workspace, collection: Collection) -> list[Path]:
+    """Folders of vectors that no generation of the collection knows: a kill came between two steps."""
+    generations = workspace.catalog.generations
+    known = [
+        collection,
+        *generations.others(collection, "building"),
+        *generations.others(collection, "replaced"),
+    ]
+    used = {workspace.vectors_folder(each) for each in known}
+    return sorted(set(workspace.folder(collection).glob("vectors*")) - used)

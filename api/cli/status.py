@@ -40,15 +40,20 @@ def models_command(as_json: JsonOption = False) -> None:
     hint(f"auto is {workspace.auto.embedder_id} here and now: {workspace.auto.reason}")
 
 
-def doctor_command(as_json: JsonOption = False) -> None:
-    """Check what is installed, reachable and writable, and that catalog and vectors agree."""
+def doctor_command(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Make missing vectors again from the files, remove strays.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what is installed, reachable and writable, and that every picture has exactly one vector set."""
     from api.cli.render import print_json, table
     from api.doctor import examine
     from api.settings import load_settings
     from api.wiring import Workspace
     from core.errors import AskpixError
 
-    checks = examine(Workspace(load_settings()))
+    checks = examine(Workspace(load_settings()), mend=mend)
     failed = [check for check in checks if not check.ok]
     if as_json:
         print_json({"ok": not failed, "checks": checks})
