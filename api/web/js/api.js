@@ -54,6 +54,8 @@ const at = (name) => `/v1/collections/${encodeURIComponent(name)}`;
 export const collections = () => call("/v1/collections?limit=1000");
 export const createCollection = (name) => call("/v1/collections", { method: "POST", body: { name } });
 export const search = (name, body, signal) => call(`${at(name)}/search`, { method: "POST", body, signal });
+// Noted for `collections adapt`; a key that may only read notes nothing, and nothing is lost by it.
+export const good = (name, text, id) => call(`${at(name)}/good`, { method: "POST", body: { text, images: [id] } }).catch(() => {});
 export const facets = (name, signal) => call(`${at(name)}/facets`, { signal });
 export const timeline = (name, signal) => call(`${at(name)}/timeline`, { signal });
 export const newest = (name, offset, limit, signal) => call(`${at(name)}/images?order=newest&offset=${offset}&limit=${limit}`, { signal });

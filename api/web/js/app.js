@@ -17,7 +17,7 @@ let asking = new AbortController(), more = null, found = null;
 const query = byId("query");
 const grid = new Grid(byId("results"), { onOpen: (index) => viewer.open(grid.items, index), onNeed: (first, end) => more?.(first, end) });
 const rail = new Rail(byId("rail"), grid);
-const viewer = new Viewer(byId("viewer"), { onLike: (item) => byPicture(item.id, api.thumbnail(item.id, 128)), onOpened: opened });
+const viewer = new Viewer(byId("viewer"), { onLike: moreLike, onOpened: opened });
 const chat = new Chat(byId("chat"), { openCitation, onHits: evidence, light: (id) => grid.light(id), onError: failed });
 const library = new Library(byId("shelf"), { onChange: refreshed, current: () => state.collection, choose: chooseCollection });
 const facets = new Facets(byId("facets"), byId("filter"), { where: () => state.where, onChange: narrow });
@@ -49,6 +49,11 @@ function address(picture, box) {
   if (picture) params.set("i", picture);
   if (picture && box) params.set("b", box.join(","));
   return params.size ? `?${params}` : location.pathname;
+}
+
+function moreLike(item) {
+  if (state.text.trim() && !state.image) api.good(state.collection, state.text, item.id);
+  byPicture(item.id, api.thumbnail(item.id, 128));
 }
 
 function opened(item, box) { history.replaceState(null, "", address(item?.id, box)); }
