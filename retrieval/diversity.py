@@ -33,6 +33,8 @@ ALIKE, NEARLY_ONE = 2.5, 0.97
 _SAME_WORDS = 0.8
 _FEW_WORDS = 3
 """So few words are noise: a sign in the background, read in one picture of a burst and not in another."""
+_AT_ONCE = 512
+"""Pictures that are compared with all heads and each other in one go."""
 _DIGITS = re.compile(r"\d{2,}")
 
 
@@ -79,6 +81,8 @@ def _is_burst(one: ImageRecord, other: ImageRecord) -> bool:
 
 def same_words(one: str, other: str) -> bool:
     """Whether two pictures say the same, as far as it can be read: most words, and all long numbers."""
+    if one == other:
+        return True
     words, others = set(tokens(one)), set(tokens(other))
     if len(words) <= _FEW_WORDS and len(others) <= _FEW_WORDS:
         return True
@@ -91,29 +95,53 @@ def same_words(one: str, other: str) -> bool:
 
 
 def collapsed(found: Sequence[Seen], *, alike: float) -> list[tuple[int, list[int]]]:
-    """Positions of the pictures that stay, in order, each with those that are the same as it.
+    """Positions of the pictures that stay, in order, each with those that are the same as it."""
+    doubles = Doubles(alike)
+    doubles.add(found)
+    return doubles.groups
+
+
+class Doubles:
+    """Gathers doubles, best hits first.
 
     A picture is compared with the ones that stayed before it and with nothing behind it: what is found
     further down changes nothing above, so pages follow each other without gaps or repeats.
     """
-    kept: list[tuple[int, list[int]]] = []
-    if not found:
-        return kept
-    vectors = np.stack([seen.vector for seen in found])
-    hashes = np.stack([_bits(seen.record.phash) for seen in found])
-    heads: list[int] = []
-    for position, seen in enumerate(found):
-        cosines = vectors[heads] @ vectors[position]
-        apart = np.bitwise_count(hashes[heads] ^ hashes[position]).sum(axis=1)
-        likely = np.flatnonzero((cosines >= alike) | (apart <= EDITED))
-        for i in likely[np.argsort(-cosines[likely], kind="stable")]:
-            if is_near_duplicate(found[heads[i]], seen, alike=alike):
-                kept[i][1].append(position)
-                break
-        else:
-            heads.append(position)
-            kept.append((position, []))
-    return kept
+
+    def __init__(self, alike: float) -> None:
+        self._alike = alike
+        self.groups: list[tuple[int, list[int]]] = []
+        """Positions in all that was added, of those that stay, each with those that are the same."""
+        self._heads: list[Seen] = []
+        self._count = 0
+
+    def add(self, found: Sequence[Seen]) -> None:
+        """What follows what was added before."""
+        for at in range(0, len(found), _AT_ONCE):
+            self._add(found[at : at + _AT_ONCE])
+
+    def _add(self, found: Sequence[Seen]) -> None:
+        before = len(self._heads)
+        everyone = [*self._heads, *found]
+        vectors = np.stack([seen.vector for seen in everyone])
+        hashes = np.stack([_bits(seen.record.phash) for seen in everyone]).view(np.uint64)
+        cosines = vectors[before:] @ vectors.T
+        apart = np.bitwise_count(hashes[before:, None] ^ hashes[None]).sum(axis=2)
+        likely = (cosines >= self._alike) | (apart <= EDITED)
+        stays = np.zeros(len(everyone), bool)
+        stays[:before] = True
+        place = list(range(before)) + [-1] * len(found)
+        for n, seen in enumerate(found):
+            heads = np.flatnonzero(likely[n] & stays)
+            for i in heads[np.argsort(-cosines[n, heads], kind="stable")]:
+                if is_near_duplicate(everyone[i], seen, alike=self._alike):
+                    self.groups[place[i]][1].append(self._count + n)
+                    break
+            else:
+                stays[before + n], place[before + n] = True, len(self.groups)
+                self.groups.append((self._count + n, []))
+                self._heads.append(seen)
+        self._count += len(found)
 
 
 def _bits(phash: str | None) -> NDArray[np.uint8]:

@@ -15,9 +15,10 @@ from PIL import Image
 from core.errors import BadQueryError, NotFoundError
 from core.types import Hit, ImageRecord, Mode, Part, Query, SearchResult, Vectors, Where, Why
 from retrieval.calibration import FIRST, Calibration, calibrate
-from retrieval.diversity import Seen, alike_from, collapsed, spread_out
+from retrieval.diversity import alike_from
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
+from retrieval.groups import Group, Groups, Ranked, spread
 from retrieval.language import Route, route
 from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
@@ -55,6 +56,8 @@ class _Texts:
 
     def evidence(self, point: str, pictures: int) -> float:
         """How strongly the text of a picture answers, for ``fuse``."""
+        if point not in self.cosines and point not in self.bm25:
+            return evidence_of_text(None, 0.0, 0.0, pictures=pictures)
         share = rare_share(self.held.get(point, ()), self.weights)
         cosine, bm25 = self.cosines.get(point), self.bm25.get(point, 0.0)
         return evidence_of_text(cosine, bm25, share, pictures=pictures)
@@ -71,14 +74,19 @@ class _Texts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """A hit to be, with the ids of those that are as good as the same."""
+@dataclass(slots=True)
+class _Search:
+    """What is asked once for a query, however far its ranking is wanted."""
 
-    score: float
-    point: str
-    why: Why
-    similar: tuple[str, ...] = ()
+    query: Query
+    by_picture: bool
+    vector: Vectors | None
+    texts: _Texts
+    pages: PageScores
+    others: list[str]
+    filled: dict[str, float] = field(default_factory=dict)
+    """Cosines of what the other legs found and the image leg did not."""
+    verdict: Verdict | None = None
 
 
 class Retriever:
@@ -159,23 +167,33 @@ class Retriever:
         )
         wanted = max(offset + top_k, 0 if diverse is None else POOL)
         depth = wanted + (_SPARE if collapse else 0)
+        search = None
+        if query.text or query.parts or by_picture is not None:
+            search = self._search(query, by_picture, mode)
+        texts = search.texts if search else _Texts()
+        calibration = self._calibration
+        alike = alike_from(calibration.likeness, calibration.likeness_spread)
+        gathered = Groups(self._store.get, self._vectors, alike=alike)
         while True:
-            if query.text or query.parts or by_picture is not None:
-                ranked, texts, verdict = self._rank(query, by_picture, mode, depth, by_language)
+            if search:
+                ranked, verdict = self._rank(search, mode, depth, by_language)
                 reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
             elif query.where != Where():
                 listed = self._store.scroll(query.where, limit=depth)
-                ranked, texts = [(0.0, point, Why()) for point in listed], _Texts()
+                ranked = [(0.0, point, Why()) for point in listed]
                 reason, sure = None if ranked else self._nothing_there(query), None
             else:
                 raise BadQueryError("nothing to search for: give words, a picture or a filter")
             if reason and not show_all:
                 groups = []
                 break
-            groups = self._groups(ranked, collapse=collapse, diverse=diverse)
+            groups = gathered.gather(ranked) if collapse else [Group(*item) for item in ranked]
             if len(groups) >= wanted or len(ranked) < depth:
                 break
-            depth *= 2
+            # As far as it takes if it goes on like this: many copies are passed in few steps.
+            depth = max(2 * depth, min(4 * depth, depth * wanted // max(1, len(groups))))
+        if diverse is not None:
+            groups = spread(groups, self._vectors, weight=diverse, pool=POOL)
         page = self._hits(query, groups[offset : offset + top_k], texts, offset)
         note = by_language.note if mode != "text" else None
         if note and reason and query.text:
@@ -183,36 +201,7 @@ class Retriever:
         took_ms = (time.perf_counter() - began) * 1000
         return SearchResult(query, reason is None, reason, page, took_ms, (note,) if note else (), sure)
 
-    def _groups(
-        self, ranked: Sequence[tuple[float, str, Why]], *, collapse: bool, diverse: float | None
-    ) -> list[_Group]:
-        """What is found as it is shown: doubles gathered, and the first ``POOL`` spread out."""
-        if not collapse and diverse is None:
-            return [_Group(*item) for item in ranked]
-        records = {record.id: record for record in self._store.get([point for _, point, _ in ranked])}
-        there, vectors = self._vectors([point for _, point, _ in ranked if point in records])
-        by_id = dict(zip(there, vectors, strict=True))
-        left = [item for item in ranked if item[1] in by_id]
-        groups = [_Group(*item) for item in left]
-        if collapse:
-            calibration = self._calibration
-            alike = alike_from(calibration.likeness, calibration.likeness_spread)
-            seen = [Seen(records[point], by_id[point]) for _, point, _ in left]
-            groups = [
-                _Group(*left[head], similar=tuple(left[i][1] for i in others))
-                for head, others in collapsed(seen, alike=alike)
-            ]
-        if diverse is not None and groups:
-            pool = groups[:POOL]
-            order = spread_out(
-                [group.score for group in pool],
-                np.stack([by_id[group.point] for group in pool]),
-                weight=diverse,
-            )
-            groups = [*(pool[i] for i in order), *groups[POOL:]]
-        return groups
-
-    def _hits(self, query: Query, page: Sequence[_Group], texts: _Texts, offset: int) -> tuple[Hit, ...]:
+    def _hits(self, query: Query, page: Sequence[Group], texts: _Texts, offset: int) -> tuple[Hit, ...]:
         records = {record.id: record for record in self._store.get([group.point for group in page])}
         phrases = query.where.phrases
         return tuple(
@@ -230,15 +219,21 @@ class Retriever:
             if group.point in records  # else removed a moment ago
         )
 
-    def _rank(
-        self, query: Query, by_picture: Vectors | None, mode: Mode, wanted: int, by_language: Route
-    ) -> tuple[list[tuple[float, str, Why]], _Texts, Verdict]:
-        """The best ``wanted`` by falling score, and whether anything matches."""
+    def _search(self, query: Query, by_picture: Vectors | None, mode: Mode) -> _Search:
+        """Ask the legs whose answers do not depend on the page."""
         where = query.where
         vector = None if mode == "text" else self._image_query(query, by_picture)
         texts = self._texts(query.text, where) if query.text and mode != "image" else _Texts()
         pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
         others = list(dict.fromkeys([*texts.ids(), *pages.cosines]))
+        return _Search(query, by_picture is not None, vector, texts, pages, others)
+
+    def _rank(
+        self, search: _Search, mode: Mode, wanted: int, by_language: Route
+    ) -> tuple[list[Ranked], Verdict]:
+        """The best ``wanted`` by falling score, and whether anything matches."""
+        where = search.query.where
+        vector, texts, pages, others = search.vector, search.texts, search.pages, search.others
         seen: dict[str, float] = {}
         if vector is not None:
             # So many that, whatever the other legs found comes first, the page is filled.
@@ -248,10 +243,10 @@ class Retriever:
             }
         nearest = list(seen)[:FIRST]
         if vector is not None:
-            self._fill_cosines(seen, vector, others)
+            self._fill_cosines(seen, vector, search)
         usual = 0.0 if vector is None else self._calibration.usual(vector)
         # What an embedder makes of a language that it never learned is no evidence beside texts that fit.
-        read = by_picture is None and not by_language.pictures and by_language.texts
+        read = not search.by_picture and not by_language.pictures and by_language.texts
         told = read and any(texts.evidence(id_, self._calibration.count) > _SPEAKS for id_ in texts.ids())
         ranked = [
             (
@@ -267,13 +262,17 @@ class Retriever:
             for point in {**seen, **dict.fromkeys(texts.ids())}
         ]
         ranked.sort(key=lambda item: (-item[0], item[1]))
-        if not ranked:
-            verdict = Verdict(self._nothing_there(query, mode), 0.0)
-        elif by_picture is not None or where.phrases or _met_by_filter(query) or pages.stands_out():
-            verdict = Verdict(None, 1.0)
-        else:
-            verdict = self._judge(query, vector, nearest, texts)
-        return ranked[:wanted], texts, verdict
+        if search.verdict is None:
+            search.verdict = self._verdict(search, mode, nearest, found=bool(ranked))
+        return ranked[:wanted], search.verdict
+
+    def _verdict(self, search: _Search, mode: Mode, nearest: Sequence[str], *, found: bool) -> Verdict:
+        query = search.query
+        if not found:
+            return Verdict(self._nothing_there(query, mode), 0.0)
+        if search.by_picture or query.where.phrases or _met_by_filter(query) or search.pages.stands_out():
+            return Verdict(None, 1.0)
+        return self._judge(query, search.vector, nearest, search.texts)
 
     def _score(
         self, point: str, seen: dict[str, float], texts: _Texts, pages: PageScores, usual: float
@@ -335,12 +334,15 @@ class Retriever:
         among = None if where == Where() else self._store.scroll(where, limit=self._store.count(where))
         return self.page_leg.find(text, among=among)
 
-    def _fill_cosines(self, seen: dict[str, float], vector: Vectors, points: Sequence[str]) -> None:
+    def _fill_cosines(self, seen: dict[str, float], vector: Vectors, search: _Search) -> None:
         """Cosines of the pictures that only the text legs found: each is judged by all legs."""
-        missing = [point for point in points if point not in seen]
+        missing = [point for point in search.others if point not in seen and point not in search.filled]
         if missing:
             missing, vectors = self._vectors(missing)
-            seen.update(zip(missing, (float(cosine) for cosine in vectors @ vector), strict=True))
+            search.filled.update(zip(missing, (float(cosine) for cosine in vectors @ vector), strict=True))
+        for point in search.others:
+            if point in search.filled:
+                seen.setdefault(point, search.filled[point])
 
     def _vectors(self, points: Sequence[str]) -> tuple[list[str], Vectors]:
         """Those of ``points`` that are still there, with their image vectors."""
