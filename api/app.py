@@ -14,6 +14,7 @@ from api.routes import (
     ask,
     browse,
     classify,
+    describe,
     collections,
     images,
     jobs,
@@ -50,7 +51,7 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
     )
     app.state.service = service
     problems.install(app)
-    for module in (collections, browse, uploads, jobs, search, ask, classify, images, openai, status, keys):
+    for module in (collections, browse, uploads, jobs, search, ask, classify, describe, images, openai, status, keys):
         app.include_router(module.router)
     for module in (local, page):
         app.include_router(module.router)

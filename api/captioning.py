@@ -9,7 +9,6 @@ from generation.audit import Finding, check_accessibility, check_with, check_wor
 from generation.caption import Style, caption_by_rules, caption_with, captions_with
 from generation.extract import Extraction, extract_by_rules, extract_with
 from generation.generator import Batcher
-from retrieval.mini import MiniEmbedder
 from retrieval.weights import class_names
 
 _CLASSES = 3
@@ -51,6 +50,14 @@ def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str
     return extract_with(model, schema, looked.evidence)
 
 
+def read_table(workspace: Workspace, looked: Looked, *, generator: str | None = None) -> Table | None:
+    """The table or chart in the picture; None when none was made out."""
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id == "extractive":
+        return table_by_rules(looked.lines)
+    return table_with(model, looked.evidence)
+
+
 def audit(
     workspace: Workspace,
     looked: Looked,
@@ -76,7 +83,7 @@ def _classes(workspace: Workspace, looked: Looked) -> list[tuple[str, float]]:
     """What the embedder that ships takes the picture for."""
 
     model = workspace.embedder("mini")
-    if not isinstance(model, MiniEmbedder):
+    if not hasattr(model, "probabilities"):  # a server's is wrapped, and not of the class
         return []
     # Its softmax is at temperature 2: squared, it is the classifier's own.
     row = model.probabilities([looked.picture.image])[0] ** 2

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from api.pictures import snap, thumbnail
 from api.principal import LOCAL, Principal
 from api.routes.ask import answer_events
+from api.routes.describe import extracted
 from api.routes.search import run_search
 from api.schemas import SearchIn, WhereIn
 from api.service import Service
@@ -81,6 +82,13 @@ def create_mcp(service: Service) -> MCPServer:
             return answer_out(service, who, next(each for each in events if isinstance(each, Answer)))
 
         return told(answer)
+
+    @server.tool()
+    def extract(image_id: str, schema: dict[str, Any], ctx: Context) -> dict[str, Any]:
+        """Read a picture as an object of a JSON schema ("type": "object" with "properties"); `evidence` has
+        the words and the box each field was read from. What is not in the picture is not made up."""
+        who = _who(ctx)
+        return told(lambda: extracted(service, who, image_id, schema))
 
     @server.tool()
     def get_image(image_id: str, ctx: Context, size: int = 768) -> Image:

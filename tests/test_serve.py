@@ -1,5 +1,6 @@
 """The real server in its own process: uploads, search, ask, other commands beside it, kills, ends."""
 
+import base64
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from api.client import Client
+from api.client import Client, Json
 from api.note import read_note, running_server
 from core.errors import AskpixError, NotFoundError
 from tests.conftest import ROOT
@@ -62,6 +63,59 @@ def test_words_and_pictures_find(client: Client) -> None:
     again = client.search("album", image=PICTURES / "photos/cat.jpg", top_k=1)
     assert again["hits"][0]["id"] == found["hits"][0]["id"]
     assert client.search("album", image=found["hits"][0]["id"], top_k=1)["hits"][0]["uri"] == "upload:cat.jpg"
+
+
+def data_uri(name: str) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode((PICTURES / name).read_bytes()).decode()
+
+
+TOTAL = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
+
+
+@pytest.mark.slow
+def test_a_picture_becomes_words_an_object_and_verdicts(client: Client) -> None:
+    (receipt,) = client.search("album", "hotel receipt total", top_k=1)["hits"]
+    for image in (receipt["id"], data_uri("receipts/hotel-alpenblick.jpg")):
+        found = client.call("POST", "/v1/extract", {"image": image, "schema": TOTAL})
+        assert found["total"] == 429.0
+        proof = found["evidence"]["total"]
+        assert "429.00" in proof["quote"] and len(proof["box"]) == 4
+    said = client.call("POST", "/v1/caption", {"images": [data_uri("photos/coffee-cup.jpg"), receipt["id"]]})
+    assert [row["index"] for row in said["results"]] == [0, 1]
+    assert "espresso" in said["results"][0]["caption"].lower() and said["generator"] == "extractive"
+    checks = ["the text 'Hotel Alpenblick' is there", "the text 'Zebra' is there"]
+    audit = client.call(
+        "POST", "/v1/audit", {"image": receipt["id"], "checks": checks, "accessibility": False}
+    )
+    assert [row["verdict"] for row in audit["findings"]] == ["pass", "fail"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "says"),
+    [
+        ("caption", {"images": ["data:image/png;base64,AAAA"]}, "not a picture"),
+        ("caption", {"images": ["data:image/png;base64,"]}, "empty"),
+        ("caption", {"images": ["data:image/png,plain"]}, "base64"),
+        ("caption", {"images": ["00000000-0000-0000-0000-000000000000"]}, "no picture"),
+        ("caption", {"images": []}, "at least 1"),
+        ("extract", {"image": "x", "schema": {"type": "array"}}, "must describe an object"),
+        (
+            "extract",
+            {"image": "x", "schema": {**TOTAL, "properties": {"a": {"pattern": "(a+)+$"}}}},
+            "pattern",
+        ),
+        ("extract", {"image": "x", "schema": {**TOTAL, "$ref": "http://x/"}}, "ref"),
+        (
+            "audit",
+            {"image": "x", "checks": ["ok"], "generator": "openai-compatible:m@http://127.0.0.1:9"},
+            "",
+        ),
+    ],
+)
+def test_what_cannot_be_described_is_one_line(client: Client, route: str, body: Json, says: str) -> None:
+    with pytest.raises(AskpixError) as found:
+        client.call("POST", f"/v1/{route}", body)
+    assert says in str(found.value) and "\n" not in str(found.value)
 
 
 def test_a_picture_is_classified(client: Client) -> None:
@@ -185,7 +239,7 @@ def test_mcps_client_searches_asks_and_sees(client: Client, url: str, home: Path
     async def talk(server: object) -> None:
         async with Agent(server) as agent:  # type: ignore[arg-type]
             names = {tool.name for tool in (await agent.list_tools()).tools}
-            assert {"search", "ask", "get_image", "list_collections"} <= names
+            assert {"search", "ask", "extract", "get_image", "list_collections"} <= names
             found = await agent.call_tool("search", {"text": "a cat", "collection": "album"})
             assert found.structured_content
             hit = found.structured_content["hits"][0]

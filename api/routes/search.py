@@ -73,13 +73,17 @@ def run_search(service: Service, collection: Collection, body: SearchIn) -> Sear
 
 def picture_of(service: Service, uri: str) -> Image.Image:
     """The picture in a data URI. Raises ``BadQueryError`` and ``BadImageError``."""
+    return open_image(bytes_of(service, uri), limits=service.workspace.limits, min_side=_MIN_SIDE).image
+
+
+def bytes_of(service: Service, uri: str) -> bytes:
+    """What a data URI holds, not decoded. Raises ``BadQueryError`` and ``BadImageError``."""
     head, comma, data = uri.partition(",")
     if not comma or not head.endswith(";base64"):
         raise BadQueryError("a picture comes as 'data:image/jpeg;base64,...' or as the id of a picture")
     if len(data) > service.settings.max_image_bytes * 4 // 3 + 4:
         raise BadImageError(f"the picture is over the limit of {service.settings.max_image_bytes} bytes")
     try:
-        raw = base64.b64decode(data, validate=True)
+        return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadQueryError(f"the picture's base64 is damaged: {error}") from error
-    return open_image(raw, limits=service.workspace.limits, min_side=_MIN_SIDE).image

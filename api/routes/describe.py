@@ -1,0 +1,224 @@
+"""Single pictures in words, as objects, and held against checks: as the commands do it."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.captioning import audit, caption, extract
+from api.looking import Looked, look
+from api.pictures import file_of
+from api.principal import Principal
+from api.routes import TheService, Who, problems
+from api.routes.search import bytes_of
+from api.service import Service
+from core.errors import BadImageError, BadQueryError
+from generation.extract import check_schema
+
+router = APIRouter(prefix="/v1", tags=["describe"])
+SAFE_GENERATORS = (None, "auto", "extractive")
+# Whole pictures are decoded and read here: each reader of words takes 0.4 GB.
+_AT_WORK = threading.Semaphore(2)
+_EXAMPLE = "data:image/png;base64,..."
+_Picture = Annotated[str, Field(description="A data URI, or the id of a picture.")]
+_Generator = Annotated[str | None, Field(max_length=300)]
+
+
+class CaptionIn(BaseModel):
+    """Pictures, and how to speak of them."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"images": [_EXAMPLE]}]})
+    images: Annotated[list[_Picture], Field(min_length=1, max_length=16)]
+    style: Literal["short", "detailed", "alt"] = Field(
+        default="short", description="`alt`: for who cannot see the picture."
+    )
+    generator: _Generator = None
+
+
+class CaptionedOut(BaseModel):
+    """A picture by its place among those sent."""
+
+    index: int
+    caption: str
+
+
+class CaptionOut(BaseModel):
+    """Of every picture, in the order they were sent."""
+
+    results: list[CaptionedOut]
+    generator: str
+
+
+class ExtractIn(BaseModel):
+    """A picture, and the JSON schema of the object that it is to be read as."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "image": _EXAMPLE,
+                    "schema": {"type": "object", "properties": {"total": {"type": "number"}}},
+                }
+            ]
+        },
+    )
+    image: _Picture
+    wanted: dict[str, Any] = Field(alias="schema")
+    page: int | None = Field(default=None, ge=1, le=100_000)
+    generator: _Generator = None
+
+
+class ProofOut(BaseModel):
+    """The words a field was read from, and where they stand, in pixels of the upright original."""
+
+    quote: str
+    box: list[float] | None
+
+
+class ExtractOut(BaseModel):
+    """The fields of the object, valid against the schema, and beside them `evidence` by field."""
+
+    model_config = ConfigDict(extra="allow")
+    evidence: dict[str, ProofOut]
+
+
+class AuditIn(BaseModel):
+    """A screenshot, and what must hold of it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"image": _EXAMPLE, "checks": ["the button says 'Save'"]}]},
+    )
+    image: _Picture
+    checks: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=50)] = []
+    accessibility: bool = Field(default=True, description="Measure contrast and size of the text too.")
+    generator: _Generator = None
+
+
+class FindingOut(BaseModel):
+    """One check's verdict with what it rests on."""
+
+    check: str
+    verdict: Literal["pass", "fail", "unsure"]
+    evidence: str
+    box: list[float] | None
+
+
+class AuditOut(BaseModel):
+    """The checks in their order, then what was measured."""
+
+    findings: list[FindingOut]
+
+
+@router.post("/caption", response_model=CaptionOut, responses=problems(404, 502))
+def caption_pictures(body: CaptionIn, service: TheService, who: Who) -> Any:
+    """Each picture in words. Without a model that sees: what it looks like, and what is written in it."""
+    check_generator(service, who, body.generator)
+    results = []
+    for index, text in enumerate(body.images):
+        with looked_at(service, who, text) as looked:
+            words = caption(service.workspace, looked, style=body.style, generator=body.generator)
+        results.append({"index": index, "caption": words})
+    return {"results": results, "generator": service.workspace.generator(body.generator).model_id}
+
+
+@router.post("/extract", response_model=ExtractOut, responses=problems(404, 502))
+def extract_object(body: ExtractIn, service: TheService, who: Who) -> Any:
+    """The picture as an object of the schema; what cannot be found is told as an error, never made up."""
+    check_generator(service, who, body.generator)
+    return extracted(service, who, body.image, body.wanted, page=body.page, generator=body.generator)
+
+
+@router.post("/audit", response_model=AuditOut, responses=problems(404, 502))
+def audit_screenshot(body: AuditIn, service: TheService, who: Who) -> Any:
+    """PASS, FAIL or unsure for each check, with what it rests on; then contrast and size of the text."""
+    check_generator(service, who, body.generator)
+    with looked_at(service, who, body.image) as looked:
+        found = audit(
+            service.workspace,
+            looked,
+            body.checks,
+            accessibility=body.accessibility,
+            generator=body.generator,
+        )
+    return {
+        "findings": [
+            {
+                "check": each.check,
+                "verdict": each.verdict,
+                "evidence": each.evidence,
+                "box": list(each.box) if each.box else None,
+            }
+            for each in found
+        ]
+    }
+
+
+def extracted(
+    service: Service,
+    who: Principal,
+    image: str,
+    schema: dict[str, Any],
+    *,
+    page: int | None = None,
+    generator: str | None = None,
+) -> dict[str, Any]:
+    """The object with its ``evidence``. Raises ``BadQueryError`` and what extraction raises."""
+    checked = check_schema(schema)
+    if _has_patterns(checked):
+        # Python's expressions may take exponential time, and these come from outside.
+        raise BadQueryError("the schema has 'pattern' or 'patternProperties', which are not taken here")
+    with looked_at(service, who, image, page=page) as looked:
+        found = extract(service.workspace, looked, checked, generator=generator)
+    evidence = {
+        name: {"quote": proof.quote, "box": list(proof.box) if proof.box else None}
+        for name, proof in found.evidence.items()
+    }
+    return {**found.value, "evidence": evidence}
+
+
+def check_generator(service: Service, who: Principal, generator: str | None) -> None:
+    """Others may cost money, or name addresses for the server to call."""
+    if generator not in (*SAFE_GENERATORS, service.settings.generator):
+        who.need("admin")
+
+
+@contextmanager
+def looked_at(service: Service, who: Principal, image: str, *, page: int | None = None) -> Iterator[Looked]:
+    """A picture that was sent, or one that they may see, with its words; for as long as the block lasts."""
+    workspace = service.workspace
+    with _AT_WORK:
+        if not image.startswith("data:"):
+            collection, record, sha256 = service.image(who, image)
+            path = file_of(service, collection, record, sha256)
+            known = service.catalog.lines([record.id]).get(record.id)
+            if page not in (None, record.page):
+                known = None  # another page of its document
+            looked = look(workspace, path, read=known is None, page=page or record.page)
+            yield looked if known is None else replace(looked, lines=known)
+            return
+        data = bytes_of(service, image)
+        if not data:
+            raise BadImageError("the picture is empty")
+        # A file, because generators read the picture anew, as large as they need it.
+        with tempfile.TemporaryDirectory(prefix="askpix-") as folder:
+            path = Path(folder) / "picture"
+            path.write_bytes(data)
+            yield look(workspace, path, page=page)
+
+
+def _has_patterns(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        keys = {"pattern", "patternProperties"} & schema.keys()
+        named = isinstance(schema.get("pattern"), dict)  # a property of that name
+        return (bool(keys) and not (keys == {"pattern"} and named)) or any(
+            map(_has_patterns, schema.values())
+        )
+    return isinstance(schema, list) and any(map(_has_patterns, schema))
