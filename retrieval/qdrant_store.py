@@ -309,6 +309,12 @@ class QdrantEdgeStore:
         with self._shard.use() as engine:
             return engine.retrieve(known, with_payload=payload, with_vector=list(vectors) or False)
 
+    @property
+    def behind(self) -> bool:
+        """Whether filters on dates, places and sums miss pictures until the next ``optimize``: an older
+        version wrote them without what these filters look at."""
+        return self._shard.payload_version < PAYLOAD and self.count() > 0
+
     # --- upkeep --------------------------------------------------------------------------------------
 
     def optimize(self) -> None:

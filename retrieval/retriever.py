@@ -6,7 +6,7 @@ their best ``TEXT_DEPTH`` each, always; these are joined with as many of the ima
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -17,7 +17,8 @@ from core.types import Hit, ImageRecord, Mode, Part, Query, SearchResult, Vector
 from retrieval.calibration import FIRST, Calibration, calibrate
 from retrieval.diversity import alike_from
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
-from retrieval.fusion import TEXT_NOISE, evidence_of_text, fuse, rare_share, rarity
+from retrieval.found_texts import FoundTexts
+from retrieval.fusion import TEXT_NOISE, fuse, rarity
 from retrieval.groups import Group, Groups, Ranked, spread
 from retrieval.language import Route, route
 from retrieval.left_out import LeftOut
@@ -33,45 +34,16 @@ TEXT_DEPTH = 100
 
 POOL = 100
 """Hits that are spread out when a diverse page is asked for: the same ones for every page."""
+BEHIND = (
+    "an older version made this collection: dates, sums and countries are filtered right only after the next"
+    " `askpix index`"
+)
 _SPARE = 32
 """Looked at beyond the page: doubles of its hits that follow it are counted as far as that."""
 _SPEAKS = 1.5
 """Evidence of a text, in the units of ``fusion``: a passage of cosine 0.3, or a rare word of the query."""
 _MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
 """Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """What the text legs found: cosine of the best passage, BM25, and which words stand in the text."""
-
-    cosines: dict[str, float] = field(default_factory=dict)
-    bm25: dict[str, float] = field(default_factory=dict)
-    held: dict[str, frozenset[str]] = field(default_factory=dict)
-    terms: tuple[str, ...] = ()
-    weights: dict[str, float] = field(default_factory=dict)
-
-    def ids(self) -> list[str]:
-        return sorted({*self.cosines, *self.bm25})
-
-    def evidence(self, point: str, pictures: int) -> float:
-        """How strongly the text of a picture answers, for ``fuse``."""
-        if point not in self.cosines and point not in self.bm25:
-            return evidence_of_text(None, 0.0, 0.0, pictures=pictures)
-        share = rare_share(self.held.get(point, ()), self.weights)
-        cosine, bm25 = self.cosines.get(point), self.bm25.get(point, 0.0)
-        return evidence_of_text(cosine, bm25, share, pictures=pictures)
-
-    def fit(self) -> float:
-        """How well the best text fits, for the verdict (see ``calibration``)."""
-        return max(
-            (
-                rare_share(self.held.get(point, ()), self.weights)
-                + max(0.0, self.cosines.get(point, 0.0)) / 2
-                for point in self.ids()
-            ),
-            default=0.0,
-        )
 
 
 @dataclass(slots=True)
@@ -81,7 +53,7 @@ class _Search:
     query: Query
     by_picture: bool
     vector: Vectors | None
-    texts: _Texts
+    texts: FoundTexts
     pages: PageScores
     others: list[str]
     filled: dict[str, float] = field(default_factory=dict)
@@ -170,7 +142,7 @@ class Retriever:
         search = None
         if query.text or query.parts or by_picture is not None:
             search = self._search(query, by_picture, mode)
-        texts = search.texts if search else _Texts()
+        texts = search.texts if search else FoundTexts()
         calibration = self._calibration
         alike = alike_from(calibration.likeness, calibration.likeness_spread)
         gathered = Groups(self._store.get, self._vectors, alike=alike)
@@ -195,13 +167,20 @@ class Retriever:
         if diverse is not None:
             groups = spread(groups, self._vectors, weight=diverse, pool=POOL)
         page = self._hits(query, groups[offset : offset + top_k], texts, offset)
-        note = by_language.note if mode != "text" else None
-        if note and reason and query.text:
-            reason = f"{reason}; {note}"
+        notes = self._notes(query, mode, by_language)
+        if reason:
+            reason = "; ".join([reason, *notes])
         took_ms = (time.perf_counter() - began) * 1000
-        return SearchResult(query, reason is None, reason, page, took_ms, (note,) if note else (), sure)
+        return SearchResult(query, reason is None, reason, page, took_ms, notes, sure)
 
-    def _hits(self, query: Query, page: Sequence[Group], texts: _Texts, offset: int) -> tuple[Hit, ...]:
+    def _notes(self, query: Query, mode: Mode, by_language: Route) -> tuple[str, ...]:
+        """What a person should know of the answer."""
+        found = [by_language.note] if by_language.note and mode != "text" else []
+        if _asks_what_is_derived(query.where) and getattr(self._store, "behind", False):
+            found.append(BEHIND)
+        return tuple(found)
+
+    def _hits(self, query: Query, page: Sequence[Group], texts: FoundTexts, offset: int) -> tuple[Hit, ...]:
         records = {record.id: record for record in self._store.get([group.point for group in page])}
         phrases = query.where.phrases
         return tuple(
@@ -223,7 +202,7 @@ class Retriever:
         """Ask the legs whose answers do not depend on the page."""
         where = query.where
         vector = None if mode == "text" else self._image_query(query, by_picture)
-        texts = self._texts(query.text, where) if query.text and mode != "image" else _Texts()
+        texts = self._texts(query.text, where) if query.text and mode != "image" else FoundTexts()
         pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
         others = list(dict.fromkeys([*texts.ids(), *pages.cosines]))
         return _Search(query, by_picture is not None, vector, texts, pages, others)
@@ -275,7 +254,7 @@ class Retriever:
         return self._judge(query, search.vector, nearest, search.texts)
 
     def _score(
-        self, point: str, seen: dict[str, float], texts: _Texts, pages: PageScores, usual: float
+        self, point: str, seen: dict[str, float], texts: FoundTexts, pages: PageScores, usual: float
     ) -> float:
         cosine = seen.get(point)
         if not texts.terms and not pages.cosines and cosine is not None:
@@ -312,7 +291,7 @@ class Retriever:
             unwanted.append(_unit(np.sum(wanted, axis=0)))
         return _unit(np.sum(unwanted, axis=0))
 
-    def _texts(self, text: str, where: Where) -> _Texts:
+    def _texts(self, text: str, where: Where) -> FoundTexts:
         meaning = embed_queries(self._text_embedder, [text])[0]
         by_meaning = self._store.search("text", meaning, where=where, limit=TEXT_DEPTH)
         by_words = self._store.search("words", text, where=where, limit=TEXT_DEPTH)
@@ -320,7 +299,7 @@ class Retriever:
         terms = tuple(term for term in every if term not in _MEDIUM) or every
         records = self._store.get([hit.id for hit in by_words])
         held = {record.id: holds(record.text, terms) for record in records}
-        return _Texts(
+        return FoundTexts(
             cosines={hit.id: hit.score for hit in by_meaning if hit.score > TEXT_NOISE},
             bm25={hit.id: hit.score for hit in by_words},
             held=held,
@@ -354,7 +333,9 @@ class Retriever:
 
     # --- the verdict ---------------------------------------------------------------------------------
 
-    def _judge(self, query: Query, vector: Vectors | None, nearest: Sequence[str], texts: _Texts) -> Verdict:
+    def _judge(
+        self, query: Query, vector: Vectors | None, nearest: Sequence[str], texts: FoundTexts
+    ) -> Verdict:
         """Whether the best hits show what was asked, hold its words, or are called so."""
         calibration = self._calibration
         shown = None if vector is None else calibration.evidence(vector, self._vectors(nearest)[1])
@@ -373,6 +354,11 @@ class Retriever:
         if query.where != Where() and not self._store.scroll(query.where, limit=1):
             return "no picture satisfies the filter"
         return "no picture's text speaks of it" if mode == "text" else "nothing fits"
+
+
+def _asks_what_is_derived(where: Where) -> bool:
+    asked = replace(where, path=None, kind=None, tags=(), camera=None, phrases=(), without=(), near=None)
+    return asked != Where()
 
 
 def _met_by_filter(query: Query) -> bool:

@@ -28,7 +28,7 @@ class Shelf:
             phash = np.random.default_rng(base).bytes(32).hex()
             made = record(f"p{number}", phash=phash)
             self.records[made.id] = made
-            self.rows[made.id] = unit(bases[base] + 0.01 * generator.normal(size=32))
+            self.rows[made.id] = unit(bases[base] + 0.01 * generator.normal(size=32))[0]
         order = generator.permutation(list(self.records))
         self.ranked: list[Ranked] = [(1.0 - at / 1e4, str(point), Why()) for at, point in enumerate(order)]
 

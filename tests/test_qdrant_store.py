@@ -415,7 +415,9 @@ def test_a_store_of_before_gets_the_derived_fields_when_it_is_optimised(tmp_path
     with open_store(folder) as store:
         assert store.scroll(may, limit=9) == store.scroll(Where(country="PT"), limit=9) == []
         assert store.get([receipt.id]) == [receipt]
+        assert store.behind
         store.optimize()
+        assert not store.behind
         assert (
             store.scroll(may, limit=9)
             == store.scroll(Where(country="PT", amount_min=60), limit=9)

@@ -251,3 +251,18 @@ def test_parts_weigh_and_unwanted_ones_push_away(retriever: Retriever) -> None:
     assert first(Part("red", 0.5), Part("blue", 2.0)) == "blue"
     assert first(Part("red"), Part("blue"), Part("red", -0.4)) == "blue"
     assert first(Part("red"), Part("blue"), Part("blue", -0.4)) == "red"
+
+
+def test_a_collection_of_an_older_version_says_what_its_filters_miss(
+    embedder: ColourEmbedder, words: WordEmbedder
+) -> None:
+    class Older(MemoryStore):
+        behind = True
+
+    store = Older(dim=embedder.dim, text_dim=words.dim)
+    store.upsert([record("red")], embedder.embed_images([picture("red")]))
+    retriever = Retriever(embedder, words, store)
+    result = retriever.retrieve(parse("", Where(amount_min=50)))
+    assert not result.matched and "askpix index" in (result.reason or "")
+    assert retriever.retrieve(parse("red in 2018"), show_all=True).notes
+    assert retriever.retrieve(parse("red", Where(kind="photo")), show_all=True).notes == ()
