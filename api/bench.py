@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from api.cli.index import run_index
 from api.settings import Settings
 from api.wiring import Workspace
 from core.images import open_image
+from core.postgres_database import temporary_schema
 from core.types import Where
-from evaluation.kills import KillReport, run_kills
 from evaluation.speed import IngestSpeed, QuerySpeed, measure_ingest, measure_queries
 from ingest.walk import Source, walk
 from retrieval.mini import SIDE, MiniEmbedder
@@ -31,9 +31,13 @@ NAME = "bench"
 
 @contextmanager
 def temporary_home(settings: Settings) -> Iterator[Settings]:
-    """The settings on a home of its own that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
-        yield settings.model_copy(update={"home": Path(home)})
+    """The settings on a home of its own that is gone afterwards; on a server, on a schema of its own."""
+    url = settings.database_url
+    with (
+        tempfile.TemporaryDirectory(prefix="askpix-bench-") as home,
+        temporary_schema(url) if url else nullcontext(None) as schema,
+    ):
+        yield settings.model_copy(update={"home": Path(home), "database_url": schema})
 
 
 def collect(
@@ -140,52 +144,6 @@ def peak_memory(files: Sequence[Path]) -> float:
             check=True,
         )
         return float(done.stdout.split()[1])
-
-
-def bench_kills(settings: Settings, files: Sequence[Path], *, kills: int) -> KillReport:
-    """Kill ``askpix index`` at random moments; catalog and vectors must agree and never shrink."""
-    with temporary_home(settings) as home:
-        command = [*_askpix(), "index", *_folders(files), "--collection", NAME, "--ocr", "off"]
-        best = 0
-
-        def check() -> list[str]:
-            nonlocal best
-            # A fresh look each time: what another process left on the disk.
-            workspace = Workspace(home)
-            collection = workspace.catalog.get_collection(NAME)
-            if collection is None:
-                return []
-            ledger = workspace.catalog.embedded_ids(collection)
-            with workspace.open_store(collection) as store:
-                vectors = list(store.ids())
-            problems = []
-            if len(set(ledger)) != len(ledger) or len(set(vectors)) != len(vectors):
-                problems.append("a picture is there twice")
-            if lost := set(ledger) - set(vectors):
-                problems.append(f"{len(lost)} acknowledged pictures have no vector")
-            if len(ledger) < best:
-                problems.append(f"{best} pictures became {len(ledger)}")
-            best = max(best, len(ledger))
-            return problems
-
-        def prepare() -> None:
-            nonlocal best
-            if best == len(files):  # complete: nothing is left to be killed in
-                Workspace(home).delete_collection(NAME)
-                best = 0
-
-        report = run_kills(
-            command,
-            environment=_environment(str(home.home)),
-            check=check,
-            kills=kills,
-            seconds=(1.0, 6.0),
-            prepare=prepare,
-        )
-        problems = list(report.problems)
-        if best != len(files):
-            problems.append(f"{best} of {len(files)} pictures are there at the end")
-        return KillReport(report.kills, report.runs, tuple(problems))
 
 
 def _askpix() -> list[str]:

@@ -4,6 +4,7 @@ Writers take one advisory lock for the length of their transaction, so that what
 they write; readers see one moment. Machines that vanish are noticed in a minute, and their locks with them.
 """
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -115,6 +116,26 @@ def _alive(driver: Any) -> bool:
     except type(driver).OperationalError:
         return False
     return True
+
+
+@contextmanager
+def temporary_schema(address: str) -> Iterator[str]:
+    """The address of an empty schema in the same database, removed at the end with all that is in it."""
+    engine = postgres_engine(address)
+    name = f"askpix_{uuid.uuid4().hex[:12]}"
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        try:
+            inside = engine.url.set(drivername="postgresql").update_query_dict(
+                {"options": f"-csearch_path={name}"}
+            )
+            yield inside.render_as_string(hide_password=False)
+        finally:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+    finally:
+        engine.dispose()
 
 
 _KEY = "hashtextextended('askpix ' || current_schema() || ' ' || %s, 0)"
