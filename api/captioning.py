@@ -9,6 +9,8 @@ from generation.audit import Finding, check_accessibility, check_with, check_wor
 from generation.caption import Style, caption_by_rules, caption_with, captions_with
 from generation.extract import Extraction, extract_by_rules, extract_with
 from generation.generator import Batcher
+from generation.table import Table, table_by_rules
+from generation.table_reading import table_with
 from retrieval.weights import class_names
 
 _CLASSES = 3

@@ -23,6 +23,7 @@ from generation.page import Page
 from generation.prompt import NO_ANSWER, file_name
 from generation.question import Asked, understand
 from generation.rules import Wanted
+from generation.table_answer import find_in_table
 from generation.values import find_value
 from generation.verify import locate
 from generation.words import content_words, holds, squeeze, tokens
@@ -37,6 +38,11 @@ _LOOKED_FOR: dict[Wanted, str] = {
     "measure": "a measure",
     "person": "a name", "company": "a company's name", "address": "an address", "presence": "these words",
 }  # fmt: skip
+_IN_TABLES: frozenset[Wanted] = frozenset(
+    {"number", "percent", "count", "text", "amount", "measure", "person", "company", "judgement"}
+)
+_TABLES = 2
+"""Pages whose tables are looked into: the further down, the less likely it is the one meant."""
 _KINDS = frozenset(
     "shop store restaurant supermarket market place merchant cafe café bar dinner lunch breakfast meal "
     "purchase shopping trip visit company business".split()
@@ -112,15 +118,15 @@ class ExtractiveGenerator:
             return _read_out(asked, seen)
         if asked.wanted == "judgement":
             for each in seen:
-                printed = find_labelled(each.page, asked.words, exact=0.95)
+                printed = find_labelled(each.page, asked.words, exact=0.95) or self._in_table(asked, each)
                 if printed is not None:
                     return _quoted(printed, each.evidence)
             return f"{NO_ANSWER}: This takes looking or reckoning, and only written words are quoted here."
         best: tuple[float, _Seen, Found] | None = None
         for place, each in enumerate(seen):
-            if not _is_about(asked, each):
-                continue
-            found = self._find(_without_kind(asked, each), each.page)
+            found = self._in_table(asked, each)
+            if found is None and _is_about(asked, each):
+                found = self._find(_without_kind(asked, each), each.page)
             if found is None:
                 continue
             fit = found.fit + 0.3 * each.share(asked.focus) - _RANK_COST * place
@@ -133,6 +139,22 @@ class ExtractiveGenerator:
     def _find(self, asked: Asked, page: Page) -> Found | None:
         found = find_value(asked, page)
         return self._window(asked, page) if found is None and asked.wanted == "text" else found
+
+    def _in_table(self, asked: Asked, seen: _Seen) -> Found | None:
+        """A cell of a table, or of a chart's printed numbers, on one of the best two pages.
+
+        A chart seldom says in words what it is about: a name that the question shares with one of its labels
+        ties them, a year does not.
+        """
+        if asked.wanted not in _IN_TABLES or seen.evidence.number > _TABLES:
+            return None
+        found = find_in_table(asked, seen.evidence.lines)
+        if found is None:
+            return None
+        words = [word for word in asked.focus if not word[0].isdigit()]
+        label = {word for word in tokens(found.quote) if not word[0].isdigit()}
+        tied = bool(label & set(words)) and seen.share(asked.named) >= 0.5
+        return found if seen.share(words) >= (0.35 if tied else _MIN_SHARE) else None
 
     def _window(self, asked: Asked, page: Page) -> Found | None:
         """One to three rows that hold most of the question's words and mean most nearly the same."""

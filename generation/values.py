@@ -59,9 +59,10 @@ def _typed(asked: Asked, page: Page, finder: Finder) -> Found | None:
     if asked.wanted == "ident" and not all(holds(page.words, page.squeezed, word) for word in kind):
         return None  # an order number is not on a page that speaks of no order
     found = _labelled(asked, page, finder)
-    if asked.wanted == "total" and not asked.focus:
+    if asked.wanted == "total" and (not asked.focus or (_all_named(asked) and _speaks_of(asked, page))):
         usual = receipt.find_total(page)
-        return usual or found
+        if usual or not asked.focus:
+            return usual or found
     if found is not None and found.fit >= 0.85:
         return found
     if asked.focus and asked.wanted != "person":
@@ -87,7 +88,7 @@ def _typed(asked: Asked, page: Page, finder: Finder) -> Found | None:
 
 def _usual(asked: Asked, page: Page, finder: Finder) -> Found | None:
     """Where pages of their kind have it, when all that was named is somewhere on the page."""
-    if not all(holds(page.words, page.squeezed, word) for word in asked.focus):
+    if not _speaks_of(asked, page):
         return None
     if asked.wanted == "total":
         return receipt.find_total(page)
@@ -109,6 +110,26 @@ def _usual(asked: Asked, page: Page, finder: Finder) -> Found | None:
     return None
 
 
+def _all_named(asked: Asked) -> bool:
+    """Whether names and numbers alone tell which is meant: "the receipt of Starbucks of 3 May"."""
+    return bool(asked.named) and set(asked.focus) <= set(asked.named)
+
+
+def _speaks_of(asked: Asked, page: Page) -> bool:
+    """Whether all that was named is somewhere on the page. Of names, one word of three may be read wrongly;
+    never one with a digit: another date is another receipt."""
+    missing = [word for word in asked.focus if not holds(page.words, page.squeezed, word)]
+    if not missing:
+        return True
+    exact = any(any(char.isdigit() for char in word) for word in asked.focus)
+    return (
+        exact
+        and _all_named(asked)
+        and 3 * len(missing) <= len(asked.focus)
+        and not any(char.isdigit() for word in missing for char in word)
+    )
+
+
 def _labelled(asked: Asked, page: Page, finder: Finder | None, exact: float = _MIN_LABEL) -> Found | None:
     """With the type's own words ("completion date") and without them, whichever fits a label better."""
     labels = (asked.focus,) if asked.wanted == "count" else dict.fromkeys((asked.words, asked.focus))
@@ -125,7 +146,7 @@ def _labelled(asked: Asked, page: Page, finder: Finder | None, exact: float = _M
 
 def _address(asked: Asked, page: Page) -> Found | None:
     """Under the row that names whose address it is, else the usual place."""
-    if not all(holds(page.words, page.squeezed, word) for word in asked.focus):
+    if not _speaks_of(asked, page):
         return None
     for at in range(len(page.rows)):
         text = page.row_text(at)

@@ -7,28 +7,53 @@ import typer
 
 if TYPE_CHECKING:
     from generation.extract import Extraction
+    from generation.table import Table
 
 
 def extract_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or a PDF.")],
-    schema: Annotated[Path, typer.Option(metavar="FILE", help="A JSON schema of an object.")],
+    schema: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON schema of an object.")] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Instead: the table, or the numbers printed at a chart's bars.")
+    ] = False,
     page: Annotated[int | None, typer.Option(min=1, help="Of a document; the first by default.")] = None,
     generator: Annotated[
         str | None, typer.Option(metavar="ID", help="Who reads it; see `askpix models`.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output (it always is).")] = False,
 ) -> None:
-    """Fill in a JSON schema from a picture; each field with the words and the place it was read from."""
-    from api.captioning import extract
+    """Fill in a JSON schema from a picture, or take its table off it; each value with its place."""
+    from api.captioning import extract, read_table
     from api.cli.render import print_json
     from api.looking import look
     from api.settings import load_settings
     from api.wiring import Workspace
 
-    wanted = read_schema(schema)
+    if (schema is None) == (not table):
+        raise typer.BadParameter("name what to extract: --schema FILE, or --table")
     workspace = Workspace(load_settings())
+    if schema is None:
+        print_json(table_json(read_table(workspace, look(workspace, path, page=page), generator=generator)))
+        return
+    wanted = read_schema(schema)
     found = extract(workspace, look(workspace, path, page=page), wanted, generator=generator)
     print_json(extraction_json(found))
+
+
+def table_json(table: "Table | None") -> dict[str, Any]:
+    """A table with the place of each cell; no rows, and why, where there is none."""
+    if table is None:
+        why = "no numbers are printed beside labels of their own; bars and lines are not measured"
+        return {"columns": [], "rows": [], "sure": False, "why": why, "boxes": []}
+    boxes = [[list(box) if box else None for box in row] for row in table.boxes]
+    rows = [list(row) for row in table.rows]
+    return {
+        "columns": list(table.columns),
+        "rows": rows,
+        "sure": table.sure,
+        "why": table.why,
+        "boxes": boxes,
+    }
 
 
 def extraction_json(found: "Extraction") -> dict[str, Any]:
