@@ -37,6 +37,27 @@ _NAMES = {
     "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 
+_FLORES = {
+    "ar": "arb_Arab", "bn": "ben_Beng", "ca": "cat_Latn", "cs": "ces_Latn", "da": "dan_Latn",
+    "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn", "es": "spa_Latn", "fa": "pes_Arab",
+    "fi": "fin_Latn", "fr": "fra_Latn", "he": "heb_Hebr", "hi": "hin_Deva", "hr": "hrv_Latn",
+    "hu": "hun_Latn", "id": "ind_Latn", "it": "ita_Latn", "ja": "jpn_Jpan", "ko": "kor_Hang",
+    "ms": "zsm_Latn", "nl": "nld_Latn", "no": "nob_Latn", "pl": "pol_Latn", "pt": "por_Latn",
+    "ro": "ron_Latn", "ru": "rus_Cyrl", "sv": "swe_Latn", "th": "tha_Thai", "tr": "tur_Latn",
+    "uk": "ukr_Cyrl", "ur": "urd_Arab", "vi": "vie_Latn", "zh": "zho_Hans", "ta": "tam_Taml",
+    "te": "tel_Telu", "ka": "kat_Geor", "hy": "hye_Armn", "gu": "guj_Gujr", "pa": "pan_Guru",
+    "kn": "kan_Knda", "ml": "mal_Mlym", "si": "sin_Sinh", "km": "khm_Khmr", "lo": "lao_Laoo",
+    "my": "mya_Mymr", "am": "amh_Ethi", "bg": "bul_Cyrl", "sr": "srp_Cyrl", "sk": "slk_Latn",
+    "sl": "slv_Latn", "lt": "lit_Latn", "lv": "lvs_Latn", "et": "est_Latn", "sw": "swh_Latn",
+    "mr": "mar_Deva", "ne": "npi_Deva", "tl": "tgl_Latn", "af": "afr_Latn", "is": "isl_Latn",
+}  # fmt: skip
+"""Languages as FLORES-200 and the NLLB models write them (NLLB Team 2022, "No Language Left Behind")."""
+
+
+def flores_code(text: str) -> str:
+    """The language of a text as NLLB models want it named; English where it is not plain."""
+    return _FLORES.get(detect_language(text) or "en", "eng_Latn")
+
 
 def detect_language(text: str) -> str | None:
     """The ISO 639-1 code of the language of a query; None when it is not plain."""

@@ -22,8 +22,9 @@ from PIL import Image
 from core.errors import ModelUnavailableError
 from core.pretrained import check_torchvision, pick_device, pick_dtype
 from retrieval.hub_download import download, download_one_of
+from retrieval.language import flores_code
 from retrieval.model_source import pinned, split_pin
-from retrieval.torch_device import TorchRunner, on_device, split_precision
+from retrieval.torch_device import Tensors, TorchRunner, on_device, split_precision
 from retrieval.torch_embedder import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 
 SCHEME = "open_clip"
@@ -103,13 +104,31 @@ def load_open_clip_embedder(
         Towers(
             picture,
             lambda pixels: encode(floats(pixels).to(dtype)),
-            lambda texts: {"text": tokenizer(texts)},
+            _tokens(torch, tokenizer),
             model.encode_text,
         ),
         model_id=named.model_id,
         image_side=side if isinstance(side, int) else max(side),
         likelihood=likelihood,
     )
+
+
+def _tokens(torch: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
+    """Texts by the model's own tokenizer. NLLB's wants to be told each text's language, and NLLB-CLIP reads
+    its features off that very token (Visheratin 2023); it would take all for English otherwise."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    if not (callable(getattr(tokenizer, "set_lang_fn", None)) and hasattr(inner, "src_lang")):
+        return lambda texts: {"text": tokenizer(texts)}
+
+    def by_language(texts: list[str]) -> Tensors:
+        rows = []
+        for text in texts:
+            # The library's own set_language is undone at each call by transformers 5.
+            inner.src_lang = flores_code(text)
+            rows.append(tokenizer([text]))
+        return {"text": torch.cat(rows)}
+
+    return by_language
 
 
 def find_named(library: Any, reference: str, *, local_files_only: bool = False) -> Named:

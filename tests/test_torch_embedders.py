@@ -11,13 +11,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+import transformers
 from PIL import Image
 
 from api.embedders import open_embedder, same_model
 from api.settings import Settings
 from core.errors import IndexMismatchError, ModelUnavailableError
 from retrieval.embedder import Likelihood, likelihood_of
-from retrieval.open_clip_embedder import agreed_preprocessing, load_open_clip_embedder
+from retrieval.open_clip_embedder import _tokens, agreed_preprocessing, load_open_clip_embedder
 from retrieval.torch_device import TorchRunner, best_batch
 from retrieval.torch_embedder import shaped
 from retrieval.transformers_embedder import load_transformers_embedder
@@ -132,6 +133,22 @@ def test_open_clip_is_as_the_library_makes_it(tmp_path: Path, siglip: bool, resi
     assert embedder.likelihood is not None and embedder.likelihood.kind == expected.kind
     assert embedder.likelihood.scale == pytest.approx(expected.scale, rel=1e-4)
     assert embedder.likelihood.bias == pytest.approx(expected.bias)
+
+
+def test_nllb_is_told_each_texts_language(tmp_path: Path) -> None:
+    special = ["<s>", "<pad>", "</s>", "<unk>", "\u2581", *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = {token: number for number, token in enumerate(special)}
+    made = transformers.NllbTokenizer(vocab=vocabulary, merges=[], src_lang="eng_Latn")
+    made.save_pretrained(tmp_path)
+    tokenizer = open_clip.tokenizer.HFTokenizer(str(tmp_path), context_length=24)
+    texts = ["a dog on the beach", "ein Hund am Strand", "un chien sur la plage", ""]
+    rows = _tokens(torch, tokenizer)(texts)["text"]
+    assert rows.shape == (4, 24)
+    first = [tokenizer.tokenizer.convert_ids_to_tokens(int(row[0])) for row in rows]
+    assert first == ["eng_Latn", "deu_Latn", "fra_Latn", "eng_Latn"]
+    # Other tokenizers are asked once for all.
+    plain = open_clip.get_tokenizer("ViT-B-32")
+    assert torch.equal(_tokens(torch, plain)(texts)["text"], plain(texts))
 
 
 def test_a_file_of_weights_for_a_named_model(tmp_path: Path) -> None:
