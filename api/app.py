@@ -14,8 +14,9 @@ from api.routes import (
     ask,
     browse,
     classify,
-    describe,
     collections,
+    describe,
+    docs,
     images,
     jobs,
     keys,
@@ -46,14 +47,29 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
         version=version("askpix"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: f"{(route.tags or ['askpix'])[0]}-{route.name}",
     )
     app.state.service = service
     problems.install(app)
-    for module in (collections, browse, uploads, jobs, search, ask, classify, describe, images, openai, status, keys):
+    described = (
+        collections,
+        browse,
+        uploads,
+        jobs,
+        search,
+        ask,
+        classify,
+        describe,
+        images,
+        openai,
+        status,
+        keys,
+    )
+    for module in described:
         app.include_router(module.router)
-    for module in (local, page):
+    for module in (local, page, docs):
         app.include_router(module.router)
     agents = mount(app, service)
     _document_keys(app)

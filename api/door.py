@@ -29,10 +29,10 @@ from core.errors import AskpixError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered to anybody, and under any load."""
-_PUBLIC_PATHS = frozenset({"/session", "/", "/docs", "/openapi.json", "/docs/oauth2-redirect"})
+_PUBLIC_PATHS = frozenset({"/session", "/", "/docs", "/openapi.json"})
 _MAX_BODY = 64 * 2**20
 """Of a request that is no upload: a picture as a data URI at most."""
-COOKIE, PAGE_HEADER, ASSETS = "askpix_key", "X-Askpix-Page", "/web/"
+COOKIE, PAGE_HEADER, ASSETS = "askpix_key", "X-Askpix-Page", ("/web/", "/docs/")
 """The page's session: its key in a cookie that no script can read and no other site's page sends along."""
 _UPLOAD = re.compile(r"/v1/collections/[^/]+/images")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

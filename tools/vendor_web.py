@@ -3,6 +3,7 @@
 The page needs no build step: these files lie in the repository as they are served. Run it to raise a version.
 
     thumbhash      MIT, Evan Wallace: turns a picture's 25 bytes into the blurred picture painted first
+    swagger-ui-dist  Apache-2.0, SmartBear: what /docs shows the API with
     world-atlas    ISC, Mike Bostock; made from Natural Earth 1:110m land, public domain: the map's coasts
 """
 
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 VENDOR = Path(__file__).resolve().parent.parent / "api" / "web" / "vendor"
-PACKAGES = {"thumbhash": "0.1.1", "world-atlas": "2.0.2"}
+PACKAGES = {"thumbhash": "0.1.1", "swagger-ui-dist": "5.35.0", "world-atlas": "2.0.2"}
 WIDTH, HEIGHT = 3600, 1800
 """Of the map, in tenths of a degree: x is longitude + 180, y is 90 - latitude."""
 
@@ -36,7 +37,14 @@ def main() -> None:
 
 def write(name: str, version: str, package: Path) -> None:
     """What the page takes of a package."""
-    if name == "thumbhash":
+    if name == "swagger-ui-dist":
+        (VENDOR / "swagger").mkdir(exist_ok=True)
+        for file in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-bundle.js.LICENSE.txt", "NOTICE"):
+            # Without the pointers to source maps, which do not ship: browsers would ask for them.
+            text = (package / file).read_text("utf-8").rstrip()
+            text = "\n".join(line for line in text.split("\n") if "sourceMappingURL=" not in line)
+            (VENDOR / "swagger" / file).write_text(text + "\n", "utf-8")
+    elif name == "thumbhash":
         code = (package / "thumbhash.js").read_text("utf-8")
         head = f"// {name} {version}, MIT, Copyright (c) 2023 Evan Wallace\n"
         (VENDOR / "thumbhash.js").write_text(head + code, "utf-8")
