@@ -268,6 +268,29 @@ def llava_next_video() -> tuple[Any, Any]:
     return t.LlavaNextVideoForConditionalGeneration(config), processor
 
 
+def phi4_multimodal() -> tuple[Any, Any]:
+    named = {"image_token": "<|image|>", "audio_token": "<|audio|>"}
+    words = tokenizer(*named.values(), extra_special_tokens=named)
+    # Its processor counts 256 tokens a tile whatever the size: tiles are 448 pixels in a tiny one too.
+    images = t.Phi4MultimodalImageProcessor(size={"height": 448, "width": 448}, patch_size=14, dynamic_hd=1)
+    processor = t.Phi4MultimodalProcessor(
+        images, t.Phi4MultimodalFeatureExtractor(), words, chat_template=chat("<|image|>")
+    )
+    number = words.convert_tokens_to_ids
+    text = text_of("", words, vocab_size=len(words), original_max_position_embeddings=8192)
+    text.pop("model_type")
+    config = t.Phi4MultimodalConfig(
+        **text,
+        vision_config={**EYES, "image_size": 448, "crop_size": 448, "image_token_id": number("<|image|>")},
+        audio_config={
+            "hidden_size": 32, "intermediate_size": 32, "num_blocks": 1, "num_attention_heads": 2,
+            "ext_pw_out_channel": 32, "depthwise_separable_out_channel": 32, "nemo_conv_channels": 32,
+            "audio_token_id": number("<|audio|>"),
+        },
+    )  # fmt: skip
+    return t.Phi4MultimodalForCausalLM(config), processor
+
+
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "llava-1.5": llava,
     "llava-1.5 without template": lambda: llava(None),
@@ -282,6 +305,7 @@ FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "idefics3": lambda: idefics("idefics3"),
     "gemma3": gemma3,
     "llava-next-video": llava_next_video,
+    "phi4-multimodal": phi4_multimodal,
 }
 
 
