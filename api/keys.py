@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, func, insert, or_, select, update
 
 from api.service_tables import keys
 from core.database import transaction
@@ -38,6 +38,7 @@ class Key:
     created_at: datetime
     used_at: datetime | None
     revoked_at: datetime | None
+    """From when on it opens nothing; of one that was rotated it may lie ahead."""
 
 
 class KeyRing:
@@ -76,18 +77,33 @@ class KeyRing:
 
     def revoke(self, key_id: str) -> Key:
         """From now on it opens nothing. Raises ``NotFoundError``."""
-        change = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+        now = _now()
         with transaction(self._engine) as connection:
-            connection.execute(change.values(revoked_at=_now()))
+            connection.execute(update(keys).where(keys.c.id == key_id, _alive(now)).values(revoked_at=now))
         found = next((key for key in self.list() if key.id == key_id), None)
         if found is None:
             raise NotFoundError(f"no key {key_id!r}; `askpix keys list` shows them")
         return found
 
+    def rotate(self, key_id: str, *, overlap: timedelta = timedelta(0)) -> tuple[Key, str]:
+        """A new key for the same, and its text; the old one opens nothing after ``overlap``.
+
+        Raises ``NotFoundError`` for a key that is not there, or opens nothing any more.
+        """
+        now = _now()
+        old = next((key for key in self.list() if key.id == key_id), None)
+        if old is None or (old.revoked_at is not None and old.revoked_at <= now):
+            raise NotFoundError(f"no key {key_id!r} that can be rotated; `askpix keys list` shows them")
+        made = self.create(old.name, scope=old.scope, collections=old.names or ())
+        ends = now + overlap if old.revoked_at is None else min(old.revoked_at, now + overlap)
+        with transaction(self._engine) as connection:
+            connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=ends))
+        return made
+
     def any(self) -> bool:
         """Whether a key exists that opens something."""
         with transaction(self._engine, write=False) as connection:
-            return bool(connection.execute(select(func.count()).where(keys.c.revoked_at.is_(None))).scalar())
+            return bool(connection.execute(select(func.count()).where(_alive(_now()))).scalar())
 
     def check(self, text: str) -> Key | None:
         """The key that ``text`` is; None when it is none or was revoked."""
@@ -97,14 +113,18 @@ class KeyRing:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
         # An unknown id takes as long as a wrong secret.
         right = hmac.compare_digest(_digest(secret), row.secret if row else _NOBODY)
-        if row is None or not right or row.revoked_at is not None:
-            return None
         now = _now()
+        if row is None or not right or (row.revoked_at is not None and row.revoked_at <= now):
+            return None
         if row.used_at is None or now - row.used_at > _USED_EVERY:
             with transaction(self._engine) as connection:
                 connection.execute(update(keys).where(keys.c.id == key_id).values(used_at=now))
         names = None if row.names is None else tuple(row.names)
-        return Key(row.id, row.name, row.scope, names, row.created_at, now, None)
+        return Key(row.id, row.name, row.scope, names, row.created_at, now, row.revoked_at)
+
+
+def _alive(now: datetime) -> ColumnElement[bool]:
+    return or_(keys.c.revoked_at.is_(None), keys.c.revoked_at > now)
 
 
 def _digest(secret: str) -> str:

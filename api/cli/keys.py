@@ -1,4 +1,4 @@
-"""``askpix keys``: create, list, revoke."""
+"""``askpix keys``: create, list, rotate, revoke."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -72,6 +72,27 @@ def revoke_command(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json
         print_json(_json(key))
     else:
         say(f"revoked {key.id} ({key.name})")
+
+
+@group.command("rotate")
+def rotate_command(
+    key_id: Annotated[str, typer.Argument(metavar="ID")],
+    overlap: Annotated[
+        float, typer.Option(min=0, max=2160, metavar="HOURS", help="For how long the old one still opens.")
+    ] = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """A new key for the same. Its text is shown once; the old one opens nothing after the overlap."""
+    from datetime import timedelta
+
+    from api.cli.render import hint, print_json, say
+
+    key, text = _ring().rotate(key_id, overlap=timedelta(hours=overlap))
+    if as_json:
+        print_json({**_json(key), "key": text})
+    else:
+        say(text)
+        hint(f"keep it: it is not shown again; {key_id} still opens for {overlap:g} hours")
 
 
 def _ring() -> "KeyRing":

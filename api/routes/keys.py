@@ -1,6 +1,7 @@
 """Keys, for those who may make them: admin keys of all collections, or this machine before any exists."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -20,6 +21,12 @@ class KeyIn(_In):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scope: Literal["read", "write", "admin"] = "read"
     collections: Annotated[list[_Name], Field(max_length=1000)] = Field(default=[])
+
+
+class RotateIn(_In):
+    """For how long both keys open, so that programs can be given the new one."""
+
+    overlap_s: int = Field(default=86_400, ge=0, le=90 * 86_400)
 
 
 class KeyOut(_Out):
@@ -66,6 +73,14 @@ def revoke(key_id: str, service: TheService, who: Who) -> Any:
     """From now on it opens nothing."""
     _need(who)
     return _out(service.keys.revoke(key_id))
+
+
+@router.post("/{key_id}/rotate", status_code=201, response_model=NewKeyOut, responses=problems(404))
+def rotate(key_id: str, body: RotateIn, service: TheService, who: Who) -> Any:
+    """A new key for the same; the old one opens nothing once `overlap_s` seconds have passed."""
+    _need(who)
+    made, text = service.keys.rotate(key_id, overlap=timedelta(seconds=body.overlap_s))
+    return {**_out(made), "key": text}
 
 
 def _need(who: Who) -> None:

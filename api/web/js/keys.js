@@ -3,6 +3,9 @@ import * as api from "./api.js";
 import { button, el } from "./dom.js";
 import { S } from "./strings.js";
 
+// A key that was rotated still opens until then.
+const gone = (key) => key.revoked_at && new Date(`${key.revoked_at}Z`) <= new Date();
+
 export class Keys {
   constructor() {
     this.list = el("ul", { class: "list" });
@@ -34,14 +37,14 @@ export class Keys {
     let found;
     try { found = (await api.keys()).keys; } catch { this.view.hidden = true; return; }
     this.view.hidden = false;
-    this.any = found.some((key) => !key.revoked_at);
+    this.any = found.some((key) => !gone(key));
     const chosen = this.only.value;
     this.only.replaceChildren(el("option", { value: "" }, S.allCollections), ...names.map((name) => el("option", { value: name }, name)));
     this.only.value = names.includes(chosen) ? chosen : "";
-    this.list.replaceChildren(...(found.length ? found : []).map((key) => el("li", { class: key.revoked_at ? "gone" : "" },
+    this.list.replaceChildren(...(found.length ? found : []).map((key) => el("li", { class: gone(key) ? "gone" : "" },
       el("span", { class: "grow" }, el("b", {}, key.name), el("span", { class: "quiet" }, ` · ${S.scopes[key.scope]} · ${key.collections?.join(", ") || S.allCollections} · `
-        + (key.revoked_at ? S.revoked : key.used_at ? S.usedAt(key.used_at) : S.neverUsed))),
-      key.revoked_at ? "" : button(S.revoke, async () => { await api.revokeKey(key.id); this.refresh(this.names); }, { "aria-label": `${S.revoke}: ${key.name}` }))));
+        + (gone(key) ? S.revoked : key.used_at ? S.usedAt(key.used_at) : S.neverUsed))),
+      gone(key) ? "" : button(S.revoke, async () => { await api.revokeKey(key.id); this.refresh(this.names); }, { "aria-label": `${S.revoke}: ${key.name}` }))));
     if (!this.any) this.list.prepend(el("li", { class: "quiet" }, S.noKeys));
   }
 }
