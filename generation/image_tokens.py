@@ -163,6 +163,38 @@ def anyres(
     return Seen(rows * columns + rows + side * side, *_within(width, height, best_width, best_height))
 
 
+def masked_tiles(width: int, height: int, *, tile: int, patch: int, most: int) -> Seen:
+    """Phi-4-multimodal: as many tiles as the picture covers, ``most`` of the nearest shape at most; padding
+    is masked, patches are merged two by two, a newline a row; and the whole picture as one tile, with 16
+    newlines and a separator. As ``Phi4MultimodalImageProcessor`` of transformers."""
+    columns, rows = math.ceil(width / tile), math.ceil(height / tile)
+    if columns * rows > most:
+        shapes = [(i, j) for n in range(1, most + 1) for i in range(1, n + 1) for j in range(1, n + 1)]
+        shapes = sorted({shape for shape in shapes if shape[0] * shape[1] <= most}, key=lambda s: s[0] * s[1])
+        columns, rows = _nearest_shape(width, height, shapes, tile)
+    wide, high = tile * columns, tile * rows
+    if wide / width < high / height:
+        seen = (wide, int(height * (wide / width)))
+    else:
+        seen = (int(width * (high / height)), high)
+    used = [math.ceil((full - (full - size) // patch * patch) / (2 * patch)) for full, size in
+            zip((wide, high), seen, strict=True)]  # fmt: skip
+    side = tile // patch // 2
+    tokens = side * side + 1 + used[0] * used[1] + used[1] + side
+    return Seen(tokens, *_within(width, height, *seen))
+
+
+def _nearest_shape(width: int, height: int, shapes: list[tuple[int, int]], tile: int) -> tuple[int, int]:
+    """The grid whose shape is the picture's; of equal ones the last that it fills by half."""
+    best, least = (1, 1), math.inf
+    for shape in shapes:
+        apart = abs(width / height - shape[0] / shape[1])
+        fills = width * height > 0.5 * tile * tile * shape[0] * shape[1]
+        if apart < least or (apart == least and fills):
+            best, least = shape, apart
+    return best
+
+
 FORMULAS: Mapping[str, Formula] = {
     "fixed": fixed,
     "tiles": tiles,
@@ -173,6 +205,7 @@ FORMULAS: Mapping[str, Formula] = {
     "grid": grid,
     "squares": squares,
     "anyres": anyres,
+    "masked_tiles": masked_tiles,
 }
 
 

@@ -26,6 +26,7 @@ _NAMES = {
     "qwen3_vl_moe": "qwen3-vl",
     "paligemma": "paligemma",
     "gemma3": "gemma-3",
+    "phi4_multimodal": "phi-4-multimodal",
 }
 """A directory may be called anything: what its configuration says it is counts then."""
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from generation.budget import limits_of
+from generation.image_tokens import image_tokens
 
 SIZES = [(1, 1), (30, 4000), (336, 336), (448, 448), (640, 480), (1000, 667), (1241, 1755), (4000, 3000)]
 _dice = random.Random(5)
@@ -78,3 +79,19 @@ def test_smolvlm(name: str) -> None:
         _, rows, columns = images.get_number_of_image_patches(height, width)
         counted = each + 3 + rows * (columns * (each + 2) + 1)  # Idefics3Processor._get_num_multimodal_tokens
         assert limits.tokens(width, height) == counted, (width, height)
+
+
+def test_phi_4() -> None:
+    from PIL import Image
+    from transformers import Phi4MultimodalImageProcessor
+
+    limits = limits_of("Phi-4-multimodal-instruct")
+    assert limits.numbers["most"] == 36
+    for most, sizes in ((36, [(60, 40), (448, 448), (640, 480), (97, 801)]), (2, [(1000, 900), (400, 1300)])):
+        processor = Phi4MultimodalImageProcessor(
+            size={"height": 448, "width": 448}, patch_size=14, dynamic_hd=most
+        )
+        for width, height in sizes:
+            made = processor(Image.new("RGB", (width, height)), return_tensors="pt")
+            counted = image_tokens(width, height, limits.formula, **{**limits.numbers, "most": most}).tokens
+            assert counted == int(made["num_img_tokens"][0]), (width, height, most)
