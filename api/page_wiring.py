@@ -6,13 +6,14 @@ Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.embedders import same_model
+from api.store_wiring import open_server_pages
 from core.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ingest.report import PagesReport
     from retrieval.late_interaction import LateEmbedder
     from retrieval.page_leg import PageLeg
+    from retrieval.page_store import PageStore
 
 _SCHEME = "transformers:"
 
@@ -61,27 +63,43 @@ def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_
             wanted, dim = made.model_id, made.dim  # pinned to its commit, or to what its files are now
             workspace.late_embedders[wanted] = made
     if wanted != collection.page_embedder:
+        drop_pages(workspace, collection)
         workspace.catalog.set_page_embedder(collection, wanted, dim)
-        workspace.let_go(collection, "pages")
-        shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
     return replace(collection, page_embedder=wanted, page_dim=dim)
 
 
 @contextmanager
 def open_pages(workspace: Workspace, collection: Collection) -> Iterator[Any]:
-    """The page store of a collection that has a page embedder."""
-    from retrieval.qdrant_pages import QdrantEdgePages
-
+    """The page store of a collection that has a page embedder: on the server where its vectors are there,
+    else in its folder. FAISS has no such index, and it is Qdrant's engine that keeps pages beside it."""
     assert collection.page_embedder is not None and collection.page_dim is not None
     model, dim = collection.page_embedder, collection.page_dim
 
-    def open_it() -> QdrantEdgePages:
+    def open_it() -> PageStore:
+        if collection.store == "qdrant":
+            return open_server_pages(workspace.settings, collection)
+        from retrieval.qdrant_pages import QdrantEdgePages
+
         return QdrantEdgePages.open(
             _folder(workspace, collection), model_id=model, dim=dim, wait_s=workspace.settings.wait_s
         )
 
     with workspace.shared((collection.id, "pages"), open_it) as pages:
         yield pages
+
+
+def pages_opener(workspace: Workspace, collection: Collection) -> Callable[[], Any] | None:
+    """``open_pages`` bound to a collection; None where there is no page embedder."""
+    return None if collection.page_embedder is None else lambda: open_pages(workspace, collection)
+
+
+def drop_pages(workspace: Workspace, collection: Collection) -> None:
+    """Remove the matrices of a collection's page embedder, wherever they are."""
+    workspace.let_go(collection, "pages")
+    if collection.store == "qdrant" and collection.page_embedder is not None:
+        with open_server_pages(workspace.settings, collection) as pages:
+            pages.delete_all()
+    shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from ingest.collection import Collection
     from retrieval.qdrant_server import QdrantServer
+    from retrieval.qdrant_server_pages import QdrantServerPages
     from retrieval.qdrant_server_store import QdrantServerStore
     from retrieval.store import VectorStore
 
@@ -66,6 +67,27 @@ def open_server(settings: Settings, collection: Collection) -> QdrantServerStore
             write_replicas=settings.qdrant_write_replicas,
             quantization=settings.qdrant_quantization,
         ),
+    )
+
+
+def open_server_pages(settings: Settings, collection: Collection) -> QdrantServerPages:
+    """The matrices of the collection's pages on the Qdrant server of the settings."""
+    assert collection.page_embedder is not None and collection.page_dim is not None
+    if not settings.qdrant_url:
+        raise AskpixError(
+            f"collection {collection.name!r} is kept on a Qdrant server; set ASKPIX_QDRANT_URL to its address"
+        )
+    server = _server(settings)
+    from retrieval.qdrant_server_pages import QdrantServerPages
+
+    made_with = (collection.page_embedder, collection.page_dim)
+    digest = hashlib.blake2b(repr(made_with).encode(), digest_size=6).hexdigest()
+    return QdrantServerPages.open(
+        server,
+        physical=f"askpix-pages-{digest}",
+        tenant=collection.id,
+        model_id=collection.page_embedder,
+        dim=collection.page_dim,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from api.page_wiring import pages_opener
 from api.store_wiring import check_store
 from core.errors import AskpixError
 from ingest.archive import ArchiveReader
@@ -35,6 +36,7 @@ def export_to(
             engine=workspace.catalog.engine,
             catalog=workspace.catalog,
             open_store=workspace.store_opener(collection),
+            open_pages=pages_opener(workspace, collection),
             on_progress=on_progress,
         )
 
@@ -58,8 +60,10 @@ def import_from(
                     draft,
                     engine=workspace.catalog.engine,
                     open_store=workspace.store_opener(draft),
+                    open_pages=pages_opener(workspace, draft),
                     on_progress=on_progress,
                 )
+            workspace.let_go(draft, "pages")
             workspace.let_go(draft, str(draft.generation))  # a server may hold it under its draft's name
             _finish(workspace, draft, wanted)
         except BaseException:
@@ -88,7 +92,7 @@ def _draft(workspace: Workspace, reader: ArchiveReader, wanted: str) -> Collecti
     if workspace.catalog.get_collection(name) is not None:
         workspace.delete_collection(name)
     manifest = reader.manifest
-    return workspace.catalog.create_collection(
+    made = workspace.catalog.create_collection(
         name,
         embedder=manifest.embedder,
         dim=manifest.dim,
@@ -96,3 +100,7 @@ def _draft(workspace: Workspace, reader: ArchiveReader, wanted: str) -> Collecti
         text_dim=manifest.text_dim,
         store=workspace.settings.store,
     )
+    if manifest.page_embedder is None or manifest.page_dim is None:
+        return made
+    workspace.catalog.set_page_embedder(made, manifest.page_embedder, manifest.page_dim)
+    return replace(made, page_embedder=manifest.page_embedder, page_dim=manifest.page_dim)

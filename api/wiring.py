@@ -152,12 +152,15 @@ class Workspace(SharedStores):
 
     def delete_collection(self, name: str) -> int:
         """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held."""
+        from api.page_wiring import drop_pages
+
         collection = self.collection(name)
         # An indexing run between two of its writes would make the folder again.
         with self.run_on(collection):
             with self.open_store(collection) as store:
                 count = store.count()
             self.let_go(collection)
+            drop_pages(self, collection)
             generations = self.catalog.generations
             for each in (
                 collection,

@@ -6,6 +6,8 @@ parts/00000.jsonl       pictures, up to 1,000 a piece: what the catalog knows of
                         boxes, its content's SHA-256, and how many passages it has (deflated)
 parts/00000.image.f32   their image vectors: float32, little-endian, row by row, in the same order (stored)
 parts/00000.text.f32    their passages, one after the other (stored)
+parts/00000.pages.f16   where there is a page embedder: the many vectors of pages, float16, one page after the
+                        other (stored)
 
 There are no ids in it: they follow from the content and the collection that it becomes part of. Nothing in
 it is ever unpacked to a path it names, and nothing is believed: see ``ArchiveReader``.
@@ -24,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstra
 
 from core.errors import AskpixError, IndexMismatchError
 from core.types import Vectors
+from retrieval.late_interaction import Matrix
 
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -38,6 +41,8 @@ FORMAT, VERSION = "askpix-collection", 1
 PART = 1_000
 SOURCES = 10_000
 _MOST_DIM = 65_536
+_LONGEST = 1.5
+"""Square of the length of a page's vectors, which is one but for rounding."""
 _MOST_MANIFEST = 1 << 20
 _MOST_LINES = 1 << 30
 """Bytes of one piece of JSON lines, unpacked: a thousand pictures with a megabyte of words each."""
@@ -80,6 +85,8 @@ class Manifest(_Checked):
     parts: int = Field(ge=0, le=10_000_000)
     source_parts: int = Field(ge=0, le=10_000_000)
     vocabulary: dict[str, Any] | None = None
+    page_embedder: Text | None = None
+    page_dim: int | None = Field(default=None, ge=1, le=_MOST_DIM)
 
 
 class Source(_Checked):
@@ -117,6 +124,8 @@ class Picture(_Checked):
     engine: Text | None = None
     lines: tuple[Line, ...] = Field(default=(), strict=False)
     passages: int = Field(ge=0, le=1_000_000)
+    patches: int = Field(default=0, ge=0, le=100_000)
+    """Vectors of the page embedder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,8 @@ class Part:
     pictures: tuple[Picture, ...]
     image: Vectors
     passages: tuple[Vectors, ...]
+    pages: tuple[Matrix, ...] = ()
+    """The matrices of those pictures that have ``patches``, in order."""
 
 
 class ArchiveWriter:
@@ -146,6 +157,8 @@ class ArchiveWriter:
         self._lines(f"{stem}.jsonl", part.pictures)
         self._rows(f"{stem}.image.f32", [part.image])
         self._rows(f"{stem}.text.f32", part.passages)
+        if part.pages:
+            self._rows(f"{stem}.pages.f16", part.pages, "<f2")
         self._parts += 1
         self._pictures += len(part.pictures)
 
@@ -172,12 +185,12 @@ class ArchiveWriter:
                 # Not model_dump_json: names of files may hold what is not UTF-8, which JSON can escape.
                 file.write(json.dumps(row.model_dump(), ensure_ascii=True).encode() + b"\n")
 
-    def _rows(self, name: str, blocks: Sequence[Vectors]) -> None:
+    def _rows(self, name: str, blocks: Sequence[Any], kind: str = "<f4") -> None:
         info = zipfile.ZipInfo(name)
         info.compress_type = zipfile.ZIP_STORED  # noise does not shrink
         with self._zip.open(info, "w", force_zip64=True) as file:
             for block in blocks:
-                file.write(np.ascontiguousarray(block, "<f4").tobytes())
+                file.write(np.ascontiguousarray(block, kind).tobytes())
 
 
 class ArchiveReader:
@@ -234,12 +247,9 @@ class ArchiveReader:
             image = self._rows(f"{stem}.image.f32", len(pictures), self.manifest.dim)
             counts = [picture.passages for picture in pictures]
             text = self._rows(f"{stem}.text.f32", sum(counts), self.manifest.text_dim)
-            ends = np.cumsum(counts).tolist()
-            yield Part(
-                tuple(pictures),
-                image,
-                tuple(text[end - count : end] for end, count in zip(ends, counts, strict=True)),
-            )
+            patches = [picture.patches for picture in pictures if picture.patches]
+            pages = self._pages(f"{stem}.pages.f16", sum(patches)) if patches else np.zeros((0, 1))
+            yield Part(tuple(pictures), image, _cut(text, counts), _cut(pages, patches))
         if seen != self.manifest.pictures:
             raise self._bad(f"it holds {seen} of {self.manifest.pictures} pictures")
 
@@ -252,6 +262,18 @@ class ArchiveReader:
         # NaN and infinity show in the length too.
         if not bool(np.all(np.abs(lengths - 1) < 0.01)):
             raise self._bad(f"{name!r} holds vectors that are not of length one")
+        return rows
+
+    def _pages(self, name: str, count: int) -> Any:
+        dim = self.manifest.page_dim
+        if dim is None or self.manifest.page_embedder is None:
+            raise self._bad("it has vectors of pages, and does not say of which model")
+        if self._info(name).file_size != 2 * count * dim:
+            raise self._bad(f"{name!r} is not {count} vectors of {dim} numbers")
+        rows = np.frombuffer(self._bytes(name, 2 * count * dim), "<f2").astype(np.float16).reshape(count, dim)
+        lengths = np.einsum("ij,ij->i", rows, rows, dtype=np.float32)
+        if not bool(np.all(lengths < _LONGEST)):  # nor with what is no number
+            raise self._bad(f"{name!r} holds vectors that are too long")
         return rows
 
     def _lines(self, kind: Any, name: str, most: int) -> list[Any]:
@@ -299,6 +321,11 @@ class ArchiveReader:
 
     def _bad(self, reason: str) -> AskpixError:
         return AskpixError(f"cannot import {self._name!r}: {reason}")
+
+
+def _cut(rows: Any, counts: Sequence[int]) -> tuple[Any, ...]:
+    ends = np.cumsum(counts).tolist()
+    return tuple(rows[end - count : end] for end, count in zip(ends, counts, strict=True))
 
 
 def _json(raw: bytes) -> Any:

@@ -1,7 +1,7 @@
 """A collection into an archive and out of one: from any store into any other, on this machine or another."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +18,15 @@ from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.tables import collections, images, sources, texts, vocabularies
 from ingest.text_ledger import chunks
+from retrieval.late_interaction import Matrix
+from retrieval.page_store import PageStore
 from retrieval.store import VectorStore
 
+OpenPages = Callable[[], AbstractContextManager[PageStore]]
 OpenStore = Callable[[], AbstractContextManager[VectorStore]]
 Progress = Callable[[int, int], None]
+_PAGES = 32
+"""Page matrices written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,13 @@ def export_collection(
     engine: Engine,
     catalog: Catalog,
     open_store: OpenStore,
+    open_pages: OpenPages | None = None,
     on_progress: Progress | None = None,
 ) -> TransferReport:
     """Write all of a collection to ``path``, whole or not at all; a file that is there is replaced.
 
-    Vectors of the embedder in use, words, tags and the catalog's rows; not the pictures themselves, nor the
-    many vectors of page embedders. Raises ``AskpixError`` when ``path`` cannot be written.
+    Vectors of the embedder in use, words, tags and the catalog's rows, and with ``open_pages`` the many
+    vectors of pages; not the pictures themselves. Raises ``AskpixError`` when ``path`` cannot be written.
     """
     draft = path.with_name(path.name + ".part")
     total, done, missing, files = catalog.count_images(collection), 0, 0, 0
@@ -56,9 +62,9 @@ def export_collection(
             for rows in _sources(engine, collection):
                 writer.sources(rows)
                 files += len(rows)
-            with open_store() as store:
+            with open_store() as store, (open_pages or nullcontext)() as pages:
                 for page in _pictures(engine, collection):
-                    part = _part(engine, store, page)
+                    part = _part(engine, store, page, pages)
                     writer.part(part)
                     done += len(part.pictures)
                     missing += len(page) - len(part.pictures)
@@ -71,6 +77,8 @@ def export_collection(
                 text_embedder=collection.text_embedder,
                 text_dim=collection.text_dim,
                 vocabulary=_vocabulary(engine, collection),
+                page_embedder=collection.page_embedder,
+                page_dim=collection.page_dim,
             )
         finally:
             writer.abandon()
@@ -111,7 +119,7 @@ def _pictures(engine: Engine, collection: Collection) -> Iterator[list[Row[Any]]
         yield rows
 
 
-def _part(engine: Engine, store: VectorStore, page: list[Row[Any]]) -> Part:
+def _part(engine: Engine, store: VectorStore, page: list[Row[Any]], pages: PageStore | None) -> Part:
     ids = [row.id for row in page]
     records = {record.id: record for record in store.get(ids)}
     kept = [row for row in page if row.id in records]
@@ -122,14 +130,18 @@ def _part(engine: Engine, store: VectorStore, page: list[Row[Any]]) -> Part:
             for found in connection.execute(select(texts).where(texts.c.image_id.in_(some))):
                 read[found.image_id] = found
     passages = store.passages(ids)
+    matrices: dict[str, Matrix] = pages.matrices(ids) if pages else {}
     pictures = tuple(
-        _picture(row, records[row.id], read.get(row.id), len(rows))
+        _picture(row, records[row.id], read.get(row.id), len(rows), len(matrices.get(row.id, ())))
         for row, rows in zip(kept, passages, strict=True)
     )
-    return Part(pictures, store.image_vectors(ids), tuple(passages))
+    paged = tuple(matrices[each] for each in ids if each in matrices)
+    return Part(pictures, store.image_vectors(ids), tuple(passages), paged)
 
 
-def _picture(row: Row[Any], record: ImageRecord, read: Row[Any] | None, passages: int) -> Picture:
+def _picture(
+    row: Row[Any], record: ImageRecord, read: Row[Any] | None, passages: int, patches: int
+) -> Picture:
     return Picture(
         sha256=row.sha256,
         page=row.page,
@@ -152,6 +164,7 @@ def _picture(row: Row[Any], record: ImageRecord, read: Row[Any] | None, passages
         engine=read.engine if read else None,
         lines=tuple((line[0], *map(float, line[1:6])) for line in read.lines) if read else (),
         passages=passages,
+        patches=patches,
     )
 
 
@@ -168,11 +181,12 @@ def import_parts(
     *,
     engine: Engine,
     open_store: OpenStore,
+    open_pages: OpenPages | None = None,
     on_progress: Progress | None = None,
 ) -> TransferReport:
     """Fill ``collection``, which is new and empty, from an archive; the store first, the catalog after it."""
     done = files = 0
-    with open_store() as store:
+    with open_store() as store, (open_pages or nullcontext)() as pages:
         for rows in reader.sources():
             with transaction(engine) as connection:
                 entries = [{**row.model_dump(), "collection_id": collection.id} for row in rows]
@@ -192,6 +206,10 @@ def import_parts(
                     [records[at].text for at in worded],
                     [part.passages[at] for at in worded],
                 )
+            if pages and part.pages:
+                paged = [record.id for record, one in zip(records, part.pictures, strict=True) if one.patches]
+                for at in range(0, len(paged), _PAGES):
+                    pages.set_pages(paged[at : at + _PAGES], part.pages[at : at + _PAGES])
             _enter(engine, collection, records, part.pictures)
             done += len(records)
             if on_progress:

@@ -38,6 +38,10 @@ class PageStore(Protocol):
         """
         ...
 
+    def matrices(self, ids: Sequence[str], /) -> dict[str, Matrix]:
+        """All vectors of these pages by id, in half precision; unknown ids are left out."""
+        ...
+
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pages; unknown ids are ignored."""
         ...

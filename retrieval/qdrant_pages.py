@@ -22,6 +22,8 @@ from retrieval.store import Scored
 
 _PAGE = 2_000
 """Ids a scroll brings at once."""
+_AT_ONCE = 32
+"""Matrices read at once: the engine gives them as lists, of some 3 MB each."""
 
 
 class QdrantEdgePages:
@@ -83,6 +85,17 @@ class QdrantEdgePages:
         hits = [Scored(str(point.id), point.score / len(rows)) for point in points]
         hits.sort(key=lambda hit: (-hit.score, hit.id))
         return hits[:limit]
+
+    def matrices(self, ids: Sequence[str], /) -> dict[str, Matrix]:
+        """All vectors of these pages by id; unknown ids are left out."""
+        known, found = point_ids(ids), dict[str, Matrix]()
+        for at in range(0, len(known), _AT_ONCE):
+            with self._shard.use() as engine:
+                points = engine.retrieve(known[at : at + _AT_ONCE], with_payload=False, with_vector=["page"])
+            for point in points:
+                held: Any = point.vector
+                found[str(point.id)] = np.array(held["page"], np.float16)
+        return found
 
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pages; unknown ids are ignored."""

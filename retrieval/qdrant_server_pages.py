@@ -93,6 +93,28 @@ class QdrantServerPages:
         hits.sort(key=lambda hit: (-hit.score, hit.id))
         return hits[:limit]
 
+    def matrices(self, ids: Sequence[str], /) -> dict[str, Matrix]:
+        """All vectors of these pages by id; unknown ids are left out."""
+        known, found = point_ids(ids), dict[str, Matrix]()
+        for at in range(0, len(known), _BATCH):
+            points = self._with_pages(self._mine(known[at : at + _BATCH]))
+            for point in points:
+                held: Any = point.vector
+                found[str(point.id)] = np.array(held["page"], np.float16)
+        return found
+
+    def _with_pages(self, which: models.Filter) -> list[models.Record]:
+        points, _ = self._server.ask(
+            lambda client: client.scroll(
+                self._physical, scroll_filter=which, limit=_BATCH, with_payload=False, with_vectors=["page"]
+            )
+        )
+        return points
+
+    def delete_all(self) -> None:
+        """Remove every page of this tenant."""
+        self._remove(self._mine())
+
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pages; unknown ids are ignored."""
         known = point_ids(ids)

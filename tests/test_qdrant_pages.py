@@ -105,6 +105,27 @@ def test_a_shortlist_finds_what_exact_maxsim_finds(tmp_path: Path) -> None:
     assert np.mean(shares) >= 0.95, shares
 
 
+def test_matrices_come_back_as_they_went_in(opened: Callable[[Path], Any], tmp_path: Path) -> None:
+    pages = matrices(40)
+    ids = [page_id(n) for n in range(40)]
+    with opened(tmp_path) as store:
+        store.set_pages(ids, pages)
+        found = store.matrices([*ids, page_id(77), "no id"])
+        assert sorted(found) == sorted(ids)
+        for each, page in zip(ids, pages, strict=True):
+            np.testing.assert_allclose(found[each], page, atol=1e-3)
+        assert store.matrices([]) == {}
+
+
+def test_a_tenant_of_a_server_is_emptied_alone(tmp_path: Path) -> None:
+    with open_local(tmp_path, tenant="one") as one:
+        two = QdrantServerPages(one._server, one._physical, "two", DIM)
+        one.set_pages([page_id(1), page_id(2)], matrices(2))
+        two.set_pages([page_id(3)], matrices(1))
+        one.delete_all()
+        assert (one.count(), two.count()) == (0, 1)
+
+
 def test_only_the_named_pages_are_ranked_and_unknown_ids_ignored(
     opened: Callable[[Path], Any], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from api.page_wiring import drop_pages, open_pages
 from api.settings import Settings
 from api.store_wiring import physical_name
 from api.wiring import Workspace
@@ -53,6 +54,25 @@ def test_a_server_that_is_not_named_or_not_there_is_one_line(tmp_path: Path) -> 
         there.open_store(there.collection("far")),
     ):
         pass
+
+
+def test_pages_are_where_the_vectors_are(tmp_path: Path) -> None:
+    for store in ("faiss", "edge", "qdrant"):
+        there = workspace(tmp_path, store=store)
+        make(there, store)
+        there.catalog.set_page_embedder(there.collection(store), "transformers:late", 4)
+        made = there.collection(store)
+        if store == "qdrant":
+            with pytest.raises(AskpixError, match="set ASKPIX_QDRANT_URL"), open_pages(there, made):
+                pass
+            continue
+        with open_pages(there, made) as pages:
+            pages.set_pages([record(1).id], [np.eye(4, dtype=np.float16)])
+            assert pages.count() == 1
+        drop_pages(there, made)
+        with open_pages(there, made) as pages:
+            assert pages.count() == 0
+        there.let_go(made, "pages")
 
 
 def test_a_store_of_a_newer_version_is_said(tmp_path: Path) -> None:

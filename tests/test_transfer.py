@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import api.transfer
+from api.page_wiring import open_pages
 from api.settings import Settings
 from api.transfer import export_to, import_from
 from api.wiring import Workspace
@@ -129,6 +130,73 @@ def test_it_is_the_same_collection_in_another_store_on_another_machine(tmp_path:
     import_from(third, tmp_path / "again.askpix", "other")
     assert searches(third, "other") == searches(first, "Photos")
     assert [each.name for each in third.catalog.list_collections()] == ["other"]
+
+
+def test_the_many_vectors_of_pages_come_along(tmp_path: Path) -> None:
+    first = home(tmp_path / "a", store="faiss")
+    old = with_pages(first, fill(first, 40))
+    export_to(first, "photos", tmp_path / "p.askpix")
+    second = home(tmp_path / "b", store="edge")
+    import_from(second, tmp_path / "p.askpix")
+    new = second.collection("photos")
+    assert (new.page_embedder, new.page_dim) == ("transformers:late", 4)
+    theirs = [old.image_id(f"{n:064x}", 2 if n == 5 else None) for n in range(40)]
+    ids = [new.image_id(f"{n:064x}", 2 if n == 5 else None) for n in range(40)]
+    with open_pages(first, old) as here, open_pages(second, new) as there:
+        assert there.count() == here.count() == 7
+        had, has = here.matrices(theirs), there.matrices(ids)
+        for one, other in zip(theirs, ids, strict=True):
+            assert (one in had) == (other in has)
+            if one in had:
+                np.testing.assert_array_equal(had[one], has[other])
+    second.delete_collection("photos")
+    assert not list((tmp_path / "b" / "collections").glob("*/pages"))
+
+
+def with_pages(there: Workspace, made: Collection) -> Collection:
+    """The collection with a page embedder, and every sixth picture a page of its own length."""
+    there.catalog.set_page_embedder(made, "transformers:late", 4)
+    made = replace(made, page_embedder="transformers:late", page_dim=4)
+    rng = np.random.default_rng(4)
+    numbers = range(0, 40, 6)
+    with open_pages(there, made) as pages:
+        pages.set_pages(
+            [made.image_id(f"{n:064x}", None) for n in numbers],
+            [unit(rng.normal(size=(1 + n, 4))).astype(np.float16) for n in numbers],
+        )
+    return made
+
+
+def test_pages_that_are_not_what_they_say_are_refused(tmp_path: Path) -> None:
+    there = home(tmp_path / "a", store="faiss")
+    with_pages(there, fill(there, 40))
+    export_to(there, "photos", tmp_path / "p.askpix")
+    for change, message in (
+        ({"page_dim": 5}, "is not 133 vectors of 5 numbers"),
+        ({"page_dim": None}, "does not say of which model"),
+    ):
+        bad = rewritten(tmp_path / "p.askpix", tmp_path / "bad.askpix", change)
+        with pytest.raises(AskpixError, match=message):
+            import_from(home(tmp_path / "b", store="edge"), bad)
+    with zipfile.ZipFile(tmp_path / "p.askpix") as archive:
+        long = np.full((133, 4), 3, np.float16).tobytes()
+        parts = {name: archive.read(name) for name in archive.namelist()} | {"parts/00000.pages.f16": long}
+    with zipfile.ZipFile(tmp_path / "long.askpix", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(AskpixError, match="too long"):
+        import_from(home(tmp_path / "b", store="edge"), tmp_path / "long.askpix")
+
+
+def rewritten(path: Path, target: Path, change: dict[str, Any]) -> Path:
+    """The archive with a manifest that says something else."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["manifest.json"] = json.dumps(json.loads(parts["manifest.json"]) | change).encode()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return target
 
 
 @pytest.fixture(scope="module")
