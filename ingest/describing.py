@@ -14,14 +14,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from core.errors import BadImageError
 from core.types import ImageRecord
 from ingest.about import About
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.handover import OpenStore, hand_over_notes
 from ingest.notes import Undescribed
+from ingest.remote import Remote, name_of, remote_uri
 from ingest.report import Progress
-from ingest.written_about import look_into
+from ingest.written_about import combine, look_into, read_bytes_inside
 from retrieval.embedder import TextEmbedder
 from retrieval.store import VectorStore
 
@@ -85,7 +87,18 @@ def describe(
 
 
 def look_at_file(source: Undescribed) -> About | None:
-    """What is said about a file; None when it is not as the ledger has it."""
+    """What is said about a file; None when it is not as the ledger has it.
+
+    Of an object in a bucket its first part is fetched, nothing beside it; of a URL only the name counts.
+    """
+    if remote_uri(source.uri):
+        if source.uri.startswith("http"):
+            return combine(name_of(source.uri), [], None, lambda name, most: None)
+        try:
+            data = Remote().head(source.uri, source.size)
+        except BadImageError:
+            return None
+        return combine(name_of(source.uri), read_bytes_inside(data), None, lambda name, most: None)
     try:
         status = os.stat(source.uri)  # noqa: PTH116
     except (OSError, ValueError):

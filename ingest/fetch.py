@@ -100,19 +100,52 @@ def fetch(
         with contextlib.ExitStack() as stack:
             response = _request(parts, limits, resolve, allowed, deadline, clock, stack, at)
             if response.status in _REDIRECTS:
-                target = response.getheader("Location")
-                if not target:
-                    raise FetchError(f"{url!r} redirects to nowhere")
-                following = urljoin(at, target)
-                if parts.scheme == "https" and urlsplit(following).scheme == "http":
-                    raise FetchError(f"{url!r} redirects from https to http: {following!r}")
-                at = following
+                at = _target(url, at, parts, response)
                 continue
             if response.status != 200:
                 raise FetchError(f"{url!r} answers {response.status}")
             yield from _body(url, response, limits, deadline, clock)
             return
     raise FetchError(f"{url!r} redirects more than {limits.max_redirects} times")
+
+
+def fetch_headers(
+    url: str,
+    *,
+    limits: FetchLimits,
+    resolve: Resolve = resolve,
+    allowed: Callable[[str], bool] = is_public,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, str]:
+    """What the server says of ``url`` without sending it (HEAD), names in small letters; see ``fetch``.
+
+    Nothing where the server does not answer that. Raises ``FetchError``.
+    """
+    deadline = clock() + limits.total_s
+    at = url
+    for _ in range(limits.max_redirects + 1):
+        parts = _checked(at, limits)
+        with contextlib.ExitStack() as stack:
+            response = _request(parts, limits, resolve, allowed, deadline, clock, stack, at, "HEAD")
+            if response.status in _REDIRECTS:
+                at = _target(url, at, parts, response)
+                continue
+            if response.status in (405, 501):
+                return {}
+            if response.status != 200:
+                raise FetchError(f"{url!r} answers {response.status}")
+            return {name.lower(): value for name, value in response.getheaders()}
+    raise FetchError(f"{url!r} redirects more than {limits.max_redirects} times")
+
+
+def _target(url: str, at: str, parts: SplitResult, response: http.client.HTTPResponse) -> str:
+    target = response.getheader("Location")
+    if not target:
+        raise FetchError(f"{url!r} redirects to nowhere")
+    following = urljoin(at, target)
+    if parts.scheme == "https" and urlsplit(following).scheme == "http":
+        raise FetchError(f"{url!r} redirects from https to http: {following!r}")
+    return following
 
 
 def check_url(url: str, limits: FetchLimits) -> None:
@@ -153,6 +186,7 @@ def _request(  # noqa: PLR0917
     clock: Callable[[], float],
     stack: contextlib.ExitStack,
     url: str,
+    method: str = "GET",
 ) -> http.client.HTTPResponse:
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or _PORTS[parts.scheme]
@@ -183,7 +217,7 @@ def _request(  # noqa: PLR0917
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
-        connection.request("GET", path + query, headers=headers)
+        connection.request(method, path + query, headers=headers)
         return connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise FetchError(f"{url!r} cannot be fetched: {_why(error)}") from error

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from core.errors import BadImageError, NotFoundError
-from core.images import ImageLimits, Picture, read_bytes
+from core.images import ImageLimits, Picture
 from core.types import ImageRecord
 from ingest.collection import Collection
 from ingest.documents import open_page
+from ingest.remote import read_source
 
 FILE_ID = "file:"
 """Records of files that are in no collection have ids that begin so; the SHA-256 of their bytes follows."""
@@ -37,7 +37,7 @@ def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, li
     """
     for uri in (record.uri, *record.copies):
         try:
-            data = read_bytes(Path(uri), limits=limits)
+            data = read_source(uri, limits)
         except BadImageError:
             continue
         # The id follows from the bytes: no need to ask the catalog what they were.

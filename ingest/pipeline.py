@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import filelock
@@ -21,6 +22,7 @@ from core.machine import usable_cores
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.plan import Task, make_plan, tried_with
+from ingest.remote import Remote, remote_uri
 from ingest.report import IngestReport, Progress
 from ingest.walk import Skipped, walk
 from ingest.worker import Contents, Outcome, Worker
@@ -30,6 +32,8 @@ from retrieval.store import VectorStore
 
 _WRITE_EVERY_IMAGES = 128
 _WRITE_EVERY_S = 2.0
+_AHEAD = 8
+"""Threads that wait for servers; each holds one file."""
 
 OpenStore = Callable[[], AbstractContextManager[VectorStore]]
 OnProgress = Callable[[Progress], None]
@@ -64,6 +68,7 @@ def index(
     limits: ImageLimits,
     prune: bool = False,
     ignore: Sequence[str] = (),
+    remote: Remote | None = None,
     batch_size: int = 16,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
@@ -72,8 +77,8 @@ def index(
 
     Unchanged files (size and time, as the ledger has them) cost a look-up; touched, renamed and copied ones
     a hash. ``prune`` forgets files under ``paths`` that are gone. Bad files are reported and the run goes
-    on; they are tried again when they or ``limits`` change.
-    ``ignore``: see ``ingest.walk.walk``. On KeyboardInterrupt what is done is kept.
+    on; they are tried again when they or ``limits`` change. ``ignore``: see ``ingest.walk.walk``; ``remote``
+    reads paths that are URIs. On KeyboardInterrupt what is done is kept.
     ``threads`` read, decode and embed (default: one more than there are cores or ``embedder.workers``, so
     that one may wait for the disk). Hold ``collection_run`` around it.
 
@@ -81,7 +86,10 @@ def index(
     cannot be read or written.
     """
     began = time.perf_counter()
-    found = walk(paths, ignore=ignore)
+    remote = remote or Remote()
+    far = [uri for path in paths if (uri := remote_uri(path))]
+    near = [path for path in paths if not remote_uri(path)]
+    found = chain(walk(near, ignore=ignore), *(remote.find(uri, ignore) for uri in far))
     with open_store() as store:
         if catalog.begin_run(collection) or store.count() != catalog.count_images(collection):
             mend(collection, catalog, store)
@@ -101,6 +109,7 @@ def index(
         )
         busy = threads or max(usable_cores(), embedder.workers)
         worker = Worker(
+            read=remote.read,
             collection=collection,
             contents=contents,
             embedder=embedder,
@@ -109,7 +118,9 @@ def index(
             busy=busy,
         )
         chunks = list(_chunks(plan.todo, batch_size, threads=busy))
-        _work(chunks, worker, writer, threads=threads or busy + 1, on_progress=on_progress)
+        # Those beyond the cores wait for files: of one disk few, of servers more.
+        ahead = busy + (_AHEAD if any(remote_uri(task.source.uri) for task in plan.todo[:1000]) else 1)
+        _work(chunks, worker, writer, threads=threads or ahead, on_progress=on_progress)
         writer.finish(prune=prune)
         catalog.end_run(collection)
         if prune:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.images import ImageLimits
 from ingest.collection import SourceState
+from ingest.remote import remote_uri
 from ingest.report import Failure
 from ingest.walk import Skipped, Source
 
@@ -58,11 +59,14 @@ def make_plan(
     Entries are taken out of ``known``: what is left was not seen.
     """
     plan, conditions = Plan(), tried_with(limits)
+    seen_far: set[str] = set()
     again: set[str | None] = set()
     for item in found:
         if isinstance(item, Skipped):
             plan.skipped.append(item)
             continue
+        if "://" in item.uri:
+            seen_far.add(item.uri)
         before = known.pop(item.uri, None)
         indexed = before is not None and before.sha256 in contents
         if before is None or (before.size, before.mtime_ns) != (item.size, item.mtime_ns):
@@ -79,16 +83,17 @@ def make_plan(
             plan.todo.append(Task(item, before, indexed))
             again.add(before.sha256)
     contents -= again
-    _find_gone(plan, paths, known)
+    _find_gone(plan, paths, known, seen_far)
     return plan
 
 
-def _find_gone(plan: Plan, paths: Sequence[Path], unseen: dict[str, SourceState]) -> None:
-    roots = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - as the walk does: links are kept
+def _find_gone(plan: Plan, paths: Sequence[Path], unseen: dict[str, SourceState], seen: set[str]) -> None:
+    # As the walk does: links are kept.
+    roots = [remote_uri(path) or os.path.abspath(path) for path in paths]  # noqa: PTH100
     unread = [_inside(item.path) for item in plan.skipped if item.reason.startswith("cannot read")]
     for root in roots:
         here = _inside(root)
-        if not any(uri.startswith(here) for uri in unseen) or not _is_empty(root):
+        if not any(uri.startswith(here) for uri in unseen) or not _is_empty(root, seen):
             continue
         # A share that is not mounted leaves an empty folder where it belongs.
         plan.empty_roots.append(root)
@@ -104,7 +109,9 @@ def _inside(folder: str) -> str:
     return folder if folder.endswith(os.sep) else folder + os.sep
 
 
-def _is_empty(folder: str) -> bool:
+def _is_empty(folder: str, seen: set[str]) -> bool:
+    if remote_uri(folder):
+        return not any(uri.startswith(_inside(folder)) for uri in seen)
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is None
@@ -114,6 +121,8 @@ def _is_empty(folder: str) -> bool:
 
 def _is_gone(path: str) -> bool:
     """Whether it certainly is: a disk that does not answer proves nothing."""
+    if remote_uri(path):
+        return True  # its bucket was listed to the end without it
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

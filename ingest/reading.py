@@ -12,10 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 
 from core.errors import BadImageError, StoreUnavailableError
-from core.images import ImageLimits, Picture, read_bytes
+from core.images import ImageLimits, Picture
 from core.types import Box, TextLine, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
@@ -23,6 +22,7 @@ from ingest.documents import is_pdf, open_page
 from ingest.handover import prepare
 from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
+from ingest.remote import read_source
 from ingest.report import Failure, Progress, ReadReport
 from ingest.text import TextReader
 from ingest.text_ledger import PendingText
@@ -130,6 +130,14 @@ def _groups(pending: Iterable[PendingText]) -> Iterator[list[PendingText]]:
             yield group
 
 
+def read_group(
+    group: Sequence[PendingText], reader: TextReader, limits: ImageLimits
+) -> tuple[dict[str, list[TextLine]], dict[str, str]]:
+    """Lines and errors by image id of pages of one file, here and now; nothing when its bytes are away."""
+    found = _read_group(group, reader, limits, threading.Event())
+    return found.lines, found.errors
+
+
 def _read_group(
     group: Sequence[PendingText], reader: TextReader, limits: ImageLimits, stop: threading.Event
 ) -> _Read:
@@ -169,7 +177,7 @@ def _bytes_of(item: PendingText, limits: ImageLimits) -> bytes | None:
     """The very bytes that were indexed, from whichever file still has them."""
     for uri in item.uris:
         try:
-            data = read_bytes(Path(uri), limits=limits)
+            data = read_source(uri, limits)
         except BadImageError:
             continue
         if hashlib.sha256(data).hexdigest() == item.sha256:

@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from core.errors import BadImageError
-from core.images import ImageLimits, read_bytes
+from core.images import ImageLimits
 from core.machine import usable_cores
 from core.types import ImageRecord, Vectors
 from ingest.catalog import Catalog
@@ -26,6 +25,7 @@ from ingest.collection import Collection
 from ingest.documents import open_page
 from ingest.handover import prepare, texts_of
 from ingest.pipeline import OnProgress, OpenStore
+from ingest.remote import read_source
 from ingest.report import Failure, Progress
 from retrieval.embedder import Embedder, TextEmbedder
 from retrieval.store import VectorStore
@@ -177,7 +177,7 @@ class _Maker:
         """The very bytes that were indexed, from whichever file still has them."""
         for uri in (record.uri, *record.copies):
             try:
-                data = read_bytes(Path(uri), limits=self._limits)
+                data = read_source(uri, self._limits)
             except BadImageError:
                 continue
             if hashlib.sha256(data).hexdigest() == sha256:

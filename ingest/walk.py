@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _JUNK = frozenset(
     """.strip().split("|")
 )
 _HEAD = 16
+_URI = re.compile(r"(s3|gs|az|https?):/", re.IGNORECASE)
+"""Looked for by ``ingest.remote``."""
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 """A file may have become a pipe or a link since it was listed."""
 
@@ -52,7 +55,7 @@ class Skipped:
 
 def check_paths(paths: Sequence[Path]) -> None:
     """Raise ``NotFoundError`` unless every path exists."""
-    missing = [str(path) for path in paths if not _exists(path)]
+    missing = [str(path) for path in paths if not _exists(path) and not _URI.match(str(path))]
     if missing:
         raise NotFoundError(f"no such file or folder: {', '.join(repr(path) for path in missing)}")
 

@@ -2,17 +2,18 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import BadImageError
-from core.images import ImageLimits, read_bytes
+from core.images import ImageLimits
 from core.types import ImageRecord, Vectors
 from ingest.collection import Collection
 from ingest.documents import Page, open_pages
 from ingest.metadata import read_metadata
 from ingest.plan import Task
 from ingest.preview import looks
+from ingest.remote import read_source
 from ingest.screenshots import with_tag
 from retrieval.embedder import Embedder
 
@@ -88,7 +89,9 @@ class Worker:
         limits: ImageLimits,
         batch: int,
         busy: int,
+        read: Callable[[str, ImageLimits], bytes] = read_source,
     ) -> None:
+        self._read = read
         self._collection = collection
         self._contents = contents
         self._embedder = embedder
@@ -123,7 +126,7 @@ class Worker:
         return outcomes
 
     def _look(self, outcome: Outcome, pending: list[tuple[Outcome, Page]]) -> None:
-        data = read_bytes(outcome.task.source.path, limits=self._limits)
+        data = self._read(outcome.task.source.uri, self._limits)
         outcome.sha256 = hashlib.sha256(data).hexdigest()
         if not self._contents.claim(outcome.sha256, outcome):
             return

@@ -1,8 +1,10 @@
 """What one file and those beside it say about its pictures, merged into one ``About``."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, ImageFile, IptcImagePlugin
 
@@ -22,10 +24,10 @@ def look_into(path: Path, stamp: str | None) -> About:
     """What the file at ``path`` and those of ``stamp`` say. Damaged ones say nothing."""
     inside: list[About] = []
     try:
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            inside = read_inside(image)
-    except DECODER_ERRORS:
-        pass  # no picture (a PDF, a film, a raw file): what lies beside it counts all the same
+        with path.open("rb") as file:
+            inside = _inside(file)
+    except OSError:
+        pass  # what lies beside it counts all the same
 
     def read(name: str, most: int) -> bytes | None:
         try:
@@ -68,6 +70,19 @@ def combine(name: str, inside: list[About], stamp: str | None, read: ReadBeside)
             )
         sources.append(told)
     return merged([*sources, from_name(name), albums])
+
+
+def read_bytes_inside(data: bytes) -> list[About]:
+    """EXIF, XMP and IPTC of a picture of which these are the first bytes."""
+    return _inside(io.BytesIO(data))
+
+
+def _inside(file: IO[bytes]) -> list[About]:
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return read_inside(image)
+    except DECODER_ERRORS:
+        return []  # no picture: a PDF, a film, a raw file
 
 
 def read_inside(image: Image.Image) -> list[About]:

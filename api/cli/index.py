@@ -262,14 +262,18 @@ def follow_folders(
     from dataclasses import asdict
 
     from api.cli.render import hint, say
-    from core.errors import AskpixError
+    from core.errors import AskpixError, BadQueryError
+    from ingest.remote import remote_uri
     from ingest.watch import follow
 
+    local = [path for path in paths if not remote_uri(path)]
+    if not local:
+        raise BadQueryError("--watch follows folders; run the command again to see what changed elsewhere")
     hint(f"watching {', '.join(printable(str(path)) for path in paths)}; Ctrl-C ends it")
     # Globs with a slash are relative to the folders that were named.
     anchored = any("/" in glob.rstrip("/") for glob in ignore)
-    for changed in follow(paths, prune=prune, ignore=ignore):
-        targets = paths if anchored else changed
+    for changed in follow(local, prune=prune, ignore=ignore):
+        targets = local if anchored else changed
         try:
             report = run_index(workspace, collection, targets, ocr=ocr, prune=prune, ignore=ignore)
         except AskpixError as error:
