@@ -19,7 +19,12 @@ from ingest.preview import preview
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 """Longer sides in pixels: a few sizes that many share, so that nobody fills the disk with one a pixel."""
 FORMATS = {"image/avif": ("AVIF", "avif"), "image/webp": ("WEBP", "webp"), "image/jpeg": ("JPEG", "jpg")}
-_QUALITY = {"AVIF": 60, "WEBP": 78, "JPEG": 82}
+_SAVED: dict[str, dict[str, int]] = {
+    "AVIF": {"quality": 60, "speed": 9},
+    "WEBP": {"quality": 78, "method": 2},
+    "JPEG": {"quality": 82},
+}
+"""At 512 pixels AVIF takes 13 ms instead of 135 at its default speed, and is a tenth larger."""
 _DECODING = threading.Semaphore(2)
 """A picture at the limit takes a gigabyte while it is decoded."""
 _TYPES = {
@@ -112,7 +117,7 @@ def thumbnail(
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{secrets.token_hex(8)}.{extension}")
     try:
-        image.save(draft, form, quality=_QUALITY[form])
+        image.save(draft, form, **_SAVED[form])
         os.replace(draft, path)  # noqa: PTH105
     finally:
         draft.unlink(missing_ok=True)

@@ -22,6 +22,8 @@ from ingest.text_ledger import chunks, uris_of
 
 _KEPT, _KEPT_S = 8, 30.0
 """Collections whose order is kept, and for how many seconds at most."""
+_TRUSTED_S = 1.0
+"""So long it is taken for right without a look: the pages of one scroll come within it."""
 _STEPS = 32
 """Steps of a shape for each doubling: 2 % apart, which nobody sees."""
 
@@ -69,29 +71,39 @@ class Wall:
         return sorted(found, key=lambda place: -place.pictures)
 
 
+class _Kept(NamedTuple):
+    stamp: tuple[int, ...]
+    read: float
+    looked: float
+    wall: Wall
+
+
 class Timeline:
     """The part of the catalog that a page scrolls through. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        self._walls: OrderedDict[str, tuple[tuple[int, ...], float, Wall]] = OrderedDict()
+        self._walls: OrderedDict[str, _Kept] = OrderedDict()
 
     def wall(self, collection: Collection) -> Wall:
         """The whole order; a third of a second for 100,000 pictures, then at once."""
-        with transaction(self._engine, write=False) as connection:
-            stamp = _stamp(connection, collection)
-            with self._lock:
-                kept = self._walls.get(collection.id)
-                if kept and kept[0] == stamp and time.monotonic() - kept[1] < _KEPT_S:
-                    return kept[2]
-            wall = _read(connection, collection)
         with self._lock:
-            self._walls[collection.id] = (stamp, time.monotonic(), wall)
+            kept = self._walls.get(collection.id)
+        if kept and time.monotonic() - kept.looked < _TRUSTED_S:
+            return kept.wall
+        with transaction(self._engine, write=False) as connection:
+            stamp, now = _stamp(connection, collection), time.monotonic()
+            if kept and kept.stamp == stamp and now - kept.read < _KEPT_S:
+                kept = kept._replace(looked=now)
+            else:
+                kept = _Kept(stamp, now, now, _read(connection, collection))
+        with self._lock:
+            self._walls[collection.id] = kept
             self._walls.move_to_end(collection.id)
             while len(self._walls) > _KEPT:
                 self._walls.popitem(last=False)
-        return wall
+        return kept.wall
 
     def records(self, collection: Collection, ids: Sequence[str]) -> list[tuple[ImageRecord, str]]:
         """Pictures with their SHA-256, in the order of ``ids``; those that are gone are left out."""

@@ -1,6 +1,7 @@
 """What the page asks besides search: the wall, places, folders, models in use, keys; and previews."""
 
 import base64
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_the_wall_is_newest_first_and_says_its_shapes(place: tuple[Service, Test
     assert near["places"][0]["lat"] == pytest.approx(52.525)
     assert client.get("/v1/collections/holiday/places?degrees=0").status_code == 422
 
+    time.sleep(1.1)  # so long a wall is trusted without a look
     fill(service, collection, {"/c/latest.jpg": {"taken_at": when(2026, 1, 1)}}, first=9)
     assert client.get("/v1/collections/holiday/timeline").json()["months"][0]["month"] == "2026-01"
     assert client.get("/v1/collections/others/timeline").status_code == 404

@@ -130,6 +130,8 @@ export class Grid {
     const picture = el("img", { alt: "", decoding: "async", draggable: false });
     picture.addEventListener("load", () => picture.classList.add("here"), { once: true });
     picture.addEventListener("error", () => picture.classList.add("gone"), { once: true });
+    const y = this.top() + Number(tile.dataset.box.split(" ")[1]) - scrollY;
+    picture.fetchPriority = y + high > 0 && y < innerHeight ? "high" : "low"; // what is on screen first
     picture.src = thumbnail(hit.id, Math.max(wide, high) * Math.min(2, devicePixelRatio) > 560 ? 1024 : 512);
     if (picture.complete) picture.classList.add("here");
     tile.style.backgroundImage = blur(hit.preview);
