@@ -50,6 +50,8 @@ class BatchSpeedup:
 
 @dataclass(frozen=True, slots=True)
 class GenerateReport:
+    """A model's rows, and what it runs on."""
+
     model: str
     device: str
     dtype: str

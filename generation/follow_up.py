@@ -99,6 +99,7 @@ _OBJECT = re.compile(
     r")(?P<object>.+?)(?P<end>\W*)$"
 )
 _PLAIN: frozenset[str] = frozenset({"text", "picture", "judgement", "presence", "reading"})
+_MARK = re.compile(r"\[(\d{1,2})\]")
 _LONGEST = 400
 
 
@@ -110,17 +111,28 @@ def stand_alone(messages: Sequence[Message], *, clauses_of: ClausesOf) -> Standi
     """
     standing: Standing | None = None
     said = ""
+    cited: tuple[Standing, str] | None = None
     for message in messages:
         if message.role == "assistant":
             said = message.text
+            if standing is not None and _MARK.search(said):
+                cited = (standing, said)
         elif message.role == "user" and message.text.strip():
-            standing = follow(standing, said, message.text, clauses_of=clauses_of)
+            standing = follow(standing, said, message.text, clauses_of=clauses_of, cited=cited)
             said = ""
     return standing
 
 
-def follow(before: Standing | None, said: str, question: str, *, clauses_of: ClausesOf) -> Standing:
-    """``question`` after ``before`` was answered with ``said``."""
+def follow(
+    before: Standing | None,
+    said: str,
+    question: str,
+    *,
+    clauses_of: ClausesOf,
+    cited: tuple[Standing, str] | None = None,
+) -> Standing:
+    """``question`` after ``before`` was answered with ``said``. ``cited`` is the last question whose answer
+    cited a picture, with that answer: "it" is of that one, where the last answer found nothing."""
     question = " ".join(question.split())
     alone = Standing(question, question)
     if before is None or len(question) > _LONGEST:
@@ -129,8 +141,9 @@ def follow(before: Standing | None, said: str, question: str, *, clauses_of: Cla
     if _MORE.match(plain):
         return replace(before, pages=before.pages + 1, pick=None, question=before.about)
     turn = _Turn(before, said, question, plain, clauses_of)
-    for read in (_one_of_them, _narrowed, _about_it, _instead):
-        if found := read(turn):
+    pointing = turn if _MARK.search(said) or cited is None else replace(turn, before=cited[0], said=cited[1])
+    for read, of in ((_one_of_them, pointing), (_narrowed, turn), (_about_it, pointing), (_instead, turn)):
+        if found := read(of):
             return found
     return alone
 
@@ -150,7 +163,7 @@ class _Turn:
         """The rank of the picture that the answer rests on."""
         if self.before.pick is not None:
             return self.before.pick
-        found = re.search(r"\[(\d{1,2})\]", self.said)
+        found = _MARK.search(self.said)
         return max(1, int(found[1])) if found else 1
 
 

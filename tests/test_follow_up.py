@@ -69,6 +69,13 @@ def test_a_chain_is_folded_from_its_beginning() -> None:
     assert stand(*HOTEL, "more", "x [1]", "more").pages == 2
 
 
+def test_after_an_answer_without_pictures_it_is_still_the_last_one() -> None:
+    found = stand(*HOTEL, "What is the meaning of life?", "Nothing fits.", "who issued it?")
+    assert (found.about, found.pick) == (HOTEL[0], 2)
+    found = stand(*HOTEL, "What is the fax number of Sakura?", "Nothing fits.", "and of Fernhill?")
+    assert found.question == "What is the fax number of Fernhill?"
+
+
 def test_without_a_conversation_nothing_is_changed() -> None:
     assert stand("and in 2019?") == Standing("and in 2019?", "and in 2019?")
     assert stand_alone([Message("assistant", "Hello")], clauses_of=lambda text: ()) is None

@@ -83,9 +83,13 @@ def run_plan(
     """What would be sent, and what it would cost at most; nothing is sent."""
     from dataclasses import asdict
 
+    from api.archive import GENERATOR, WHY
     from generation.answer import plan_question
+    from generation.archive_question import read_archive_question
     from generation.generator import Planner
 
+    if read_archive_question(question):
+        return {"generator": GENERATOR, "why": WHY, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
     writer, why = workspace.choose_generator(generator)
     if not isinstance(writer, Planner):
         return {"generator": writer.model_id, "why": why, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
