@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from collections.abc import Collection as Names
 from contextlib import suppress
 from datetime import datetime
@@ -10,10 +11,12 @@ from pathlib import Path
 
 from core.types import Query, Where
 from retrieval.facets import FACETS, Count, Facets
-from retrieval.query import parse
+from retrieval.query import EVERYTHING, parse
 from retrieval.query_claims import Known
 from retrieval.store import VectorStore
 
+KEPT = "known.json"
+"""What a collection's folder calls the file that remembers what it holds."""
 _KEPT_S = 600.0
 """Seconds. Counting the facets of 20,000 pictures takes 0.14 s: too long for every query."""
 
@@ -42,6 +45,20 @@ def understand(
         known=lambda: _known(store, kept),
         beside_picture=beside_picture,
     )
+
+
+def reading_of(store: VectorStore, folder: Path, *, literal: bool) -> Callable[..., Query]:
+    """``(question, filter=None) -> Query`` as a search of the collection in ``folder`` reads it; to measure.
+
+    Quotes and minus signs of a caption are no operators. ``literal`` reads nothing.
+    """
+    off = (EVERYTHING,) if literal else ()
+
+    def read(question: str, where: Where | None = None) -> Query:
+        plain = question.replace('"', " ").replace(" -", " ")
+        return understand(plain, where, store=store, kept=folder / KEPT, off=off)
+
+    return read
 
 
 def _known(store: VectorStore, kept: Path) -> Known:

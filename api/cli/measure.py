@@ -52,6 +52,9 @@ def retrieval_command(
     half: Annotated[
         Literal["a", "b"] | None, typer.Option(help="With --legs, --absent: ask of this half.")
     ] = None,
+    literal: Annotated[
+        bool, typer.Option("--literal", help="Read nothing as a filter: every word is searched by meaning.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
@@ -61,11 +64,11 @@ def retrieval_command(
     from api.cli.render import hint, print_json, say, table
     from api.rerank_wiring import searcher
     from api.settings import load_settings
+    from api.understanding import reading_of
     from api.wiring import Workspace
     from evaluation.datasets import merge, read_manifest
     from evaluation.reranking import compare
     from evaluation.retrieval import COLUMNS, evaluate
-    from retrieval.query import parse
 
     datasets = [read_manifest(manifest) for manifest in manifests]
     dataset = merge(datasets)
@@ -78,15 +81,14 @@ def retrieval_command(
         from api.cli.quality import show_absent, show_legs
 
         show = show_absent if absent else show_legs
-        show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json)
+        show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json, literal=literal)
         return
     with workspace.open_retriever(target) as retriever:
+        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
 
         def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
             def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
-                # Quotes and minus signs in a caption are not operators.
-                plain = query.replace('"', " ").replace(" -", " ")
-                result = search(parse(plain), top_k=10, mode=mode, show_all=True, collapse=False)
+                result = search(read(query), top_k=10, mode=mode, show_all=True, collapse=False)
                 return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
 
             return retrieve

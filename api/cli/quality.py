@@ -28,18 +28,20 @@ def show_legs(
     half: str | None,
     limit: int | None,
     as_json: bool,
+    literal: bool = False,
 ) -> None:
     """Each leg alone and all together, for every kind of query, in its own folder and in all of them."""
     from api.cli.render import hint, print_json, say, table
+    from api.understanding import reading_of
     from core.types import Where
     from evaluation.legs import COLUMNS, compare_legs
-    from retrieval.query import parse
 
     groups = [
         (name, _folder(cases) if len(datasets) > 1 else None, cases)
         for name, cases in _groups(datasets, half, limit)
     ]
     with workspace.open_retriever(target) as retriever:
+        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
 
         def ask(leg: str, query: str, folder: str | None) -> list[tuple[str, ...]]:
             where = Where(path=f"{folder}/*") if folder else Where()
@@ -47,7 +49,7 @@ def show_legs(
                 found = retriever.ask_leg(cast("Leg", leg), query, where=where, top_k=_TOP)
             else:
                 result = retriever.retrieve(
-                    parse(_plain(query), where), top_k=_TOP, mode=mode, show_all=True, collapse=False
+                    read(query, where), top_k=_TOP, mode=mode, show_all=True, collapse=False
                 )
                 found = [hit.record for hit in result.hits]
             return [(record.uri, *record.copies) for record in found]
@@ -72,22 +74,22 @@ def show_absent(
     half: str | None,
     limit: int | None,
     as_json: bool,
+    literal: bool = False,
 ) -> None:
     """Every query with its pictures there and with all pictures of its concept left out."""
     from api.cli.render import hint, print_json, table
+    from api.understanding import reading_of
     from evaluation.absent import COLUMNS, RISK_COLUMNS, judge_absence
-    from retrieval.query import parse
 
     groups = list(_groups(datasets, half, limit))
     every = [case for dataset in datasets for case in dataset.cases]
     with workspace.open_retriever(target) as retriever:
+        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
         by_path = dict(_ids_by_path(retriever))
 
         def ask(query: str, left_out: frozenset[str]) -> tuple[bool, float]:
             gone = {by_path[path] for path in left_out if path in by_path}
-            found = (retriever.without(gone) if gone else retriever).retrieve(
-                parse(_plain(query)), top_k=1, mode=mode
-            )
+            found = (retriever.without(gone) if gone else retriever).retrieve(read(query), top_k=1, mode=mode)
             return found.matched, found.confidence if found.confidence is not None else float(found.matched)
 
         report = judge_absence(
@@ -133,11 +135,6 @@ def _ids_by_path(retriever: "Retriever") -> Iterator[tuple[str, str]]:
     for start in range(0, len(ids), 1000):
         records: list[ImageRecord] = retriever.store.get(ids[start : start + 1000])
         yield from ((str(Path(uri)), record.id) for record in records for uri in (record.uri, *record.copies))
-
-
-def _plain(query: str) -> str:
-    # Quotes and minus signs in a caption are not operators.
-    return query.replace('"', " ").replace(" -", " ")
 
 
 def _progress(done: int, total: int) -> None:
