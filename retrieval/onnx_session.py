@@ -5,8 +5,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from core.errors import ModelUnavailableError
+
+RUN_ERRORS: tuple[type[Exception], ...] = (
+    ValueError,
+    RuntimeError,
+    *(
+        kind
+        for kind in vars(native).values()
+        if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
+    ),
+)
+"""What ``run`` raises for inputs that a graph cannot take; ONNX Runtime's own have no common base class."""
 
 
 class Session(Protocol):

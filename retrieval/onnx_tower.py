@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import ModelUnavailableError
 from core.types import Vectors
-from retrieval.onnx_session import open_session
+from retrieval.onnx_session import RUN_ERRORS, open_session
 
 Role = Literal["image", "text"]
 Feed = Mapping[str, NDArray[Any]]
@@ -33,6 +33,9 @@ _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(d
 _WHOLE = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
 _LEAST_DIM = 8
 _MOVED = 1e-6
+_ALIKE = 0.1
+"""Int8 graphs scale by the batch they are given, so that rows differ a little with their company."""
+_FROZEN = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Tower:
@@ -86,7 +89,12 @@ class Tower:
 
     def run(self, feed: Feed) -> Vectors:
         """``(n, dim)`` of the output taken, from named arrays of ``n`` rows each."""
-        found = np.asarray(self._run(self._own(feed), [self.output])[self.output], np.float32)
+        try:
+            rows = self._run(self._own(feed), [self.output])[self.output]
+        except RUN_ERRORS as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ModelUnavailableError(f"{self._path.name!r} cannot be run: {reason}") from error
+        found = np.asarray(rows, np.float32)
         if not np.isfinite(found).all():
             raise ModelUnavailableError(
                 "the model's embeddings are not numbers; take another precision of it"
@@ -100,19 +108,39 @@ class Tower:
         return dict(zip(names, self._session.run(list(names), given), strict=True))
 
     def _first_run(self, own: Feed) -> dict[str, NDArray[Any]]:
-        """All outputs for two rows; one at a time where a graph that says it is free can only do that."""
+        """All outputs for two rows. A graph that says it takes any number may have kept, in its trace, the
+        number it was exported with: then the first of the usual ones that works is taken."""
+        if self._rows:
+            return self._run(own, self.outputs)
+        found: dict[str, NDArray[Any]] = {}
+        problem: Exception | None = None
+        for size in (None, *_FROZEN):
+            self._rows = size
+            try:
+                tried = self._run(own, self.outputs)
+                flat = {name: rows for name, rows in tried.items() if self._is_flat(name, rows)}
+                found = found or tried
+                if flat and (size is not None or self._takes_three(own, flat)):
+                    return tried
+            except RUN_ERRORS as error:
+                problem = problem or error
+        self._rows = None
+        if problem is not None and not found:
+            raise problem
+        return found  # of which nothing is flat
+
+    def _takes_three(self, own: Feed, two: Feed) -> bool:
+        """Whether three rows give what two of them gave."""
+        three = {name: np.concatenate([rows, rows[:1]]) for name, rows in own.items()}
         try:
-            found = self._run(own, self.outputs)
-            if self._rows or any(self._is_flat(name, rows) for name, rows in found.items()):
-                return found
-        except Exception:  # ONNX Runtime's exceptions have no common base class
-            if self._rows:
-                raise
-        self._rows = 1  # its trace kept the size it was exported with
-        alone = self._run(own, self.outputs)
-        if not any(self._is_flat(name, rows) for name, rows in alone.items()):
-            self._rows = None
-        return alone
+            found = self._run(three, list(two))
+        except RUN_ERRORS:
+            return False
+        return any(
+            found[name].shape == (3, *rows.shape[1:])
+            and float(np.abs(np.asarray(found[name][:2], np.float32) - rows).max()) < _ALIKE
+            for name, rows in two.items()
+        )
 
     def _run(self, own: Feed, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Outputs by name for all rows of ``own``, in batches of the size that the graph is fixed to."""

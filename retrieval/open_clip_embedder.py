@@ -116,7 +116,7 @@ def load_open_clip_embedder(
 def _tokens(torch: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
     """Texts by the model's own tokenizer. NLLB's wants to be told each text's language, and NLLB-CLIP reads
     its features off that very token (Visheratin 2023); it would take all for English otherwise."""
-    inner = getattr(tokenizer, "tokenizer", None)
+    inner: Any = getattr(tokenizer, "tokenizer", None)
     if not (callable(getattr(tokenizer, "set_lang_fn", None)) and hasattr(inner, "src_lang")):
         return lambda texts: {"text": tokenizer(texts)}
 

@@ -152,19 +152,20 @@ def test_graphs_of_a_fixed_batch(clip: tuple[Any, ...], tmp_path: Path, rows: in
     np.testing.assert_allclose(found.embed_images(many[:1]), exact.embed_images(many[:1]), atol=1e-4)
 
 
-def test_a_trace_that_kept_its_batch_of_one(clip: tuple[Any, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [1, 2, 8])
+def test_a_trace_that_kept_its_batch(clip: tuple[Any, ...], tmp_path: Path, rows: int) -> None:
     folder, model, exact = clip
     copy = plain_copy(folder, tmp_path / "model")
 
     def run(pixel_values: Any) -> Any:
         features = model.get_image_features(pixel_values=pixel_values).pooler_output
-        return features.reshape(1, -1)  # as an exporter freezes ``x.view(batch, -1)``
+        return features.reshape(rows, 24)  # as an exporter freezes ``x.view(batch, -1)``
 
     write_graph(
         run,
         model,
         copy / "onnx" / "vision_model.onnx",
-        {"pixel_values": pixel_values(1)},
+        {"pixel_values": pixel_values(rows)},
         ["image_embeds"],
         axes=free("pixel_values"),
     )
