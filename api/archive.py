@@ -47,7 +47,17 @@ def answer_archive(
     query = _query(asked, understand)
     by_sight = not _UNKNOWN_PLACE.match(query.text)
     members = find_members(store, query.where, query.text, embedder, by_sight=by_sight)
+    blind: list[str] = []
+    for part in query.parts:
+        if part.weight < 0:
+            away = find_members(store, query.where, part.text, embedder)
+            if away.passed and not away.clear:
+                blind.append(part.text)
+            members = members.without(away)
     said = say_archive(asked, query, members, lines_of)
+    if blind:
+        text = f"Which pictures show {blind[0]!r} cannot be told clearly enough to leave them out."
+        said = Said(text, answered=False, result={"pictures": None})
     took_ms = round((time.perf_counter() - began) * 1000, 1)
     hits = tuple(
         Hit(rank, each.record, min(1.0, each.chance), Why())

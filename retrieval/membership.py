@@ -18,7 +18,7 @@ too low. The constants were chosen on the same photos. Things that the embedder 
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Literal, TypeAlias
 
@@ -95,6 +95,12 @@ class Members:
         low = sure + math.floor(LOWER * sum(each.clear for each in seen))
         high = sure + math.ceil(UPPER * len(seen))
         return low, min(high, self.passed) if self.looked_at == self.passed else high
+
+    def without(self, away: "Members") -> "Members":
+        """Those that do not seem to belong to ``away``; by their look, so that they are not exact."""
+        gone = {each.record.id for each in away.found if each.likely}
+        left = (each for each in self.found if each.record.id not in gone)
+        return replace(self, found=tuple(replace(each, reason="picture") for each in left))
 
 
 def find_members(

@@ -142,6 +142,13 @@ def test_what_no_picture_shows_is_not_counted(archive: Archive) -> None:
     assert "enough to be counted" in answer.text
 
 
+def test_what_is_not_wanted_is_left_out_by_look_or_not_at_all(archive: Archive) -> None:
+    answer = archive.ask("How many photos without red things?")
+    assert answer.text.startswith("About 7 photos (without red things)")
+    answer = archive.ask("How many photos without zebras?")
+    assert not answer.answered and "'zebras' cannot be told" in answer.text
+
+
 def test_papers_are_known_by_their_words(archive: Archive) -> None:
     assert archive.ask("How many receipts do I have?").text.startswith("2 receipts, by the words read")
     assert archive.ask("How many receipts mention coffee?").plan["result"]["pictures"] == 2  # type: ignore[index]
