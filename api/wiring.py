@@ -238,6 +238,13 @@ class Workspace(SharedStores):
         """The generator with this id; ``auto`` never sends a picture off the machine."""
         return self.choose_generator(generator_id)[0]
 
+    def seeing_generator(self, generator_id: str) -> Generator:
+        """The generator with this id; ``ModelUnavailableError`` where that is none that sees."""
+        found, why = self.choose_generator(generator_id)
+        if found.model_id == "extractive":
+            raise ModelUnavailableError(f"captions need a model that sees; {generator_id!r}: {why}")
+        return found
+
     def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
         """The generator with this id, opened once, and why it was taken."""
         from api.generators import find_local, open_generator

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from core.errors import GenerationError
-from core.types import Evidence, Message
+from core.types import Evidence, Message, Usage
 from generation.generator import Batcher, Generator
 
 Style: TypeAlias = Literal["short", "detailed", "alt"]
@@ -33,6 +33,23 @@ def caption_with(generator: Generator, evidence: Evidence, *, style: Style = "sh
     if not text:
         raise GenerationError(f"{generator.model_id!r} wrote no caption; try another --generator")
     return text[: _LONGEST[style]]
+
+
+def caption_messages(evidence: Evidence, *, style: Style = "short") -> list[Message]:
+    """What a model is asked for a caption."""
+    return [Message("system", _SYSTEM), Message("user", _ASK[style], (evidence,))]
+
+
+def caption_and_usage(
+    generator: Generator, evidence: Evidence, *, style: Style = "short"
+) -> tuple[str, Usage | None]:
+    """As ``caption_with``, with what it cost where the generator says so."""
+    pieces = list(generator.generate(caption_messages(evidence, style=style)))
+    text = _said("".join(piece.text for piece in pieces))
+    if not text:
+        raise GenerationError(f"{generator.model_id!r} wrote no caption; try another --generator")
+    usage = next((piece.usage for piece in reversed(pieces) if piece.usage), None)
+    return text[: _LONGEST[style]], usage
 
 
 def captions_with(generator: Generator, pictures: Sequence[Evidence], *, style: Style = "short") -> list[str]:

@@ -1,6 +1,7 @@
 """The catalog asked by one picture: which collection it is in, and where its files are."""
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import Engine, select
 
@@ -34,6 +35,18 @@ class Lookup:
             collection = Collection(*connection.execute(of).one())
             uris = uris_of(connection, collection.id, [row.sha256]).get(row.sha256)
         return (collection, to_record(row, uris), row.sha256) if uris else None
+
+    def records(self, ids: Sequence[str]) -> list[ImageRecord]:
+        """Pictures that can be found, in the order of ``ids``; others are left out."""
+        wanted = select(images).where(images.c.id.in_(ids), images.c.embedded)
+        with transaction(self._engine, write=False) as connection:
+            rows = {row.id: row for row in connection.execute(wanted)}
+            held: dict[str, set[str]] = {}
+            for row in rows.values():
+                held.setdefault(row.collection_id, set()).add(row.sha256)
+            uris = {each: uris_of(connection, each, sorted(shas)) for each, shas in held.items()}
+        found = ((rows[i], uris[rows[i].collection_id].get(rows[i].sha256)) for i in ids if i in rows)
+        return [to_record(row, names) for row, names in found if names]
 
     def ids_of(self, collection: Collection, sha256: str) -> list[str]:
         """The pictures with these bytes, in order of page."""

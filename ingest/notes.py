@@ -184,17 +184,17 @@ class NoteLedger:
         with transaction(self._engine) as connection:
             unstore(connection, ids)
 
-    def pages(self, collection: Collection, *, size: int = 500) -> Iterator[list[str]]:
+    def count_uncaptioned(self, collection: Collection) -> int:
+        """How many pictures have no caption."""
+        wanted = select(func.count()).select_from(images).where(_uncaptioned(collection))
+        with transaction(self._engine, write=False) as connection:
+            return connection.execute(wanted).scalar_one()
+
+    def uncaptioned(self, collection: Collection, *, size: int = 500) -> Iterator[list[str]]:
         """Ids of the pictures without a caption, a page at a time; each once."""
         last = ""
-        captioned = select(notes.c.image_id).where(notes.c.image_id == images.c.id, notes.c.kind == "caption")
         while True:
-            wanted = select(images.c.id).where(
-                images.c.collection_id == collection.id,
-                images.c.embedded,
-                images.c.id > last,
-                ~captioned.exists(),
-            )
+            wanted = select(images.c.id).where(_uncaptioned(collection), images.c.id > last)
             with transaction(self._engine, write=False) as connection:
                 ids = list(connection.execute(wanted.order_by(images.c.id).limit(size)).scalars())
             if not ids:
@@ -214,6 +214,11 @@ def undescribe(connection: Connection, collection: Collection, gone: ColumnEleme
     shas = select(sources.c.sha256).where(gone)
     others = and_(sources.c.collection_id == collection.id, sources.c.sha256.in_(shas))
     connection.execute(update(sources).where(others).values(described=None))
+
+
+def _uncaptioned(collection: Collection) -> ColumnElement[bool]:
+    captioned = select(notes.c.image_id).where(notes.c.image_id == images.c.id, notes.c.kind == "caption")
+    return and_(images.c.collection_id == collection.id, images.c.embedded, ~captioned.exists())
 
 
 def _stale() -> ColumnElement[bool]:

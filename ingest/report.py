@@ -44,6 +44,20 @@ class PagesReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptionReport:
+    """The last stage, where it was asked for: pictures captioned, what it cost, and why it stopped early."""
+
+    captioned: int = 0
+    failed: tuple[Failure, ...] = ()
+    tokens: int = 0
+    cost_usd: float | None = 0.0
+    left: int = 0
+    """Pictures without a caption."""
+    stopped: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """Stage one, counted in files: a file is added, updated, unchanged, removed, a duplicate or failed.
 
@@ -67,5 +81,6 @@ class IngestReport:
     tagged: int = 0
     """Pictures held against the collection's vocabulary in this run."""
     pages: PagesReport = field(default_factory=PagesReport)
+    captions: CaptionReport = field(default_factory=CaptionReport)
     described: int = 0
     """Pictures of which something new was found written: dates, places, names, words."""

@@ -13,6 +13,7 @@ from api.cli.text import printable
 
 if TYPE_CHECKING:
     from api.wiring import Workspace
+    from ingest.captioning import CaptionBudget
     from ingest.catalog import Collection
     from ingest.pipeline import OnProgress
     from ingest.report import IngestReport, Progress
@@ -73,7 +74,10 @@ def run_index(
     prune: bool,
     vocabulary: "Vocabulary | None" = None,
     on_progress: "OnProgress | None" = None,
+    captions: str | None = None,
+    budget: "CaptionBudget | None" = None,
     ignore: Sequence[str] = (),
+    ray: bool = False,
 ) -> "IngestReport":
     """Pictures first, then what is written about them, then the words in them, then pages. Raises
     KeyboardInterrupt with all work kept.
@@ -85,6 +89,7 @@ def run_index(
 
     from api.page_wiring import embed_pages_of
     from api.tagging import tag
+    from ingest.captioning import CaptionBudget, caption_pictures
     from ingest.describing import describe
     from ingest.pipeline import index
     from ingest.reading import read_texts
@@ -94,18 +99,23 @@ def run_index(
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
         embedder = workspace.embedder(collection.embedder)
-        report = index(
-            paths,
-            collection=collection,
-            catalog=workspace.catalog,
-            open_store=open_store,
-            embedder=embedder,
-            limits=workspace.limits,
-            prune=prune,
-            ignore=ignore,
-            batch_size=getattr(embedder, "batch", 16),  # what a GPU is fastest with
-            on_progress=progress,
-        )
+        if ray:
+            from api.ray_wiring import ray_index, ray_read
+
+            report = ray_index(workspace, collection, paths, prune=prune, ignore=ignore)
+        else:
+            report = index(
+                paths,
+                collection=collection,
+                catalog=workspace.catalog,
+                open_store=open_store,
+                embedder=embedder,
+                limits=workspace.limits,
+                prune=prune,
+                ignore=ignore,
+                batch_size=getattr(embedder, "batch", 16),  # what a GPU is fastest with
+                on_progress=progress,
+            )
         described = describe(
             collection=collection,
             catalog=workspace.catalog,
@@ -115,7 +125,9 @@ def run_index(
         )
         tagged = tag(workspace, collection, vocabulary, on_progress=progress)
         report = replace(report, tagged=tagged, described=described)
-        if ocr != "off":
+        if ocr != "off" and ray:
+            report = replace(report, text=ray_read(workspace, collection))
+        elif ocr != "off":
             text = read_texts(
                 collection=collection,
                 catalog=workspace.catalog,
@@ -126,7 +138,19 @@ def run_index(
                 on_progress=progress,
             )
             report = replace(report, text=text)
-        return replace(report, pages=embed_pages_of(workspace, collection, progress))
+        report = replace(report, pages=embed_pages_of(workspace, collection, progress))
+        if captions is not None:
+            made = caption_pictures(
+                collection=collection,
+                catalog=workspace.catalog,
+                open_store=open_store,
+                text_embedder=lambda: workspace.text_embedder_of(collection),
+                generator=workspace.seeing_generator(captions),
+                budget=budget or CaptionBudget(),
+                on_progress=progress,
+            )
+            report = replace(report, captions=made)
+        return report
 
 
 def show_report(report: "IngestReport") -> None:
@@ -157,11 +181,18 @@ def show_report(report: "IngestReport") -> None:
         say(f"words found in {report.text.with_text} of {report.text.read} pictures")
     if report.pages.embedded:
         say(f"{report.pages.embedded} pages embedded patch by patch")
+    if report.captions.captioned or report.captions.stopped:
+        cost = f", {report.captions.cost_usd:.4f} USD" if report.captions.cost_usd else ""
+        say(
+            f"{report.captions.captioned} captions, {report.captions.tokens} tokens{cost}; "
+            f"{report.captions.left} pictures without one"
+            + (f"; stopped: {printable(report.captions.stopped)}" if report.captions.stopped else "")
+        )
     for skip in report.skipped[:20]:
         hint(f"skipped {printable(skip.path)}: {printable(skip.reason)}")
     if len(report.skipped) > 20:
         hint(f"... and {len(report.skipped) - 20} more skipped; --json lists them all")
-    for failure in (*report.failed, *report.text.failed, *report.pages.failed):
+    for failure in (*report.failed, *report.text.failed, *report.pages.failed, *report.captions.failed):
         hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
 
 
@@ -187,6 +218,17 @@ def index_command(
         float | None, typer.Option(min=0, max=1, help="Least probability of a tag; default: the embedder's.")
     ] = None,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove tags, and tag no more.")] = False,
+    captions: Annotated[
+        str | None,
+        typer.Option(metavar="GENERATOR", help="Then describe each picture in a sentence that is searched."),
+    ] = None,
+    caption_limit: Annotated[int | None, typer.Option(min=1, help="At most so many in this run.")] = None,
+    caption_tokens: Annotated[
+        int | None, typer.Option(min=1, help="At most so many tokens for captions in this run.")
+    ] = None,
+    caption_usd: Annotated[
+        float | None, typer.Option(min=0, help="At most so many US dollars for captions in this run.")
+    ] = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="Leave these out, as in .gitignore; .askpixignore files do too."),
@@ -195,6 +237,14 @@ def index_command(
     watch: Annotated[
         bool, typer.Option("--watch", help="Then follow the folders, and index what changes, until Ctrl-C.")
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Who does the work: threads of this process, or a Ray cluster."),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(envvar="RAY_ADDRESS", metavar="HOST:PORT", help="The cluster; else one starts here."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
@@ -203,6 +253,8 @@ def index_command(
     from api.settings import load_settings
     from api.tagging import read_vocabulary
     from api.wiring import Workspace
+    from core.errors import BadQueryError
+    from ingest.captioning import CaptionBudget
     from ingest.walk import check_paths
 
     settings = load_settings()
@@ -211,7 +263,15 @@ def index_command(
     check_paths(paths)
     if page_embedder not in (None, "none"):
         late_embedder(workspace, page_embedder)
+    if captions is not None:
+        workspace.seeing_generator(captions)
+    elif (caption_limit, caption_tokens, caption_usd) != (None, None, None):
+        raise BadQueryError("a budget for captions needs --captions GENERATOR")
     vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
+    if engine == "ray":
+        from api.ray_wiring import connect_ray
+
+        connect_ray(ray_address)
     target = workspace.open_or_create(collection, embedder)
     if page_embedder is not None:
         choose_page_embedder(workspace, target, page_embedder)
@@ -223,7 +283,10 @@ def index_command(
             ocr=ocr or settings.ocr,
             prune=prune,
             vocabulary=vocabulary,
+            captions=captions,
+            budget=CaptionBudget(caption_limit, caption_tokens, caption_usd),
             ignore=ignore or (),
+            ray=engine == "ray",
         )
     except KeyboardInterrupt:
         hint("stopped; what is done is kept, the same command goes on from here")
@@ -242,7 +305,7 @@ def index_command(
             as_json=as_json,
             ignore=ignore or (),
         )
-    if report.failed or report.text.failed or report.pages.failed:
+    if report.failed or report.text.failed or report.pages.failed or report.captions.failed:
         raise typer.Exit(3)
 
 
