@@ -1,0 +1,63 @@
+"""``askpix backup`` and ``askpix restore``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+def backup_command(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
+    as_json: JsonOption = False,
+) -> None:
+    """All of this home in one file: catalog, keys, vectors, uploads. Nobody may write to it meanwhile.
+
+    Pictures that were indexed where they lie are not in it, nor is a catalog or a store on another server.
+    """
+    from dataclasses import asdict
+
+    from api.backup import back_up
+    from api.cli.render import hint, print_json, say
+    from api.settings import load_settings
+
+    settings = load_settings()
+    found = back_up(settings.home, target, wait_s=settings.wait_s)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        say(f"{found.files} files, {found.size / 1e6:.1f} MB, in {target}")
+    if settings.database_url:
+        hint("the catalog is on PostgreSQL and not in it: back it up with pg_dump at the same time")
+    if settings.store == "qdrant":
+        hint("the vectors are on a Qdrant server and not in it: make a snapshot there")
+
+
+def restore_command(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What `askpix backup` wrote.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Fill an empty ASKPIX_HOME from a backup, once every file of it was checked."""
+    from dataclasses import asdict
+
+    from api.backup import restore
+    from api.cli.render import hint, print_json, say
+    from api.settings import load_settings
+
+    home = load_settings().home
+    found = restore(source, home)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        say(f"{found.files} files, as they were on {found.created_at}, in {home}")
+    if (home / "uploads").is_dir() and found.home != str(home):
+        hint(
+            f"uploaded pictures are recorded below {found.home}: put the home there to see them in full size"
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("backup")(backup_command)
+    app.command("restore")(restore_command)
