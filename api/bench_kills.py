@@ -85,6 +85,12 @@ class Watch:
     def check(self) -> list[str]:
         """What is wrong now, as another process left it on the disk."""
         workspace = TwoModels(self._settings)
+        try:
+            return self._check(workspace)
+        finally:
+            workspace.catalog.close()
+
+    def _check(self, workspace: Workspace) -> list[str]:
         catalog = workspace.catalog
         collection = catalog.get_collection(NAME)
         if collection is None:
@@ -107,7 +113,6 @@ class Watch:
             problems.append(f"the words of {len(lost)} pictures are gone")
         self._known, self._read = contents, read
         self.complete = len(contents) == len(shas) and (self._stages == "index" or ids <= read)
-        catalog.close()
         return problems
 
     def prepare(self) -> None:

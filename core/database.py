@@ -66,7 +66,8 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Connection]:
         remedy = sqlite_remedy(error.orig) or postgres_remedy(error.orig)
         if remedy is None and not isinstance(error, OperationalError | InterfaceError):
             raise
-        why = remedy or f"cannot be used: {' '.join(str(error.orig).split())}"
+        again = "; run the command again when its server is back" if is_shared(engine) else ""
+        why = remedy or f"cannot be used: {' '.join(str(error.orig).split())}{again}"
         raise StoreUnavailableError(f"the catalog {_name(engine)!r} {why}") from error
 
 

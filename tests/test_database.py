@@ -194,7 +194,7 @@ def test_a_broken_connection_is_said_and_the_next_call_has_a_new_one(engine: Eng
         transaction(engine) as connection,
     ):
         connection.execute(insert(numbers), [{"n": 1}])
-        _end_sessions(engine)
+        end_sessions(engine)
         connection.execute(insert(numbers), [{"n": 2}])
     with transaction(engine) as connection:
         assert connection.execute(select(numbers.c.n)).all() == []
@@ -209,7 +209,7 @@ def test_one_name_is_held_by_one_of_all_until_it_is_gone(engine: Engine) -> None
         pytest.raises(StoreUnavailableError, match="connection to the database was lost"),
         held(engine, "run"),
     ):
-        _end_sessions(engine)
+        end_sessions(engine)
 
 
 def test_a_text_with_a_nul_is_kept_without_it(postgres: str) -> None:
@@ -244,7 +244,7 @@ def test_a_database_that_is_not_there_is_said(postgres: str) -> None:
         open_database(postgres.replace("/postgres?", "/missing?"), METADATA, version=1)
 
 
-def _end_sessions(engine: Engine) -> None:
+def end_sessions(engine: Engine) -> None:
     ours = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'askpix'"
     import psycopg
 
