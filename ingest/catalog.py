@@ -181,6 +181,14 @@ class Catalog:
         with transaction(self._engine, write=False) as connection:
             return set(connection.execute(wanted).scalars())
 
+    def embedded_among(self, collection: Collection, shas: Sequence[str]) -> set[str]:
+        """Those of some contents whose images are all embedded."""
+        mine = and_(images.c.collection_id == collection.id, images.c.sha256.in_(shas))
+        whole = func.count() == func.count(case((images.c.embedded, 1)))
+        wanted = select(images.c.sha256).where(mine).group_by(images.c.sha256).having(whole)
+        with transaction(self._engine, write=False) as connection:
+            return set(connection.execute(wanted).scalars())
+
     def record(
         self,
         collection: Collection,

@@ -4,7 +4,7 @@ A kill between the two leaves pictures in the store that the catalog does not kn
 run begins and when it has come to its end; after one that has not, both are compared and made to agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,6 +130,10 @@ class Writer:
         self.duplicates -= len(renamed)
         self.updated += len(renamed)
         return renamed
+
+    def touch(self, shas: Iterable[str]) -> None:
+        """Contents that others wrote, and whose sources may have changed: ``finish`` settles them too."""
+        self._touched |= set(shas)
 
     def finish(self, *, prune: bool) -> None:
         """Settle contents whose sources changed: images that none holds go, the store learns of the rest.

@@ -1,0 +1,76 @@
+"""``askpix index --engine ray``: the stages of ``ingest.ray_engine`` on the settings of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.settings import Settings
+from api.wiring import Workspace
+from core.errors import AskpixError
+from core.machine import usable_cores
+
+if TYPE_CHECKING:
+    from ingest.collection import Collection
+    from ingest.ray_engine import RayEngine
+    from ingest.report import IngestReport, ReadReport
+
+
+def connect_ray(address: str | None) -> None:
+    """Join the cluster at ``address``, or start one on this machine."""
+    from ingest.ray_engine import connect
+
+    # Ray Data with checkpoints needs some tasks at once to go on; two cores were too few for it.
+    connect(address, local_cpus=max(6, usable_cores()))
+
+
+def engine_of(workspace: Workspace, collection: Collection) -> RayEngine:
+    """The engine for a collection; refuses what only one machine can reach when there are several."""
+    from ingest.ray_engine import RayEngine, nodes
+
+    shared = collection.store == "qdrant"
+    if nodes() > 1 and not (shared and workspace.catalog.shared):
+        raise AskpixError(
+            "a cluster of several nodes needs a catalog and a store that all of them reach: set "
+            "ASKPIX_DATABASE_URL (PostgreSQL) and ASKPIX_STORE=qdrant with ASKPIX_QDRANT_URL"
+        )
+    if workspace.server() is not None:
+        raise AskpixError("a server holds this home; stop `askpix serve` while Ray indexes")
+    return RayEngine(
+        collection=collection,
+        catalog=workspace.catalog,
+        open_tools=partial(open_tools, workspace.settings),
+        folder=workspace.folder(collection) / "ray",
+        shared=shared and workspace.catalog.shared,
+    )
+
+
+def open_tools(settings: Settings) -> Workspace:
+    """What each process of the cluster works with: one core of its own, unless a model wants more."""
+    return Workspace(settings.model_copy(update={"workers": settings.workers or 1}))
+
+
+def ray_index(
+    workspace: Workspace,
+    collection: Collection,
+    paths: Sequence[Path],
+    *,
+    prune: bool,
+    ignore: Sequence[str] = (),
+) -> IngestReport:
+    """Stage one on Ray; ``connect_ray`` first."""
+    return engine_of(workspace, collection).index(
+        paths,
+        open_store=workspace.store_opener(collection),
+        image_side=workspace.embedder(collection.embedder).image_side,
+        limits=workspace.limits,
+        ignore=ignore,
+        prune=prune,
+    )
+
+
+def ray_read(workspace: Workspace, collection: Collection) -> ReadReport:
+    """Stage two on Ray."""
+    return engine_of(workspace, collection).read_texts(engine_id=workspace.reader.engine_id)
