@@ -187,6 +187,10 @@ class FaissRows:
         """Ids by number; numbers of nobody are left out."""
         return dict(self._by("n", [int(number) for number in numbers], "n, id"))
 
+    def every_id(self) -> dict[int, str]:
+        """All ids by number."""
+        return dict(self._database.execute("SELECT n, id FROM points"))
+
     def records(self, ids: Sequence[str]) -> dict[str, ImageRecord]:
         """Records by id."""
         known = [each for each in dict.fromkeys(ids) if _storable(each)]

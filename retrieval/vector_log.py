@@ -104,4 +104,5 @@ class VectorLog:
     def _mapped(self) -> Vectors:
         if not self._count:
             return np.empty((0, self._dim), np.float32)
-        return np.memmap(self._path, np.float32, "r", shape=(self._count, self._dim))
+        # As a plain array: indexing the subclass costs as much as scoring twenty rows.
+        return np.asarray(np.memmap(self._path, np.float32, "r", shape=(self._count, self._dim)))
