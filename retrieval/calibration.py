@@ -42,7 +42,7 @@ FIRST = 10
 """Pictures looked at for a verdict: the nearest ones."""
 _SHARE, _TOP = 0.5, 10
 _SEVERAL, _LIKENESS, _USUAL, _MANY = 5, 0.5, 0.15, 200
-_QUANTILE, _MARGIN = 0.9, 0.25
+_QUANTILE, _MARGIN = 0.9, 0.5
 _SAMPLE = 512
 _LEAST_SPREAD = 0.01
 _GROWTH = 0.2
