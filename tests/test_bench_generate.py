@@ -7,6 +7,7 @@ from api.random_vlm import random_vlm
 from core.errors import ModelUnavailableError
 
 
+@pytest.mark.slow
 def test_a_tiny_shape_is_measured() -> None:
     torch = pytest.importorskip("torch")
     vlm = random_vlm("tiny", device="cpu")

