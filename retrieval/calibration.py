@@ -75,10 +75,13 @@ class Calibration:
     """Its standard deviation, above 0."""
     captions: int = _CAPTIONS
     """Checksum of the sentences."""
+    margin: float = _MARGIN
+    """Of this version: a file with another one, or without, is made anew."""
 
     def fits(self, model_id: str, count: int) -> bool:
         """Whether it still holds for a collection that has ``count`` pictures now."""
-        return self._same_model(model_id) and abs(count - self.count) <= _GROWTH * self.count
+        current = self._same_model(model_id) and self.margin == _MARGIN
+        return current and abs(count - self.count) <= _GROWTH * self.count
 
     def _same_model(self, model_id: str) -> bool:
         return self.model_id == model_id and self.captions == _CAPTIONS
