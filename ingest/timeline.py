@@ -9,6 +9,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor, log2
 from typing import NamedTuple
 
@@ -88,22 +89,22 @@ class Timeline:
 
     def wall(self, collection: Collection) -> Wall:
         """The whole order; a third of a second for 100,000 pictures, then at once."""
-        with self._lock:
+        with self._lock:  # those who ask while it is read wait for it rather than read it too
             kept = self._walls.get(collection.id)
-        if kept and time.monotonic() - kept.looked < _TRUSTED_S:
-            return kept.wall
-        with transaction(self._engine, write=False) as connection:
-            stamp, now = _stamp(connection, collection), time.monotonic()
-            if kept and kept.stamp == stamp and now - kept.read < _KEPT_S:
-                kept = kept._replace(looked=now)
-            else:
-                kept = _Kept(stamp, now, now, _read(connection, collection))
-        with self._lock:
+            now = time.monotonic()
+            if kept and now - kept.looked < _TRUSTED_S:
+                return kept.wall
+            with transaction(self._engine, write=False) as connection:
+                stamp = _stamp(connection, collection)
+                if kept and kept.stamp == stamp and now - kept.read < _KEPT_S:
+                    kept = kept._replace(looked=now)
+                else:
+                    kept = _Kept(stamp, now, now, _read(connection, collection))
             self._walls[collection.id] = kept
             self._walls.move_to_end(collection.id)
             while len(self._walls) > _KEPT:
                 self._walls.popitem(last=False)
-        return kept.wall
+            return kept.wall
 
     def records(self, collection: Collection, ids: Sequence[str]) -> list[tuple[ImageRecord, str]]:
         """Pictures with their SHA-256, in the order of ``ids``; those that are gone are left out."""
@@ -141,6 +142,7 @@ class Timeline:
             connection.execute(update(images).where(images.c.id == image_id).values(preview=preview))
 
 
+@lru_cache(maxsize=4096)
 def shape(width: int, height: int) -> int:
     """A byte for how wide a picture is for its height."""
     return min(255, max(0, round(128 + _STEPS * log2(max(width, 1) / max(height, 1)))))
@@ -168,7 +170,7 @@ def _read(connection: Connection, collection: Collection) -> Wall:
         .order_by(i.taken_at.is_(None), i.taken_at.desc(), first.c.number, i.page)
     )
     rows = connection.execute(wanted).all()
-    months = Counter(row.taken_at and row.taken_at.strftime("%Y-%m") for row in rows)
+    months = Counter(row.taken_at and f"{row.taken_at.year:04}-{row.taken_at.month:02}" for row in rows)
     return Wall(
         ids=tuple(row.id for row in rows),
         shapes=bytes(shape(row.width, row.height) for row in rows),

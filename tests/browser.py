@@ -84,7 +84,7 @@ def browser() -> Iterator[Any]:
 def tab(opened: Any, url: str, *, width: int = 1280, height: int = 800, **options: Any) -> Iterator[Tab]:
     """A fresh page on a server. Asserts at the end that nothing went wrong in it and nothing left it."""
     context = opened.new_context(viewport={"width": width, "height": height}, **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(45_000)
     made = Tab(context.new_page(), url)
     watched = made.page
     watched.on("console", lambda said: said.type in ("error", "warning") and made.wrong.append(said.text))
@@ -99,7 +99,7 @@ def tab(opened: Any, url: str, *, width: int = 1280, height: int = 800, **option
         context.close()
 
 
-def until(page: Any, script: str, *, seconds: float = 20.0) -> None:
+def until(page: Any, script: str, *, seconds: float = 45.0) -> None:
     """Waits for an expression to hold. Playwright's own waiting needs `eval`, which the policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(script):

@@ -67,7 +67,7 @@ export class Chat {
       foot.replaceChildren(button(S.again, () => { turn.remove(); this.ask(collection, question); }));
       if (error.status === 401) this.onError(error);
     } finally {
-      this.input.focus({ preventScroll: true });
+      if (matchMedia("(hover: hover)").matches) this.input.focus({ preventScroll: true }); // on a phone it would call up the keyboard
     }
   }
 
