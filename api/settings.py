@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     ocr: Literal["auto", "on", "off"] = Field(
         default="auto", description="Read the words in pictures at indexing."
     )
+    ocr_models: Path | None = Field(
+        default=None,
+        description="Folder with PP-OCR models (*rec*.onnx, *det*.onnx) for another script than the wheel's.",
+    )
     workers: int = Field(
         default=0, ge=0, description="Threads for embedding and reading; 0 = one per CPU core."
     )

@@ -290,11 +290,14 @@ class Workspace(SharedStores):
 
     @cached_property
     def reader(self) -> TextReader:
-        from ingest.text import RapidOcrReader
+        from ingest.text_process import ApartTextReader
 
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
         workers = self.settings.workers or min(self.workers, 8)
-        return RapidOcrReader.load(workers=workers)
+        folder = self.settings.ocr_models
+        return ApartTextReader.load(
+            workers=workers, models=str(folder.expanduser().absolute()) if folder else None
+        )
 
     @property
     def limits(self) -> ImageLimits:

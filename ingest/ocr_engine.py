@@ -39,10 +39,11 @@ class OcrEngine:
     def load(cls, folder: Path | None = None) -> "OcrEngine":
         """On OpenVINO where that is installed and works, else on ONNX Runtime, which is as right and slower.
 
-        The weights are those of the wheel unless ``folder`` has others of the same names. Raises
-        ``ModelUnavailableError``.
+        The weights are those of the wheel unless ``folder`` has others: ``*det*.onnx`` finds lines,
+        ``*rec*.onnx`` reads them and holds its letters, as PP-OCR models for ``rapidocr`` are published for
+        each script. Raises ``ModelUnavailableError``.
         """
-        weights = _weights(folder or _wheel_folder())
+        weights = _weights(folder)
         runtimes = (["openvino"] if find_spec("openvino") else []) + ["onnxruntime"]
         for runtime in runtimes:
             try:
@@ -84,10 +85,11 @@ class OcrEngine:
             raise BadImageError(f"words cannot be read: {_last_line(error)}") from error
 
 
-def engine_id() -> str:
+def engine_id(folder: Path | None = None) -> str:
     """Engine, version and weights. Raises ``ModelUnavailableError`` when it is not installed."""
+    weights = _weights(folder)["Rec"].stem if folder else "PP-OCRv6-small"
     try:
-        return f"rapidocr-{version('rapidocr')}/PP-OCRv6-small"
+        return f"rapidocr-{version('rapidocr')}/{weights}"
     except PackageNotFoundError as error:
         raise ModelUnavailableError(f"rapidocr is not installed; {_REMEDY}") from error
 
@@ -99,8 +101,16 @@ def _wheel_folder() -> Path:
     return Path(spec.origin).parent / "models"
 
 
-def _weights(folder: Path) -> dict[str, Path]:
-    weights = {part: folder / name for part, name in _MODELS.items()}
+def _weights(folder: Path | None) -> dict[str, Path]:
+    wheel = _wheel_folder()
+    weights = {part: wheel / name for part, name in _MODELS.items()}
+    if folder is not None:
+        found = {part: sorted(folder.glob(f"*{part.lower()}*.onnx")) for part in _MODELS}
+        if not found["Rec"]:
+            raise ModelUnavailableError(
+                f"no *rec*.onnx in {str(folder)!r}; put a PP-OCR recognition model there (ASKPIX_OCR_MODELS)"
+            )
+        weights |= {part: paths[0] for part, paths in found.items() if paths}
     for path in weights.values():
         if not path.is_file():
             raise ModelUnavailableError(f"OCR weights {path.name!r} are missing; {_REMEDY}")

@@ -42,10 +42,10 @@ _CHILD = "import sys; sys.path[:] = sys.argv[1:]; from ingest.pdf_process import
 class _Child:
     """A process, and what it is asked. Not thread-safe: one caller has it at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: str = _CHILD) -> None:
         root = str(Path(__file__).resolve().parent.parent)
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _CHILD, *dict.fromkeys([root, *(path for path in sys.path if path)])],
+            [sys.executable, "-c", code, *dict.fromkeys([root, *(path for path in sys.path if path)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

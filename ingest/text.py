@@ -5,6 +5,7 @@ import re
 import statistics
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
@@ -61,16 +62,31 @@ class RapidOcrReader:
     Pages that lie on their side or their head are read; single lines that do on an upright page are not.
     """
 
-    def __init__(self, engine: OcrEngine, *, name: str, workers: int, max_side: int) -> None:
+    def __init__(
+        self, engine: OcrEngine, *, name: str, workers: int, max_side: int, folder: Path | None = None
+    ) -> None:
+        self._folder = folder
         self.engine_id = name
         self.workers = workers
         self._max_side = max_side
         self._idle = deque([engine])
 
     @classmethod
-    def load(cls, *, workers: int | None = None, max_side: int = READ_SIDE) -> "RapidOcrReader":
-        """``workers`` is one per core unless given. Raises ``ModelUnavailableError``."""
-        return cls(OcrEngine.load(), name=engine_id(), workers=workers or usable_cores(), max_side=max_side)
+    def load(
+        cls, *, workers: int | None = None, max_side: int = READ_SIDE, models: str | None = None
+    ) -> "RapidOcrReader":
+        """``workers`` is one per core unless given; ``models`` is a folder with those of another language.
+
+        Raises ``ModelUnavailableError``.
+        """
+        folder = Path(models) if models else None
+        return cls(
+            OcrEngine.load(folder),
+            name=engine_id(folder),
+            workers=workers or usable_cores(),
+            max_side=max_side,
+            folder=folder,
+        )
 
     def read(self, image: Image.Image, /) -> list[TextLine]:
         """See ``TextReader.read``. A blank or tiny picture has no lines."""
@@ -79,7 +95,7 @@ class RapidOcrReader:
         try:
             engine = self._idle.pop()
         except IndexError:
-            engine = OcrEngine.load()
+            engine = OcrEngine.load(self._folder)
         try:
             return self._read(engine, image)
         finally:

@@ -237,6 +237,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     from api.cli.bench import DefaultCommand, embed_command
     from api.cli.bench_generate import generate_command
+    from api.cli.bench_ocr import ocr_command
     from api.cli.bench_peers import peers_command
     from api.cli.bench_store import store_command
     from api.cli.bench_tree import tree_command
@@ -245,6 +246,7 @@ def register(app: typer.Typer) -> None:
     speed.command("index")(bench_command)
     speed.command("embed")(embed_command)
     speed.command("tree")(tree_command)
+    speed.command("ocr")(ocr_command)
     speed.command("generate")(generate_command)
     speed.command("store")(store_command)
     speed.command("peers")(peers_command)
