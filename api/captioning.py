@@ -5,10 +5,11 @@ from typing import Any
 
 from api.looking import Looked
 from api.wiring import Workspace
+from core.errors import ModelUnavailableError
 from generation.audit import Finding, check_accessibility, check_with, check_words
 from generation.caption import Style, caption_by_rules, caption_with, captions_with
 from generation.extract import Extraction, extract_by_rules, extract_with
-from generation.generator import Batcher
+from generation.generator import Batcher, Generator
 from generation.table import Table, table_by_rules
 from generation.table_reading import table_with
 from retrieval.weights import class_names
@@ -41,6 +42,14 @@ def at_once(workspace: Workspace, generator: str | None = None) -> int:
     """How many pictures are captioned together: several where that is faster, else one."""
     model, _ = workspace.choose_generator(generator)
     return _BATCH if isinstance(model, Batcher) else 1
+
+
+def seeing_generator(workspace: Workspace, generator_id: str) -> Generator:
+    """The generator with this id; ``ModelUnavailableError`` where that is none that sees."""
+    found, why = workspace.choose_generator(generator_id)
+    if found.model_id == "extractive":
+        raise ModelUnavailableError(f"captions need a model that sees; {generator_id!r}: {why}")
+    return found
 
 
 def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str | None = None) -> Extraction:

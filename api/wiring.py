@@ -238,13 +238,6 @@ class Workspace(SharedStores):
         """The generator with this id; ``auto`` never sends a picture off the machine."""
         return self.choose_generator(generator_id)[0]
 
-    def seeing_generator(self, generator_id: str) -> Generator:
-        """The generator with this id; ``ModelUnavailableError`` where that is none that sees."""
-        found, why = self.choose_generator(generator_id)
-        if found.model_id == "extractive":
-            raise ModelUnavailableError(f"captions need a model that sees; {generator_id!r}: {why}")
-        return found
-
     def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
         """The generator with this id, opened once, and why it was taken."""
         from api.generators import find_local, open_generator
@@ -294,10 +287,7 @@ class Workspace(SharedStores):
 
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
         workers = self.settings.workers or min(self.workers, 8)
-        folder = self.settings.ocr_models
-        return ApartTextReader.load(
-            workers=workers, models=str(folder.expanduser().absolute()) if folder else None
-        )
+        return ApartTextReader.load(workers=workers, models=self.settings.ocr_models)
 
     @property
     def limits(self) -> ImageLimits:

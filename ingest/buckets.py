@@ -5,7 +5,6 @@ Who may read them is the provider's business: its usual environment variables (`
 the machine. Nothing of ours keeps a key.
 """
 
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import lru_cache
@@ -112,7 +111,6 @@ def _open(bucket: str) -> "ObjectStore":
         from obstore.store import from_url  # noqa: PLC0415
     except ImportError as error:
         raise ModelUnavailableError(f"reading {bucket!r} needs: pip install 'askpix[cloud]'") from error
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
     try:
         return from_url(
             bucket,
@@ -120,7 +118,6 @@ def _open(bucket: str) -> "ObjectStore":
                 "connect_timeout": timedelta(seconds=5),
                 "read_timeout": timedelta(seconds=20),
                 "timeout": timedelta(seconds=120),
-                "allow_http": plain,
             },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
         )

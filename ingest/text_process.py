@@ -9,6 +9,7 @@ import os
 import sys
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from weakref import finalize
 
@@ -36,21 +37,22 @@ class ApartTextReader:
         finalize(self, _end_all, self._idle)
 
     @classmethod
-    def load(cls, *, workers: int | None = None, models: str | None = None) -> "ApartTextReader":
+    def load(cls, *, workers: int | None = None, models: Path | None = None) -> "ApartTextReader":
         """The first child is started and asked at once. ``models``: see ``ingest.ocr_engine.OcrEngine.load``.
 
         Raises ``ModelUnavailableError``.
         """
         child = _Child(_CODE)
+        folder = str(models.expanduser().absolute()) if models else None
         try:
-            said, _ = child.ask({"do": "load", "models": models})
+            said, _ = child.ask({"do": "load", "models": folder})
         except BadImageError as error:
             child.end()
             raise ModelUnavailableError(str(error)) from error
         except _NONSENSE as error:
             child.end()
             raise ModelUnavailableError("OCR cannot be loaded: its process ends at once") from error
-        made = cls(name=str(said["engine"]), workers=workers or usable_cores(), models=models)
+        made = cls(name=str(said["engine"]), workers=workers or usable_cores(), models=folder)
         made._idle.append(child)
         return made
 

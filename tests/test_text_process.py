@@ -91,7 +91,7 @@ def test_children_end_with_the_reader() -> None:
 
 def test_models_of_another_script(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="ASKPIX_OCR_MODELS"):
-        ApartTextReader.load(models=str(tmp_path))
+        ApartTextReader.load(models=tmp_path)
     models = Path(rapidocr.__file__).parent / "models"
     shutil.copy(models / "PP-OCRv6_rec_small.onnx", tmp_path / "other_rec_model.onnx")
     assert engine_id(tmp_path).endswith("/other_rec_model")
@@ -99,4 +99,4 @@ def test_models_of_another_script(tmp_path: Path) -> None:
     assert any("TOTAL" in found.line.text for found in engine.find_lines(WORDS))
     (tmp_path / "other_rec_model.onnx").write_bytes(b"no model")
     with pytest.raises(ModelUnavailableError, match="cannot be loaded"):
-        ApartTextReader.load(models=str(tmp_path))
+        ApartTextReader.load(models=tmp_path)

@@ -87,6 +87,7 @@ def run_index(
     from contextlib import nullcontext
     from dataclasses import replace
 
+    from api.captioning import seeing_generator
     from api.page_wiring import embed_pages_of
     from api.tagging import tag
     from ingest.captioning import CaptionBudget, caption_pictures
@@ -145,7 +146,7 @@ def run_index(
                 catalog=workspace.catalog,
                 open_store=open_store,
                 text_embedder=lambda: workspace.text_embedder_of(collection),
-                generator=workspace.seeing_generator(captions),
+                generator=seeing_generator(workspace, captions),
                 budget=budget or CaptionBudget(),
                 on_progress=progress,
             )
@@ -248,6 +249,7 @@ def index_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
+    from api.captioning import seeing_generator
     from api.cli.render import hint, print_json
     from api.page_wiring import choose_page_embedder, late_embedder
     from api.settings import load_settings
@@ -264,7 +266,7 @@ def index_command(
     if page_embedder not in (None, "none"):
         late_embedder(workspace, page_embedder)
     if captions is not None:
-        workspace.seeing_generator(captions)
+        seeing_generator(workspace, captions)
     elif (caption_limit, caption_tokens, caption_usd) != (None, None, None):
         raise BadQueryError("a budget for captions needs --captions GENERATOR")
     vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
