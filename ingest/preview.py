@@ -71,12 +71,7 @@ def _channel(values: NDArray[np.float64], nx: int, ny: int) -> tuple[float, floa
     """The mean, the largest other amplitude, and the others between 0 and 1."""
     height, width = values.shape
     waves = (_waves(ny, height) @ values @ _waves(nx, width).T).tolist()
-    kept = [
-        waves[cy][cx]
-        for cy in range(ny)
-        for cx in range(nx)
-        if (cx or cy) and cx * ny < nx * (ny - cy)
-    ]
+    kept = [waves[cy][cx] for cy in range(ny) for cx in range(nx) if (cx or cy) and cx * ny < nx * (ny - cy)]
     largest = max(abs(each) for each in kept)
     return waves[0][0], largest, [0.5 + 0.5 / largest * each if largest else 0.0 for each in kept]
 
