@@ -118,6 +118,8 @@ def _open(bucket: str) -> "ObjectStore":
                 "connect_timeout": timedelta(seconds=5),
                 "read_timeout": timedelta(seconds=20),
                 "timeout": timedelta(seconds=120),
+                # Addresses are https unless the owner's own setting of the endpoint says otherwise.
+                "allow_http": True,
             },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
         )
