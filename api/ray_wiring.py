@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +13,29 @@ from api.settings import Settings
 from api.wiring import Workspace
 from core.errors import AskpixError
 from core.machine import usable_cores
+from ingest.report import ReadReport
 
 if TYPE_CHECKING:
     from ingest.collection import Collection
     from ingest.ray_engine import RayEngine
-    from ingest.report import IngestReport, ReadReport
+    from ingest.report import IngestReport
 
 
-def connect_ray(address: str | None) -> None:
-    """Join the cluster at ``address``, or start one on this machine."""
-    from ingest.ray_engine import connect
+@contextmanager
+def on_ray(address: str) -> Iterator[None]:
+    """On the cluster at ``address``; ``local`` is one that is started on this machine and stopped at the end.
 
-    # Ray Data with checkpoints needs some tasks at once to go on; two cores were too few for it.
-    connect(address, local_cpus=max(6, usable_cores()))
+    Standard output is standard error meanwhile: Ray speaks on it, and ours may be JSON.
+    """
+    from ingest.ray_engine import connect, leave
+
+    with redirect_stdout(sys.stderr):
+        # Ray Data with checkpoints needs some tasks at once to go on; two cores were too few for it.
+        connect(address, local_cpus=max(6, usable_cores()))
+        try:
+            yield
+        finally:
+            leave()
 
 
 def engine_of(workspace: Workspace, collection: Collection) -> RayEngine:
@@ -57,20 +69,28 @@ def ray_index(
     collection: Collection,
     paths: Sequence[Path],
     *,
+    address: str,
     prune: bool,
     ignore: Sequence[str] = (),
 ) -> IngestReport:
-    """Stage one on Ray; ``connect_ray`` first."""
-    return engine_of(workspace, collection).index(
-        paths,
-        open_store=workspace.store_opener(collection),
-        image_side=workspace.embedder(collection.embedder).image_side,
-        limits=workspace.limits,
-        ignore=ignore,
-        prune=prune,
-    )
+    """Stage one on Ray."""
+    with on_ray(address):
+        return engine_of(workspace, collection).index(
+            paths,
+            open_store=workspace.store_opener(collection),
+            image_side=workspace.embedder(collection.embedder).image_side,
+            limits=workspace.limits,
+            ignore=ignore,
+            prune=prune,
+        )
 
 
-def ray_read(workspace: Workspace, collection: Collection) -> ReadReport:
-    """Stage two on Ray."""
-    return engine_of(workspace, collection).read_texts(engine_id=workspace.reader.engine_id)
+def ray_read(workspace: Workspace, collection: Collection, *, address: str) -> ReadReport:
+    """Stage two on Ray; nothing is started when nothing is to be read."""
+    from ingest.ray_stages import hand_over
+
+    hand_over(workspace, collection, workspace.text_embedder_of(collection))
+    if not workspace.catalog.texts.count_pending(collection.id):
+        return ReadReport(0, 0, (), 0.0)
+    with on_ray(address):
+        return engine_of(workspace, collection).read_texts(engine_id=workspace.reader.engine_id)

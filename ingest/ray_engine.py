@@ -283,8 +283,8 @@ class RayEngine:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def connect(address: str | None, *, local_cpus: int) -> None:
-    """Join the cluster at ``address``; None starts one on this machine with so many tasks at once.
+def connect(address: str, *, local_cpus: int) -> None:
+    """Join the cluster at ``address``; ``local`` starts one on this machine with so many tasks at once.
 
     Raises ``ModelUnavailableError`` without Ray, ``StoreUnavailableError`` when there is no such cluster.
     """
@@ -300,7 +300,7 @@ def connect(address: str | None, *, local_cpus: int) -> None:
             handler.setLevel(logging.ERROR)  # plans and bars are for its developers
     try:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if address:
+        if address != "local":
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", num_cpus=local_cpus, include_dashboard=False, **quiet)
@@ -308,6 +308,13 @@ def connect(address: str | None, *, local_cpus: int) -> None:
         raise StoreUnavailableError(
             f"cannot reach the Ray cluster: {' '.join(str(error).split())}"
         ) from error
+
+
+def leave() -> None:
+    """Let go of the cluster; one that ``connect`` started ends."""
+    import ray
+
+    ray.shutdown()
 
 
 def nodes() -> int:

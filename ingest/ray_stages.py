@@ -201,12 +201,18 @@ class WriteText:
             read += len(lines)
             with_text += sum(bool(each) for each in lines.values())
             failed += len(errors)
-        while ids := texts.unstored(self._collection.id, limit=256):
-            words, rows = prepare(self._tools.catalog, ids, self._embedder)
-            with self._tools.store_opener(self._collection)() as store:
-                store.set_text(ids, words, rows)
-            texts.mark_stored(ids)
+        hand_over(self._tools, self._collection, self._embedder)
         return {"read": np.array([read]), "with_text": np.array([with_text]), "failed": np.array([failed])}
+
+
+def hand_over(tools: Tools, collection: Collection, embedder: TextEmbedder) -> None:
+    """Words that the catalog has and the store has not, also those that a kill left between the two."""
+    texts = tools.catalog.texts
+    while ids := texts.unstored(collection.id, limit=256):
+        words, rows = prepare(tools.catalog, ids, embedder)
+        with tools.store_opener(collection)() as store:
+            store.set_text(ids, words, rows)
+        texts.mark_stored(ids)
 
 
 class _Asked(Contents):

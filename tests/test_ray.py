@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from api.ray_wiring import connect_ray
+from api.ray_wiring import on_ray
 from api.settings import Settings
 from api.wiring import Workspace
 from core.types import Box, TextLine, Vectors
@@ -67,7 +67,6 @@ def open_fakes(settings: Settings) -> Fakes:
 
 def run(photos: Path, home: Path) -> None:
     """Both stages on Ray."""
-    connect_ray(None)
     workspace = Fakes(Settings(home=home, embedder="colour"))
     collection = workspace.open_or_create("default")
     engine = RayEngine(
@@ -78,7 +77,7 @@ def run(photos: Path, home: Path) -> None:
         shared=False,
         block=BLOCK,
     )
-    with workspace.run_on(collection):
+    with on_ray("local"), workspace.run_on(collection):
         report = engine.index(
             [photos],
             open_store=workspace.store_opener(collection),
@@ -125,7 +124,7 @@ def test_a_killed_run_goes_on_and_nothing_is_lost_or_doubled(tmp_path: Path) -> 
     assert 0 < workspace.catalog.count_images(collection) < FILES
 
     second = start(photos, home)
-    assert second.communicate()[0].split() == ["done", str(FILES), "1", "1", str(FILES)]
+    assert second.communicate()[0].split()[-5:] == ["done", str(FILES), "1", "1", str(FILES)]
     assert second.returncode == 0
     again = (home / "log").stat().st_size - seen
     assert again < FILES, "what was done before the kill was done again"
@@ -139,6 +138,7 @@ def test_a_killed_run_goes_on_and_nothing_is_lost_or_doubled(tmp_path: Path) -> 
     workspace.catalog.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_line() -> None:
     code = (
         "from core.errors import StoreUnavailableError\n"

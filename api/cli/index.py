@@ -77,7 +77,7 @@ def run_index(
     captions: str | None = None,
     budget: "CaptionBudget | None" = None,
     ignore: Sequence[str] = (),
-    ray: bool = False,
+    ray: str | None = None,
 ) -> "IngestReport":
     """Pictures first, then what is written about them, then the words in them, then pages. Raises
     KeyboardInterrupt with all work kept.
@@ -103,7 +103,7 @@ def run_index(
         if ray:
             from api.ray_wiring import ray_index, ray_read
 
-            report = ray_index(workspace, collection, paths, prune=prune, ignore=ignore)
+            report = ray_index(workspace, collection, paths, address=ray, prune=prune, ignore=ignore)
         else:
             report = index(
                 paths,
@@ -127,7 +127,7 @@ def run_index(
         tagged = tag(workspace, collection, vocabulary, on_progress=progress)
         report = replace(report, tagged=tagged, described=described)
         if ocr != "off" and ray:
-            report = replace(report, text=ray_read(workspace, collection))
+            report = replace(report, text=ray_read(workspace, collection, address=ray))
         elif ocr != "off":
             text = read_texts(
                 collection=collection,
@@ -270,10 +270,6 @@ def index_command(
     elif (caption_limit, caption_tokens, caption_usd) != (None, None, None):
         raise BadQueryError("a budget for captions needs --captions GENERATOR")
     vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
-    if engine == "ray":
-        from api.ray_wiring import connect_ray
-
-        connect_ray(ray_address)
     target = workspace.open_or_create(collection, embedder)
     if page_embedder is not None:
         choose_page_embedder(workspace, target, page_embedder)
@@ -288,7 +284,7 @@ def index_command(
             captions=captions,
             budget=CaptionBudget(caption_limit, caption_tokens, caption_usd),
             ignore=ignore or (),
-            ray=engine == "ray",
+            ray=(ray_address or "local") if engine == "ray" else None,
         )
     except KeyboardInterrupt:
         hint("stopped; what is done is kept, the same command goes on from here")
