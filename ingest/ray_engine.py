@@ -244,7 +244,9 @@ class RayEngine:
             catalog.end_run(collection)
             store.optimize()
         seconds = time.perf_counter() - began
-        failed = [Failure(row["uri"], row["error"]) for row in rows if row["error"]]
+        # A run that went on knows of a file from the manifest, and again from the plan.
+        failed = {failure.path: failure for failure in plan.failures}
+        failed |= {row["uri"]: Failure(row["uri"], row["error"]) for row in rows if row["error"]}
         added = sum(bool(row["images"]) and not row["indexed"] for row in rows)
         updated = sum(bool(row["images"]) and row["indexed"] for row in rows)
         embedded = sum(row["embedded"] for row in rows)
@@ -256,7 +258,7 @@ class RayEngine:
             unchanged=plan.unchanged,
             removed=writer.removed,
             duplicates=sum(bool(row["sha256"]) and not row["images"] and not row["error"] for row in rows),
-            failed=tuple(sorted((*plan.failures, *failed), key=lambda failure: failure.path)),
+            failed=tuple(sorted(failed.values(), key=lambda failure: failure.path)),
             skipped=tuple(plan.skipped),
             images=catalog.count_images(collection),
             seconds=round(seconds, 3),
