@@ -21,6 +21,7 @@ from core.images import open_image
 from core.postgres_database import temporary_schema
 from core.types import Where
 from evaluation.speed import IngestSpeed, QuerySpeed, measure_ingest, measure_queries
+from ingest.pipeline import index
 from ingest.walk import Source, walk
 from retrieval.mini import SIDE, MiniEmbedder
 from retrieval.query import parse
@@ -53,10 +54,10 @@ def collect(
     if megapixels is not None:
         contents = [_enlarged(data, megapixels) for data in contents]
     made: list[Path] = []
-    for index in range(number):
-        target = folder / f"{index:05}.jpg"
+    for place in range(number):
+        target = folder / f"{place:05}.jpg"
         # Bytes behind the end of a JPEG change its hash and not its picture.
-        target.write_bytes(contents[index % len(contents)] + f"{index}".encode())
+        target.write_bytes(contents[place % len(contents)] + f"{place}".encode())
         made.append(target)
     return made
 
@@ -71,7 +72,7 @@ def _enlarged(data: bytes, megapixels: float) -> bytes:
 
 
 def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> IngestSpeed:
-    """Stage one against bare Pillow and bare ONNX Runtime on the same pictures."""
+    """Stage one of ingestion against bare Pillow and bare ONNX Runtime on the same pictures."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
@@ -94,7 +95,15 @@ def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> I
 
         def index_run() -> int:
             collection = workspace.open_or_create(next(fresh))
-            return run_index(workspace, collection, list(files), ocr="off", prune=False).images
+            with workspace.run_on(collection):
+                return index(
+                    list(files),
+                    collection=collection,
+                    catalog=workspace.catalog,
+                    open_store=workspace.store_opener(collection),
+                    embedder=workspace.embedder("mini"),
+                    limits=workspace.limits,
+                ).images
 
         return measure_ingest(
             index_run, _bare_decode, bare_embed, files, cores=workspace.workers, rounds=rounds
