@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +20,16 @@ runpy.run_path(str(_SHIM / "sitecustomize.py"))
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the developer's settings or home."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees the developer's settings or home; the home goes with the test.
+
+    A store's files are mostly preallocated zeros, tens of MB: thousands of kept homes fill a disk.
+    """
     for name in [n for n in os.environ if n.startswith("ASKPIX_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path_factory.mktemp("askpix-home")))
+    with tempfile.TemporaryDirectory(prefix="askpix-home-", ignore_cleanup_errors=True) as home:
+        monkeypatch.setenv("ASKPIX_HOME", home)
+        yield
 
 
 @pytest.fixture(scope="session")
