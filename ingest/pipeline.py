@@ -22,6 +22,7 @@ from core.machine import usable_cores
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.plan import Task, make_plan, tried_with
+from ingest.read_ahead import POSSIBLE, read_ahead
 from ingest.remote import Remote, remote_uri
 from ingest.report import IngestReport, Progress
 from ingest.walk import Skipped, walk
@@ -79,8 +80,8 @@ def index(
     a hash. ``prune`` forgets files under ``paths`` that are gone. Bad files are reported and the run goes
     on; they are tried again when they or ``limits`` change. ``ignore``: see ``ingest.walk.walk``; ``remote``
     reads paths that are URIs. On KeyboardInterrupt what is done is kept.
-    ``threads`` read, decode and embed (default: one more than there are cores or ``embedder.workers``, so
-    that one may wait for the disk). Hold ``collection_run`` around it.
+    ``threads`` read, decode and embed (default: as many as there are cores or ``embedder.workers``, and one
+    more where files cannot be asked for ahead). Hold ``collection_run`` around it.
 
     Raises ``NotFoundError`` for a missing path and ``StoreUnavailableError`` when the store or the catalog
     cannot be read or written.
@@ -118,9 +119,10 @@ def index(
             busy=busy,
         )
         chunks = list(_chunks(plan.todo, batch_size, threads=busy))
-        # Those beyond the cores wait for files: of one disk few, of servers more.
-        ahead = busy + (_AHEAD if any(remote_uri(task.source.uri) for task in plan.todo[:1000]) else 1)
-        _work(chunks, worker, writer, threads=threads or ahead, on_progress=on_progress)
+        # Those beyond the cores wait for files.
+        far_off = any(remote_uri(task.source.uri) for task in plan.todo[:1000])
+        waiting = _AHEAD if far_off else not POSSIBLE
+        _work(chunks, worker, writer, threads=threads or busy + waiting, on_progress=on_progress)
         writer.finish(prune=prune)
         catalog.end_run(collection)
         if prune:
@@ -171,6 +173,7 @@ def _work(
     try:
         while True:
             while len(running) < 2 * threads and (chunk := next(left, None)):
+                read_ahead(task.source.uri for task in chunk)
                 running.add(pool.submit(worker, chunk))
             if not running:
                 break

@@ -98,8 +98,8 @@ class Worker:
         self._limits = limits
         self._batch = batch
         self._device = threading.Semaphore(embedder.workers)
-        # A thread more than there are cores reads ahead; were it to decode too, the three would take the
-        # caches from one another (2 to 3 % of all time on two cores).
+        # Threads beyond the cores wait for files; were they to decode too, they would take the caches from
+        # one another (2 to 3 % of all time on two cores).
         self._busy = threading.Semaphore(busy)
         self.stop = threading.Event()
 
