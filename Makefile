@@ -4,6 +4,9 @@ VENV := .venv
 # Processes that share the tests, file by file; each takes up to 2 GB for torch.
 JOBS ?= 2
 BIN := $(VENV)/bin
+# Where tests put their files: in memory where 8 GB of it are free. Stores wait for the disk at every write.
+SCRATCH := $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000 { print "/dev/shm" }')
+PYTEST := $(if $(SCRATCH),TMPDIR=$(SCRATCH)) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: demo serve test test-fast check format clean help
 .DEFAULT_GOAL := help
@@ -32,11 +35,11 @@ serve: $(VENV)/user.stamp       ## the HTTP service on this machine, http://127.
 
 test: $(VENV)/dev.stamp         ## every test
 	@$(BIN)/python tools/fetch_browser.py
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@$(PYTEST)
 
 test-fast: $(VENV)/dev.stamp    ## the tests of a developer's loop
 	@$(BIN)/python tools/fetch_browser.py
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

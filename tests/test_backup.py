@@ -1,5 +1,4 @@
 import json
-import shutil
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -18,13 +17,14 @@ from core.errors import AskpixError
 from ingest.pipeline import collection_run
 from retrieval.query import parse
 from tests.service import jpeg
+from tests.sparse import copy_tree
 
 
 @pytest.fixture
 def home(whole: Path, tmp_path: Path) -> Path:
     """A copy of the home that tests may use up."""
     (tmp_path / "pictures").mkdir()
-    return Path(shutil.copytree(whole, tmp_path / "home"))
+    return copy_tree(whole, tmp_path / "home")
 
 
 @pytest.fixture(scope="module")

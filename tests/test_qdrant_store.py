@@ -23,6 +23,7 @@ from core.errors import AskpixError, BadQueryError, IndexMismatchError, StoreUna
 from core.types import Near, Where
 from retrieval.qdrant_store import QdrantEdgeStore
 from tests.fakes import record, unit
+from tests.sparse import copy_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 DIM = 8
@@ -44,7 +45,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(small: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(small, tmp_path / "holiday" / "vectors")
+    return copy_tree(small, tmp_path / "holiday" / "vectors")
 
 
 def python(code: str, *args: object) -> subprocess.Popen[str]:

@@ -1,7 +1,6 @@
 """One contract for every vector store. A new adapter adds a line to ``OPENERS`` and runs all of it."""
 
 import os
-import shutil
 import threading
 import uuid
 import warnings
@@ -25,6 +24,7 @@ from retrieval.qdrant_server_store import QdrantServerStore
 from retrieval.qdrant_store import QdrantEdgeStore
 from retrieval.store import Leg, Scored, VectorStore
 from tests.fakes import MemoryStore, record, unit
+from tests.sparse import copy_tree
 
 DIM, TEXT_DIM = 16, 12
 NOWHERE = str(uuid.UUID(int=7))
@@ -114,7 +114,7 @@ def empty_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=list(OPENERS))
 def store(request: pytest.FixtureRequest, tmp_path: Path, empty_folders: Path) -> Iterator[VectorStore]:
-    folder = shutil.copytree(empty_folders / request.param, tmp_path / "vectors")
+    folder = copy_tree(empty_folders / request.param, tmp_path / "vectors")
     opened: AbstractContextManager[VectorStore] = OPENERS[request.param](folder)
     with opened as ready:
         yield ready
