@@ -266,6 +266,7 @@ def _work(
     began = time.perf_counter()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="reembed")
     running: set[Future[_Made]] = set()
+    finished: set[Future[_Made]] = set()
     try:
         while True:
             while len(running) < 2 * threads and (chunk := next(chunks, None)):
@@ -273,12 +274,20 @@ def _work(
             if not running:
                 return
             finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                writer.write(future.result())
+            while finished:
+                writer.write(finished.pop().result())
             if on_progress:
                 done = writer.embedded + len(writer.failures)
                 rate = done / (time.perf_counter() - began)
                 on_progress(Progress("embedding anew", done, total, rate, len(writer.failures)))
+    except KeyboardInterrupt:
+        # What other threads had made by then is worth keeping.
+        maker.stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        for future in finished | running:
+            if not future.cancelled() and future.exception() is None:
+                writer.write(future.result())
+        raise
     finally:
         maker.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -142,7 +142,7 @@ def test_an_interrupted_build_goes_on_where_it_was(world: World, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         world.build(new, Wide(fail_after=4))
     done = world.stores[1].count()
-    assert 0 < done < 9
+    assert 4 <= done < 9  # whatever thread had made it
     report = world.build(world.begin())
     assert (report.embedded, report.images) == (9 - done, 9)
 
