@@ -13,9 +13,9 @@ from PIL import Image
 
 from api.wiring import Workspace
 from core.errors import AskpixError
-from core.images import read_bytes
 from core.types import ImageRecord, Where
 from ingest.collection import Collection
+from ingest.content import place_of, read_content
 from ingest.documents import open_page
 
 _CANDIDATES = 4
@@ -54,8 +54,10 @@ def difference_hash(image: Image.Image) -> "np.ndarray[tuple[int], np.dtype[np.b
 def _hash(workspace: Workspace, record: ImageRecord) -> "np.ndarray[tuple[int], np.dtype[np.bool_]] | None":
     for uri in (record.uri, *record.copies):
         try:
-            data = read_bytes(Path(uri), limits=workspace.limits)
-            return difference_hash(open_page(data, record.page, limits=workspace.limits, min_side=72).image)
+            data = read_content(Path(uri), limits=workspace.limits)
+            return difference_hash(
+                open_page(data, place_of(record), limits=workspace.limits, min_side=72).image
+            )
         except AskpixError:
             continue
     return None

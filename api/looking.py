@@ -1,14 +1,14 @@
 """One file looked at by itself, in no collection: its page, the words in it, and evidence for a generator."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.wiring import Workspace
 from core.errors import BadImageError, NotFoundError
-from core.images import Picture, read_bytes
+from core.images import Picture
 from core.types import Evidence, Hit, ImageRecord, TextLine
+from ingest.content import read_content, sha256_of
 from ingest.documents import open_pages
 from ingest.metadata import read_metadata
 from ingest.original import FILE_ID
@@ -46,13 +46,14 @@ def pages(
     workspace: Workspace, path: Path, *, read: bool = True, only: int | None = None
 ) -> Iterator[Looked]:
     """Every page of a file. Raises ``BadImageError`` for a page that cannot be decoded."""
-    data = read_bytes(path, limits=workspace.limits)
-    sha256 = hashlib.sha256(data).hexdigest()
+    data = read_content(path, limits=workspace.limits)
+    sha256 = sha256_of(data)
     for found in open_pages(data, limits=workspace.limits):
         if only is not None and (found.page or 1) != only:
             continue
         if found.picture is None:
-            raise BadImageError(f"page {found.page} of {path.name!r}: {found.error}")
+            where = f"page {found.page} of " if found.page else ""
+            raise BadImageError(f"{where}{path.name!r}: {found.error}")
         about = read_metadata(found.picture.exif)
         record = ImageRecord(
             id=f"{FILE_ID}{sha256}",
@@ -61,6 +62,7 @@ def pages(
             width=found.picture.width,
             height=found.picture.height,
             page=found.page,
+            time_s=found.time_s,
             taken_at=about.taken_at,
             camera=about.camera,
             lat=about.lat,

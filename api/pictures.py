@@ -1,6 +1,5 @@
 """Pictures as the service hands them out: the very file that was indexed, and thumbnails kept on disk."""
 
-import hashlib
 import os
 import secrets
 import threading
@@ -10,9 +9,9 @@ from PIL import Image
 
 from api.service import Service
 from core.errors import BadImageError, NotFoundError
-from core.images import read_bytes
 from core.types import ImageRecord
 from ingest.collection import Collection
+from ingest.content import film_container, place_of, read_content, sha256_of
 from ingest.documents import is_pdf, open_page
 from ingest.preview import preview
 
@@ -38,6 +37,16 @@ _TYPES = {
     b"%PDF-": "application/pdf",
 }
 
+_FILMS = {
+    "mov": "video/mp4",
+    "matroska": "video/webm",
+    "ogg": "video/ogg",
+    "avi": "video/x-msvideo",
+    "mpegts": "video/mp2t",
+    "mpeg": "video/mpeg",
+}
+"""As browsers look for them: they play QuickTime as MP4 and Matroska as WebM where they know the codec."""
+
 
 def file_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Path:
     """A file that still has the bytes that were indexed. Raises ``NotFoundError``."""
@@ -55,11 +64,10 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
         ):
             return path
         try:
-            data = read_bytes(path, limits=service.workspace.limits)
+            if sha256_of(read_content(path, limits=service.workspace.limits)) == sha256:
+                return path
         except BadImageError:
             continue
-        if hashlib.sha256(data).hexdigest() == sha256:
-            return path
     raise NotFoundError(f"the file of picture {record.id!r} is gone or has changed; index its folder again")
 
 
@@ -67,6 +75,8 @@ def media_type(path: Path) -> str:
     """By its first bytes, never by its name: one of the types that browsers show and do not run."""
     with path.open("rb") as file:
         head = file.read(1024)
+    if container := film_container(head):
+        return _FILMS.get(container, "application/octet-stream")
     if head[4:8] == b"ftyp":
         return "image/avif" if head[8:12] in (b"avif", b"avis") else "image/heic"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -109,8 +119,10 @@ def thumbnail(
     source = file_of(service, collection, record, sha256)
     short = min(record.width, record.height) * size // max(record.width, record.height, 1)
     with _DECODING:
-        data = read_bytes(source, limits=service.workspace.limits)
-        image = open_page(data, record.page, limits=service.workspace.limits, min_side=max(1, short)).image
+        data = read_content(source, limits=service.workspace.limits)
+        image = open_page(
+            data, place_of(record), limits=service.workspace.limits, min_side=max(1, short)
+        ).image
         image.thumbnail((size, size), Image.Resampling.LANCZOS)
     if record.preview is None:
         service.catalog.timeline.keep_preview(record.id, preview(image))

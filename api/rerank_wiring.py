@@ -117,13 +117,13 @@ def picture_opener(workspace: Workspace) -> Callable[[ImageRecord], Image.Image 
     """The picture of a record from whichever of its files can be read now; None when none can."""
 
     def open_it(record: ImageRecord) -> Image.Image | None:
-        from core.images import read_bytes
+        from ingest.content import place_of, read_content
         from ingest.documents import open_page
 
         for uri in (record.uri, *record.copies):
             try:
-                data = read_bytes(Path(uri), limits=workspace.limits)
-                return open_page(data, record.page, limits=workspace.limits, min_side=_SIDE).image
+                data = read_content(Path(uri), limits=workspace.limits)
+                return open_page(data, place_of(record), limits=workspace.limits, min_side=_SIDE).image
             except BadImageError:
                 continue
         return None

@@ -110,7 +110,7 @@ class Picture(_Checked):
     height: int = Field(ge=1, lt=1 << 31)
     uri: Text
     copies: tuple[Text, ...] = Field(default=(), strict=False, max_length=100_000)
-    time_s: Finite | None = None
+    time_s: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     taken_at: Text | None = None
     camera: Text | None = None
     lat: Finite | None = None

@@ -16,6 +16,7 @@ from generation.caption import caption_and_usage, caption_messages, captions_wit
 from generation.generator import Batcher, Generator, Planner
 from ingest.catalog import Catalog
 from ingest.collection import Collection
+from ingest.content import label_of
 from ingest.handover import OpenStore, hand_over_notes
 from ingest.report import CaptionReport, Failure, Progress
 from retrieval.embedder import TextEmbedder
@@ -168,4 +169,4 @@ def _write(
 
 
 def _name(record: ImageRecord) -> str:
-    return record.uri + (f"#page={record.page}" if record.page else "")
+    return record.uri + label_of(record)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from core.errors import BadImageError
@@ -141,6 +142,7 @@ def _enter(  # noqa: PLR0917
 ) -> int:
     """First the store, then the catalog."""
     before = catalog.notes.abouts(list(found))
+    found = {i: _fitting(records[i], about, before.get(i, About())) for i, about in found.items()}
     facts = {i: _facts(records[i], about, before.get(i, About())) for i, about in found.items()}
     rewritten = [
         record
@@ -156,11 +158,21 @@ def _enter(  # noqa: PLR0917
     return len(rewritten)
 
 
+def _fitting(record: ImageRecord, about: About, before: About) -> About:
+    """What is said of a file, as it holds for this picture in it."""
+    frame = record.kind == "frame"
+    # When a page was scanned would hide the dates that are written on it; a film with a date knows better.
+    if about.taken_from == "name" and (
+        record.kind == "page" or (frame and record.taken_at and not before.taken_at)
+    ):
+        return replace(about, taken_at=None, taken_from=None)
+    if frame and about.taken_at and record.time_s:
+        return replace(about, taken_at=about.taken_at + timedelta(seconds=round(record.time_s)))
+    return about
+
+
 def _facts(record: ImageRecord, about: About, before: About) -> dict[str, object]:
     """The columns of a picture. What neither the file nor anything beside it says any more is taken back."""
-    if about.taken_from == "name" and record.kind == "page":
-        # When it was scanned would hide the dates that are written on it.
-        about = replace(about, taken_at=None, taken_from=None)
     again = about if about.taken_at or before.taken_at else None
     placed = about if about.lat is not None or before.lat is not None else None
     return {

@@ -1,4 +1,4 @@
-"""Files into pages: a photo is one, a PDF or a multi-page TIFF several.
+"""Files into pages: a photo is one, a PDF or a multi-page TIFF several, a film has one for each scene.
 
 PDF pages are pictures here, rendered at a fixed resolution, so that a box on a page means the same pixels at
 every call; a process of its own does it (``ingest.pdf_process``).
@@ -12,24 +12,40 @@ from core.damage import signature
 from core.errors import BadImageError
 from core.images import ImageLimits, Picture, open_image, open_images
 from core.types import Kind
+from ingest.content import Content, OnDisk, film_container, time_at
 from ingest.pdf_process import opened
+from ingest.video_process import opened_film
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """One retrievable picture of a file, or why it could not be made."""
 
-    page: int | None
+    place: int | None
+    """As ``ingest.content.place_of`` has it."""
     kind: Kind
     picture: Picture | None
     error: str | None = None
 
+    @property
+    def page(self) -> int | None:
+        """Its number; None for a plain picture and for a frame."""
+        return None if self.kind == "frame" else self.place
 
-def open_pages(data: bytes, *, limits: ImageLimits, min_side: int | None = None) -> Iterator[Page]:
+    @property
+    def time_s(self) -> float | None:
+        """Of a frame, in seconds."""
+        return time_at(self.place) if self.kind == "frame" and self.place else None
+
+
+def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = None) -> Iterator[Page]:
     """The pictures of a file, decoded one after another. ``min_side`` as in ``open_image``.
 
     One broken page is a ``Page`` with an error. Raises ``BadImageError`` when nothing can be opened.
     """
+    if isinstance(data, OnDisk) or is_film(data):
+        yield from _frames(data, limits, min_side)
+        return
     if is_pdf(data):
         yield from _numbered(_pdf_pages(data, limits, min_side))
         return
@@ -43,12 +59,22 @@ def open_pages(data: bytes, *, limits: ImageLimits, min_side: int | None = None)
         yield Page(None, "photo", first)
 
 
-def open_page(data: bytes, page: int | None, *, limits: ImageLimits, min_side: int | None = None) -> Picture:
-    """One picture of a file; ``page`` is 1-based, None for a plain picture. Raises ``BadImageError``."""
+def open_page(
+    data: Content, place: int | None, *, limits: ImageLimits, min_side: int | None = None
+) -> Picture:
+    """One picture of a file; ``place`` as ``ingest.content.place_of`` has it. Raises ``BadImageError``."""
+    if isinstance(data, OnDisk) or is_film(data):
+        with opened_film(data, limits) as film:
+            return film.picture(place or 1, min_side)
     if not is_pdf(data):
-        return open_image(data, limits=limits, min_side=min_side, page=page or 1)
+        return open_image(data, limits=limits, min_side=min_side, page=place or 1)
     with opened(data, limits) as document:
-        return document.picture(page or 1, min_side)
+        return document.picture(place or 1, min_side)
+
+
+def is_film(data: Content) -> bool:
+    """Whether it is a video, by how it begins."""
+    return isinstance(data, OnDisk) or film_container(data[:1024]) is not None
 
 
 def is_pdf(data: bytes) -> bool:
@@ -72,3 +98,16 @@ def _pdf_pages(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterat
                 yield document.picture(number, min_side)
             except BadImageError as error:
                 yield error
+
+
+def _frames(content: Content, limits: ImageLimits, min_side: int | None) -> Iterator[Page]:
+    with opened_film(content, limits) as film:
+        found = film.moments(min_side)
+        first = next(found, None)
+        if first is None:
+            raise BadImageError("damaged video: none of its frames can be decoded")
+        try:
+            for place, picture in chain((first,), found):
+                yield Page(place, "frame", picture)
+        except BadImageError as error:
+            yield Page(None, "frame", None, str(error))

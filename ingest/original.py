@@ -1,12 +1,12 @@
 """From a record back to its picture: the very bytes that were indexed, from whichever file still has them."""
 
-import hashlib
 from collections.abc import Sequence
 
 from core.errors import BadImageError, NotFoundError
 from core.images import ImageLimits, Picture
 from core.types import ImageRecord
 from ingest.collection import Collection
+from ingest.content import Content, place_of, sha256_of
 from ingest.documents import open_page
 from ingest.remote import read_source
 
@@ -27,11 +27,11 @@ def open_original(
     decoded.
     """
     data = original_bytes(record, collections, limits=limits)
-    return open_page(data, record.page, limits=limits, min_side=min_side)
+    return open_page(data, place_of(record), limits=limits, min_side=min_side)
 
 
-def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, limits: ImageLimits) -> bytes:
-    """The bytes of the file that the record was made from; a file that changed since is not taken for it.
+def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, limits: ImageLimits) -> Content:
+    """What is in the file that the record was made from; a file that changed since is not taken for it.
 
     ``collections`` are those that the record may belong to. Raises ``NotFoundError`` when none has them.
     """
@@ -41,9 +41,9 @@ def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, li
         except BadImageError:
             continue
         # The id follows from the bytes: no need to ask the catalog what they were.
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = sha256_of(data)
         if record.id == FILE_ID + sha256 or any(
-            each.image_id(sha256, record.page) == record.id for each in collections
+            each.image_id(sha256, place_of(record)) == record.id for each in collections
         ):
             return data
     raise NotFoundError(f"{record.uri!r} is gone or has changed; run `askpix index` on its folder again")

@@ -6,22 +6,22 @@ The ledger says which pictures are pages and the page store which are done, so a
 and the next one goes on. The store is opened now and then only: meanwhile other processes may search.
 """
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from PIL import Image
 
 from core.errors import BadImageError, StoreUnavailableError
-from core.images import ImageLimits, read_bytes
+from core.images import ImageLimits
 from ingest.catalog import Catalog
 from ingest.collection import Collection
+from ingest.content import place_label, sha256_of
 from ingest.documents import open_page
 from ingest.pipeline import OnProgress
+from ingest.remote import read_source
 from ingest.report import Failure, PagesReport, Progress
 from ingest.text_ledger import PendingText
 from retrieval.late_interaction import LateEmbedder, Matrix
@@ -75,7 +75,7 @@ def embed_pages(
             errors = {item.image_id: str(error) for item, error in batch if isinstance(error, BadImageError)}
             catalog.pages.save_errors(errors)
             failures += [
-                Failure(item.uris[0] + (f"#page={item.page}" if item.page else ""), errors[item.image_id])
+                Failure(item.uris[0] + place_label(item.kind, item.place), errors[item.image_id])
                 for item, _ in batch
                 if item.image_id in errors
             ]
@@ -121,12 +121,13 @@ def _decoded(
 def _decode(item: PendingText, side: int, limits: ImageLimits) -> Image.Image | BadImageError | None:
     for uri in item.uris:
         try:
-            data = read_bytes(Path(uri), limits=limits)
+            data = read_source(uri, limits)
+            same = sha256_of(data) == item.sha256
         except BadImageError:
             continue
-        if hashlib.sha256(data).hexdigest() == item.sha256:
+        if same:
             try:
-                return open_page(data, item.page, limits=limits, min_side=side).image
+                return open_page(data, item.place, limits=limits, min_side=side).image
             except BadImageError as error:
                 return error
     return None

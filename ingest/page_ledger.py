@@ -40,12 +40,13 @@ class PageLedger:
         found: dict[str, PendingText] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):
-                query = select(images.c.id, images.c.sha256, images.c.page).where(images.c.id.in_(part))
+                columns = (images.c.id, images.c.sha256, images.c.page, images.c.kind)
+                query = select(*columns).where(images.c.id.in_(part))
                 rows = connection.execute(query).all()
                 uris = uris_of(connection, collection.id, sorted({row[1] for row in rows}))
-                for image_id, sha256, page in rows:
+                for image_id, sha256, place, kind in rows:
                     held = tuple(uris.get(sha256, ()))
-                    found[image_id] = PendingText(image_id, sha256, page or None, held)
+                    found[image_id] = PendingText(image_id, sha256, kind, place or None, held)
         return [found[image_id] for image_id in ids if image_id in found]
 
     def save_errors(self, errors: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.images import ImageLimits
 from ingest.collection import SourceState
+from ingest.content import FILMS_POSSIBLE
 from ingest.remote import remote_uri
 from ingest.report import Failure
 from ingest.walk import Skipped, Source
@@ -42,7 +43,7 @@ class Plan:
 
 def tried_with(limits: ImageLimits) -> str:
     """The conditions under which a file fails or not."""
-    return "/".join(map(str, (_FORMAT, *astuple(limits))))
+    return "/".join(map(str, (_FORMAT, *astuple(limits), *(("film",) if FILMS_POSSIBLE else ()))))
 
 
 def make_plan(

@@ -4,12 +4,11 @@ Lines go to the catalog as they are read, so that a kill costs a few pictures. T
 and then, to hand over what was read: meanwhile other processes may search.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -18,7 +17,8 @@ from core.images import ImageLimits, Picture
 from core.types import Box, TextLine, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.documents import is_pdf, open_page
+from ingest.content import Content, place_label, sha256_of
+from ingest.documents import is_film, is_pdf, open_page
 from ingest.handover import prepare
 from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
@@ -26,6 +26,7 @@ from ingest.remote import read_source
 from ingest.report import Failure, Progress, ReadReport
 from ingest.text import TextReader
 from ingest.text_ledger import PendingText
+from ingest.video_process import ApartFilm, opened_film
 from retrieval.embedder import TextEmbedder
 
 _MIN_SIDE = 1280
@@ -147,12 +148,12 @@ def _read_group(
     if data is None:
         return found
     try:
-        with opened(data, limits) if is_pdf(data) else nullcontext() as document:
+        with _document(data, limits) as document:
             for item in group:
                 if stop.is_set():
                     break
                 try:
-                    found.lines[item.image_id] = _lines(data, document, item.page, reader, limits)
+                    found.lines[item.image_id] = _lines(data, document, item.place, reader, limits)
                 except BadImageError as error:
                     found.errors[item.image_id] = str(error)
     except BadImageError as error:
@@ -160,28 +161,39 @@ def _read_group(
     return found
 
 
+def _document(data: Content, limits: ImageLimits) -> AbstractContextManager[ApartPdf | ApartFilm | None]:
+    """What is opened once for all of its pictures."""
+    if is_film(data):
+        return opened_film(data, limits)
+    return opened(data, limits) if isinstance(data, bytes) and is_pdf(data) else nullcontext()
+
+
 def _lines(
-    data: bytes, document: ApartPdf | None, page: int | None, reader: TextReader, limits: ImageLimits
+    data: Content,
+    document: ApartPdf | ApartFilm | None,
+    place: int | None,
+    reader: TextReader,
+    limits: ImageLimits,
 ) -> list[TextLine]:
     """A PDF's own text where it has one: exact, and at a hundredth of the cost of reading the picture."""
     if document is None:
-        picture = open_page(data, page, limits=limits, min_side=_MIN_SIDE)
+        picture = open_page(data, place, limits=limits, min_side=_MIN_SIDE)
     else:
-        if (own := document.lines(page or 1)) is not None:
+        if isinstance(document, ApartPdf) and (own := document.lines(place or 1)) is not None:
             return own
-        picture = document.picture(page or 1, _MIN_SIDE)
+        picture = document.picture(place or 1, _MIN_SIDE)
     return _on_original(reader.read(picture.image), picture)
 
 
-def _bytes_of(item: PendingText, limits: ImageLimits) -> bytes | None:
+def _bytes_of(item: PendingText, limits: ImageLimits) -> Content | None:
     """The very bytes that were indexed, from whichever file still has them."""
     for uri in item.uris:
         try:
             data = read_source(uri, limits)
+            if sha256_of(data) == item.sha256:
+                return data
         except BadImageError:
             continue
-        if hashlib.sha256(data).hexdigest() == item.sha256:
-            return data
     return None
 
 
@@ -203,7 +215,7 @@ def _on_original(lines: Sequence[TextLine], picture: Picture) -> list[TextLine]:
 def _failures(found: _Read, group: Sequence[PendingText]) -> list[Failure]:
     by_id = {item.image_id: item for item in group}
     return [
-        Failure(by_id[i].uris[0] + (f"#page={by_id[i].page}" if by_id[i].page else ""), error)
+        Failure(by_id[i].uris[0] + place_label(by_id[i].kind, by_id[i].place), error)
         for i, error in found.errors.items()
     ]
 

@@ -6,7 +6,6 @@ Search goes on with the old vectors meanwhile. The ledger says what there is to 
 done, so a killed run goes on where it was. Words are not read again: the ledger has them.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from core.machine import usable_cores
 from core.types import ImageRecord, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
+from ingest.content import Content, label_of, place_of, sha256_of
 from ingest.documents import open_page
 from ingest.handover import prepare, texts_of
 from ingest.pipeline import OnProgress, OpenStore
@@ -153,7 +153,7 @@ class _Maker:
                 break
             data = self._bytes(sha256, records[0])
             for record in records:
-                name = record.uri + (f"#page={record.page}" if record.page else "")
+                name = record.uri + label_of(record)
                 if data is None:
                     why = (
                         "its file is gone, cannot be read, or has other bytes by now; index its folder again"
@@ -162,7 +162,7 @@ class _Maker:
                     continue
                 try:
                     side = self._embedder.image_side
-                    picture = open_page(data, record.page, limits=self._limits, min_side=side)
+                    picture = open_page(data, place_of(record), limits=self._limits, min_side=side)
                 except BadImageError as error:
                     made.failures.append(Failure(name, str(error)))
                     continue
@@ -173,15 +173,15 @@ class _Maker:
                 made.vectors = list(self._embedder.embed_images(images))
         return made
 
-    def _bytes(self, sha256: str, record: ImageRecord) -> bytes | None:
+    def _bytes(self, sha256: str, record: ImageRecord) -> Content | None:
         """The very bytes that were indexed, from whichever file still has them."""
         for uri in (record.uri, *record.copies):
             try:
                 data = read_source(uri, self._limits)
+                if sha256_of(data) == sha256:
+                    return data
             except BadImageError:
                 continue
-            if hashlib.sha256(data).hexdigest() == sha256:
-                return data
         return None
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from core.errors import AskpixError, BadImageError, LimitError
-from core.images import ImageLimits, read_bytes
+from core.images import ImageLimits
 from ingest import buckets
+from ingest.content import Content, read_content
 from ingest.fetch import FetchError, FetchLimits, Resolve, fetch, fetch_headers, is_public, resolve
 from ingest.ignore import Ignores
 from ingest.walk import EXTENSIONS, Skipped, Source, is_ignored
@@ -86,10 +87,10 @@ class Remote:
         stamp = _stamp(headers.get("etag"), modified) or time.time_ns()
         return Source(url, min(int(size), 1 << 62) if size.isdecimal() and len(size) < 20 else 0, stamp)
 
-    def read(self, uri: str, limits: ImageLimits) -> bytes:
-        """The bytes of a source of any kind. Raises ``BadImageError``."""
+    def read(self, uri: str, limits: ImageLimits) -> Content:
+        """What is in a source of any kind. Raises ``BadImageError``."""
         if _REMOTE.match(uri) is None:
-            return read_bytes(Path(uri), limits=limits)
+            return read_content(Path(uri), limits=limits)
         try:
             if uri.startswith(("http://", "https://")):
                 most = FetchLimits(max_bytes=limits.max_bytes, ports=self.ports)
@@ -131,7 +132,7 @@ def _in_bucket(uri: str, ignores: Ignores) -> Iterator[Source | Skipped]:
         yield Source(found.uri, found.size, _stamp(found.etag, found.modified_ns))
 
 
-def read_source(uri: str, limits: ImageLimits) -> bytes:
+def read_source(uri: str, limits: ImageLimits) -> Content:
     """``Remote.read`` with the rules for outside."""
     return Remote().read(uri, limits)
 

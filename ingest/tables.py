@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from core.types import ImageRecord
 from ingest.about import About
+from ingest.content import place_of, time_at
 from ingest.screenshots import with_tag
 
 VERSION = 1
@@ -101,7 +102,8 @@ sources = Table(
     Index("sources_by_content", "collection_id", "sha256"),
 )
 
-# A picture with these bytes (and page; 0 = not paged). ``embedded``: its vector is in the store.
+# A picture with these bytes and this page, or place of a film's frame (``content.place_of``); 0 = neither.
+# ``embedded``: its vector is in the store.
 images = Table(
     "images",
     METADATA,
@@ -181,7 +183,7 @@ def image_row(record: ImageRecord) -> dict[str, Any]:
         f: getattr(record, f)
         for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash", "preview")
     }
-    return {**same, "page": record.page or 0, "embedded": True, "text_state": "pending"}
+    return {**same, "page": place_of(record) or 0, "embedded": True, "text_state": "pending"}
 
 
 def own_tags(about: dict[str, Any] | None) -> tuple[str, ...]:
@@ -197,7 +199,8 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         kind=row.kind,
         width=row.width,
         height=row.height,
-        page=row.page or None,
+        page=(row.page or None) if row.kind != "frame" else None,
+        time_s=time_at(row.page) if row.kind == "frame" else None,
         taken_at=row.taken_at,
         camera=row.camera,
         lat=row.lat,

@@ -19,7 +19,9 @@ class PendingText:
 
     image_id: str
     sha256: str
-    page: int | None
+    kind: str
+    place: int | None
+    """``ingest.content.place_of``."""
     uris: tuple[str, ...]
 
 
@@ -53,7 +55,7 @@ class TextLedger:
         while True:
             after = or_(images.c.sha256 > last[0], and_(images.c.sha256 == last[0], images.c.page > last[1]))
             wanted = (
-                select(images.c.id, images.c.sha256, images.c.page)
+                select(images.c.id, images.c.sha256, images.c.page, images.c.kind)
                 .where(_in_state(collection_id, "pending"), after)
                 .order_by(images.c.sha256, images.c.page)
                 .limit(page_size)
@@ -61,8 +63,8 @@ class TextLedger:
             with transaction(self._engine, write=False) as connection:
                 rows = connection.execute(wanted).all()
                 uris = uris_of(connection, collection_id, sorted({row[1] for row in rows}))
-            for image_id, sha256, page in rows:
-                yield PendingText(image_id, sha256, page or None, tuple(uris.get(sha256, ())))
+            for image_id, sha256, place, kind in rows:
+                yield PendingText(image_id, sha256, kind, place or None, tuple(uris.get(sha256, ())))
             if len(rows) < page_size:
                 return
             last = (rows[-1][1], rows[-1][2])

@@ -16,6 +16,7 @@ from core.types import ImageRecord
 from ingest.archive import PART, SOURCES, ArchiveReader, ArchiveWriter, Part, Picture, Source
 from ingest.catalog import Catalog
 from ingest.collection import Collection
+from ingest.content import place_at
 from ingest.tables import collections, images, sources, texts, vocabularies
 from ingest.text_ledger import chunks
 from retrieval.late_interaction import Matrix
@@ -144,7 +145,7 @@ def _picture(
 ) -> Picture:
     return Picture(
         sha256=row.sha256,
-        page=row.page,
+        page=record.page or 0,
         kind=record.kind,
         width=record.width,
         height=record.height,
@@ -225,7 +226,7 @@ def _record(collection: Collection, picture: Picture) -> ImageRecord:
     except ValueError as error:
         raise AskpixError(f"cannot import: {picture.taken_at!r} is no date") from error
     return ImageRecord(
-        id=collection.image_id(picture.sha256, picture.page or None),
+        id=collection.image_id(picture.sha256, _place(picture)),
         uri=picture.uri,
         kind=picture.kind,
         width=picture.width,
@@ -243,6 +244,10 @@ def _record(collection: Collection, picture: Picture) -> ImageRecord:
     )
 
 
+def _place(picture: Picture) -> int | None:
+    return place_at(picture.time_s) if picture.time_s is not None else picture.page or None
+
+
 def _enter(
     engine: Engine, collection: Collection, records: list[ImageRecord], pictures: tuple[Picture, ...]
 ) -> None:
@@ -252,7 +257,7 @@ def _enter(
             **{name: getattr(record, name) for name in same},
             "collection_id": collection.id,
             "sha256": picture.sha256,
-            "page": picture.page,
+            "page": _place(picture) or 0,
             "embedded": True,
             "text_state": picture.text_state,
             "text_error": picture.text_error,

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from core.damage import signature
 from core.errors import NotFoundError
+from ingest.content import AMBIGUOUS_EXTENSIONS, FILM_EXTENSIONS, FILMS_POSSIBLE, NO_FILMS, film_container
 from ingest.ignore import IGNORE_FILE, Ignores
 from ingest.sidecars import Beside
 
-EXTENSIONS = frozenset(
+EXTENSIONS = FILM_EXTENSIONS | frozenset(
     """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k jpx ppm pgm
     pbm pnm pdf svg""".split()
 )
@@ -23,7 +24,9 @@ _JUNK = frozenset(
     """@eadir|#recycle|#snapshot|@__thumb|@recycle|$recycle.bin|__macosx|system volume information|lost+found
     """.strip().split("|")
 )
-_HEAD = 16
+_LIVE, _STILLS, _LIVE_BYTES = (".mov", ".mp4"), ("heic", "heif", "jpg", "jpeg"), 12 * 2**20
+"""Phones write three seconds of film beside each photo, of its name; a film of one's own is larger."""
+_HEAD = 1024
 _URI = re.compile(r"(s3|gs|az|https?):/", re.IGNORECASE)
 """Looked for by ``ingest.remote``."""
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -134,6 +137,8 @@ class _Here:
     entries: Iterator[os.DirEntry[str]]
     beside: Beside | None
     ignores: Ignores
+    stills: frozenset[str]
+    """Names of photos without their extension, where there are films too."""
 
 
 def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
@@ -152,7 +157,7 @@ def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
                 continue
             if any(entry.name == IGNORE_FILE for entry in here):
                 ignores = ignores.inside(folder)
-            stack.append(_Here(iter(here), Beside.of(here), ignores))
+            stack.append(_Here(iter(here), Beside.of(here), ignores, _stills(here)))
             continue
         entry = next(stack[-1].entries, None)
         if entry is None:
@@ -166,10 +171,18 @@ def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
             yield found
 
 
+def _stills(entries: Sequence[os.DirEntry[str]]) -> frozenset[str]:
+    names = [entry.name.casefold() for entry in entries]
+    if not any(name.endswith(_LIVE) for name in names):
+        return frozenset()
+    return frozenset(name.rpartition(".")[0] for name in names if _extension(name) in _STILLS)
+
+
 def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skipped | str | None:
     """A source, a reason, a folder to enter, or nothing of interest."""
     name, path = entry.name, entry.path
-    known = _extension(name) in EXTENSIONS
+    extension = _extension(name)
+    known = extension in EXTENSIONS
     try:
         is_folder = entry.is_dir(follow_symlinks=False)
         if reason := is_ignored(name):
@@ -182,9 +195,17 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
             return _link(path, known, inside)
         if not known and ("." in name or not entry.is_file() or not _begins_like_picture(path)):
             return None
+        if extension in AMBIGUOUS_EXTENSIONS and not _begins_like_picture(path):
+            return None
+        if extension in FILM_EXTENSIONS and not FILMS_POSSIBLE:
+            return Skipped(_shown(path), NO_FILMS)
         if not known and here.ignores.leaves_out(path, is_folder=False):
             return None
-        return _source(path, entry.stat(follow_symlinks=False), here.beside)
+        status = entry.stat(follow_symlinks=False)
+        small = name.casefold()
+        if small.endswith(_LIVE) and status.st_size < _LIVE_BYTES and small[:-4] in here.stills:
+            return Skipped(_shown(path), "the moving part of a live photo; name it to index it")
+        return _source(path, status, here.beside)
     except OSError as error:
         return _unreadable(path, error)
 
@@ -236,7 +257,7 @@ def _begins_like_picture(path: str) -> bool:
         head = os.read(descriptor, _HEAD)
     finally:
         os.close(descriptor)
-    return signature(head) is not None or head.startswith(b"%PDF-")
+    return signature(head) is not None or head.startswith(b"%PDF-") or film_container(head) is not None
 
 
 def _unreadable(path: str, error: OSError) -> Skipped:

@@ -1,6 +1,5 @@
 """What one thread does with a chunk of files: read, hash, decode, embed. One worker serves all threads."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from core.errors import BadImageError
 from core.images import ImageLimits
 from core.types import ImageRecord, Vectors
 from ingest.collection import Collection
+from ingest.content import Content, sha256_of
 from ingest.documents import Page, open_pages
 from ingest.metadata import read_metadata
 from ingest.plan import Task
@@ -89,7 +89,7 @@ class Worker:
         limits: ImageLimits,
         batch: int,
         busy: int,
-        read: Callable[[str, ImageLimits], bytes] = read_source,
+        read: Callable[[str, ImageLimits], Content] = read_source,
     ) -> None:
         self._read = read
         self._collection = collection
@@ -127,7 +127,7 @@ class Worker:
 
     def _look(self, outcome: Outcome, pending: list[tuple[Outcome, Page]]) -> None:
         data = self._read(outcome.task.source.uri, self._limits)
-        outcome.sha256 = hashlib.sha256(data).hexdigest()
+        outcome.sha256 = sha256_of(data)
         if not self._contents.claim(outcome.sha256, outcome):
             return
         broken: list[str] = []
@@ -136,7 +136,7 @@ class Worker:
             if self.stop.is_set():
                 raise _StoppedError
             if page.picture is None:
-                broken.append(f"page {page.page}: {page.error}")
+                broken.append(f"page {page.place}: {page.error}" if page.place else str(page.error))
                 continue
             pending.append((outcome, page))
             pixels = sum(p.picture.image.width * p.picture.image.height for _, p in pending if p.picture)
@@ -158,12 +158,13 @@ class Worker:
             about = read_metadata(picture.exif)
             phash, preview = looks(picture.image)
             record = ImageRecord(
-                id=self._collection.image_id(outcome.sha256 or "", page.page),
+                id=self._collection.image_id(outcome.sha256 or "", page.place),
                 uri=outcome.task.source.uri,
                 kind=page.kind,
                 width=picture.width,
                 height=picture.height,
                 page=page.page,
+                time_s=page.time_s,
                 taken_at=about.taken_at,
                 camera=about.camera,
                 lat=about.lat,

@@ -27,7 +27,7 @@ def test_pictures_are_found_in_order_and_the_rest_is_ignored(tmp_path: Path) -> 
     (tmp_path / "no_extension").write_bytes(PNG)
     (tmp_path / "README").write_bytes(b"words")
     found, skipped = look(tmp_path)
-    assert found == ["a.png", "b.JPG", "c.pdf", "no_extension", "d.webp"]
+    assert found == ["a.png", "b.JPG", "c.pdf", "clip.mov", "no_extension", "d.webp"]
     assert skipped == {}
 
 
@@ -197,7 +197,7 @@ def test_files_without_extension_are_told_apart_by_their_first_bytes(tmp_path: P
     }
     for name, head in heads.items():
         (tmp_path / name).write_bytes(head)
-    assert look(tmp_path) == (["heic", "jpeg", "pdf", "webp"], {})
+    assert look(tmp_path) == (["film", "heic", "jpeg", "pdf", "webp"], {})
 
 
 def test_names_come_back_as_they_are(tmp_path: Path) -> None:

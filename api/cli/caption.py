@@ -38,7 +38,7 @@ def caption_command(
             row = {"path": uri, "caption": text}
             rows.append({**row, "page": looked.record.page} if looked.record.page else row)
             if not as_json:
-                say(f"{printable(place(uri, looked.record.page))}\t{printable(text)}")
+                say(f"{printable(place(uri, looked.record.page, looked.record.time_s))}\t{printable(text)}")
         waiting.clear()
 
     most = at_once(workspace, generator)

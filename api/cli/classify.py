@@ -18,7 +18,7 @@ def _pages(
 ) -> Iterator[tuple[str, "Page"]]:
     """Every picture under ``paths``; what cannot be opened is added to ``failed``."""
     from core.errors import BadImageError
-    from core.images import read_bytes
+    from ingest.content import place_label, read_content
     from ingest.documents import open_pages
     from ingest.walk import Skipped, walk
 
@@ -29,9 +29,14 @@ def _pages(
                 failed.append({"path": source.path, "error": source.reason})
             continue
         try:
-            for page in open_pages(read_bytes(source.path, limits=limits), limits=limits, min_side=side):
+            for page in open_pages(read_content(source.path, limits=limits), limits=limits, min_side=side):
                 if page.picture is None:
-                    failed.append({"path": f"{source.uri}#page={page.page}", "error": page.error or "broken"})
+                    failed.append(
+                        {
+                            "path": source.uri + place_label(page.kind, page.place),
+                            "error": page.error or "broken",
+                        }
+                    )
                 else:
                     yield source.uri, page
         except BadImageError as error:
@@ -85,7 +90,8 @@ def classify_command(
             ranked = zero_shot.ranked(model.embed_images(pictures))
             for (uri, page), found in zip(waiting, ranked, strict=True):
                 shown = [{"label": label, "probability": round(p, 6)} for label, p in found]
-                rows.append({"path": uri, "page": page.page, "labels": shown[: top or None]})
+                row: dict[str, Any] = {"path": uri, "page": page.page, "labels": shown[: top or None]}
+                rows.append(row if page.time_s is None else {**row, "time_s": page.time_s})
         waiting.clear()
 
     for item in _pages(paths, workspace.limits, model.image_side, failed):
@@ -99,7 +105,11 @@ def classify_command(
         table(
             ("picture", "label", "probability"),
             [
-                (place(row["path"], row["page"]), item["label"], f"{item['probability']:.3f}")
+                (
+                    place(row["path"], row["page"], row.get("time_s")),
+                    item["label"],
+                    f"{item['probability']:.3f}",
+                )
                 for row in rows
                 for item in row["labels"][: top or 5]
             ],

@@ -172,8 +172,10 @@ def short(uri: str) -> str:
     return str("~" / path.relative_to(Path.home())) if path.is_relative_to(Path.home()) else uri
 
 
-def place(uri: str, page: int | None) -> str:
-    """A picture as people name it: short path, and the page of a document."""
+def place(uri: str, page: int | None, time_s: float | None = None) -> str:
+    """A picture as people name it: short path, and the page of a document or the second of a video."""
+    if time_s is not None:
+        return f"{short(uri)}#t={time_s:g}"
     return f"{short(uri)}#page={page}" if page else short(uri)
 
 
@@ -210,7 +212,7 @@ def show_result(result: SearchResult, *, top: int | None = None) -> None:
             f"{hit.score:.3f}"
             if hit.why != Why()
             else "",  # a list of what a filter lets through has no scores
-            place(hit.record.uri, hit.record.page)
+            place(hit.record.uri, hit.record.page, hit.record.time_s)
             + (f"  (+{hit.duplicates} copies)" if hit.duplicates else ""),
             f"{hit.record.taken_at:%Y-%m-%d}" if hit.record.taken_at else "",
             hit.snippet or "",

@@ -11,7 +11,7 @@ from api.principal import Principal
 from api.routes import TheService, Who, problems
 from api.routes.search import picture_of
 from api.service import Service
-from core.images import read_bytes
+from ingest.content import place_of, read_content
 from ingest.documents import open_page
 from retrieval.prompt_templates import DEFAULT
 from retrieval.zero_shot import ZeroShot, check_templates, clean_labels
@@ -78,5 +78,5 @@ def _picture(service: Service, who: Principal, text: str, side: int) -> Image.Im
         return picture_of(service, text)
     collection, record, sha256 = service.image(who, text)
     limits = service.workspace.limits
-    data = read_bytes(file_of(service, collection, record, sha256), limits=limits)
-    return open_page(data, record.page, limits=limits, min_side=side).image
+    data = read_content(file_of(service, collection, record, sha256), limits=limits)
+    return open_page(data, place_of(record), limits=limits, min_side=side).image
