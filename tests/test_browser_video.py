@@ -37,9 +37,8 @@ def test_a_scene_is_found_and_played_from_there(url: str, tmp_path: Path) -> Non
         assert serious(page) == []
         page.click("#viewer button:has-text('Play from 0:03')")
         until(page, "document.querySelector('#viewer video')?.readyState >= 2")
-        begun, long = page.evaluate(
-            "(() => { const film = document.querySelector('#viewer video'); return [film.currentTime, film.duration]; })()"
-        )
+        playing = page.locator("#viewer video")
+        begun, long = playing.evaluate("film => [film.currentTime, film.duration]")
         assert 2.9 <= begun <= 6 and long == pytest.approx(9, abs=0.5)
         assert serious(page) == []
         page.keyboard.press("Escape")

@@ -193,7 +193,7 @@ def test_pending_pages_come_in_order_over_any_page_size(catalog: Catalog) -> Non
     added = {sha: [image(collection, sha, page) for page in range(1, 6)] for sha in "st"}
     catalog.record(collection, states=states, added=added)
     for size in (1, 3, 5, 10, 100):
-        found = [(p.sha256, p.page) for p in catalog.texts.pending(collection.id, page_size=size)]
+        found = [(p.sha256, p.place) for p in catalog.texts.pending(collection.id, page_size=size)]
         assert found == [(sha, page) for sha in "st" for page in range(1, 6)]
 
 
