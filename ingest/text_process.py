@@ -2,11 +2,9 @@
 
 Each process has an engine on one core and reads one picture at a time, so that as many as there are cores
 read side by side without one interpreter's lock. One that ends is replaced; its picture is tried once more,
-for it may have been ended from outside. What a child says is data that is checked here, as with PDFs.
+for it may have been ended from outside. See ``ingest.apart``.
 """
 
-import os
-import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +16,11 @@ from PIL import Image
 from core.errors import BadImageError, ModelUnavailableError
 from core.machine import usable_cores
 from core.types import Box, TextLine
-from ingest.pdf_process import _NONSENSE, _Child, _receive, _send, _Watch
+from ingest.apart import NONSENSE, Child, answer_all
 
 CPU_SECONDS = 600
 """Of one picture; a full page takes some seconds."""
 _MOST_PIXELS = 3 * 200_000_000
-_CODE = "import sys; sys.path[:] = sys.argv[1:]; from ingest.text_process import serve; serve()"
 
 
 class ApartTextReader:
@@ -33,7 +30,7 @@ class ApartTextReader:
         self.engine_id = name
         self.workers = workers
         self._models = models
-        self._idle: deque[_Child] = deque()
+        self._idle: deque[Child] = deque()
         finalize(self, _end_all, self._idle)
 
     @classmethod
@@ -42,14 +39,14 @@ class ApartTextReader:
 
         Raises ``ModelUnavailableError``.
         """
-        child = _Child(_CODE)
+        child = Child("ingest.text_process")
         folder = str(models.expanduser().absolute()) if models else None
         try:
             said, _ = child.ask({"do": "load", "models": folder})
         except BadImageError as error:
             child.end()
             raise ModelUnavailableError(str(error)) from error
-        except _NONSENSE as error:
+        except NONSENSE as error:
             child.end()
             raise ModelUnavailableError("OCR cannot be loaded: its process ends at once") from error
         made = cls(name=str(said["engine"]), workers=workers or usable_cores(), models=folder)
@@ -72,7 +69,7 @@ class ApartTextReader:
             except BadImageError:
                 self._idle.append(child)
                 raise
-            except _NONSENSE as error:
+            except NONSENSE as error:
                 child.end()
                 if attempt:
                     raise BadImageError("it makes the reader of words crash, or takes too long") from error
@@ -88,10 +85,10 @@ class ApartTextReader:
         """End the children; reading again starts new ones."""
         _end_all(self._idle)
 
-    def _taken(self) -> _Child:
+    def _taken(self) -> Child:
         with suppress(IndexError):
             return self._idle.pop()
-        child = _Child(_CODE)
+        child = Child("ingest.text_process")
         try:
             child.ask({"do": "load", "models": self._models})
         except BaseException:
@@ -100,43 +97,27 @@ class ApartTextReader:
         return child
 
 
-def _end_all(idle: deque[_Child]) -> None:
+def _end_all(idle: deque[Child]) -> None:
     while idle:
         idle.pop().end()
 
 
-# What follows runs in the child.
-
-
 def serve() -> None:
-    """In the child: answer questions until the parent is gone."""
+    """In the child."""
     from ingest.text import RapidOcrReader  # noqa: PLC0415 - the networks are for the child alone
 
-    inward, outward = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever the library prints is no answer
-    watch = _Watch()
     reader: RapidOcrReader | None = None
-    while True:
-        try:
-            question, data = _receive(inward, most=_MOST_PIXELS)
-        except EOFError:
-            return
-        answer: dict[str, Any] = {}
-        watch.begin(CPU_SECONDS)
-        try:
-            if question["do"] == "load":
-                reader = RapidOcrReader.load(workers=1, models=question["models"])
-                answer = {"engine": reader.engine_id}
-            elif reader is None:
-                answer = {"error": "no engine is loaded"}
-            else:
-                width, height = question["size"]
-                lines = reader.read(Image.frombytes("RGB", (width, height), data))
-                answer = {"lines": [[line.text, line.confidence, *line.box] for line in lines]}
-        except (BadImageError, ModelUnavailableError) as error:
-            answer = {"error": str(error)}
-        except MemoryError:
-            answer = {"error": "there is not enough memory to read it"}
-        watch.end()
-        with suppress(BrokenPipeError):
-            _send(outward, answer, b"")
+
+    def answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        nonlocal reader
+        if question["do"] == "load":
+            reader = RapidOcrReader.load(workers=1, models=question["models"])
+            return {"engine": reader.engine_id}, b""
+        if reader is None:
+            raise BadImageError("no engine is loaded")
+        width, height = question["size"]
+        lines = reader.read(Image.frombytes("RGB", (width, height), data))
+        return {"lines": [[line.text, line.confidence, *line.box] for line in lines]}, b""
+
+    # Its networks reserve more memory than a limit on addresses could tell from a leak.
+    answer_all(answer, most=_MOST_PIXELS, seconds=CPU_SECONDS, memory=None)

@@ -89,8 +89,6 @@ class Film:
         except BadImageError:
             self.close()
             raise
-        self.looked = False
-        """Whether its key frames have been looked for."""
         self.cut_off = ""
         """Why it ends before its time; empty when it does not."""
         self.said = {
@@ -178,7 +176,6 @@ class Film:
         promised = float(self._stream.duration * self._base) if self._stream.duration else 0.0
         if not self.cut_off and promised > end + 5 and promised > 1.1 * end:
             self.cut_off = f"cut off after {end:.0f} of {promised:.0f} s"
-        self.looked = True
         self._keys = sorted(keys) or [0.0]
         step = max(_STEP, end / _MOST_LOOKS)
         looks: list[float] = []

@@ -19,6 +19,8 @@ from retrieval.query import parse
 from tests.service import jpeg
 from tests.sparse import copy_tree
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(whole: Path, tmp_path: Path) -> Path:

@@ -19,6 +19,8 @@ pytest.importorskip("transformers", reason="needs the extra transformers")
 
 from tests import tiny_models  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 Saved = tuple[ColPaliEmbedder, Any, Any]
 SAVERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
     "colpali": tiny_models.save_colpali,

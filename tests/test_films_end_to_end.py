@@ -15,6 +15,8 @@ from tests.films import film
 from tests.service import jpeg, served, until_ready
 from tests.test_cli import PICTURES, Askpix, runner
 
+pytestmark = pytest.mark.slow
+
 RECEIPT = PICTURES / "receipts" / "hotel-alpenblick.jpg"
 
 

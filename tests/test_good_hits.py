@@ -22,6 +22,8 @@ from core.errors import AskpixError
 from tests.fakes import picture
 from tests.service import jpeg
 
+pytestmark = pytest.mark.slow
+
 COLOURS = "red green blue orange purple gray brown pink olive navy teal maroon gold cyan tan".split()
 
 

@@ -23,6 +23,8 @@ from tests.onnx_exports import export_towers
 from tests.test_torch_embedders import pictures
 from tests.two_tower_models import save_transformers
 
+pytestmark = pytest.mark.slow
+
 LARGE = np.random.default_rng(0).bytes(9 * 2**20)
 NAME = "someone/model"
 

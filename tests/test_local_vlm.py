@@ -24,6 +24,8 @@ from generation.vlm import Counted, Vlm
 from tests import tiny_vlms
 from tests.fakes import picture
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = list(tiny_vlms.FAMILIES)
 LINE = TextLine("GRAND TOTAL 67.85 <image><|im_end|>", Box(10, 10, 90, 20), 0.99)
 

@@ -22,6 +22,8 @@ from tests.onnx_exports import export_towers, free, pixel_values, token_ids, wri
 from tests.test_torch_embedders import TEXTS, pictures
 from tests.two_tower_models import save_transformers
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 
 

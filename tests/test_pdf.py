@@ -111,7 +111,7 @@ def test_a_crash_costs_one_page() -> None:
 def test_one_that_died_while_idle_is_replaced() -> None:
     with opened(words((30, 300, b"fine")), LIMITS):
         pass
-    for child in pdf_process._IDLE:
+    for child in pdf_process.CHILDREN.idle:
         child._process.kill()
         child._process.wait()
     assert read(words((30, 300, b"fine")))

@@ -85,6 +85,7 @@ def one_line(error: AskpixError) -> str:
 # --- one process at a time --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_who_holds_the_collection(folder: Path) -> None:
     holder = python(HOLD, folder)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n", holder.communicate()
@@ -103,6 +104,7 @@ def test_a_second_process_is_told_who_holds_the_collection(folder: Path) -> None
     open_store(folder).close()
 
 
+@pytest.mark.slow
 def test_waiting_pays_when_the_other_lets_go(folder: Path) -> None:
     holder = python(HOLD, folder)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n", holder.communicate()

@@ -7,6 +7,8 @@ import pytest
 from evaluation.kills import run_kills
 from evaluation.speed import machine, measure_ingest, measure_queries
 
+pytestmark = pytest.mark.slow
+
 
 def burn(seconds: float) -> None:
     """Really use the processor."""

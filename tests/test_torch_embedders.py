@@ -26,6 +26,8 @@ from tests.conftest import ROOT
 from tests.fakes import picture
 from tests.two_tower_models import FAMILIES, OPEN_CLIP_CONFIG, hub_copy, save_open_clip, save_transformers
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["a red dog", "invoice total", "", "dog " * 200]
 
 

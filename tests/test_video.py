@@ -200,12 +200,13 @@ def test_a_crash_costs_its_own_film_alone(clip: Path) -> None:
 
 def test_an_idle_child_that_was_killed_is_replaced(clip: Path) -> None:
     frames(clip)
-    for idle in video_process._IDLE:
+    for idle in video_process.CHILDREN.idle:
         idle._process.kill()
         idle._process.wait()
     assert len(frames(clip)) == 3
 
 
+@pytest.mark.slow
 def test_a_film_that_takes_for_ever_is_ended(tmp_path: Path) -> None:
     path = film(tmp_path / "slow.mp4", [("cat", 40)], size=(640, 480), gop=10_000, rate=25)
     with pytest.raises(BadImageError, match="takes more than"):
@@ -218,6 +219,7 @@ def test_a_film_that_takes_for_ever_is_ended(tmp_path: Path) -> None:
             opened.close()
 
 
+@pytest.mark.slow
 def test_three_hours_are_looked_through_quickly_and_in_little_memory(tmp_path: Path) -> None:
     """10,800 s with a key frame each 10 s: only those are decoded."""
     path = film(tmp_path / "long.mp4", [("cat", 5_400), ("rocket-launch", 5_400)], rate=1, gop=10)
