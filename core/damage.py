@@ -81,7 +81,7 @@ def _why_unknown(data: bytes) -> str:
         return f"damaged {known}: its header cannot be read"
     head = data[:512].lstrip().lower()
     if b"<svg" in head or b"<!doctype svg" in head:
-        return "SVG drawings are not supported; export it as PNG"
+        return "an SVG drawing, which is no picture of pixels"
     if head.startswith((b"<!doctype html", b"<html")):
         return "a web page, not a picture"
     if head.startswith(b"%pdf"):

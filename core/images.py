@@ -116,6 +116,12 @@ def open_images(
             yield found
 
 
+def upright(image: Image.Image, orientation: object) -> Image.Image:
+    """As EXIF's orientation (TIFF 6.0, tag 274) says; itself where that is 1 or nonsense."""
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
 def read_bytes(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
     """The file's bytes; never more than the limit is read. Raises ``BadImageError``."""
     try:
@@ -198,8 +204,7 @@ def _decode(
     # Only now: Pillow turns a TIFF upright in load(), and takes the orientation out of its EXIF.
     exif, orientation = _exif(opened)
     image = to_rgb(opened)
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
+    image = upright(image, orientation)
     if not is_jpeg:
         width, height = image.size
     elif orientation in _SWAPS_SIDES:

@@ -14,6 +14,7 @@ from core.images import ImageLimits, Picture, open_image, open_images
 from core.types import Kind
 from ingest.content import Content, OnDisk, film_container, time_at
 from ingest.pdf_process import opened
+from ingest.rare import open_rare, rare_format
 from ingest.video_process import opened_film
 
 
@@ -46,6 +47,9 @@ def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = Non
     if isinstance(data, OnDisk) or is_film(data):
         yield from _frames(data, limits, min_side)
         return
+    if rare := rare_format(data):
+        yield Page(None, "photo", open_rare(data, rare, limits=limits, min_side=min_side))
+        return
     if is_pdf(data):
         yield from _numbered(_pdf_pages(data, limits, min_side))
         return
@@ -66,6 +70,8 @@ def open_page(
     if isinstance(data, OnDisk) or is_film(data):
         with opened_film(data, limits) as film:
             return film.picture(place or 1, min_side)
+    if rare := rare_format(data):
+        return open_rare(data, rare, limits=limits, min_side=min_side)
     if not is_pdf(data):
         return open_image(data, limits=limits, min_side=min_side, page=place or 1)
     with opened(data, limits) as document:

@@ -12,7 +12,7 @@ from ingest.remote import remote_uri
 from ingest.report import Failure
 from ingest.walk import Skipped, Source
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when what can be decoded changes, so that files that failed are tried again."""
 
 

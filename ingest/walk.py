@@ -12,13 +12,13 @@ from core.damage import signature
 from core.errors import NotFoundError
 from ingest.content import AMBIGUOUS_EXTENSIONS, FILM_EXTENSIONS, FILMS_POSSIBLE, NO_FILMS, film_container
 from ingest.ignore import IGNORE_FILE, Ignores
+from ingest.rare import RARE_EXTENSIONS, rare_format
 from ingest.sidecars import Beside
 
-EXTENSIONS = FILM_EXTENSIONS | frozenset(
-    """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k jpx ppm pgm
-    pbm pnm pdf svg""".split()
-)
-"""Looked at in folders. SVG is refused later with a reason: better said than silently missing."""
+_PICTURES = """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k
+    jpx ppm pgm pbm pnm pdf"""
+EXTENSIONS = FILM_EXTENSIONS | RARE_EXTENSIONS | frozenset(_PICTURES.split())
+"""Looked at in folders."""
 
 _JUNK = frozenset(
     """@eadir|#recycle|#snapshot|@__thumb|@recycle|$recycle.bin|__macosx|system volume information|lost+found
@@ -257,7 +257,8 @@ def _begins_like_picture(path: str) -> bool:
         head = os.read(descriptor, _HEAD)
     finally:
         os.close(descriptor)
-    return signature(head) is not None or head.startswith(b"%PDF-") or film_container(head) is not None
+    known = signature(head) is not None or head.startswith(b"%PDF-")
+    return known or film_container(head) is not None or rare_format(head) is not None
 
 
 def _unreadable(path: str, error: OSError) -> Skipped:
