@@ -6,6 +6,7 @@ some older ones one of 1,620 pixels or less. Only ``ingest.rare`` calls this, in
 
 import io
 
+import numpy as np
 import rawpy
 from PIL import ExifTags, Image
 
@@ -61,7 +62,7 @@ def _preview(
             picture = open_image(bytes(found.data), limits=limits, min_side=min_side)
             turned = picture.exif.get(ExifTags.Base.Orientation, 1) not in (0, 1)
         else:
-            image = Image.fromarray(found.data)
+            image = Image.fromarray(np.asarray(found.data))
             picture, turned = Picture(image, *image.size, "RAW", 1, Image.Exif()), False
     except (BadImageError, *_ERRORS):
         return None
