@@ -5,7 +5,6 @@ That", 2013: 64 signs of horizontal differences; up to 10 of them differing is o
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from api.wiring import Workspace
 from core.errors import AskpixError
 from core.types import ImageRecord, Where
 from ingest.collection import Collection
-from ingest.content import place_of, read_content
+from ingest.content import place_of
 from ingest.documents import open_page
+from ingest.remote import read_source
 
 _CANDIDATES = 4
 _LEAST_COSINE = 0.9
@@ -54,7 +54,7 @@ def difference_hash(image: Image.Image) -> "np.ndarray[tuple[int], np.dtype[np.b
 def _hash(workspace: Workspace, record: ImageRecord) -> "np.ndarray[tuple[int], np.dtype[np.bool_]] | None":
     for uri in (record.uri, *record.copies):
         try:
-            data = read_content(Path(uri), limits=workspace.limits)
+            data = read_source(uri, workspace.limits)
             return difference_hash(
                 open_page(data, place_of(record), limits=workspace.limits, min_side=72).image
             )

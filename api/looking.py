@@ -8,8 +8,8 @@ from api.wiring import Workspace
 from core.errors import BadImageError, NotFoundError
 from core.images import Picture
 from core.types import Evidence, Hit, ImageRecord, TextLine
-from ingest.content import read_content, sha256_of
-from ingest.documents import open_pages
+from ingest.content import Content, place_of, read_content, sha256_of
+from ingest.documents import open_page, open_pages
 from ingest.metadata import read_metadata
 from ingest.original import FILE_ID
 
@@ -40,6 +40,12 @@ def look(workspace: Workspace, path: Path, *, read: bool = True, page: int | Non
     for looked in pages(workspace, path, read=read, only=page):
         return looked
     raise NotFoundError(f"{path.name!r} has no page {page}")
+
+
+def look_again(workspace: Workspace, record: ImageRecord, content: Content, *, read: bool = True) -> Looked:
+    """A picture of a collection, from what is in its file now. Raises ``BadImageError``."""
+    picture = open_page(content, place_of(record), limits=workspace.limits)
+    return Looked(record, picture, tuple(workspace.reader.read(picture.image)) if read else ())
 
 
 def pages(

@@ -11,9 +11,10 @@ from api.service import Service
 from core.errors import BadImageError, NotFoundError
 from core.types import ImageRecord
 from ingest.collection import Collection
-from ingest.content import film_container, place_of, read_content, sha256_of
+from ingest.content import Content, film_container, place_of, read_content, sha256_of
 from ingest.documents import is_pdf, open_page
 from ingest.preview import preview
+from ingest.remote import is_elsewhere, read_source
 
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 """Longer sides in pixels: a few sizes that many share, so that nobody fills the disk with one a pixel."""
@@ -48,9 +49,24 @@ _FILMS = {
 """As browsers look for them: they play QuickTime as MP4 and Matroska as WebM where they know the codec."""
 
 
-def file_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Path:
-    """A file that still has the bytes that were indexed. Raises ``NotFoundError``."""
+def content_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Content:
+    """What was indexed, from wherever it still lies. Raises ``NotFoundError``, ``BadImageError``."""
+    found = file_of(service, collection, record, sha256)
+    return read_content(found, limits=service.workspace.limits) if isinstance(found, Path) else found
+
+
+def file_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Path | bytes:
+    """A file that still has the bytes that were indexed; those bytes, where they lie in no file of their own
+    (in an archive, in a bucket, on the web). Raises ``NotFoundError``."""
     for uri in (record.uri, *record.copies):
+        if is_elsewhere(uri):
+            try:
+                data = read_source(uri, service.workspace.limits)
+            except BadImageError:
+                continue
+            if isinstance(data, bytes) and sha256_of(data) == sha256:
+                return data
+            continue
         path = Path(uri)
         try:
             status = path.stat()
@@ -71,10 +87,13 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
     raise NotFoundError(f"the file of picture {record.id!r} is gone or has changed; index its folder again")
 
 
-def media_type(path: Path) -> str:
+def media_type(found: Path | bytes) -> str:
     """By its first bytes, never by its name: one of the types that browsers show and do not run."""
-    with path.open("rb") as file:
-        head = file.read(1024)
+    if isinstance(found, bytes):
+        head = found[:1024]
+    else:
+        with found.open("rb") as file:
+            head = file.read(1024)
     if container := film_container(head):
         return _FILMS.get(container, "application/octet-stream")
     if head[4:8] == b"ftyp":
@@ -116,10 +135,9 @@ def thumbnail(
     path = service.uploads.thumbnails / record.id[:2] / f"{record.id}-{size}.{extension}"
     if path.exists():
         return path
-    source = file_of(service, collection, record, sha256)
+    data = content_of(service, collection, record, sha256)
     short = min(record.width, record.height) * size // max(record.width, record.height, 1)
     with _DECODING:
-        data = read_content(source, limits=service.workspace.limits)
         image = open_page(
             data, place_of(record), limits=service.workspace.limits, min_side=max(1, short)
         ).image

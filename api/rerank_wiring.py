@@ -117,12 +117,13 @@ def picture_opener(workspace: Workspace) -> Callable[[ImageRecord], Image.Image 
     """The picture of a record from whichever of its files can be read now; None when none can."""
 
     def open_it(record: ImageRecord) -> Image.Image | None:
-        from ingest.content import place_of, read_content
+        from ingest.content import place_of
         from ingest.documents import open_page
+        from ingest.remote import read_source
 
         for uri in (record.uri, *record.copies):
             try:
-                data = read_content(Path(uri), limits=workspace.limits)
+                data = read_source(uri, workspace.limits)
                 return open_page(data, place_of(record), limits=workspace.limits, min_side=_SIDE).image
             except BadImageError:
                 continue

@@ -25,6 +25,7 @@ from ingest.notes import Undescribed
 from ingest.remote import Remote, name_of, remote_uri
 from ingest.report import Progress
 from ingest.written_about import combine, look_into, read_bytes_inside
+from ingest.zips import is_inside, look_inside
 from retrieval.embedder import TextEmbedder
 from retrieval.store import VectorStore
 
@@ -92,6 +93,8 @@ def look_at_file(source: Undescribed) -> About | None:
 
     Of an object in a bucket its first part is fetched, nothing beside it; of a URL only the name counts.
     """
+    if is_inside(source.uri):
+        return look_inside(source.uri, source.size, source.mtime_ns, source.beside)
     if remote_uri(source.uri):
         if source.uri.startswith("http"):
             return combine(name_of(source.uri), [], None, lambda name, most: None)

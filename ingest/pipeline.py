@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
-from itertools import chain
 from pathlib import Path
 
 import filelock
@@ -25,7 +24,7 @@ from ingest.plan import Task, make_plan, tried_with
 from ingest.read_ahead import POSSIBLE, read_ahead
 from ingest.remote import Remote, remote_uri
 from ingest.report import IngestReport, Progress
-from ingest.walk import Skipped, walk
+from ingest.walk import Skipped
 from ingest.worker import Contents, Outcome, Worker
 from ingest.writer import Writer, mend
 from retrieval.embedder import Embedder
@@ -88,9 +87,7 @@ def index(
     """
     began = time.perf_counter()
     remote = remote or Remote()
-    far = [uri for path in paths if (uri := remote_uri(path))]
-    near = [path for path in paths if not remote_uri(path)]
-    found = chain(walk(near, ignore=ignore), *(remote.find(uri, ignore) for uri in far))
+    found = remote.find_all(paths, ignore)
     with open_store() as store:
         if catalog.begin_run(collection) or store.count() != catalog.count_images(collection):
             mend(collection, catalog, store)

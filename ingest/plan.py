@@ -8,7 +8,7 @@ from pathlib import Path
 from core.images import ImageLimits
 from ingest.collection import SourceState
 from ingest.content import FILMS_POSSIBLE
-from ingest.remote import remote_uri
+from ingest.remote import is_elsewhere, root_of
 from ingest.report import Failure
 from ingest.walk import Skipped, Source
 
@@ -89,9 +89,8 @@ def make_plan(
 
 
 def _find_gone(plan: Plan, paths: Sequence[Path], unseen: dict[str, SourceState], seen: set[str]) -> None:
-    # As the walk does: links are kept.
-    roots = [remote_uri(path) or os.path.abspath(path) for path in paths]  # noqa: PTH100
-    unread = [_inside(item.path) for item in plan.skipped if item.reason.startswith("cannot read")]
+    roots = [root_of(path) for path in paths]
+    unread = [_inside(root_of(item.path)) for item in plan.skipped if item.reason.startswith("cannot read")]
     for root in roots:
         here = _inside(root)
         if not any(uri.startswith(here) for uri in unseen) or not _is_empty(root, seen):
@@ -107,11 +106,11 @@ def _find_gone(plan: Plan, paths: Sequence[Path], unseen: dict[str, SourceState]
 
 
 def _inside(folder: str) -> str:
-    return folder if folder.endswith(os.sep) else folder + os.sep
+    return folder if folder.endswith((os.sep, "/")) else folder + os.sep
 
 
 def _is_empty(folder: str, seen: set[str]) -> bool:
-    if remote_uri(folder):
+    if is_elsewhere(folder):
         return not any(uri.startswith(_inside(folder)) for uri in seen)
     try:
         with os.scandir(folder) as entries:
@@ -122,8 +121,8 @@ def _is_empty(folder: str, seen: set[str]) -> bool:
 
 def _is_gone(path: str) -> bool:
     """Whether it certainly is: a disk that does not answer proves nothing."""
-    if remote_uri(path):
-        return True  # its bucket was listed to the end without it
+    if is_elsewhere(path):
+        return True  # its bucket or archive was listed to the end without it
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -24,8 +24,8 @@ from ingest.collection import Collection
 from ingest.pipeline import OpenStore
 from ingest.plan import Plan, Task, make_plan, tried_with
 from ingest.ray_stages import Embed, OpenTools, Read, Write, WriteText, decode
+from ingest.remote import Remote
 from ingest.report import Failure, IngestReport, ReadReport
-from ingest.walk import walk
 from ingest.worker import Contents
 from ingest.writer import Writer, mend
 
@@ -82,7 +82,7 @@ class RayEngine:
                 mend(collection, catalog, store)
         plan = make_plan(
             paths,
-            walk(paths, ignore=ignore),
+            Remote().find_all(paths, ignore),
             known=catalog.known_sources(collection),
             contents=catalog.contents(collection),
             limits=limits,

@@ -1,27 +1,29 @@
-"""Sources that are no files: buckets (``s3://``, ``gs://``, ``az://``) and pictures on the web, one or many.
+"""Sources of any kind: files, entries of archives, objects in buckets (``s3://``, ``gs://``, ``az://``) and
+pictures on the web, one or many.
 
 They are held to the limits of files. What the server says of each (etag, size, date) stands for the file's
 stat, so what is unchanged there is not fetched. URLs on the web are fetched by the rules of ``ingest.fetch``.
 """
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from core.errors import AskpixError, BadImageError, LimitError
 from core.images import ImageLimits
-from ingest import buckets
+from ingest import buckets, zips
 from ingest.content import Content, read_content
 from ingest.fetch import FetchError, FetchLimits, Resolve, fetch, fetch_headers, is_public, resolve
 from ingest.ignore import Ignores
-from ingest.walk import EXTENSIONS, Skipped, Source, is_ignored
+from ingest.walk import EXTENSIONS, Skipped, Source, check_paths, is_ignored, walk
 
 _REMOTE = re.compile(r"(s3|gs|az|https?):/{1,2}(?=[^/])", re.IGNORECASE)
 _MOST_LIST = 64 * 2**20
@@ -46,6 +48,21 @@ class Remote:
     resolve: Resolve = resolve
     allowed: Callable[[str], bool] = is_public
     ports: tuple[int, ...] = FetchLimits().ports
+
+    def find_all(self, paths: Sequence[Path], ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
+        """Every source that the paths of the command line stand for: files, folders, archives and URIs.
+
+        Raises ``NotFoundError`` before the first result.
+        """
+        check_paths(paths)
+        far = [uri for path in paths if (uri := remote_uri(path))]
+        packed = [path for path in paths if not remote_uri(path) and zips.is_zip(path)]
+        near = [path for path in paths if not remote_uri(path) and path not in packed]
+        return chain(
+            walk(near, ignore=ignore),
+            *(zips.find_inside(path, ignore) for path in packed),
+            *(self.find(uri, ignore) for uri in far),
+        )
 
     def find(self, uri: str, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
         """Every picture and document that a URI stands for: below a prefix, on a list, or itself.
@@ -89,6 +106,8 @@ class Remote:
 
     def read(self, uri: str, limits: ImageLimits) -> Content:
         """What is in a source of any kind. Raises ``BadImageError``."""
+        if zips.is_inside(uri):
+            return zips.read_inside(uri, limits)
         if _REMOTE.match(uri) is None:
             return read_content(Path(uri), limits=limits)
         try:
@@ -135,6 +154,19 @@ def _in_bucket(uri: str, ignores: Ignores) -> Iterator[Source | Skipped]:
 def read_source(uri: str, limits: ImageLimits) -> Content:
     """``Remote.read`` with the rules for outside."""
     return Remote().read(uri, limits)
+
+
+def root_of(path: Path | str) -> str:
+    """With which the addresses of the sources below a path of the command line begin."""
+    if remote := remote_uri(path):
+        return remote
+    # As the walk does: links are kept.
+    return zips.zip_uri(Path(path)) if zips.is_zip(Path(path)) else os.path.abspath(path)  # noqa: PTH100
+
+
+def is_elsewhere(uri: str) -> bool:
+    """Whether a source is no file of its own."""
+    return zips.is_inside(uri) or remote_uri(uri) is not None
 
 
 def name_of(uri: str) -> str:

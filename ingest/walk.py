@@ -193,6 +193,8 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
             return path
         if entry.is_symlink():
             return _link(path, known, inside)
+        if extension == "zip":
+            return Skipped(_shown(path), "an archive; name it to index what is in it")
         if not known and ("." in name or not entry.is_file() or not _begins_like_picture(path)):
             return None
         if extension in AMBIGUOUS_EXTENSIONS and not _begins_like_picture(path):

@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.pictures import file_of
+from api.pictures import content_of
 from api.principal import Principal
 from api.routes import TheService, Who, problems
 from api.routes.search import picture_of
 from api.service import Service
-from ingest.content import place_of, read_content
+from ingest.content import place_of
 from ingest.documents import open_page
 from retrieval.prompt_templates import DEFAULT
 from retrieval.zero_shot import ZeroShot, check_templates, clean_labels
@@ -78,5 +78,5 @@ def _picture(service: Service, who: Principal, text: str, side: int) -> Image.Im
         return picture_of(service, text)
     collection, record, sha256 = service.image(who, text)
     limits = service.workspace.limits
-    data = read_content(file_of(service, collection, record, sha256), limits=limits)
+    data = content_of(service, collection, record, sha256)
     return open_page(data, place_of(record), limits=limits, min_side=side).image

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.captioning import audit, caption, extract
-from api.looking import Looked, look
-from api.pictures import file_of
+from api.looking import Looked, look, look_again
+from api.pictures import content_of
 from api.principal import Principal
 from api.routes import TheService, Who, problems
 from api.routes.search import bytes_of
@@ -197,11 +197,13 @@ def looked_at(service: Service, who: Principal, image: str, *, page: int | None 
     with _AT_WORK:
         if not image.startswith("data:"):
             collection, record, sha256 = service.image(who, image)
-            path = file_of(service, collection, record, sha256)
-            known = service.catalog.lines([record.id]).get(record.id)
+            content = content_of(service, collection, record, sha256)
             if page not in (None, record.page):
-                known = None  # another page of its document
-            looked = look(workspace, path, read=known is None, page=page or record.page)
+                # Another page of its document; a film has none.
+                sibling = collection.image_id(sha256, page)
+                collection, record, sha256 = service.image(who, sibling)
+            known = service.catalog.lines([record.id]).get(record.id)
+            looked = look_again(workspace, record, content, read=known is None)
             yield looked if known is None else replace(looked, lines=known)
             return
         data = bytes_of(service, image)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -79,16 +80,16 @@ def file(image_id: str, request: Request, service: TheService, who: Who) -> Resp
     """The very bytes that were indexed (of a page, the whole document); ranges are answered."""
     collection, record, sha256 = service.image(who, image_id)
     etag = f'"{sha256}"'
-    path = file_of(service, collection, record, sha256)
+    found = file_of(service, collection, record, sha256)
     if _has(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    name = safe_name(record.uri)
+    name, kind = safe_name(record.uri), media_type(found)
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=3600", **_GUARD}
+    if isinstance(found, bytes):
+        headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(name)}"
+        return Response(found, media_type=kind, headers=headers)
     return FileResponse(
-        path,
-        media_type=media_type(path),
-        filename=name,
-        content_disposition_type="inline",
-        headers={"ETag": etag, "Cache-Control": "private, max-age=3600", **_GUARD},
+        found, media_type=kind, filename=name, content_disposition_type="inline", headers=headers
     )
 
 
