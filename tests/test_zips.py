@@ -177,7 +177,7 @@ def test_from_the_command_to_the_page(tmp_path: Path) -> None:
         said = client.call(
             "POST",
             "/v1/extract",
-            {"image": hit["id"], "schema": {"properties": {"total": {"type": "number"}}}},
+            {"image": hit["id"], "schema": {"type": "object", "properties": {"total": {"type": "number"}}}},
         )
         assert "evidence" in said
     path.unlink()
