@@ -123,6 +123,10 @@ class Picture(_Checked):
     text_error: Words | None = None
     engine: Text | None = None
     lines: tuple[Line, ...] = Field(default=(), strict=False)
+    about: dict[str, Any] | None = None
+    """As ``ingest.about.About`` has it."""
+    caption: Words | None = None
+    captioned_by: Text | None = None
     passages: int = Field(ge=0, le=1_000_000)
     patches: int = Field(default=0, ge=0, le=100_000)
     """Vectors of the page embedder."""

@@ -94,7 +94,7 @@ def index(
         indexed = catalog.contents(collection)
         known = catalog.known_sources(collection)
         errors = {s.sha256: s.error for s in known.values() if s.error and s.sha256 in indexed}
-        plan = make_plan(paths, found, known=known, contents=indexed, limits=limits)
+        plan = make_plan(paths, found, known=known, contents=indexed, limits=limits, ignore=ignore)
         catalog.notes.beside(collection, plan.beside)
         contents = Contents(indexed, errors)
         writer = Writer(

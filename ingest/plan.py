@@ -8,6 +8,7 @@ from pathlib import Path
 from core.images import ImageLimits
 from ingest.collection import SourceState
 from ingest.content import FILMS_POSSIBLE
+from ingest.ignore import leaves_out
 from ingest.remote import is_elsewhere, root_of
 from ingest.report import Failure
 from ingest.walk import Skipped, Source
@@ -53,11 +54,13 @@ def make_plan(
     known: dict[str, SourceState],
     contents: set[str],
     limits: ImageLimits,
+    ignore: Sequence[str] = (),
 ) -> Plan:
     """Sort what the walk of ``paths`` found.
 
     ``contents`` are the SHA-256 whose images are in the index; those that are worth another try leave it.
-    Entries are taken out of ``known``: what is left was not seen.
+    Entries are taken out of ``known``: what is left was not seen. What ``ignore`` and ``.askpixignore`` files
+    leave out by now is gone too.
     """
     plan, conditions = Plan(), tried_with(limits)
     seen_far: set[str] = set()
@@ -84,11 +87,17 @@ def make_plan(
             plan.todo.append(Task(item, before, indexed))
             again.add(before.sha256)
     contents -= again
-    _find_gone(plan, paths, known, seen_far)
+    _find_gone(plan, paths, known, seen_far, ignore)
     return plan
 
 
-def _find_gone(plan: Plan, paths: Sequence[Path], unseen: dict[str, SourceState], seen: set[str]) -> None:
+def _find_gone(
+    plan: Plan,
+    paths: Sequence[Path],
+    unseen: dict[str, SourceState],
+    seen: set[str],
+    ignore: Sequence[str],
+) -> None:
     roots = [root_of(path) for path in paths]
     unread = [_inside(root_of(item.path)) for item in plan.skipped if item.reason.startswith("cannot read")]
     for root in roots:
@@ -101,7 +110,9 @@ def _find_gone(plan: Plan, paths: Sequence[Path], unseen: dict[str, SourceState]
     inside = tuple(_inside(root) for root in roots)
     away = tuple(unread)
     for uri, state in unseen.items():
-        if (uri.startswith(inside) or uri in roots) and not uri.startswith(away) and _is_gone(uri):
+        if uri.startswith(away) or not (uri.startswith(inside) or uri in roots):
+            continue
+        if _is_gone(uri) or _is_left_out(uri, roots, ignore):
             plan.gone[uri] = state
 
 
@@ -117,6 +128,12 @@ def _is_empty(folder: str, seen: set[str]) -> bool:
             return next(entries, None) is None
     except OSError:
         return False
+
+
+def _is_left_out(uri: str, roots: Sequence[str], ignore: Sequence[str]) -> bool:
+    """By every folder that it lies in; a file that is named is always taken."""
+    above = [root for root in roots if uri.startswith(_inside(root))]
+    return uri not in roots and bool(above) and all(leaves_out(uri, root, ignore) for root in above)
 
 
 def _is_gone(path: str) -> bool:

@@ -86,6 +86,7 @@ class RayEngine:
             known=catalog.known_sources(collection),
             contents=catalog.contents(collection),
             limits=limits,
+            ignore=ignore,
         )
         catalog.notes.beside(collection, plan.beside)
         if plan.todo:

@@ -13,11 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from core.database import transaction
 from core.errors import AskpixError
 from core.types import ImageRecord
+from ingest.about import About
 from ingest.archive import PART, SOURCES, ArchiveReader, ArchiveWriter, Part, Picture, Source
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.content import place_at
-from ingest.tables import collections, images, sources, texts, vocabularies
+from ingest.tables import collections, images, notes, sources, texts, vocabularies
 from ingest.text_ledger import chunks
 from retrieval.late_interaction import Matrix
 from retrieval.page_store import PageStore
@@ -126,14 +127,24 @@ def _part(engine: Engine, store: VectorStore, page: list[Row[Any]], pages: PageS
     kept = [row for row in page if row.id in records]
     ids = [row.id for row in kept]
     read: dict[str, Row[Any]] = {}
+    captions: dict[str, Row[Any]] = {}
     with transaction(engine, write=False) as connection:
         for some in chunks(ids):
             for found in connection.execute(select(texts).where(texts.c.image_id.in_(some))):
                 read[found.image_id] = found
+            captioned = select(notes).where(notes.c.image_id.in_(some), notes.c.kind == "caption")
+            captions |= {found.image_id: found for found in connection.execute(captioned)}
     passages = store.passages(ids)
     matrices: dict[str, Matrix] = pages.matrices(ids) if pages else {}
     pictures = tuple(
-        _picture(row, records[row.id], read.get(row.id), len(rows), len(matrices.get(row.id, ())))
+        _picture(
+            row,
+            records[row.id],
+            read=read.get(row.id),
+            caption=captions.get(row.id),
+            passages=len(rows),
+            patches=len(matrices.get(row.id, ())),
+        )
         for row, rows in zip(kept, passages, strict=True)
     )
     paged = tuple(matrices[each] for each in ids if each in matrices)
@@ -141,7 +152,13 @@ def _part(engine: Engine, store: VectorStore, page: list[Row[Any]], pages: PageS
 
 
 def _picture(
-    row: Row[Any], record: ImageRecord, read: Row[Any] | None, passages: int, patches: int
+    row: Row[Any],
+    record: ImageRecord,
+    *,
+    read: Row[Any] | None,
+    caption: Row[Any] | None,
+    passages: int,
+    patches: int,
 ) -> Picture:
     return Picture(
         sha256=row.sha256,
@@ -164,6 +181,9 @@ def _picture(
         text_error=row.text_error,
         engine=read.engine if read else None,
         lines=tuple((line[0], *map(float, line[1:6])) for line in read.lines) if read else (),
+        about=row.about,
+        caption=caption.text if caption else None,
+        captioned_by=caption.writer if caption else None,
         passages=passages,
         patches=patches,
     )
@@ -252,6 +272,7 @@ def _enter(
     engine: Engine, collection: Collection, records: list[ImageRecord], pictures: tuple[Picture, ...]
 ) -> None:
     same = ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash")
+    abouts = [About.from_json(picture.about) for picture in pictures]
     rows = [
         {
             **{name: getattr(record, name) for name in same},
@@ -261,9 +282,20 @@ def _enter(
             "embedded": True,
             "text_state": picture.text_state,
             "text_error": picture.text_error,
-            "tags": list(picture.tags) if picture.tagged else None,
+            "tags": [tag for tag in picture.tags if tag not in about.tags] if picture.tagged else None,
+            "about": about.to_json() or None,
         }
-        for record, picture in zip(records, pictures, strict=True)
+        for record, picture, about in zip(records, pictures, abouts, strict=True)
+    ]
+    # The store has their words: they came with its passages.
+    written = [
+        {"image_id": record.id, "kind": kind, "text": text, "writer": writer, "stored": True}
+        for record, picture, about in zip(records, pictures, abouts, strict=True)
+        for kind, text, writer in (
+            ("about", about.words, None),
+            ("caption", picture.caption or "", picture.captioned_by),
+        )
+        if text
     ]
     read = [
         {"image_id": record.id, "engine": picture.engine, "lines": [list(line) for line in picture.lines]}
@@ -274,6 +306,8 @@ def _enter(
         connection.execute(insert(images), rows)
         if read:
             connection.execute(insert(texts), read)
+        if written:
+            connection.execute(insert(notes), written)
 
 
 def _use_vocabulary(engine: Engine, collection: Collection, given: dict[str, Any] | None) -> None:

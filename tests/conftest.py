@@ -11,6 +11,10 @@ import pytest
 # Hub libraries must never try the network in a test.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+# Several processes share the cores: threads of torch that spin while they wait for another's turn take minutes for
+# what one alone does in milliseconds.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # torchvision beside a CPU build of torch: here, and in every process that a test starts.

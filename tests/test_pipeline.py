@@ -287,6 +287,25 @@ def test_a_later_copy_costs_no_embedding(world: World) -> None:
     assert world.uris() == {"a.png": ("b.png",)}
 
 
+@pytest.mark.parametrize("how", ["file", "option", "folder"])
+def test_what_is_newly_ignored_is_pruned(world: World, how: str) -> None:
+    paint(world.photos / "drafts" / "a.png", "red")
+    paint(world.photos / "b.png", "blue")
+    assert world.run().added == 2
+    more: dict[str, object] = {"ignore": ["drafts/"]} if how == "option" else {}
+    if how == "file":
+        (world.photos / ".askpixignore").write_text("drafts/\n")
+    if how == "folder":
+        (world.photos / "drafts" / ".askpixignore").write_text("*.png\n")
+    assert world.run(**more).removed == 0 and world.store.count() == 2
+    assert world.run(prune=True, **more).removed == 1
+    assert list(world.uris()) == ["b.png"]
+    named = world.photos / "drafts" / "a.png"
+    world.run(named)
+    world.run(named, prune=True)
+    assert set(world.uris()) == {"a.png", "b.png"}, "a file that is named is always taken"
+
+
 def test_a_renamed_file_is_the_same_picture_under_its_new_name(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     paint(world.photos / "stays.png", "blue")

@@ -21,6 +21,7 @@ from api.transfer import export_to, import_from
 from api.wiring import Workspace
 from core.errors import AskpixError, IndexMismatchError
 from core.types import Box, TextLine, Where
+from ingest.about import About
 from ingest.archive import ArchiveReader
 from ingest.collection import Collection, SourceState
 from tests.fakes import record, unit
@@ -130,6 +131,27 @@ def test_it_is_the_same_collection_in_another_store_on_another_machine(tmp_path:
     import_from(third, tmp_path / "again.askpix", "other")
     assert searches(third, "other") == searches(first, "Photos")
     assert [each.name for each in third.catalog.list_collections()] == ["other"]
+
+
+def test_what_was_written_about_pictures_comes_along(tmp_path: Path) -> None:
+    first, second = home(tmp_path / "a"), home(tmp_path / "b")
+    old = fill(first, 20)
+    told = About(title="Lighthouse", people=("Ann Lee",), rating=4, taken_at=datetime(2019, 7, 14, 1, 2, 3))
+    one, two = (old.image_id(f"{n:064x}", None) for n in (1, 2))
+    facts = {"taken_at": told.taken_at, "camera": None, "lat": None, "lon": None}
+    first.catalog.notes.describe(old, {one: told}, {one: facts}, [])
+    first.catalog.notes.write({two: "A boat in the harbour."}, "caption", "openai:some-model")
+    first.catalog.notes.mark_stored([one, two])
+    export_to(first, "photos", tmp_path / "p.askpix")
+    import_from(second, tmp_path / "p.askpix")
+    new = second.collection("Photos")
+    one, two = (new.image_id(f"{n:064x}", None) for n in (1, 2))
+    notes = second.catalog.notes
+    assert notes.abouts([one, two]) == {one: told}
+    assert notes.texts([one, two]) == {one: ["Lighthouse\nAnn Lee"], two: ["A boat in the harbour."]}
+    assert notes.unstored(new, limit=9) == [] and notes.count_uncaptioned(new) == 19
+    [record] = second.catalog.lookup.image(one)[1:2]  # type: ignore[index]
+    assert record.tags == ("Ann Lee",)
 
 
 def test_the_many_vectors_of_pages_come_along(tmp_path: Path) -> None:
