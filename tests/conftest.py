@@ -11,8 +11,8 @@ import pytest
 # Hub libraries must never try the network in a test.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Several processes share the cores: threads of torch that spin while they wait for another's turn take minutes for
-# what one alone does in milliseconds.
+# Several processes share the cores: where threads of torch spin while they wait for their turn, what takes one
+# thread milliseconds takes minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
