@@ -128,6 +128,14 @@ class SearchIn(_In):
         default=[],
         description="Fields or words of clauses that shall stay words; `*` reads nothing into the text.",
     )
+    collapse: bool = Field(default=True, description="Bursts and near duplicates are one hit.")
+    diverse: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Spread the first 100 hits (MMR): 1 as found, 0 as unlike as can be."
+    )
+    rerank: Annotated[str, Field(max_length=500)] | None = Field(
+        default=None,
+        description="A second look at the first 50: `pages`, `none`; others need the scope `admin`.",
+    )
 
 
 class GoodIn(_In):

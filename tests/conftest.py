@@ -11,8 +11,8 @@ import pytest
 # Hub libraries must never try the network in a test.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Several processes share the cores: where threads of torch spin while they wait for their turn, what takes one
-# thread milliseconds takes minutes.
+# Several processes share the cores: where threads of torch spin while they wait for a turn, what takes
+# one thread milliseconds takes minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from openai import OpenAI
+from PIL import Image
 
 from api.client import Client, Json
 from api.note import read_note, running_server
@@ -63,6 +64,26 @@ def test_words_and_pictures_find(client: Client) -> None:
     again = client.search("album", image=PICTURES / "photos/cat.jpg", top_k=1)
     assert again["hits"][0]["id"] == found["hits"][0]["id"]
     assert client.search("album", image=found["hits"][0]["id"], top_k=1)["hits"][0]["uri"] == "upload:cat.jpg"
+
+
+def test_doubles_are_one_hit_or_each_their_own_and_a_second_look_is_asked_for(
+    client: Client, tmp_path: Path
+) -> None:
+    with Image.open(PICTURES / "photos/cat.jpg") as cat:
+        for number, side in enumerate((400, 396, 392)):
+            cat.convert("RGB").resize((side, side)).save(tmp_path / f"{number}.jpg", quality=90 - number)
+    client.create_collection("doubles")
+    sent = client.upload("doubles", [*tmp_path.glob("*.jpg"), PICTURES / "receipts/hotel-alpenblick.jpg"])
+    client.wait(sent["job"])
+    one, *others = client.search("doubles", "a cat", top_k=9, all=True)["hits"]
+    assert one["duplicates"] == 2 and len(others) == 1
+    assert len(client.search("doubles", "a cat", top_k=9, all=True, collapse=False)["hits"]) == 4
+    spread = client.search("doubles", "a cat", top_k=2, all=True, collapse=False, diverse=0.1)["hits"]
+    assert spread[1]["uri"] == "upload:hotel-alpenblick.jpg"
+    with pytest.raises(AskpixError, match="page"):  # the collection has no page embedder
+        client.search("doubles", "a cat", rerank="pages")
+    with pytest.raises(AskpixError, match=r"between 0 and 1|less than or equal to 1"):
+        client.search("doubles", "a cat", diverse=2)
 
 
 def data_uri(name: str) -> str:

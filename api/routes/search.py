@@ -27,6 +27,8 @@ _MIN_SIDE = 512
 def search(name: str, body: SearchIn, service: TheService, who: Who) -> Any:
     """By words, a picture, a filter, or all of them. `matched` is false when nothing fits."""
     collection = who.collection(service.catalog, name)
+    if body.rerank not in (None, "none", "pages", service.settings.rerank):
+        who.need("admin")  # a name may be a folder or an address of the server's
     return result_out(service, who, run_search(service, collection, body))
 
 
@@ -60,7 +62,7 @@ def run_search(service: Service, collection: Collection, body: SearchIn) -> Sear
             off=body.off,
             beside_picture=body.image is not None,
         )
-        return searcher(service.workspace, retriever, None)(
+        return searcher(service.workspace, retriever, body.rerank)(
             query,
             image=image,
             image_id=image_id,
@@ -68,6 +70,8 @@ def run_search(service: Service, collection: Collection, body: SearchIn) -> Sear
             offset=body.offset,
             mode=body.mode,
             show_all=body.all,
+            collapse=body.collapse,
+            diverse=body.diverse,
         )
 
 
