@@ -110,6 +110,8 @@ class Door:
         if host not in self._hosts:
             raise ProblemError(421, f"this server does not answer for the host {host!r}")
         origin = headers.get("origin")
+        if origin in self._service.settings.allowed_origins:
+            return
         if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
             raise ProblemError(403, "requests from the pages of other sites are not answered")
 

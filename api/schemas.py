@@ -352,6 +352,12 @@ class ImageOut(_Out):
     taken_at: str | None
     sha256: str
     text: str
+    about: dict[str, Any] = Field(
+        default={},
+        description="Of one picture: what its owner wrote in the file or beside it (title, description, "
+        "people, albums, keywords, rating, creator, place), where there is any.",
+    )
+    caption: str | None = Field(default=None, description="Of one picture: a generator's sentence.")
 
 
 class ImagesOut(_Out):

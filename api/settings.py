@@ -124,6 +124,15 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         default=128, ge=1, description="Requests at work or waiting, before the service answers 503."
     )
+    cors_origins: str = Field(
+        default="",
+        description="Other sites whose pages may call the service, with keys of their own: https://...",
+    )
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """``cors_origins``, one by one."""
+        return self.cors_origins.replace(",", " ").split()
 
 
 def load_settings() -> Settings:

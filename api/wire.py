@@ -1,6 +1,7 @@
 """Nouns into JSON for the service: the command line's shapes, and of uploads the name instead of the path."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,9 @@ from api.principal import Principal
 from api.service import Service
 from core.types import Answer, ImageRecord, SearchResult
 from ingest.collection import Collection
+
+_PLACE = re.compile(r"(#(?:page|t)=)")
+"""What follows a path where a page or a moment is meant."""
 
 
 def result_out(service: Service, principal: Principal, result: SearchResult) -> dict[str, Any]:
@@ -89,5 +93,5 @@ def _show(service: Service, principal: Principal, items: Iterable[Any], *, field
         return
     for item in items:
         if isinstance(item, Mapping) and isinstance(item.get(field), str):
-            uri, mark, page = item[field].partition("#page=")
-            item[field] = service.uploads.shown(uri) + mark + page  # type: ignore[index]
+            uri, *place = _PLACE.split(item[field], maxsplit=1)
+            item[field] = service.uploads.shown(uri) + "".join(place)  # type: ignore[index]

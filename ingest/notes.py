@@ -159,6 +159,16 @@ class NoteLedger:
                     found.setdefault(image_id, []).append(text)
         return found
 
+    def captions(self, ids: Sequence[str]) -> dict[str, str]:
+        """What a generator wrote, by id."""
+        found: dict[str, str] = {}
+        with transaction(self._engine, write=False) as connection:
+            for part in chunks(ids):
+                wanted = select(notes.c.image_id, notes.c.text).where(notes.c.image_id.in_(part))
+                rows = connection.execute(wanted.where(notes.c.kind == "caption", notes.c.text != ""))
+                found |= {row[0]: row[1] for row in rows}
+        return found
+
     def unstored(self, collection: Collection, *, limit: int) -> list[str]:
         """Ids of pictures of which the store does not have the words."""
         wanted = (

@@ -244,6 +244,7 @@ def register(app: typer.Typer) -> None:
 
     speed = typer.Typer(cls=DefaultCommand, help="Speed here beside the bare libraries in the same run.")
     speed.command("index")(bench_command)
+    speed.command("ingest", hidden=True)(bench_command)
     speed.command("embed")(embed_command)
     speed.command("tree")(tree_command)
     speed.command("ocr")(ocr_command)

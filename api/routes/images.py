@@ -60,6 +60,9 @@ def show(image_id: str, service: TheService, who: Who) -> Any:
         {"text": line.text, "box": list(line.box), "confidence": line.confidence} for line in lines
     ]
     body["text"] = "\n".join(line.text for line in lines)
+    about = service.catalog.notes.abouts([record.id]).get(record.id)
+    body["about"] = about.to_json() if about else {}
+    body["caption"] = service.catalog.notes.captions([record.id]).get(record.id)
     return body
 
 

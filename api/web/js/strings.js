@@ -31,7 +31,7 @@ export const S = {
   noWords: "No words were read in it.",
   notRead: "The words in it have not been read yet.",
   about: "About it",
-  taken: "Taken", size: "Size", camera: "Camera", place: "Place", page: "Page", file: "File", tags: "Tags", time: "At", collection: "Collection",
+  taken: "Taken", size: "Size", camera: "Camera", place: "Place", page: "Page", file: "File", tags: "Tags", title: "Title", description: "Description", caption: "Caption", people: "People", rating: "Rating", creator: "By", time: "At", collection: "Collection",
   sameFiles: "The same file",
   nearDuplicates: "Nearly the same",
   alike: "Looks like it",

@@ -90,7 +90,10 @@ export class Viewer {
     if (found.error) return this.side.prepend(el("p", {}, found.error.message));
     for (const line of found.lines || []) this.words.append(this.place(el("span", {}, line.text), found, line.box));
     this.scaleWords();
+    const said = found.about || {};
     const rows = [
+      [S.title, said.title], [S.description, said.description], [S.caption, found.caption], [S.people, said.people?.join(", ")],
+      [S.rating, said.rating > 0 ? "★".repeat(said.rating) : null], [S.creator, said.creator],
       [S.file, found.uri.replace(/^upload:/, "")], [S.page, found.page], [S.time, found.time_s === null ? null : clock(found.time_s)],
       [S.taken, found.taken_at?.replace("T", " ")], [S.size, `${found.width} × ${found.height}`], [S.camera, found.camera],
       [S.place, typeof found.lat === "number" ? `${found.lat.toFixed(4)}, ${found.lon.toFixed(4)}` : null],
