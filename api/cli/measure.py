@@ -239,6 +239,7 @@ def register(app: typer.Typer) -> None:
     from api.cli.bench_generate import generate_command
     from api.cli.bench_ocr import ocr_command
     from api.cli.bench_peers import peers_command
+    from api.cli.bench_serve import serve_command
     from api.cli.bench_store import store_command
     from api.cli.bench_tree import tree_command
 
@@ -250,6 +251,7 @@ def register(app: typer.Typer) -> None:
     speed.command("ocr")(ocr_command)
     speed.command("generate")(generate_command)
     speed.command("store")(store_command)
+    speed.command("serve")(serve_command)
     speed.command("peers")(peers_command)
     app.add_typer(speed, name="bench")
     app.add_typer(evaluation, name="eval")
