@@ -127,7 +127,8 @@ class Doubles:
         hashes = np.stack([_bits(seen.record.phash) for seen in everyone]).view(np.uint64)
         cosines = vectors[before:] @ vectors.T
         apart = np.bitwise_count(hashes[before:, None] ^ hashes[None]).sum(axis=2)
-        likely = (cosines >= self._alike) | (apart <= EDITED)
+        hashed = np.array([bool(seen.record.phash) for seen in everyone])
+        likely = (cosines >= self._alike) | ((apart <= EDITED) & hashed[before:, None] & hashed)
         stays = np.zeros(len(everyone), bool)
         stays[:before] = True
         place = list(range(before)) + [-1] * len(found)
