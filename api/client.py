@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from core.errors import (
@@ -111,24 +111,66 @@ class Client:
 
     # --- search and ask ------------------------------------------------------------------------------------
 
-    def search(self, collection: str, text: str = "", **options: Any) -> Json:
-        """``image`` (path, data URI or id), ``where``, ``top_k``, ``offset``, ``mode``, ``all``."""
-        if isinstance(options.get("image"), Path):
-            raw = base64.b64encode(options["image"].read_bytes()).decode()
-            options["image"] = f"data:application/octet-stream;base64,{raw}"
-        return self.call(
-            "POST", f"/v1/collections/{quote(collection, safe='')}/search", {"text": text, **options}
-        )
+    def search(
+        self,
+        collection: str,
+        text: str = "",
+        *,
+        image: Path | str | None = None,
+        where: Mapping[str, Any] | None = None,
+        top_k: int = 10,
+        offset: int = 0,
+        mode: Literal["auto", "image", "text", "hybrid"] = "auto",
+        all: bool = False,
+        **more: Any,
+    ) -> Json:
+        """``{"matched", "reason", "hits", "query", "took_ms"}``.
 
-    def ask(self, collection: str, question: str, **options: Any) -> Json:
-        """``top_k``, ``generator``."""
-        body = {"question": question, **options}
+        ``image``: a path, data URI or id; ``where``: the filter; ``all``: the ranking even when nothing matches;
+        ``more``: ``off``, ``collapse``, ``diverse``, ``rerank``.
+        """
+        body: Json = {"text": text, "top_k": top_k, "offset": offset, "mode": mode, "all": all, **more}
+        if image is not None:
+            body["image"] = _data_uri(image) if isinstance(image, Path) else image
+        if where is not None:
+            body["where"] = dict(where)
+        return self.call("POST", f"/v1/collections/{quote(collection, safe='')}/search", body)
+
+    def ask(
+        self, collection: str, question: str, *, top_k: int = 5, generator: str | None = None, **more: Any
+    ) -> Json:
+        """``{"answer", "answered", "citations", "hits", ...}``. ``generator``: who writes; ``more``:
+        ``history``."""
+        body = _without_none({"question": question, "top_k": top_k, "generator": generator, **more})
         return self.call("POST", f"/v1/collections/{quote(collection, safe='')}/ask", body)
 
-    def ask_stream(self, collection: str, question: str, **options: Any) -> Iterator[tuple[str, Json]]:
+    def ask_stream(
+        self, collection: str, question: str, *, top_k: int = 5, generator: str | None = None, **more: Any
+    ) -> Iterator[tuple[str, Json]]:
         """``("hits", ...)``, ``("delta", ...)`` as it is written, ``("answer", ...)``."""
-        body = {"question": question, "stream": True, **options}
+        body = {"question": question, "stream": True, "top_k": top_k, "generator": generator, **more}
+        body = _without_none(body)
         yield from self.events("POST", f"/v1/collections/{quote(collection, safe='')}/ask", body)
+
+    # --- one picture ---------------------------------------------------------------------------------------
+
+    def caption(self, images: Sequence[Path | str], *, style: str = "short") -> list[Json]:
+        """A sentence for each path, data URI or id."""
+        sent = [_data_uri(each) if isinstance(each, Path) else each for each in images]
+        found: list[Json] = self.call("POST", "/v1/caption", {"images": sent, "style": style})["results"]
+        return found
+
+    def extract(self, image: Path | str, schema: Mapping[str, Any]) -> Json:
+        """The object that a JSON schema describes, with its ``evidence``."""
+        sent = _data_uri(image) if isinstance(image, Path) else image
+        return self.call("POST", "/v1/extract", {"image": sent, "schema": dict(schema)})
+
+    def classify(self, images: Sequence[Path | str], labels: Sequence[str]) -> list[Json]:
+        """Labels with probabilities, for each picture."""
+        sent = [_data_uri(each) if isinstance(each, Path) else each for each in images]
+        body = {"images": sent, "labels": list(labels)}
+        found: list[Json] = self.call("POST", "/v1/classify", body)["results"]
+        return found
 
     # --- the wire ------------------------------------------------------------------------------------------
 
@@ -205,6 +247,14 @@ class RemoteStore:
 
     def close(self) -> None:
         """The server keeps it open."""
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:application/octet-stream;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _without_none(body: Json) -> Json:
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _parts(paths: Sequence[Path | str], boundary: str) -> Iterator[bytes | Path]:
