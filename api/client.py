@@ -126,7 +126,7 @@ class Client:
     ) -> Json:
         """``{"matched", "reason", "hits", "query", "took_ms"}``.
 
-        ``image``: a path, data URI or id; ``where``: the filter; ``all``: the ranking even when nothing matches;
+        ``image``: a path, data URI or id; ``where``: the filter; ``all``: hits even when nothing matches;
         ``more``: ``off``, ``collapse``, ``diverse``, ``rerank``.
         """
         body: Json = {"text": text, "top_k": top_k, "offset": offset, "mode": mode, "all": all, **more}
