@@ -70,6 +70,7 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
     )
     for module in described:
         app.include_router(module.router)
+    app.include_router(keys.trail_router)
     for module in (local, page, docs):
         app.include_router(module.router)
     agents = mount(app, service)

@@ -13,11 +13,14 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio.to_thread
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +28,7 @@ from api.limits import RateLimit
 from api.principal import ANYBODY, LOCAL, Principal
 from api.problems import MEDIA_TYPE, OverloadedError, ProblemError, problem, problem_response
 from api.service import Service
+from api.trail import belongs
 from core.errors import AskpixError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -48,6 +52,8 @@ class Door:
         self._app, self._service = app, service
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
         self._rate = RateLimit(service.settings.requests_per_minute)
+        self._own_rates: dict[int, RateLimit] = {}
+        """By the limit: keys of the same share one, each with its own count."""
         self._failures = RateLimit(_FAILURES_A_MINUTE)
         self._inside = 0
 
@@ -70,6 +76,7 @@ class Door:
             await response(scope, receive, visit.send)
         finally:
             visit.log()
+            await visit.note()
 
     async def _enter(self, scope: Scope, receive: Receive, visit: "_Visit") -> None:
         path, headers = scope["path"], Headers(scope=scope)
@@ -101,7 +108,11 @@ class Door:
             self._service.meters.running.set(self._inside)
 
     def _rate_of(self, principal: Principal) -> float:
-        return 0.0 if principal is ANYBODY else self._rate.wait_s(principal.id)
+        if principal is ANYBODY:
+            return 0.0
+        own = principal.requests_per_minute
+        rate = self._rate if own is None else self._own_rates.setdefault(own, RateLimit(own))
+        return rate.wait_s(principal.id)
 
     def _check_host(self, headers: Headers) -> None:
         if self._hosts is None:
@@ -178,10 +189,33 @@ class _Visit:
                 message["body"] = b""
         await self._send(message)
 
+    async def note(self) -> None:
+        """What changed something, or was not allowed to, goes on the trail."""
+        method, route = self._scope["method"], self.route
+        if not belongs(method, route, self.status):
+            return
+        add = partial(
+            self._service.trail.add,
+            who=self.who,
+            did=f"{method} {route}",
+            path=self._scope["path"],
+            status=self.status,
+            request=self.id,
+        )
+        try:
+            await anyio.to_thread.run_sync(add)
+        except (SQLAlchemyError, AskpixError):
+            _access.exception("the trail cannot be written")
+
+    @property
+    def route(self) -> str:
+        """As it is documented; "other" where none fits."""
+        return getattr(self._scope.get("route"), "path", None) or "other"
+
     def log(self) -> None:
         """One line of JSON, and the meters."""
         took = time.perf_counter() - self._began
-        route = getattr(self._scope.get("route"), "path", None) or "other"
+        route = self.route
         self._service.meters.requests.labels(route, str(self.status)).inc()
         self._service.meters.seconds.labels(route).observe(took)
         line: dict[str, Any] = {

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Engine, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Row, func, insert, or_, select, update
 
 from api.service_tables import keys
 from core.database import transaction
@@ -39,6 +39,9 @@ class Key:
     used_at: datetime | None
     revoked_at: datetime | None
     """From when on it opens nothing; of one that was rotated it may lie ahead."""
+    requests_per_minute: int | None = None
+    max_upload_bytes: int | None = None
+    """In the place of the service's own limits; None = those."""
 
 
 class KeyRing:
@@ -47,7 +50,15 @@ class KeyRing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, name: str, *, scope: Scope, collections: Sequence[str] = ()) -> tuple[Key, str]:
+    def create(
+        self,
+        name: str,
+        *,
+        scope: Scope,
+        collections: Sequence[str] = (),
+        requests_per_minute: int | None = None,
+        max_upload_bytes: int | None = None,
+    ) -> tuple[Key, str]:
         """A new key and its text, which is shown once and never kept."""
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise AskpixError(f"{name!r} cannot name a key; use up to 100 printable characters")
@@ -59,6 +70,8 @@ class KeyRing:
             "scope": scope,
             "names": sorted({each.lower() for each in collections}) or None,
             "created_at": _now(),
+            "requests_per_minute": requests_per_minute,
+            "max_upload_bytes": max_upload_bytes,
         }
         with transaction(self._engine) as connection:
             connection.execute(insert(keys), [row])
@@ -70,10 +83,7 @@ class KeyRing:
         wanted = select(*(keys.c[name] for name in Key.__slots__)).order_by(keys.c.created_at, keys.c.id)
         with transaction(self._engine, write=False) as connection:
             rows = connection.execute(wanted).all()
-        return [
-            Key(r.id, r.name, r.scope, r.names and tuple(r.names), r.created_at, r.used_at, r.revoked_at)
-            for r in rows
-        ]
+        return [_key(row, row.used_at) for row in rows]
 
     def revoke(self, key_id: str) -> Key:
         """From now on it opens nothing. Raises ``NotFoundError``."""
@@ -94,7 +104,13 @@ class KeyRing:
         old = next((key for key in self.list() if key.id == key_id), None)
         if old is None or (old.revoked_at is not None and old.revoked_at <= now):
             raise NotFoundError(f"no key {key_id!r} that can be rotated; `askpix keys list` shows them")
-        made = self.create(old.name, scope=old.scope, collections=old.names or ())
+        made = self.create(
+            old.name,
+            scope=old.scope,
+            collections=old.names or (),
+            requests_per_minute=old.requests_per_minute,
+            max_upload_bytes=old.max_upload_bytes,
+        )
         ends = now + overlap if old.revoked_at is None else min(old.revoked_at, now + overlap)
         with transaction(self._engine) as connection:
             connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=ends))
@@ -119,8 +135,21 @@ class KeyRing:
         if row.used_at is None or now - row.used_at > _USED_EVERY:
             with transaction(self._engine) as connection:
                 connection.execute(update(keys).where(keys.c.id == key_id).values(used_at=now))
-        names = None if row.names is None else tuple(row.names)
-        return Key(row.id, row.name, row.scope, names, row.created_at, now, row.revoked_at)
+        return _key(row, now)
+
+
+def _key(row: Row[Any], used_at: datetime | None) -> Key:
+    return Key(
+        id=row.id,
+        name=row.name,
+        scope=row.scope,
+        names=None if row.names is None else tuple(row.names),
+        created_at=row.created_at,
+        used_at=used_at,
+        revoked_at=row.revoked_at,
+        requests_per_minute=row.requests_per_minute,
+        max_upload_bytes=row.max_upload_bytes,
+    )
 
 
 def _alive(now: datetime) -> ColumnElement[bool]:

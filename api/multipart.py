@@ -17,13 +17,13 @@ _MAX_FIELD = 64 * 1024
 class FilesOnDisk:
     """Parses one request. ``files`` are those that came whole; ``discard`` them when it fails."""
 
-    def __init__(self, content_type: str, uploads: Uploads, *, max_file_bytes: int) -> None:
+    def __init__(self, content_type: str, uploads: Uploads, *, max_file_bytes: int, max_bytes: int) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
             raise ProblemError(415, "send multipart/form-data with 'files', or JSON with 'urls'")
         self.files: list[Incoming] = []
-        self._uploads, self._max_file = uploads, max_file_bytes
+        self._uploads, self._max_file, self._max_bytes = uploads, max_file_bytes, max_bytes
         self._total = self._ignored = 0
         self._current: Incoming | None = None
         self._header = (bytearray(), bytearray())
@@ -48,10 +48,8 @@ class FilesOnDisk:
         try:
             async for piece in stream:
                 self._total += len(piece)
-                if self._total > self._uploads.max_bytes:
-                    raise ProblemError(
-                        413, f"the upload is over the limit of {self._uploads.max_bytes} bytes"
-                    )
+                if self._total > self._max_bytes:
+                    raise ProblemError(413, f"the upload is over the limit of {self._max_bytes} bytes")
                 # Disk and hashing wait in a thread, never the event loop.
                 await anyio.to_thread.run_sync(partial(self._parser.write, piece))
             if not self._ended:

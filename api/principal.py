@@ -17,11 +17,20 @@ class Principal:
     names: tuple[str, ...] | None = None
     """Collections in lower case; None = all."""
     local: bool = False
+    requests_per_minute: int | None = None
+    max_upload_bytes: int | None = None
+    """Theirs, in the place of the service's; None = those."""
 
     @classmethod
     def of(cls, key: Key) -> "Principal":
         """Whoever has this key."""
-        return cls(key.id, key.scope, key.names)
+        return cls(
+            key.id,
+            key.scope,
+            key.names,
+            requests_per_minute=key.requests_per_minute,
+            max_upload_bytes=key.max_upload_bytes,
+        )
 
     def need(self, scope: Scope) -> None:
         """Raises ``AuthError`` unless they may."""

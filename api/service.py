@@ -20,6 +20,7 @@ from api.note import LOCK, Note, read_note, remove_note, write_note
 from api.principal import Principal
 from api.service_tables import database_of
 from api.settings import Settings
+from api.trail import Trail
 from api.uploads import Uploads
 from api.wiring import Workspace
 from core.errors import AskpixError, NotFoundError
@@ -45,6 +46,7 @@ class Service:
         self.engine = database_of(settings.home)
         self.jobs = JobLedger(self.engine)
         self.keys = KeyRing(self.engine)
+        self.trail = Trail(self.engine)
         self.uploads = Uploads(
             settings.home, max_bytes=settings.max_upload_bytes, max_files=settings.max_upload_files
         )

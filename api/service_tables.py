@@ -3,7 +3,20 @@ a job never waits for an indexing transaction."""
 
 from pathlib import Path
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, Engine, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 from core.database import open_database
 from core.errors import AskpixError
@@ -44,6 +57,23 @@ keys = Table(
     Column("created_at", DateTime, nullable=False),
     Column("used_at", DateTime),
     Column("revoked_at", DateTime),
+    # Its own limits, in the place of the service's; NULL = those.
+    Column("requests_per_minute", Integer),
+    Column("max_upload_bytes", BigInteger),
+)
+
+# Who changed what (``api.trail``). ``number`` is never used again.
+trail = Table(
+    "trail",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("at", DateTime, nullable=False),
+    Column("who", String(12), nullable=False),
+    Column("did", String(200), nullable=False),
+    Column("path", String(500), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("request", String(64), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 

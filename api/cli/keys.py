@@ -21,12 +21,24 @@ def create_command(
     scope: Annotated[
         Literal["read", "write", "admin"], typer.Option(help="Each may what those before it may.")
     ] = "read",
+    requests: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="A minute; default: the service's limit.")
+    ] = None,
+    upload_bytes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of one upload; default: the service's limit.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """A new key. Its text is shown once."""
     from api.cli.render import hint, print_json, say
 
-    key, text = _ring().create(name, scope=scope, collections=collection or ())
+    key, text = _ring().create(
+        name,
+        scope=scope,
+        collections=collection or (),
+        requests_per_minute=requests,
+        max_upload_bytes=upload_bytes,
+    )
     if as_json:
         print_json({**_json(key), "key": text})
     else:
@@ -95,6 +107,29 @@ def rotate_command(
         hint(f"keep it: it is not shown again; {key_id} still opens for {overlap:g} hours")
 
 
+@group.command("trail")
+def trail_command(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """What was changed through the service, by which key, and who was turned away."""
+    from dataclasses import asdict
+
+    from api.cli.render import hint, print_json, table
+    from api.service_tables import database_of
+    from api.settings import load_settings
+    from api.trail import Trail
+
+    entries = Trail(database_of(load_settings().home)).latest(limit=limit)
+    if as_json:
+        print_json([{**asdict(entry), "at": entry.at.isoformat()} for entry in entries])
+    elif not entries:
+        hint("nothing yet: the service writes it")
+    else:
+        rows = [(e.at.isoformat(" ", "seconds"), e.who, e.did, e.path, str(e.status)) for e in entries]
+        table(("at (UTC)", "who", "did", "path", "status"), rows)
+
+
 def _ring() -> "KeyRing":
     from api.keys import KeyRing
     from api.service_tables import database_of
@@ -115,6 +150,8 @@ def _json(key: "Key") -> dict[str, Any]:
         "created_at": moment(key.created_at),
         "used_at": moment(key.used_at),
         "revoked_at": moment(key.revoked_at),
+        "requests_per_minute": key.requests_per_minute,
+        "max_upload_bytes": key.max_upload_bytes,
     }
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from api.keys import Key
@@ -12,6 +12,7 @@ from api.routes import TheService, Who, problems
 from api.schemas import _In, _Out
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
+trail_router = APIRouter(tags=["keys"])
 _Name = Annotated[str, Field(min_length=1, max_length=63)]
 
 
@@ -21,6 +22,8 @@ class KeyIn(_In):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scope: Literal["read", "write", "admin"] = "read"
     collections: Annotated[list[_Name], Field(max_length=1000)] = Field(default=[])
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000, description="Its own limit.")
+    max_upload_bytes: int | None = Field(default=None, ge=1, le=2**50, description="Its own, of one upload.")
 
 
 class RotateIn(_In):
@@ -39,12 +42,32 @@ class KeyOut(_Out):
     created_at: str
     used_at: str | None
     revoked_at: str | None
+    requests_per_minute: int | None = None
+    max_upload_bytes: int | None = None
 
 
 class NewKeyOut(KeyOut):
     """``key`` is shown this once."""
 
     key: str
+
+
+class EntryOut(_Out):
+    """Who did what."""
+
+    number: int
+    at: str
+    who: str
+    did: str
+    path: str
+    status: int
+    request: str
+
+
+class TrailOut(_Out):
+    """Newest first; ``before`` of the next page is the last number here."""
+
+    entries: list[EntryOut]
 
 
 class KeysOut(_Out):
@@ -64,7 +87,7 @@ def list_all(service: TheService, who: Who) -> Any:
 def create(body: KeyIn, service: TheService, who: Who) -> Any:
     """A new key. The first one closes the door for everybody without one."""
     _need(who)
-    made, text = service.keys.create(body.name, scope=body.scope, collections=body.collections)
+    made, text = service.keys.create(**body.model_dump())
     return {**_out(made), "key": text}
 
 
@@ -81,6 +104,19 @@ def rotate(key_id: str, body: RotateIn, service: TheService, who: Who) -> Any:
     _need(who)
     made, text = service.keys.rotate(key_id, overlap=timedelta(seconds=body.overlap_s))
     return {**_out(made), "key": text}
+
+
+@trail_router.get("/v1/trail", response_model=TrailOut, responses=problems())
+def trail(
+    service: TheService,
+    who: Who,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+) -> Any:
+    """What was changed through the service, by which key, and who was turned away. For admins of all."""
+    _need(who)
+    found = [asdict(entry) for entry in service.trail.latest(limit=limit, before=before)]
+    return {"entries": [{**entry, "at": entry["at"].isoformat()} for entry in found]}
 
 
 def _need(who: Who) -> None:

@@ -59,7 +59,12 @@ async def upload(name: str, request: Request, response: Response, service: TheSe
         job = await anyio.to_thread.run_sync(service.enqueue, collection, "urls", {"urls": urls})
         files: list[dict[str, Any]] = []
     else:
-        parser = FilesOnDisk(kind, service.uploads, max_file_bytes=service.settings.max_image_bytes)
+        parser = FilesOnDisk(
+            kind,
+            service.uploads,
+            max_file_bytes=service.settings.max_image_bytes,
+            max_bytes=service.uploads.max_bytes if who.max_upload_bytes is None else who.max_upload_bytes,
+        )
         try:
             incoming = await parser.read(request.stream())
             job, files = await anyio.to_thread.run_sync(_keep, service, collection, incoming)
