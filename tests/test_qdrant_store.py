@@ -429,3 +429,41 @@ def test_a_store_of_before_gets_the_derived_fields_when_it_is_optimised(tmp_path
     with open_store(folder) as store:
         assert store.facets(Where())["years"] == ((2018, 1),)
         assert store._shard.payload_version == 2
+
+
+def test_how_many_there_are_is_remembered_until_it_changes(folder: Path) -> None:
+    with open_store(folder) as store:
+        counted: list[int] = []
+        use = store._shard.use
+
+        class Counting:
+            def __init__(self) -> None:
+                self.inner = use()
+
+            def __enter__(self) -> Any:
+                engine = self.inner.__enter__()
+
+                class Engine:
+                    def count(self, request: Any) -> int:
+                        counted.append(engine.count(request))
+                        return counted[-1]
+
+                    def __getattr__(self, name: str) -> Any:
+                        return getattr(engine, name)
+
+                return Engine()
+
+            def __exit__(self, *error: Any) -> Any:
+                return self.inner.__exit__(*error)
+
+        store._shard.use = Counting  # type: ignore[method-assign, assignment]
+        assert [store.count() for _ in range(5)] == [3] * 5 and counted == [3]
+        assert store.count(Where(kind="photo")) == 3 and len(counted) == 2, "a filter is counted each time"
+        store.delete([record(1).id])
+        assert (store.count(), store.count()) == (2, 2)
+        store.upsert([record(7)], unit(np.eye(1, DIM)))
+        store.upsert([record(7)], unit(np.eye(1, DIM)))
+        assert store.count() == 3 and len(counted) == 4
+        store._shard.use = use  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailableError):
+        store.count()
