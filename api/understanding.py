@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from core.files import written_whole
 from core.types import Query, Where
 from retrieval.facets import FACETS, Count, Facets
 from retrieval.query import EVERYTHING, parse
@@ -71,10 +72,9 @@ def _known(store: VectorStore, kept: Path) -> Known:
             }
             return Known.of(facets)
     facets = store.facets(Where(), most=2_000)
-    with suppress(OSError):  # a disk that is full or read-only makes it slower, not wrong
-        draft = kept.with_name(f"{kept.name}.{os.getpid()}.new")
+    # A disk that is full or read-only makes it slower, not wrong.
+    with suppress(OSError), written_whole(kept) as draft:
         draft.write_text(json.dumps({"count": count, "at": time.time(), "facets": facets}), "utf-8")
-        draft.replace(kept)
     return Known.of(facets)
 
 

@@ -26,6 +26,7 @@ scaled and gapped spaces give the same verdicts (tests).
 
 import math
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ from zlib import crc32
 
 import numpy as np
 
+from core.files import written_whole
 from core.types import Vectors, Where
 from retrieval.embedder import Embedder
 from retrieval.null_captions import NOTHING, PICTURES
@@ -129,14 +131,12 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
-        draft = path.with_name(path.name + ".new")
-        with draft.open("wb") as file:
+        with written_whole(path) as draft, draft.open("wb") as file:
             half = {
                 name: value.astype(np.float16) if isinstance(value, np.ndarray) else np.array(value)
                 for name, value in asdict(self).items()
             }
             np.savez(file, **half)  # type: ignore[arg-type]
-        draft.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Calibration | None":
@@ -184,7 +184,8 @@ def load_calibration(path: Path, embedder: Embedder, store: VectorStore) -> Cali
     if found is not None and found.fits(embedder.model_id, store.count()):
         return found
     made = calibrate(embedder, store, found)
-    made.save(path)
+    with suppress(OSError):  # a disk that is full or read-only makes it slower, not wrong
+        made.save(path)
     return made
 
 

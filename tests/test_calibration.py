@@ -1,5 +1,6 @@
 """What is normal, on vectors made by hand and on the fakes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,3 +189,21 @@ def test_it_is_kept_until_the_collection_has_grown(
     other = ColourEmbedder(model_id="another")
     assert load_calibration(path, other, store).model_id == "another"
     assert not made(captions=1).fits("hand", 10), "other sentences, another calibration"
+
+
+def test_many_at_once_may_write_it_and_a_full_disk_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder, store = ColourEmbedder(), MemoryStore(dim=5, text_dim=8)
+    store.upsert([record(n) for n in range(9)], unit(np.random.default_rng(1).normal(size=(9, 5))))
+    path = tmp_path / "calibration.npz"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: load_calibration(path, embedder, store), range(40)))
+    assert {each.count for each in made} == {9} and list(tmp_path.iterdir()) == [path]
+    path.unlink()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez", full)
+    assert load_calibration(path, embedder, store).count == 9 and list(tmp_path.iterdir()) == []
