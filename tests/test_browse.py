@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from api import wire
 from api.app import create_app
 from api.demo import PICTURES
+from api.principal import LOCAL, Principal
 from api.service import Service
 from api.settings import Settings
 from ingest.about import About
@@ -260,3 +262,21 @@ def test_a_second_look_by_a_name_of_ones_own_is_for_admins(
             headers={"Authorization": f"Bearer {key}"},
         )
         assert said.status_code == status, said.text
+
+
+def test_where_uploads_lie_is_told_to_nobody_else(place: tuple[Service, TestClient, Collection]) -> None:
+    service, _, collection = place
+    path = service.uploads.folder(collection.id) / ("0" * 64) / "a.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    items = [{"uri": f"{path}{place}"} for place in ("", "#t=3.5", "#page=2", "#t=1#page=2")]
+    wire._show(service, Principal("key", "read"), items)
+    assert [each["uri"] for each in items] == [
+        "upload:a.mp4",
+        "upload:a.mp4#t=3.5",
+        "upload:a.mp4#page=2",
+        "upload:a.mp4#t=1#page=2",
+    ]
+    mine = [{"uri": f"{path}#t=3.5"}]
+    wire._show(service, LOCAL, mine)
+    assert mine == [{"uri": f"{path}#t=3.5"}], "this machine's own commands have the files"
