@@ -1,5 +1,6 @@
 """The service: a FastAPI app around an open home."""
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from api.routes import (
     uploads,
 )
 from api.service import Service
+from api.telemetry import telemetry_of
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _DESCRIPTION = """Ask your pictures: search photos, scans, charts and pages by meaning, and get answers that
@@ -48,6 +50,7 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
         version=version("askpix"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        telemetry=telemetry_of(os.environ),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: f"{(route.tags or ['askpix'])[0]}-{route.name}",
