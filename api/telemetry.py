@@ -8,6 +8,8 @@ from collections.abc import Mapping, MutableMapping
 from importlib.util import find_spec
 from typing import Any
 
+from fastapi.telemetry import TelemetryConfig
+
 from core.errors import AskpixError
 
 _ENDPOINTS = (
@@ -19,7 +21,7 @@ _UNTOLD = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by whoever watches."""
 
 
-def telemetry_of(environment: Mapping[str, str]) -> dict[str, Any]:
+def telemetry_of(environment: Mapping[str, str]) -> TelemetryConfig:
     """What ``FastAPI(telemetry=...)`` takes. Raises ``AskpixError`` when it is wanted and not installed."""
     wanted = any(environment.get(name) for name in _ENDPOINTS)
     if wanted and not (_there("opentelemetry.sdk") and _there("opentelemetry.exporter.otlp.proto.http")):
