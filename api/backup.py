@@ -1,17 +1,19 @@
 """A home as one file, and back: catalog, keys, vectors, uploads, and what was learned.
 
-The file is a tar: the databases as copies that SQLite makes of itself, all other files as they lie, and last
-a list of them with SHA-256. Nobody writes meanwhile: the locks of the server, of indexing and of every store
-are held. Restoring unpacks beside the home, checks every sum, and only then takes it into use.
+The file is a zip: the databases as copies that SQLite makes of itself, all other files as they lie, and last
+a list of them with SHA-256. What people uploaded is packed already; the rest is deflated, for a store's files
+are mostly zeros that it reserved, and come back as holes. Nobody writes meanwhile: the locks of the server, of
+indexing and of every store are held. Restoring unpacks beside the home, checks every sum, and only then takes
+it into use.
 """
 
 import hashlib
-import io
 import json
 import os
-import shutil
 import sqlite3
-import tarfile
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from core.errors import AskpixError, StoreUnavailableError
 from ingest.pipeline import collection_run
 from retrieval.store_folder import acquire
 
-FORMAT = 1
+FORMAT = 2
 _LIST = "askpix-backup.json"
 _DATABASES = ("catalog.sqlite", "service.sqlite")
 _LEFT_OUT = frozenset(
@@ -39,6 +41,19 @@ _LEFT_OUT = frozenset(
 _CACHES = ("thumbnails",)
 """Folders of the home that are made again by themselves."""
 _BLOCK = 2**20
+_HOLE = 2**16
+"""Bytes of zeros that are not written but left out of the file."""
+_PACKED = "uploads"
+"""A folder of the home with pictures: deflating those only takes time."""
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +106,13 @@ def restore(source: Path, home: Path) -> Backup:
         with TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as folder:
             fresh = Path(folder) / "home"
             fresh.mkdir()
-            with tarfile.open(source, "r:") as archive:
+            with zipfile.ZipFile(source) as archive:
                 found = _unpack(archive, fresh)
             if home.exists():
                 home.rmdir()
             fresh.replace(home)
-    except tarfile.TarError as error:
-        raise AskpixError(f"{str(source)!r} is no backup of Askpix, or is cut off: {error}") from error
+    except _DAMAGED as error:
+        raise AskpixError(f"{str(source)!r} is no backup of Askpix, or is cut off or damaged") from error
     except OSError as error:
         raise AskpixError(f"cannot restore {str(source)!r}: {error.strerror or error}") from error
     return found
@@ -123,14 +138,19 @@ def _still(home: Path, wait_s: float) -> Iterator[None]:
 def _write(home: Path, file: IO[bytes]) -> Backup:
     sums: dict[str, str] = {}
     size = 0
-    with TemporaryDirectory(prefix="askpix-") as copies, tarfile.open(fileobj=file, mode="w:") as archive:
+    with TemporaryDirectory(prefix="askpix-") as copies, zipfile.ZipFile(file, "w") as archive:
         for name, path in (*_copied(home, Path(copies)), *_files(home)):
-            with path.open("rb") as source:
-                info = archive.gettarinfo(arcname=name, fileobj=source)
-                counted = _Counted(source)
-                archive.addfile(info, counted)
-            sums[name] = counted.digest.hexdigest()
-            size += info.size
+            info = zipfile.ZipInfo(name)
+            packed = PurePosixPath(name).parts[0] == _PACKED
+            info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+            info._compresslevel = 1  # type: ignore[attr-defined] # before Python 3.13 it has no public name
+            digest = hashlib.sha256()
+            with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
+                while block := source.read(_BLOCK):
+                    digest.update(block)
+                    target.write(block)
+                    size += len(block)
+            sums[name] = digest.hexdigest()
         about = {
             "format": FORMAT,
             "askpix": version("askpix"),
@@ -138,10 +158,7 @@ def _write(home: Path, file: IO[bytes]) -> Backup:
             "home": str(home),
             "files": sums,
         }
-        said = json.dumps(about).encode()
-        info = tarfile.TarInfo(_LIST)
-        info.size = len(said)
-        archive.addfile(info, io.BytesIO(said))
+        archive.writestr(_LIST, json.dumps(about))
     return Backup(str(about["created_at"]), str(about["askpix"]), str(home), len(sums), size)
 
 
@@ -169,41 +186,29 @@ def _files(home: Path) -> Iterator[tuple[str, Path]]:
             yield inner.as_posix(), path
 
 
-class _Counted:
-    """A file that sums up what is read of it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._read: Callable[[int], bytes] = file.read
-        self.digest = hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes."""
-        data = self._read(size)
-        self.digest.update(data)
-        return data
-
-
-def _unpack(archive: tarfile.TarFile, folder: Path) -> Backup:
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> Backup:
     sums: dict[str, str] = {}
     size = 0
-    about: dict[str, Any] | None = None
-    for member in archive:
-        taken = archive.extractfile(member) if member.isreg() else None
-        if taken is None or member.name in sums or about is not None:
-            raise AskpixError(f"{member.name!r} has no place in a backup of Askpix")
-        if member.name == _LIST:
-            about = json.loads(taken.read(_BLOCK * 64))
+    names = archive.namelist()
+    about: Any = None
+    if _LIST in names:
+        with archive.open(_LIST) as said:
+            about = json.loads(said.read(_BLOCK * 64))
+    for info in archive.infolist():
+        inner = PurePosixPath(info.filename)
+        link = info.external_attr >> 28 not in (0, 8)  # of a regular file, or of who says nothing
+        if inner.is_absolute() or ".." in inner.parts or not inner.parts or info.is_dir() or link:
+            raise AskpixError(f"{info.filename!r} has no place in a backup of Askpix")
+        if info.filename == _LIST:
             continue
-        inner = PurePosixPath(member.name)
-        if inner.is_absolute() or ".." in inner.parts or not inner.parts:
-            raise AskpixError(f"{member.name!r} has no place in a backup of Askpix")
+        if info.filename in sums:
+            raise AskpixError(f"{info.filename!r} is in the backup twice")
         target = folder.joinpath(*inner.parts)
         target.parent.mkdir(parents=True, exist_ok=True)
-        counted = _Counted(taken)
-        with target.open("wb") as file:
-            shutil.copyfileobj(counted, file, _BLOCK)
-        sums[member.name] = counted.digest.hexdigest()
-        size += member.size
+        digest = hashlib.sha256()
+        with archive.open(info) as source, target.open("wb") as file:
+            size += _copy(source, file, digest.update)
+        sums[info.filename] = digest.hexdigest()
     if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
         raise AskpixError("it is no backup of Askpix, or is cut off: the list of its files is missing")
     if about.get("format") != FORMAT:
@@ -211,3 +216,17 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> Backup:
     if wrong := sorted(set(sums.items()) ^ set(about["files"].items())):
         raise AskpixError(f"the backup is damaged: {wrong[0][0]!r} is not what was written")
     return Backup(str(about["created_at"]), str(about["askpix"]), str(about["home"]), len(sums), size)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], seen: Callable[[bytes], object]) -> int:
+    """Block by block; zeros become holes, which take no room on the disk. How many bytes there were."""
+    size = 0
+    while block := source.read(_HOLE):
+        seen(block)
+        size += len(block)
+        if block.count(0) == len(block):
+            target.seek(len(block), os.SEEK_CUR)
+        else:
+            target.write(block)
+    target.truncate(size)
+    return size

@@ -1,5 +1,5 @@
 import json
-import tarfile
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def found(home: Path) -> list[tuple[str, float]]:
 def test_what_is_restored_answers_as_before(home: Path, tmp_path: Path) -> None:
     before = found(home)
     assert len(before) == 2
-    made = back_up(home, tmp_path / "b.tar")
-    back = restore(tmp_path / "b.tar", tmp_path / "new" / "home")
+    made = back_up(home, tmp_path / "b.zip")
+    back = restore(tmp_path / "b.zip", tmp_path / "new" / "home")
     assert back == made
     assert found(tmp_path / "new" / "home") == before
     engine = database_of(tmp_path / "new" / "home")
@@ -76,64 +76,78 @@ def test_what_is_restored_answers_as_before(home: Path, tmp_path: Path) -> None:
 def test_nobody_writes_meanwhile(home: Path, tmp_path: Path) -> None:
     (folder,) = (home / "collections").iterdir()
     with collection_run(folder), pytest.raises(AskpixError, match="being indexed"):
-        back_up(home, tmp_path / "b.tar")
+        back_up(home, tmp_path / "b.zip")
     with filelock.FileLock(home / LOCK), pytest.raises(AskpixError, match="askpix serve"):
-        back_up(home, tmp_path / "b.tar")
+        back_up(home, tmp_path / "b.zip")
     workspace = Workspace(Settings(home=home))
     with (
         workspace.open_store(workspace.collection("default")),
         pytest.raises(AskpixError, match="in use by this very process"),
     ):
-        back_up(home, tmp_path / "b.tar")
-    assert not list(tmp_path.glob("b.tar*")), "nothing half-written is left"
+        back_up(home, tmp_path / "b.zip")
+    assert not list(tmp_path.glob("b.zip*")), "nothing half-written is left"
 
 
 def test_what_is_in_the_way_stays(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "b.tar").write_text("mine")
+    (tmp_path / "b.zip").write_text("mine")
     with pytest.raises(AskpixError, match="there already"):
-        back_up(home, tmp_path / "b.tar")
-    assert (tmp_path / "b.tar").read_text() == "mine"
-    back_up(home, tmp_path / "c.tar")
+        back_up(home, tmp_path / "b.zip")
+    assert (tmp_path / "b.zip").read_text() == "mine"
+    back_up(home, tmp_path / "c.zip")
     with pytest.raises(AskpixError, match="is not empty"):
-        restore(tmp_path / "c.tar", home)
+        restore(tmp_path / "c.zip", home)
     with pytest.raises(AskpixError, match="no home"):
-        back_up(tmp_path / "pictures", tmp_path / "d.tar")
+        back_up(tmp_path / "pictures", tmp_path / "d.zip")
 
 
 def changed(data: bytes) -> bytes:
+    """One byte of a file in the middle is another one, and its sum in the archive fits."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            held = old.read(info)
+            new.writestr(info, b"B" + held[1:] if info.filename.endswith("kept.jpg") else held)
+    return buffer.getvalue()
+
+
+def torn(data: bytes) -> bytes:
     """One byte of a file in the middle is another one."""
-    with tarfile.open(fileobj=BytesIO(data)) as archive:
-        member = next(m for m in archive if m.name.endswith("kept.jpg"))
-        at = member.offset_data
+    at = data.index(b"kept.jpg") + len("kept.jpg")
+    at = data.index(b"bytes", at)
     return data[:at] + b"B" + data[at + 1 :]
 
 
 def without_list(data: bytes) -> bytes:
     buffer = BytesIO()
-    with tarfile.open(fileobj=BytesIO(data)) as old, tarfile.open(fileobj=buffer, mode="w:") as new:
-        for member in old:
-            if member.name != "askpix-backup.json":
-                new.addfile(member, old.extractfile(member))
+    with zipfile.ZipFile(BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            if info.filename != "askpix-backup.json":
+                new.writestr(info, old.read(info))
     return buffer.getvalue()
 
 
-def hostile(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
+def hostile(name: str, attributes: int = 0) -> bytes:
     buffer = BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:") as archive:
-        info = tarfile.TarInfo(name)
-        info.type, info.linkname, info.size = kind, "/etc/passwd", 0
-        archive.addfile(info, BytesIO())
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = attributes
+        archive.writestr(info, "/etc/passwd")
     return buffer.getvalue()
 
 
 def newer(data: bytes) -> bytes:
-    return data.replace(b'{"format": 1,', b'{"format": 9,')
+    buffer = BytesIO()
+    with zipfile.ZipFile(BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            new.writestr(info, old.read(info).replace(b'{"format": 2,', b'{"format": 9,'))
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (changed, "'uploads/c/f/kept.jpg' is not what was written"),
+        (torn, "damaged"),
         (without_list, "cut off"),
         (newer, "newer version"),
         (lambda data: data[: len(data) // 2], "cut off"),
@@ -141,24 +155,37 @@ def newer(data: bytes) -> bytes:
         (lambda _: b"hello" * 1000, "no backup"),
         (lambda _: hostile("../outside"), "no place"),
         (lambda _: hostile("/outside"), "no place"),
-        (lambda _: hostile("link", tarfile.SYMTYPE), "no place"),
-        (lambda _: hostile("device", tarfile.CHRTYPE), "no place"),
+        (lambda _: hostile("folder/"), "no place"),
+        (lambda _: hostile("link", 0o120777 << 16), "no place"),
+        (lambda _: hostile("device", 0o020666 << 16), "no place"),
     ],
 )
 def test_what_is_not_whole_is_not_restored(home: Path, tmp_path: Path, damage: object, says: str) -> None:
-    back_up(home, tmp_path / "b.tar")
-    (tmp_path / "b.tar").write_bytes(damage((tmp_path / "b.tar").read_bytes()))  # type: ignore[operator]
+    back_up(home, tmp_path / "b.zip")
+    (tmp_path / "b.zip").write_bytes(damage((tmp_path / "b.zip").read_bytes()))  # type: ignore[operator]
     with pytest.raises(AskpixError, match=says):
-        restore(tmp_path / "b.tar", tmp_path / "new")
+        restore(tmp_path / "b.zip", tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"b.tar", "home", "pictures"}, "nothing is left"
+    assert {path.name for path in tmp_path.iterdir()} == {"b.zip", "home", "pictures"}, "nothing is left"
 
 
 def test_the_list_tells_what_is_in_it(home: Path, tmp_path: Path) -> None:
-    made = back_up(home, tmp_path / "b.tar")
-    with tarfile.open(tmp_path / "b.tar") as archive:
-        said = archive.extractfile("askpix-backup.json")
-        assert said
-        about = json.load(said)
+    made = back_up(home, tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        about = json.loads(archive.read("askpix-backup.json"))
     assert about["home"] == str(home) and len(about["files"]) == made.files > 5
     assert not any(name.endswith(("lock", "-wal", "owner.json")) for name in about["files"])
+
+
+def test_zeros_take_no_room_in_it_nor_after_it(home: Path, tmp_path: Path) -> None:
+    """A store reserves tens of megabytes for a few pictures."""
+    made = back_up(home, tmp_path / "b.zip")
+    restore(tmp_path / "b.zip", tmp_path / "new")
+    taken = sum(path.stat().st_blocks * 512 for path in (tmp_path / "new").rglob("*") if path.is_file())
+    assert made.size > 20e6, "as it lies"
+    assert (tmp_path / "b.zip").stat().st_size < made.size / 10
+    assert taken < made.size / 4
+    for path in home.rglob("*"):
+        again = tmp_path / "new" / path.relative_to(home)
+        if again.is_file() and not path.name.endswith(".sqlite"):
+            assert again.read_bytes() == path.read_bytes()
