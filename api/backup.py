@@ -1,8 +1,8 @@
 """A home as one file, and back: catalog, keys, vectors, uploads, and what was learned.
 
 The file is a zip: the databases as copies that SQLite makes of itself, all other files as they lie, and last
-a list of them with SHA-256. What people uploaded is packed already; the rest is deflated, for a store's files
-are mostly zeros that it reserved, and come back as holes. Nobody writes meanwhile: the locks of the server, of
+a list of them with SHA-256. Uploaded pictures are packed already; the rest is deflated, for most of a store's
+files are zeros that it reserved, and come back as holes. Nobody writes meanwhile: the locks of the server, of
 indexing and of every store are held. Restoring unpacks beside the home, checks every sum, and only then takes
 it into use.
 """
