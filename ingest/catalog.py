@@ -20,6 +20,7 @@ from core.types import ImageRecord, TextLine
 from ingest.collection import Collection, SourceState
 from ingest.generations import Generations
 from ingest.lookup import Lookup
+from ingest.moved import move_sources
 from ingest.notes import NoteLedger, undescribe, unstore
 from ingest.page_ledger import PageLedger
 from ingest.tables import REWRITTEN, collections, image_row, images, page_errors, sources, to_record
@@ -279,6 +280,10 @@ class Catalog:
         """The sources that hold these contents, by SHA-256, each in order of uri."""
         with transaction(self._engine, write=False) as connection:
             return uris_of(connection, collection.id, shas)
+
+    def move_sources(self, old: str, new: str) -> dict[str, list[str]]:
+        """See ``ingest.moved.move_sources``."""
+        return move_sources(self._engine, old, new)
 
     def records(self, collection: Collection, shas: Sequence[str]) -> Iterator[ImageRecord]:
         """The embedded images with these contents: ``uri`` is the first source, ``copies`` are the rest."""

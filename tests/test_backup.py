@@ -1,4 +1,6 @@
 import json
+import shutil
+import urllib.request
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -8,16 +10,19 @@ import pytest
 
 from api.backup import back_up, restore
 from api.cli.index import run_index
+from api.jobs import JobLedger
 from api.keys import KeyRing
 from api.note import LOCK
 from api.service_tables import database_of
 from api.settings import Settings
+from api.uploads import Uploads
 from api.wiring import Workspace
 from core.errors import AskpixError
 from ingest.pipeline import collection_run
 from retrieval.query import parse
-from tests.service import jpeg
+from tests.service import jpeg, served, until_ready
 from tests.sparse import copy_tree
+from tests.test_cli import runner
 
 pytestmark = pytest.mark.slow
 
@@ -189,3 +194,45 @@ def test_zeros_take_no_room_in_it_nor_after_it(home: Path, tmp_path: Path) -> No
         again = tmp_path / "new" / path.relative_to(home)
         if again.is_file() and not path.name.endswith(".sqlite"):
             assert again.read_bytes() == path.read_bytes()
+
+
+def test_uploads_are_found_where_the_home_is_restored(tmp_path: Path) -> None:
+    """Through the command, the service and its job ledger: one is indexed, one was only acknowledged."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    with served(old) as (url, process):
+        client = until_ready(url)
+        client.create_collection("album")
+        (tmp_path / "red.jpg").write_bytes(jpeg("red"))
+        (tmp_path / "blue.jpg").write_bytes(jpeg("blue"))
+        client.wait(client.upload("album", [tmp_path / "red.jpg"])["job"])
+        process.terminate()
+        process.wait(30)
+    engine = database_of(old)
+    ledger = JobLedger(engine)
+    uploads = Uploads(old, max_bytes=10**9, max_files=10)
+    workspace = Workspace(Settings(home=old))
+    album = workspace.collection("album")
+    workspace.catalog.close()
+    incoming = uploads.begin("blue.jpg")
+    incoming.write((tmp_path / "blue.jpg").read_bytes())
+    kept = incoming.commit(uploads.folder(album.id))
+    spec = {
+        "files": [{"path": str(kept.path), "name": "blue.jpg", "sha256": kept.sha256, "duplicate": False}]
+    }
+    ledger.add(kind="files", collection="album", collection_id=album.id, spec=spec)
+    engine.dispose()
+    runner(old, tmp_path)("backup", tmp_path / "b.zip")
+    shutil.rmtree(old)
+    said = runner(new, tmp_path)("restore", tmp_path / "b.zip")
+    assert "1 uploaded pictures lie below" in said.stderr
+    with served(new) as (url, _):
+        client = until_ready(url)
+        for job in client.call("GET", "/v1/jobs")["jobs"]:
+            client.wait(job["id"])
+        hits = client.search("album", "red", all=True)["hits"]
+        assert {hit["uri"] for hit in hits} == {"upload:red.jpg", "upload:blue.jpg"}
+        for hit in hits:
+            assert client.thumbnail(hit["id"])
+            name = hit["uri"].removeprefix("upload:")
+            with urllib.request.urlopen(f"{url}/v1/images/{hit['id']}/file") as answer:
+                assert answer.read() == (tmp_path / name).read_bytes()

@@ -43,18 +43,23 @@ def restore_command(
 
     from api.backup import restore
     from api.cli.render import hint, print_json, say
+    from api.moved_home import follow_home
     from api.settings import load_settings
 
-    home = load_settings().home
+    settings = load_settings()
+    home = settings.home
     found = restore(source, home)
+    moved = 0
+    if found.home != str(home) and not settings.database_url:
+        moved = follow_home(settings, found.home)
     if as_json:
         print_json(asdict(found))
     else:
         say(f"{found.files} files, as they were on {found.created_at}, in {home}")
-    if (home / "uploads").is_dir() and found.home != str(home):
-        hint(
-            f"uploaded pictures are recorded below {found.home}: put the home there to see them in full size"
-        )
+    if moved:
+        hint(f"{moved} uploaded pictures lie below {home} now")
+    if settings.database_url and (home / "uploads").is_dir() and found.home != str(home):
+        hint(f"the catalog on the server has uploads below {found.home}: put the home there to see them")
 
 
 def register(app: typer.Typer) -> None:
