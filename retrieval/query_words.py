@@ -71,7 +71,9 @@ def read_quotes(text: str, context: Context) -> Iterator[Claim]:
     for match in _QUOTED.finditer(text):
         phrase = " ".join(match["phrase"].split())
         if not squeeze(phrase):
-            yield Claim(match.start(), match.end(), "", "")  # quotes around nothing that could be found
+            # Quotes around nothing that could be found; a "not" before them is a word like any other.
+            start = match.end("minus") if squeeze(match["minus"] or "") else match.start()
+            yield Claim(start, match.end(), "", "")
         elif match["minus"]:
             yield _excluded(match, phrase)
         else:

@@ -91,7 +91,8 @@ def test_a_server_that_goes_away_is_one_line_and_the_next_run_goes_on(postgres: 
         cutter.join()
     assert "error: the ca" in said and "run the command again" in said
     report = json.loads(askpix("index", photos, "--ocr", "off", "--json", ASKPIX_DATABASE_URL=url).stdout)
-    assert report["images"] == 400 and 0 < report["added"] < 400
+    # How far the first run came is a matter of luck: all rows may be in and only their vectors missing.
+    assert report["images"] == 400 and report["added"] < 400
     assert json.loads(askpix("doctor", "--json", ASKPIX_DATABASE_URL=url).stdout)["ok"]
     workspace.catalog.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadQueryError
@@ -223,6 +223,8 @@ def survives(raw: str, **options: Any) -> None:
 
 
 @settings(max_examples=400, deadline=None)
+@example('not " "')
+@example('cat without "" dog')
 @given(st.lists(PIECES, max_size=14).map(" ".join))
 def test_no_word_is_lost_and_reading_twice_changes_nothing(raw: str) -> None:
     survives(raw)
