@@ -31,7 +31,11 @@ def open_embedder(embedder_id: str, settings: Settings) -> Embedder:
         from retrieval.onnx_embedder import OnnxEmbedder
 
         return OnnxEmbedder.load(
-            reference, device=settings.device, precision=settings.precision, workers=settings.workers or None
+            reference,
+            device=settings.device,
+            precision=settings.precision,
+            workers=settings.workers or None,
+            openvino=settings.openvino,
         )
     raise ModelUnavailableError(
         f"no embedder {embedder_id!r}; ids are mini, onnx:DIR_OR_REPO, transformers:DIR_OR_REPO and "

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         default=None,
         description="Folder with PP-OCR models (*rec*.onnx, *det*.onnx) for another script than the wheel's.",
     )
+    openvino: bool = Field(
+        default=True, description="Use OpenVINO where it is installed: to read words, and for `onnx:` models."
+    )
     workers: int = Field(
         default=0, ge=0, description="Threads for embedding and reading; 0 = one per CPU core."
     )

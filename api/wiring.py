@@ -287,7 +287,9 @@ class Workspace(SharedStores):
 
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
         workers = self.settings.workers or min(self.workers, 8)
-        return ApartTextReader.load(workers=workers, models=self.settings.ocr_models)
+        return ApartTextReader.load(
+            workers=workers, models=self.settings.ocr_models, openvino=self.settings.openvino
+        )
 
     @property
     def limits(self) -> ImageLimits:

@@ -36,15 +36,15 @@ class OcrEngine:
         self._engine = engine
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> "OcrEngine":
-        """On OpenVINO where that is installed and works, else on ONNX Runtime, which is as right and slower.
+    def load(cls, folder: Path | None = None, *, openvino: bool = False) -> "OcrEngine":
+        """On OpenVINO where it is wanted and works, else on ONNX Runtime, which is as right and slower.
 
         The weights are those of the wheel unless ``folder`` has others: ``*det*.onnx`` finds lines,
         ``*rec*.onnx`` reads them and holds its letters, as PP-OCR models for ``rapidocr`` are published for
         each script. Raises ``ModelUnavailableError``.
         """
         weights = _weights(folder)
-        runtimes = (["openvino"] if find_spec("openvino") else []) + ["onnxruntime"]
+        runtimes = (["openvino"] if openvino and find_spec("openvino") else []) + ["onnxruntime"]
         for runtime in runtimes:
             try:
                 engine = _make(runtime, weights)

@@ -4,7 +4,8 @@ import math
 import re
 import statistics
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -63,9 +64,9 @@ class RapidOcrReader:
     """
 
     def __init__(
-        self, engine: OcrEngine, *, name: str, workers: int, max_side: int, folder: Path | None = None
+        self, engine: OcrEngine, another: Callable[[], OcrEngine], *, name: str, workers: int, max_side: int
     ) -> None:
-        self._folder = folder
+        self._another = another
         self.engine_id = name
         self.workers = workers
         self._max_side = max_side
@@ -73,19 +74,25 @@ class RapidOcrReader:
 
     @classmethod
     def load(
-        cls, *, workers: int | None = None, max_side: int = READ_SIDE, models: str | None = None
+        cls,
+        *,
+        workers: int | None = None,
+        max_side: int = READ_SIDE,
+        models: str | None = None,
+        openvino: bool = False,
     ) -> "RapidOcrReader":
         """``workers`` is one per core unless given; ``models`` is a folder with those of another language.
 
         Raises ``ModelUnavailableError``.
         """
         folder = Path(models) if models else None
+        load = partial(OcrEngine.load, folder, openvino=openvino)
         return cls(
-            OcrEngine.load(folder),
+            load(),
+            load,
             name=engine_id(folder),
             workers=workers or usable_cores(),
             max_side=max_side,
-            folder=folder,
         )
 
     def read(self, image: Image.Image, /) -> list[TextLine]:
@@ -95,7 +102,7 @@ class RapidOcrReader:
         try:
             engine = self._idle.pop()
         except IndexError:
-            engine = OcrEngine.load(self._folder)
+            engine = self._another()
         try:
             return self._read(engine, image)
         finally:

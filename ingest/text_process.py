@@ -26,30 +26,33 @@ _MOST_PIXELS = 3 * 200_000_000
 class ApartTextReader:
     """A ``TextReader`` whose engines live in children. Thread-safe; ``read`` waits for nobody."""
 
-    def __init__(self, *, name: str, workers: int, models: str | None = None) -> None:
+    def __init__(self, *, name: str, workers: int, load: dict[str, Any]) -> None:
         self.engine_id = name
         self.workers = workers
-        self._models = models
+        self._load = load
         self._idle: deque[Child] = deque()
         finalize(self, _end_all, self._idle)
 
     @classmethod
-    def load(cls, *, workers: int | None = None, models: Path | None = None) -> "ApartTextReader":
-        """The first child is started and asked at once. ``models``: see ``ingest.ocr_engine.OcrEngine.load``.
+    def load(
+        cls, *, workers: int | None = None, models: Path | None = None, openvino: bool = False
+    ) -> "ApartTextReader":
+        """The first child is started and asked at once; ``ingest.ocr_engine.OcrEngine.load`` is what it does.
 
         Raises ``ModelUnavailableError``.
         """
         child = Child("ingest.text_process")
         folder = str(models.expanduser().absolute()) if models else None
+        question = {"do": "load", "models": folder, "openvino": openvino}
         try:
-            said, _ = child.ask({"do": "load", "models": folder})
+            said, _ = child.ask(question)
         except BadImageError as error:
             child.end()
             raise ModelUnavailableError(str(error)) from error
         except NONSENSE as error:
             child.end()
             raise ModelUnavailableError("OCR cannot be loaded: its process ends at once") from error
-        made = cls(name=str(said["engine"]), workers=workers or usable_cores(), models=folder)
+        made = cls(name=str(said["engine"]), workers=workers or usable_cores(), load=question)
         made._idle.append(child)
         return made
 
@@ -90,7 +93,7 @@ class ApartTextReader:
             return self._idle.pop()
         child = Child("ingest.text_process")
         try:
-            child.ask({"do": "load", "models": self._models})
+            child.ask(self._load)
         except BaseException:
             child.end()
             raise
@@ -111,7 +114,7 @@ def serve() -> None:
     def answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         nonlocal reader
         if question["do"] == "load":
-            reader = RapidOcrReader.load(workers=1, models=question["models"])
+            reader = RapidOcrReader.load(workers=1, models=question["models"], openvino=question["openvino"])
             return {"engine": reader.engine_id}, b""
         if reader is None:
             raise BadImageError("no engine is loaded")

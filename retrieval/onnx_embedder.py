@@ -4,6 +4,7 @@ What goes in and comes out is read from the graphs, since exports differ in name
 how pictures and texts are prepared is read from the configuration files beside them.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,10 @@ from core.machine import usable_cores
 from core.types import Vectors
 from retrieval.onnx_layout import Layout, find_layout
 from retrieval.onnx_likelihood import find_likelihood
+from retrieval.onnx_session import RUN_ERRORS, Session, open_session
 from retrieval.onnx_tower import Tower, choose_outputs
 from retrieval.onnx_words import Words
+from retrieval.openvino_session import computes_bf16, open_bf16
 from retrieval.patches import Patches, from_naflex
 from retrieval.pixels import Pixels, from_open_clip, from_preprocessor
 
@@ -35,19 +38,19 @@ _BATCH = 16
 class OnnxEmbedder:
     """An ``Embedder`` from a published export. Thread-safe."""
 
-    def __init__(
-        self, vision: Tower, text: Tower, pixels: Pixels | Patches, layout: Layout, *, workers: int
-    ) -> None:
+    def __init__(self, vision: Session, text: Session, layout: Layout, *, workers: int) -> None:
+        shown, said = Tower(layout.vision, "image", vision), Tower(layout.text, "text", text)
+        pixels = _prepared(layout, shown)
         self.model_id, self.workers = f"{SCHEME}:{layout.name}", workers
         self.image_side = pixels.side
-        self._vision, self._text, self._pixels = vision, text, pixels
-        self._words = Words(layout, text)
+        self._vision, self._text, self._pixels = shown, said, pixels
+        self._words = Words(layout, said)
         pictures = _stacked(_probes(pixels.side), pixels)
         texts = self._words(["a photo of a dog", "two people on a bench in the rain"])
-        self.dim = choose_outputs(vision, text, pictures, texts)
-        self.likelihood = find_likelihood(layout, vision, text, pictures, texts)
-        vision.run(pictures)  # numbers that are none are told now, not at the first picture
-        text.run(texts)
+        self.dim = choose_outputs(shown, said, pictures, texts)
+        self.likelihood = find_likelihood(layout, shown, said, pictures, texts)
+        shown.run(pictures)  # numbers that are none are told now, not at the first picture
+        said.run(texts)
 
     @classmethod
     def load(
@@ -57,20 +60,29 @@ class OnnxEmbedder:
         device: str = "auto",
         precision: str = "auto",
         workers: int | None = None,
+        openvino: bool = False,
         local_files_only: bool = False,
     ) -> "OnnxEmbedder":
         """The export in a folder or hub repository ``OWNER/NAME[@REVISION][+fp32|+fp16|+int8|+q4]``.
 
+        With ``openvino`` fp32 files are computed in bf16 on a CPU that can, unless ``precision`` is "fp32".
         Raises ``ModelUnavailableError`` and ``IndexMismatchError``; see ``find_layout``.
         """
-        layout = find_layout(reference, precision=precision, local_files_only=local_files_only)
         providers = _providers(device)
         on_gpu = len(providers) > 1
+        halved = openvino and not on_gpu and precision in ("auto", "bf16") and computes_bf16()
+        files = "fp32" if halved and precision == "bf16" else precision
+        layout = find_layout(reference, precision=files, local_files_only=local_files_only)
+        cores = workers or usable_cores()
         try:
-            vision = Tower(layout.vision, "image", providers, threads=0 if on_gpu else 1)
-            text = Tower(layout.text, "text", providers, threads=0)
-            count = 1 if on_gpu else workers or usable_cores()
-            return cls(vision, text, _prepared(layout, vision), layout, workers=count)
+            if halved and layout.precision == "fp32":
+                with contextlib.suppress(*RUN_ERRORS, ModelUnavailableError):  # else as without OpenVINO
+                    shown = open_bf16(layout.vision, workers=cores, threads=1)
+                    said = open_bf16(layout.text, workers=1, threads=cores)
+                    return cls(shown, said, layout, workers=cores)
+            opened = open_session(layout.vision, threads=0 if on_gpu else 1, providers=providers)
+            other = open_session(layout.text, threads=0, providers=providers)
+            return cls(opened, other, layout, workers=1 if on_gpu else cores)
         except ModelUnavailableError:
             raise
         except Exception as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import ModelUnavailableError
 from core.types import Vectors
-from retrieval.onnx_session import RUN_ERRORS, open_session
+from retrieval.onnx_session import RUN_ERRORS, Session
 
 Role = Literal["image", "text"]
 Feed = Mapping[str, NDArray[Any]]
@@ -41,8 +41,8 @@ _FROZEN = (1, 2, 4, 8, 16, 32, 64)
 class Tower:
     """A graph that is given pictures or texts. Thread-safe."""
 
-    def __init__(self, path: Path, role: Role, providers: Sequence[str], *, threads: int) -> None:
-        opened: Any = open_session(path, threads=threads, providers=providers)
+    def __init__(self, path: Path, role: Role, session: Session) -> None:
+        opened: Any = session
         self._session, self._role, self._path = opened, role, path
         self.inputs = {item.name: item for item in opened.get_inputs()}
         self.outputs = [item.name for item in opened.get_outputs()]

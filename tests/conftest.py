@@ -33,6 +33,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     with tempfile.TemporaryDirectory(prefix="askpix-home-", ignore_cleanup_errors=True) as home:
         monkeypatch.setenv("ASKPIX_HOME", home)
+        monkeypatch.setenv("ASKPIX_OPENVINO", "0")  # most people run without; tests of it ask for it
         yield
 
 

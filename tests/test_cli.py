@@ -40,6 +40,7 @@ def runner(home: Path, cwd: Path) -> Askpix:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ASKPIX_")},
             "ASKPIX_HOME": str(home),
+            "ASKPIX_OPENVINO": "0",
             **settings,
         }
         done = subprocess.run(

@@ -186,7 +186,9 @@ class BrokenEngine:
 
 
 def test_a_picture_that_breaks_the_engine_is_one_line() -> None:
-    reader = RapidOcrReader(OcrEngine(BrokenEngine()), name="broken", workers=1, max_side=2048)
+    reader = RapidOcrReader(
+        OcrEngine(BrokenEngine()), OcrEngine.load, name="broken", workers=1, max_side=2048
+    )
     for _ in range(2):  # the engine goes on to be used
         with pytest.raises(BadImageError, match=r"^words cannot be read: RuntimeError: bad allocation$"):
             reader.read(receipt())
