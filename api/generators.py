@@ -207,13 +207,15 @@ def _in_process(
 ) -> "tuple[LocalGenerator, str]":
     from generation.local_vlm import LocalGenerator
     from generation.vlm import Vlm
+    from retrieval.model_source import named
 
-    vlm = Vlm.load(reference, device=options.device, precision=options.precision, fetch=fetch)
+    source = named(reference, local_files_only=not fetch)
+    vlm = Vlm.load(str(source.path), device=options.device, precision=options.precision, name=source.name)
     return _proven(
         lambda sees, picture_of, max_tokens: LocalGenerator(
             vlm, picture_of=picture_of, max_tokens=max_tokens, sees=sees
         ),
-        f"transformers:{reference}",
+        f"transformers:{source.name}",
         options,
     )
 

@@ -4,7 +4,7 @@ none                      no second look
 pages                     late interaction by the collection's own page embedder
 transformers:DIR_OR_REPO  a cross-encoder over text, a late-interaction model or a vision-language model: its
                           configuration says which
-onnx:DIR                  a cross-encoder over text, exported
+onnx:DIR_OR_REPO          a cross-encoder over text, exported
 generator[:ID]            the generator itself marks each hit
 """
 
@@ -70,12 +70,12 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
     if scheme == "transformers" and rest:
         return _transformers(workspace, rest)
     if scheme == "onnx" and rest:
-        from retrieval.cross_encoder import onnx_cross_encoder
+        from retrieval.cross_encoder import onnx_cross_encoder, published_cross_encoder
+        from retrieval.model_source import Source
 
         folder = Path(rest).expanduser()
-        if not folder.is_dir():
-            raise ModelUnavailableError(f"no directory {rest!r} with an ONNX cross-encoder")
-        return onnx_cross_encoder(folder, model_id=reranker_id, threads=workspace.workers)
+        source = Source(folder, rest) if folder.is_dir() else published_cross_encoder(rest)
+        return onnx_cross_encoder(source.path, model_id=f"onnx:{source.name}", threads=workspace.workers)
     if scheme == "generator":
         from retrieval.generator_reranker import GeneratorReranker
 
@@ -86,8 +86,8 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
             )
         return GeneratorReranker(generator)
     raise ModelUnavailableError(
-        f"no reranker {reranker_id!r}; there are none, pages, transformers:DIR_OR_REPO, onnx:DIR and "
-        "generator[:ID]"
+        f"no reranker {reranker_id!r}; there are none, pages, transformers:DIR_OR_REPO, onnx:DIR_OR_REPO "
+        "and generator[:ID]"
     )
 
 
@@ -97,16 +97,18 @@ def _transformers(workspace: Workspace, name: str) -> Reranker:
     from retrieval.colpali_embedder import CLASSES
     from retrieval.cross_encoder import transformers_cross_encoder
     from retrieval.late_reranker import LateReranker
+    from retrieval.model_source import named
     from retrieval.vlm_reranker import VlmReranker
 
     _, transformers = import_torch("a reranker")
-    kind, architectures = model_type(transformers, name)
+    source = named(name)
+    kind, architectures = model_type(transformers, str(source.path))
     if kind in CLASSES:
         return LateReranker(late_embedder(workspace, f"transformers:{name}"))
     if any(each.endswith("ForSequenceClassification") for each in architectures):
-        return transformers_cross_encoder(name)
+        return transformers_cross_encoder(str(source.path), name=source.name)
     if any(each.endswith("ForConditionalGeneration") for each in architectures):
-        return VlmReranker.load(name)
+        return VlmReranker.load(str(source.path), name=source.name)
     raise ModelUnavailableError(
         f"{name!r} is a {kind!r} ({', '.join(architectures) or 'of unknown kind'}), no reranker: that is a "
         "sequence classifier, a late-interaction model or a vision-language model"

@@ -59,29 +59,24 @@ class Vlm:
 
     @classmethod
     def load(
-        cls, reference: str, *, device: str = "auto", precision: Precision = "auto", fetch: bool = True
+        cls, reference: str, *, device: str = "auto", precision: Precision = "auto", name: str | None = None
     ) -> "Vlm":
-        """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``; ``fetch`` False takes what is
-        on the disk and asks no hub.
+        """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``; ``name`` is what to call it.
 
         Raises ``ModelUnavailableError``: an extra is missing, it is not there or not whole, it sees no
         pictures, or it would have to run code of its own.
         """
         torch, transformers = import_torch(f"transformers:{reference}")
         where = pick_device(torch, device)
-        kind, _ = model_type(transformers, reference, local_files_only=not fetch)
+        kind, _ = model_type(transformers, reference)
         load = _loader(transformers, kind, reference).from_pretrained
         dtype = pick_dtype(torch, where, "auto" if precision in ("int8", "int4") else precision)
-        processor = from_pretrained(
-            transformers.AutoProcessor.from_pretrained, reference, local_files_only=not fetch
-        )
+        processor = from_pretrained(transformers.AutoProcessor.from_pretrained, reference)
         if getattr(processor, "image_processor", None) is None:
             raise ModelUnavailableError(f"{reference!r} has no image processor: it takes no pictures")
         packed = _packed(transformers, precision, dtype)
         try:
-            model = load_model(
-                load, reference, device=where, dtype=dtype, packed=packed, local_files_only=not fetch
-            )
+            model = load_model(load, reference, device=where, dtype=dtype, packed=packed)
         except (RuntimeError, MemoryError) as error:
             if not _is_full(error):
                 raise
@@ -89,7 +84,7 @@ class Vlm:
                 f"the memory of {where!r} does not hold {reference!r}; take a smaller model, or set "
                 "ASKPIX_GENERATOR_PRECISION to int8 or int4"
             ) from error
-        return cls(torch, transformers, model, processor, reference=reference)
+        return cls(torch, transformers, model, processor, reference=name or reference)
 
     @property
     def answers_alone(self) -> bool:

@@ -16,6 +16,8 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelUnavailableError
 from core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
+from retrieval.hub_download import download, download_one_of
+from retrieval.model_source import Source
 from retrieval.onnx_session import open_session
 from retrieval.rerank import Candidate
 from retrieval.text_windows import windows
@@ -49,6 +51,18 @@ class CrossEncoder:
         found: Iterator[float] = iter(logits.tolist())
         best = [[next(found) for _ in group] for group in pieces]
         return [max(group) if group else None for group in best]
+
+
+def published_cross_encoder(repository: str) -> Source:
+    """The hub's export ``OWNER/NAME[@REVISION]``, the best of its precisions, downloaded and pinned.
+
+    Raises ``ModelUnavailableError``.
+    """
+    copy = download_one_of(repository, [f"{inside}{name}" for name in _FILES for inside in ("onnx/", "")])
+    if copy is None:
+        raise ModelUnavailableError(f"{repository!r} holds no ONNX export ({', '.join(_FILES)})")
+    name = f"{repository.partition('@')[0]}@{copy.name}"  # the branch may move on meanwhile
+    return Source(download(name, ["tokenizer.json", "*.onnx_data", "onnx/*.onnx_data"]), name)
 
 
 def onnx_cross_encoder(folder: Path, *, model_id: str, threads: int = 0) -> CrossEncoder:
@@ -93,8 +107,13 @@ def onnx_cross_encoder(folder: Path, *, model_id: str, threads: int = 0) -> Cros
     return _checked(CrossEncoder(model_id, score), score)
 
 
-def transformers_cross_encoder(reference: str, *, device: str = "auto", dtype: str = "auto") -> CrossEncoder:
-    """A sequence-classification model in a directory or hub repository. Raises ``ModelUnavailableError``."""
+def transformers_cross_encoder(
+    reference: str, *, device: str = "auto", dtype: str = "auto", name: str | None = None
+) -> CrossEncoder:
+    """A sequence-classification model in a directory or hub repository; ``name`` is what to call it.
+
+    Raises ``ModelUnavailableError``.
+    """
     torch, transformers = import_torch("a cross-encoder")
     where = pick_device(torch, device)
     load = transformers.AutoModelForSequenceClassification.from_pretrained
@@ -114,9 +133,9 @@ def transformers_cross_encoder(reference: str, *, device: str = "auto", dtype: s
                 return_tensors="pt",
             ).to(where)
             logits = model(**inputs).logits.float().cpu().numpy()
-        return _one_logit(logits, reference)
+        return _one_logit(logits, name or reference)
 
-    return _checked(CrossEncoder(f"transformers:{reference}", score), score)
+    return _checked(CrossEncoder(f"transformers:{name or reference}", score), score)
 
 
 def _one_logit(logits: Logits, name: str) -> Logits:

@@ -41,6 +41,19 @@ def find_model(reference: str, *, local_files_only: bool = False) -> Source:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return pinned(reference, folder)
+    return hub_copy(name, local_files_only=local_files_only)
+
+
+def named(reference: str, *, local_files_only: bool = False) -> Source:
+    """As ``find_model``, but a folder goes by its own path: for models whose vectors nobody keeps."""
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        return Source(folder, reference)
+    return hub_copy(reference, local_files_only=local_files_only)
+
+
+def hub_copy(name: str, *, local_files_only: bool = False) -> Source:
+    """The hub's copy of ``OWNER/NAME[@REVISION]``, pinned; see ``find_model``."""
     if not _REPO.fullmatch(name):
         raise ModelUnavailableError(f"{name!r} is neither a directory nor a hub repository OWNER/NAME")
     copy = download(name, [*_DESCRIPTION, _SAFE], local_files_only=local_files_only)

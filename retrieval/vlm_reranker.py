@@ -40,8 +40,13 @@ class VlmReranker:
         self._special = sorted(set(tokenizer.all_special_tokens), key=len, reverse=True)
 
     @classmethod
-    def load(cls, reference: str, *, device: str = "auto", dtype: str = "auto") -> "VlmReranker":
-        """The model in a directory or hub repository. Raises ``ModelUnavailableError``."""
+    def load(
+        cls, reference: str, *, device: str = "auto", dtype: str = "auto", name: str | None = None
+    ) -> "VlmReranker":
+        """The model in a directory or hub repository; ``name`` is what to call it.
+
+        Raises ``ModelUnavailableError``.
+        """
         torch, transformers = import_torch("a vision-language reranker")
         where = pick_device(torch, device)
         load = transformers.AutoModelForImageTextToText.from_pretrained
@@ -51,7 +56,12 @@ class VlmReranker:
             raise ModelUnavailableError(f"{reference!r} has no chat template: it cannot be asked a question")
         answers = _answers(processor.tokenizer, reference)
         return cls(
-            torch, model, processor, model_id=f"transformers:{reference}", device=where, answers=answers
+            torch,
+            model,
+            processor,
+            model_id=f"transformers:{name or reference}",
+            device=where,
+            answers=answers,
         )
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:

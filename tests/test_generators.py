@@ -188,10 +188,11 @@ def test_auto_takes_a_model_whose_weights_are_here(cached: Path, wire: Wire, tmp
     found = find_local(options(tmp_path, wire, servers=(), prove_sight=False, device="cpu"))
     assert found
     generator, why = found
-    assert generator.model_id == "transformers:HuggingFaceTB/SmolVLM-500M-Instruct"
+    name = "transformers:HuggingFaceTB/SmolVLM-500M-Instruct"
+    assert generator.model_id == f"{name}@{'a' * 40}"
     assert "this machine" in why
     listed = {model.id: model for model in known_generators(())}
-    assert listed[generator.model_id].usable
+    assert listed[name].usable
     other = listed["transformers:Qwen/Qwen3-VL-8B-Instruct"]
     assert not other.usable and other.reason and "not on this machine" in other.reason
     assert listed["openai:MODEL"].reason == "no key: set OPENAI_API_KEY"
@@ -200,7 +201,7 @@ def test_auto_takes_a_model_whose_weights_are_here(cached: Path, wire: Wire, tmp
 def test_auto_does_not_take_one_that_cannot_read(cached: Path, wire: Wire, tmp_path: Path) -> None:
     assert find_local(options(tmp_path, wire, servers=(), device="cpu")) is None
     verdicts = json.loads((tmp_path / "sight.json").read_text())
-    assert verdicts["transformers:HuggingFaceTB/SmolVLM-500M-Instruct"]["sees"] is False
+    assert verdicts[f"transformers:HuggingFaceTB/SmolVLM-500M-Instruct@{'a' * 40}"]["sees"] is False
 
 
 def test_auto_passes_over_weights_that_are_not_whole(cached: Path, wire: Wire, tmp_path: Path) -> None:

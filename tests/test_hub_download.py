@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
+from api.rerank_wiring import load_reranker
+from api.settings import Settings
+from api.wiring import Workspace
 from core.errors import ModelUnavailableError
 from retrieval.hub_download import download, download_one_of
 from retrieval.onnx_embedder import OnnxEmbedder
@@ -21,6 +24,8 @@ from tests.conftest import ROOT
 from tests.fake_hub import COMMIT, Hub, Repository, serving
 from tests.onnx_exports import export_towers
 from tests.test_torch_embedders import pictures
+from tests.tiny_models import export_cross_encoder, save_cross_encoder
+from tests.tiny_vlms import save_vlm
 from tests.two_tower_models import save_transformers
 
 pytestmark = pytest.mark.slow
@@ -194,3 +199,27 @@ def test_a_model_of_the_hub_is_pinned_and_loads(hub: Hub, tmp_path: Path) -> Non
     assert near.min() > 0.999
     hub.repositories.clear()  # the pinned id needs no hub any more
     assert OnnxEmbedder.load(f"someone/clip@{COMMIT}+fp32", device="cpu").dim == onnx.dim
+
+
+def test_rerankers_and_generators_of_the_hub_are_pinned_and_resumed(hub: Hub, tmp_path: Path) -> None:
+    cross, sight = tmp_path / "cross", tmp_path / "sight"
+    save_cross_encoder(cross)
+    export_cross_encoder(cross)
+    save_vlm(sight, "smolvlm")
+    for folder in (cross, sight):
+        files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        hub.repositories[f"someone/{folder.name}"] = Repository(files)
+    workspace = Workspace(Settings(home=tmp_path / "home", prove_sight=False, device="cpu"))
+    for scheme in ("transformers", "onnx"):
+        reranker = load_reranker(workspace, f"{scheme}:someone/cross", page_leg=None)
+        assert reranker.model_id == f"{scheme}:someone/cross@{COMMIT}"
+    generator = workspace.generator("transformers:someone/sight")
+    assert generator.model_id == f"transformers:someone/sight@{COMMIT}"
+    hub.repositories.clear()  # what is pinned needs no hub any more
+    assert load_reranker(workspace, f"onnx:someone/cross@{COMMIT}", page_leg=None)
+    with pytest.raises(ModelUnavailableError, match="has no repository 'someone/other'"):
+        workspace.generator("transformers:someone/other")
+    with pytest.raises(ModelUnavailableError, match="has no repository 'someone/other'"):
+        load_reranker(workspace, "onnx:someone/other", page_leg=None)
+    with pytest.raises(ModelUnavailableError, match="neither a directory nor a hub repository"):
+        load_reranker(workspace, "transformers:no such thing", page_leg=None)
