@@ -29,7 +29,9 @@ THEIRS = "zqxtheirs"
 SECRETS = ("zqx", "XYZZY", "PLUGH")
 """Begin every name of B; the words in B's picture."""
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
-_MOVING = re.compile(r'"(?:\w*(?:_ms|_s|_at|seconds|created|usd|disk_bytes)|ms)": ?(?:"[^"]*"|[\d.e+-]+|null)')
+_MOVING = re.compile(
+    r'"(?:\w*(?:_ms|_s|_at|seconds|created|usd|disk_bytes)|ms)": ?(?:"[^"]*"|[\d.e+-]+|null)'
+)
 """What the clock puts into answers, and the lengths of a store's own logs."""
 _SKIPPED = {
     ("POST", "/session"),  # what it answers is a cookie; tests/test_browser_*.py log in
