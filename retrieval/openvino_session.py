@@ -22,6 +22,8 @@ _TYPES = {
 }
 """OpenVINO's names of types as ONNX Runtime writes them."""
 
+_TABLE = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -49,10 +51,9 @@ class OpenVinoSession:
         """Arrays of the named outputs; the caller's own, no later call writes into them."""
         if not hasattr(self._own, "request"):  # a request computes one thing at a time
             self._own.request = self._compiled.create_infer_request()
-        request = self._own.request
-        request.infer(dict(feed), share_inputs=True)
+        found = self._own.request.infer(dict(feed), share_inputs=True)
         names = outputs if outputs is not None else [each.name for each in self.get_outputs()]
-        return [request.get_tensor(name).data.copy() for name in names]
+        return [found[name] for name in names]
 
 
 def computes_bf16() -> bool:
@@ -69,7 +70,7 @@ def open_bf16(path: Path, *, workers: int, threads: int) -> OpenVinoSession:
         "ENABLE_CPU_PINNING": False,  # the decoders need the same cores
     }
     try:
-        core = import_module("openvino").Core()
+        core = _library().Core()
         return OpenVinoSession(core.compile_model(core.read_model(str(path)), "CPU", hints))
     except Exception as error:
         # It raises RuntimeError and what its parts raise; any of them means that this graph cannot run here.
@@ -77,10 +78,19 @@ def open_bf16(path: Path, *, workers: int, threads: int) -> OpenVinoSession:
         raise ModelUnavailableError(f"OpenVINO cannot load {path.name!r}: {reason}") from error
 
 
+def _library() -> Any:
+    """OpenVINO, its table of types made: two threads that make it at once wait for each other for ever, one
+    with the table's lock and one with Python's."""
+    with _TABLE:
+        openvino = import_module("openvino")
+        openvino.Type.f32.to_dtype()
+        return openvino
+
+
 @cache
 def _capabilities() -> tuple[str, ...]:
     try:
-        return tuple(import_module("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        return tuple(_library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     except Exception:  # noqa: BLE001 - a broken installation is one that cannot
         return ()
 
