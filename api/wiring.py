@@ -286,10 +286,9 @@ class Workspace(SharedStores):
         from ingest.text_process import ApartTextReader
 
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
-        workers = self.settings.workers or min(self.workers, 8)
-        return ApartTextReader.load(
-            workers=workers, models=self.settings.ocr_models, openvino=self.settings.openvino
-        )
+        chosen = self.settings
+        workers = chosen.workers or min(self.workers, 8)
+        return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
 
     @property
     def limits(self) -> ImageLimits:

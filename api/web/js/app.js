@@ -12,7 +12,7 @@ import { Viewer } from "./viewer.js";
 
 const PAGE = 60, DEEPEST = 100_000, TYPING_MS = 160;
 const state = { collection: "", text: "", off: [], where: {}, image: null, all: false };
-let asking = new AbortController(), more = null, found = null;
+let asking = new AbortController(), more = null, found = null, running = null;
 
 const query = byId("query");
 const grid = new Grid(byId("results"), { onOpen: (index) => viewer.open(grid.items, index), onNeed: (first, end) => more?.(first, end) });
@@ -83,7 +83,8 @@ async function run({ push = false } = {}) {
   if (where !== (location.search || location.pathname)) history[push ? "pushState" : "replaceState"](null, "", where);
   byId("filter").hidden = !state.collection;
   if (!state.collection) return start();
-  return searching() ? search(asking.signal) : browse(asking.signal);
+  running = searching() ? search(asking.signal) : browse(asking.signal);
+  return running;
 }
 
 async function search(signal) {
@@ -270,7 +271,7 @@ async function takeFile(file) {
     const canvas = el("canvas", { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) });
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
     data = canvas.toDataURL("image/jpeg", 0.9);
-  } catch { return say(S.unreadable(file.name)); }
+  } catch { await running; return say(S.unreadable(file.name)); } // after: what still loads would write over it
   byPicture(data, data);
 }
 
