@@ -28,7 +28,7 @@ def main() -> None:
                 viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, device_scale_factor=2
             )
             page = context.new_page()
-            for view in ("start", "search", "answer", "citation", "library"):
+            for view in ("start", "search", "answer", "citation", "viewer", "library"):
                 show(page, url, view)
                 page.wait_for_timeout(1200)
                 image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -39,8 +39,13 @@ def main() -> None:
 
 def show(page, url: str, view: str) -> None:
     """Bring a view onto the screen."""
-    page.goto(f"{url}/?c=demo" + ("&q=receipts+from+2024+over+20" if view == "search" else ""))
+    typed = {"search": "&q=receipts+from+2024+over+20", "viewer": "&q=library+annual+report"}
+    page.goto(f"{url}/?c=demo" + typed.get(view, ""))
     page.wait_for_selector(".tile img.here")
+    if view == "viewer":
+        page.click(".tile")
+        page.wait_for_selector(".strip .small")
+        page.wait_for_selector(".side .smalls .small")
     if view == "library":
         page.click("#library")
         page.wait_for_selector("#shelf .facts")
