@@ -12,11 +12,8 @@ from PIL import Image
 
 from core.errors import BadImageError, ModelUnavailableError
 from core.types import Box, TextLine
+from ingest.small_print import CLOSEST, DETECT_SIDE
 
-DETECT_SIDE = 1024
-"""Text is looked for at this longer side. Lines are then cut out of the larger picture: that way 90 % of the
-words of 5-point print were read on A4 pages of 1811 pixels, and 61 % when the pages were themselves shrunk to
-1280. From 6 points on both read all."""
 _MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
 _REMEDY = "pip install --force-reinstall 'rapidocr>=3.10,<4'"
 
@@ -62,11 +59,21 @@ class OcrEngine:
 
     def has_text(self, image: Image.Image) -> bool:
         """Whether there is anything like a line of text. Raises ``BadImageError``."""
-        return self._run(image, use_rec=False).boxes is not None
+        return bool(self.find_boxes(image, DETECT_SIDE))
 
-    def find_lines(self, image: Image.Image) -> list[Found]:
-        """All that looks like text, however unsure, in no special order. Raises ``BadImageError``."""
-        found = self._run(image, use_rec=True)
+    def find_boxes(self, image: Image.Image, side: int) -> list[Box]:
+        """What looks like lines of text at a longer side of ``side``. Raises ``BadImageError``."""
+        found = self._run(image, side, use_rec=False).boxes
+        return [] if found is None else [_box(corners) for corners in found]
+
+    def find_lines(self, image: Image.Image, side: int = DETECT_SIDE) -> list[Found]:
+        """All that looks like text, however unsure, in no special order. Raises ``BadImageError``.
+
+        Lines are looked for at a longer side of ``side`` and then cut out of the picture as it is: with one
+        of twice the side 90 % of the words of 5-point print were read on A4 pages of 1811 pixels, and 61 %
+        when the pages were themselves shrunk to 1280. From 6 points on both read all.
+        """
+        found = self._run(image, side, use_rec=True)
         if found.boxes is None or found.txts is None:
             return []
         read = zip(found.boxes, found.txts, found.scores, strict=True)
@@ -76,7 +83,10 @@ class OcrEngine:
             if text.strip()
         ]
 
-    def _run(self, image: Image.Image, *, use_rec: bool) -> Any:
+    def _run(self, image: Image.Image, side: int, *, use_rec: bool) -> Any:
+        self._engine.text_det.limit_side_len = min(
+            side, CLOSEST
+        )  # read at each call; there is no option for it
         pixels = np.ascontiguousarray(_rgb(image)[:, :, ::-1])  # the networks were trained on BGR
         try:
             return self._engine(pixels, use_det=True, use_rec=use_rec)  # it keeps what the last call said
@@ -136,6 +146,7 @@ def _make(runtime: str, weights: dict[str, Path]) -> Any:
             # (20 against 217 ms of CPU), and receipts, forms and charts read the same.
             "Det.limit_type": "max",
             "Det.limit_side_len": DETECT_SIDE,
+            "Det.max_candidates": 10_000,  # of a sheet with small print; 1000 unless given
             # Line by line: a batch is padded to its longest line, which costs a sixth more than it saves.
             "Rec.rec_batch_num": 1,
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,

@@ -24,13 +24,16 @@ from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
 from ingest.remote import read_source
 from ingest.report import Failure, Progress, ReadReport
+from ingest.small_print import CLOSER_THAN, CLOSEST, is_page
 from ingest.text import TextReader
 from ingest.text_ledger import PendingText
 from ingest.video_process import ApartFilm, opened_film
 from retrieval.embedder import TextEmbedder
 
 _MIN_SIDE = 1280
-"""A large photo is decoded down to no less than this shorter side: more pixels make no word more readable."""
+"""A large photo is decoded down to no less than this shorter side: more pixels make no word more
+readable. Pages are decoded in full, up to ``_FULL``: their print may be small (``ingest.small_print``)."""
+_FULL = 2 * CLOSEST
 _GROUP = 4
 """Pages of one file that a thread reads with one look at its bytes."""
 _STORE_EVERY_S = 30.0
@@ -176,12 +179,19 @@ def _lines(
     limits: ImageLimits,
 ) -> list[TextLine]:
     """A PDF's own text where it has one: exact, and at a hundredth of the cost of reading the picture."""
-    if document is None:
-        picture = open_page(data, place, limits=limits, min_side=_MIN_SIDE)
-    else:
-        if isinstance(document, ApartPdf) and (own := document.lines(place or 1)) is not None:
-            return own
-        picture = document.picture(place or 1, _MIN_SIDE)
+    if isinstance(document, ApartPdf) and (own := document.lines(place or 1)) is not None:
+        return own
+
+    def decoded(min_side: int) -> Picture:
+        if document is None:
+            return open_page(data, place, limits=limits, min_side=min_side)
+        return document.picture(place or 1, min_side)
+
+    picture = decoded(_MIN_SIDE)
+    longer = max(picture.width, picture.height)
+    if longer > max(CLOSER_THAN, *picture.image.size) and is_page(picture.image):
+        shorter = min(picture.width, picture.height)
+        picture = decoded(min(shorter, max(_MIN_SIDE, _FULL * shorter // longer)))
     return _on_original(reader.read(picture.image), picture)
 
 

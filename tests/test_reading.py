@@ -190,7 +190,11 @@ def test_nothing_to_read_opens_nothing(world: World) -> None:
 def test_boxes_are_in_pixels_of_the_upright_original(world: World) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # stored on its side
-    Image.new("RGB", (6001, 4001), RED).save(world.photos / "large.jpg", exif=exif)
+    photo = Image.new("RGB", (6001, 4001), RED)
+    for x in range(0, 6001, 100):  # all shades, as in a photo
+        photo.paste((x // 25, x // 25, x // 25), (x, 0, x + 100, 1500))
+        photo.paste((255 - x // 25, x // 40, x // 30), (x, 2500, x + 100, 4001))
+    photo.save(world.photos / "large.jpg", exif=exif)
     world.index()
     world.read()
     ((width, height),) = world.reader.sizes
@@ -198,6 +202,15 @@ def test_boxes_are_in_pixels_of_the_upright_original(world: World) -> None:
     assert width < height
     box = world.lines_of("large.jpg")[0].box
     assert box == pytest.approx((4001 / 4, 6001 / 4, 4001 * 3 / 4, 6001 * 3 / 4), abs=0.1)
+
+
+def test_a_large_page_is_decoded_in_full_for_its_small_print(world: World) -> None:
+    Image.new("RGB", (6000, 4000), RED).save(world.photos / "sheet.jpg")
+    Image.new("RGB", (9000, 6000), RED).save(world.photos / "wall.jpg")
+    world.index()
+    world.read()
+    assert sorted(world.reader.sizes) == [(6000, 4000), (9000, 6000)]
+    assert world.lines_of("sheet.jpg")[0].box == pytest.approx((1500, 1000, 4500, 3000), abs=0.1)
 
 
 def test_a_small_picture_is_read_as_it_is(world: World) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,6 +114,35 @@ def test_small_print_of_a_large_page_is_read(reader: RapidOcrReader) -> None:
     assert [line.text for line in lines] == [sentence] * 6
 
 
+@pytest.mark.parametrize(
+    ("size", "print_pixels", "headline"),
+    [
+        ((7016, 4961), 25, True),
+        ((7016, 4961), 25, False),
+        ((3840, 2160), 14, True),
+        ((2480, 3508), 25, False),
+    ],
+    ids=["A2 of 6 points", "without a headline", "a 4K screen", "A4 of 6 points"],
+)
+def test_print_too_small_for_the_whole_sheet_is_read(
+    reader: RapidOcrReader, size: tuple[int, int], print_pixels: int, headline: bool
+) -> None:
+    sheet = Image.new("RGB", size, (250, 250, 246))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(print_pixels)
+    if headline:
+        draw.text((200, 60), "Quarterly report", "black", font=ImageFont.load_default(size[1] / 20))
+    sentence = "Payment is due within thirty days of this date."
+    places = [
+        (x, y) for x in (200, size[0] // 2) for y in range(500, 500 + 8 * print_pixels, 2 * print_pixels)
+    ]
+    for place in places:
+        draw.text(place, sentence, "black", font=font)
+    small = [line for line in reader.read(sheet) if line.text != "Quarterly report"]
+    assert [line.text.replace(" ", "") for line in small] == [sentence.replace(" ", "")] * len(places)
+    for line in small:
+        assert min(abs(line.box.x0 - x) + abs(line.box.y0 - y) for x, y in places) < 2 * print_pixels
+
+
 def test_texture_is_no_text(reader: RapidOcrReader) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     assert reader.read(Image.fromarray(noise)) == []
@@ -180,6 +210,8 @@ def test_missing_and_damaged_weights_are_said_at_once(tmp_path: Path) -> None:
 
 class BrokenEngine:
     """Fails as ONNX Runtime's adapter does: with a traceback as its message."""
+
+    text_det = SimpleNamespace()
 
     def __call__(self, pixels: object, **options: bool) -> object:
         raise RuntimeError("Traceback (most recent call last):\n  File x\nRuntimeError: bad allocation\n")
