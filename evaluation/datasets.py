@@ -13,6 +13,7 @@
 """
 
 import json
+import os.path
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -57,7 +58,7 @@ def read_manifest(path: Path) -> Dataset:
     gallery: dict[Path, None] = {}
     distractors: dict[Path, None] = {}
     for where, row in rows:
-        image = (path.parent / row["image"]).absolute()
+        image = place_of(path, row)
         if not image.is_file():
             raise AskpixError(f"{where}: no file {row['image']!r} beside the manifest")
         if row.get("split") == "distractor":
@@ -103,6 +104,11 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(row, dict) or not isinstance(row.get("image"), str) or not row["image"]:
             raise AskpixError(f'{where}: needs an object with an "image"')
         yield where, row
+
+
+def place_of(manifest: Path, row: dict[str, Any]) -> Path:
+    """Where a row's picture lies: absolute, without ``..``, links kept, as an index names its sources."""
+    return Path(os.path.abspath(manifest.parent / row["image"]))  # noqa: PTH100
 
 
 def _queries(row: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:

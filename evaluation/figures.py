@@ -223,6 +223,28 @@ def _embedders(results: Sequence[Named]) -> Iterator[Figure]:
             )
 
 
+def _sweep(results: Sequence[Named]) -> Iterator[Figure]:
+    """Finding, reading and answering by size of the pictures, each embedder and generator by itself."""
+    for name, result in results:
+        for part, about in (("recall_1", "R@1"), ("read", "answer read"), ("score", "score")):
+            curves: dict[str, list[tuple[str, Mapping[str, float]]]] = {}
+            for row in result["rows"]:
+                choice = row["choice"]
+                models = [choice["embedder"], choice["generator"] if part == "score" else None]
+                size = "as it is" if choice["side"] is None else str(choice["side"])
+                points = curves.setdefault(" + ".join(each for each in models if each), [])
+                if row[part] is not None and size not in dict(points):
+                    points.append((size, row[part]))
+            series = tuple(
+                _estimates(models, [size for size, _ in points], [estimate for _, estimate in points])
+                for models, points in curves.items()
+                if points
+            )
+            if series:
+                title = f"{name}: {about} by size of the pictures"
+                yield Figure(title, "bars", "longer side, pixels", f"{about}, %", series)
+
+
 def _risk_curves(title: str, rows: Sequence[Mapping[str, Any]]) -> Figure:
     series = tuple(
         Series(
@@ -263,6 +285,7 @@ _KINDS: tuple[tuple[str, Callable[[Result], bool], Callable[[Sequence[Named]], I
         lambda result: isinstance(result.get("report"), dict) and "cases" in result["report"],
         _stores,
     ),
+    ("sweep", lambda result: bool(result.get("rows")) and "choice" in result["rows"][0], _sweep),
     ("peers", lambda result: bool(result.get("rows")) and "peer" in result["rows"][0], _peers),
     ("speed", _has("ingest", "queries"), _speed),
     ("embedders", _has("embedders"), _embedders),

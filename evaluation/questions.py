@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import AskpixError
 from evaluation.answers import NO_ANSWER, Measure, anls, relaxed_accuracy, same_value
-from evaluation.datasets import read_rows
+from evaluation.datasets import place_of, read_rows
 
 MEASURES: Mapping[str, Measure] = {"relaxed": relaxed_accuracy, "anls": anls, "exact": same_value}
 RECEIPT_FIELDS = ("company", "date", "address", "total")
@@ -61,7 +61,7 @@ def read_questions(path: Path) -> list[Question]:
     for where, row in rows:
         if row.get("split") in (("distractor",) if not only_test else ("distractor", "train", None)):
             continue
-        image = (path.parent / row["image"]).absolute()
+        image = place_of(path, row)
         source = str(row.get("source") or name)
         found += _asked(row, where, image, source, name)
         found += _of_fields(row, image, source)
@@ -80,7 +80,7 @@ def read_receipts(path: Path) -> list[Receipt]:
         fields = row.get("fields")
         if isinstance(fields, dict) and fields.get("company") and fields.get("date"):
             values = {str(name): value for name, value in fields.items() if isinstance(value, str) and value}
-            found.append(Receipt((path.parent / row["image"]).absolute(), values))
+            found.append(Receipt(place_of(path, row), values))
     if not found:
         raise AskpixError(f"{str(path)!r} holds no receipts: rows with fields 'company' and 'date'")
     return found

@@ -13,6 +13,7 @@ from evaluation.answers import same_value
 from evaluation.asking import COLUMNS, Reply, ask_all
 from evaluation.fields import judge_fields
 from evaluation.questions import Question, Receipt, read_questions, read_receipts
+from evaluation.sweep import gold_read
 
 
 def question(text: str, gold: str = "yes", kind: str = "question") -> Question:
@@ -160,6 +161,7 @@ def test_fields_not_found_count_as_wrong() -> None:
 
 
 def receipt_picture(path: Path, company: str, total: str) -> None:
+    path.parent.mkdir(exist_ok=True)
     image = Image.new("RGB", (560, 420), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=28)
     lines = [
@@ -208,3 +210,43 @@ def test_the_commands_on_receipts(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*asked, "--given", "--absent"]).exit_code != 0
     table = CliRunner().invoke(app, [*asked[:-1], "--limit", "1"])
     assert table.exit_code == 0 and "a question: 0 tokens in" in table.stdout
+
+
+def test_whether_the_answer_was_read_at_all() -> None:
+    texts = {Path("/p/a.png"): "Total\nRM 67 . 85", Path("/p/b.png"): "café olé"}
+    questions = [
+        Question("total?", ("67.85", "none"), Path("/p/a.png"), "exact", "question", "set"),
+        Question("where?", ("Cafe Ole",), Path("/p/b.png"), "exact", "question", "set"),
+        Question("who?", ("Ann",), Path("/p/b.png"), "exact", "question", "set"),
+        Question("why?", ("<no answer>",), Path("/p/b.png"), "exact", "question", "set"),
+    ]
+    read = gold_read(questions, texts.__getitem__)
+    assert read is not None and read.value == pytest.approx(2 / 3)
+    assert gold_read(questions[-1:], texts.__getitem__) is None
+
+
+@pytest.mark.slow
+def test_a_sweep_says_where_reading_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    for name, company, total in (("a", "GOLDEN WOK SDN BHD", "67.85"), ("b", "BLUE FISH TRADING", "12.30")):
+        receipt_picture(tmp_path / "in" / f"{name}.png", company, total)
+        rows.append(
+            {"image": f"{name}.png", "fields": {"company": company, "date": "12/03/2018", "total": total}}
+        )
+    (tmp_path / "in" / "manifest.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    asked = ["eval", "sweep", "../in/manifest.jsonl", "--generator", "extractive"]
+    done = CliRunner().invoke(app, [*asked, "--sides", "48,0", "--json"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    tiny, whole = report["rows"]
+    assert [row["choice"]["side"] for row in report["rows"]] == [48, None]
+    assert whole["read"]["value"] == whole["score"]["value"] == whole["recall_1"]["value"] == 1.0
+    assert (whole["fates"]["right"], whole["cost_usd"]) == (2, 0.0)
+    assert tiny["read"]["value"] == tiny["score"]["value"] == 0.0, "no letter is left at 48 pixels"
+    table = CliRunner().invoke(app, asked)
+    assert table.exit_code == 0 and "2 pictures, 2 questions" in table.output
+    for sides in ("x", "5", ""):
+        refused = CliRunner().invoke(app, [*asked, "--sides", sides])
+        assert refused.exit_code != 0 and "must be pixels" in str(refused.exception)

@@ -14,6 +14,7 @@ from evaluation.legs import LegScores, LegsReport
 from evaluation.metrics import Estimate
 from evaluation.questions import MEASURES, Question
 from evaluation.retrieval import RetrievalReport, Scores
+from evaluation.sweep import Choice, SweepReport, SweepRow
 from tests.test_cli import runner
 
 SURE = Estimate(0.5, 0.4, 0.6)
@@ -36,6 +37,13 @@ def benchmark(generator: str, cost: float | None, value: float) -> dict[str, obj
         "benchmark": "docvqa", "measure": "ANLS", "generator": generator, "asked": 10,
         "cost_usd": cost, "rows": [row],
     }  # fmt: skip
+
+
+def sweep() -> dict[str, object]:
+    rows = tuple(
+        SweepRow(Choice(side, "mini", "extractive"), 9, SURE, SURE, SURE, SURE) for side in (320, None)
+    )
+    return SweepReport("receipts", 4, rows).to_json()
 
 
 def only(*results: dict[str, object]) -> Figure:
@@ -90,6 +98,13 @@ def test_how_answers_end_and_what_is_kept() -> None:
     assert kept.series[0].ys[-1] == 0, "what is kept is right"
 
 
+def test_a_sweep_is_drawn_by_size() -> None:
+    found, read, score = figures([("receipts", sweep())])
+    assert found.series[0].xs == read.series[0].xs == ("320", "as it is")
+    assert (found.series[0].name, score.series[0].name) == ("mini", "mini + extractive")
+    assert score.series[0].ys == (50.0, 50.0)
+
+
 def test_every_kind_is_drawn_and_the_page_needs_nothing_else() -> None:
     legs = LegsReport(9, tuple(LegScores("photos", 9, "all", leg, SURE, SURE, SURE, SURE) for leg in "ab"))
     risks = [{"coverage": 0.5, "confidence": 0.9, "absent_kept": 0.1, "risk": 0.2}]
@@ -105,9 +120,10 @@ def test_every_kind_is_drawn_and_the_page_needs_nothing_else() -> None:
         ("speed", speed),
         ("embed", {"embedders": {"mini": [row, {**row, "batch": 64, "ratio": None}]}}),
         ("bench", benchmark("x", 0.1, 0.5)),
+        ("sizes", sweep()),
     ]
     drawn = figures(named)
-    assert len(drawn) == 10
+    assert len(drawn) == 13
     page = report_page(named, drawn)
     assert "<b>one</b>" not in page and "&lt;b&gt;one" in page
     assert not re.search(r"<script|<link|<img|src=|url\(http", page)

@@ -31,6 +31,7 @@ from api.cli import (
     search,
     serve,
     status,
+    sweep,
 )
 from api.cli.text import printable
 from core.errors import AskpixError
@@ -62,6 +63,7 @@ for group in (
     measure,
     answers,
     public_bench,
+    sweep,
     report,
     demo,
 ):
