@@ -31,6 +31,8 @@ class Item:
     """Of a multiple choice: letter to text; empty for an open question."""
     whole: str = ""
     """Items of one ``whole`` count once, and only when all of them are right; empty: it counts by itself."""
+    film: Path | None = None
+    """A video of which frames are shown instead of ``pictures``."""
 
 
 @dataclass(frozen=True, slots=True)

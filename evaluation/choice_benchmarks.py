@@ -5,7 +5,7 @@ import base64
 import binascii
 import csv
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core.errors import AskpixError
@@ -64,18 +64,21 @@ def load_mmmu(folder: Path) -> list[Item]:
     items: list[Item] = []
     for row in validation or rows:
         choices = {letter: row[letter] for letter in string.ascii_uppercase if row.get(letter)}
-        if choices:
-            options = "".join(f"({letter}) {text}\n" for letter, text in choices.items())
-            prompt = f"{row['question']}\n\n{options}\n\n"
-            prompt += "Answer with the option's letter from the given choices directly."
-        else:
-            prompt = f"{row['question']}\n\nAnswer the question using a single word or phrase."
+        prompt = mmmu_prompt(row["question"], choices)
         groups = tuple(row[name] for name in ("l2-category", "category") if row.get(name))
         golds = _listed(row["answer"]) or (row["answer"],)
         items.append(Item(str(_index(row)), prompt, pictures.of(row), golds, groups, choices))
     if not items:
         raise AskpixError(f"{str(folder)!r} has no answers; MMMU's test split is scored by its own server")
     return items
+
+
+def mmmu_prompt(question: str, choices: Mapping[str, str]) -> str:
+    """As ``construct_prompt`` of MMMU's repository makes it."""
+    if not choices:
+        return f"{question}\n\nAnswer the question using a single word or phrase."
+    options = "".join(f"({letter}) {text}\n" for letter, text in choices.items())
+    return f"{question}\n\n{options}\n\nAnswer with the option's letter from the given choices directly."
 
 
 def rotate(choices: dict[str, str], answer: str, turn: int) -> tuple[dict[str, str], str]:

@@ -102,6 +102,13 @@ class Film:
         """Let go of it."""
         self._container.close()
 
+    @property
+    def seconds(self) -> float:
+        """How long it says it is; 0 where it does not say."""
+        if self._container.duration:
+            return float(self._container.duration) / 1_000_000
+        return float(self._stream.duration * self._base) if self._stream.duration else 0.0
+
     def moments(self) -> Iterator[int]:
         """The milliseconds of the frames that tell the film, in order; at least one."""
         looks = self._looks()

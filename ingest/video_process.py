@@ -45,6 +45,7 @@ class ApartFilm:
                 with self._answering() as child:
                     said, _ = child.ask(question, data)
                     self.width, self.height = (int(side) for side in said["sides"])
+                    self.seconds = max(0.0, float(said["lasts"]))
                     self.said = {str(key): str(value) for key, value in said["said"].items()}
             except BadImageError:
                 if self._crashed and not fresh:
@@ -150,7 +151,7 @@ def serve() -> None:
                 raise BadImageError(f"cannot read the video: {error.strerror or error}") from error
             film = Film(file, question["container"], ImageLimits(**question["limits"]))
             moments = film.moments()
-            return {"sides": [film.width, film.height], "said": film.said}, b""
+            return {"sides": [film.width, film.height], "said": film.said, "lasts": film.seconds}, b""
         if film is None:
             raise BadImageError("no video is open")
         at = next(moments, None) if question["do"] == "next" else int(question["at"])

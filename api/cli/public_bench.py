@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from evaluation.benchmarks import Benchmark, Item, Response
     from evaluation.caption_benchmarks import Captioned
 
-NAMES = ("mmbench", "ocrbench", "chartqa", "docvqa", "mmmu", "flickr30k", "coco")
+NAMES = (
+    "mmbench", "ocrbench", "chartqa", "docvqa", "mmmu", "videomme", "flickr30k", "coco", "vidore",
+)  # fmt: skip
 
 
 @evaluation.command("bench")
@@ -26,7 +28,10 @@ def bench_command(
     generator: Annotated[
         str | None, typer.Option(metavar="ID", help="Who answers; see `askpix models`.")
     ] = None,
-    embedder: Annotated[str, typer.Option(metavar="ID", help="For flickr30k and coco.")] = "auto",
+    embedder: Annotated[str, typer.Option(metavar="ID", help="For flickr30k, coco and vidore.")] = "auto",
+    frames: Annotated[
+        int, typer.Option(min=1, max=64, help="Of each video, for videomme; they lie equally far apart.")
+    ] = 8,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -60,8 +65,13 @@ def bench_command(
 
         report, model = _captions(workspace, wanted, folder, embedder, kept, limit)
         columns, rows = COLUMNS, report.rows()
+    elif wanted == "vidore":
+        from evaluation.page_benchmarks import COLUMNS
+
+        report, model = _pages(workspace, folder, embedder, kept, limit)
+        columns, rows = COLUMNS, report.rows()
     else:
-        report, model = _answers(workspace, wanted, folder, generator, kept, limit)
+        report, model = _answers(workspace, wanted, folder, generator, kept, limit, frames)
         columns = ("group", "n", f"{report.measure} %")
         rows = [
             (row.group, str(row.items), f"{100 * s.value:.1f} ({100 * s.low:.1f}-{100 * s.high:.1f})")
@@ -84,11 +94,17 @@ def bench_command(
 
 
 def _answers(
-    workspace: "Workspace", name: str, folder: Path, generator: str | None, kept: Path, limit: int | None
+    workspace: "Workspace",
+    name: str,
+    folder: Path,
+    generator: str | None,
+    kept: Path,
+    limit: int | None,
+    frames: int,
 ) -> tuple[Any, str]:
     from evaluation.benchmarks import run
 
-    benchmark = _benchmarks()[name]
+    benchmark = _benchmarks(frames)[name]
     model, _ = workspace.choose_generator(generator)
     items = benchmark.load(folder)
     if limit is not None:
@@ -98,22 +114,28 @@ def _answers(
     report = run(
         benchmark,
         items,
-        _responder(workspace, generator),
-        kept / f"{name}-{_plain(model.model_id)}.jsonl",
+        _responder(workspace, generator, frames),
+        kept / f"{name}{f'-{frames}' if name == 'videomme' else ''}-{_plain(model.model_id)}.jsonl",
         generator=model.model_id,
         on_progress=_progress,
     )
     return report, model.model_id
 
 
-def _benchmarks() -> "dict[str, Benchmark]":
-    from evaluation import choice_benchmarks, choices, reading_benchmarks
-    from evaluation.benchmarks import Benchmark
+def _benchmarks(frames: int) -> "dict[str, Benchmark]":
+    from evaluation import choice_benchmarks, choices, hub_benchmarks, reading_benchmarks
+    from evaluation.benchmarks import Benchmark, Item
+    from evaluation.parquet import parquet_files
 
-    read = reading_benchmarks
+    read, hub = reading_benchmarks, hub_benchmarks
+
+    def load_mmmu(folder: Path) -> list[Item]:
+        return (hub.load_mmmu_parquet if parquet_files(folder) else choice_benchmarks.load_mmmu)(folder)
+
     every = (
         Benchmark("mmbench", "circular accuracy", choice_benchmarks.load_mmbench, choices.score_choice),
-        Benchmark("mmmu", "accuracy", choice_benchmarks.load_mmmu, choices.score_mmmu),
+        Benchmark("mmmu", "accuracy", load_mmmu, choices.score_mmmu),
+        Benchmark("videomme", f"accuracy, {frames} frames,", hub.load_videomme, hub.score_videomme),
         Benchmark("ocrbench", "accuracy", read.load_ocrbench, read.score_ocrbench),
         Benchmark("chartqa", "relaxed accuracy", read.load_chartqa, read.score_chartqa),
         Benchmark("docvqa", "ANLS", read.load_docvqa, read.score_docvqa),
@@ -121,7 +143,7 @@ def _benchmarks() -> "dict[str, Benchmark]":
     return {each.name: each for each in every}
 
 
-def _responder(workspace: "Workspace", generator: str | None) -> "Callable[[Item], Response]":
+def _responder(workspace: "Workspace", generator: str | None, frames: int) -> "Callable[[Item], Response]":
     """Shows the pictures and the prompt as published, and nothing else; a model that only quotes gets the
     words that were read."""
     import tempfile
@@ -140,7 +162,7 @@ def _responder(workspace: "Workspace", generator: str | None) -> "Callable[[Item
         with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
             evidence = [
                 _evidence(workspace, number, picture, Path(work), read=read if blind else None)
-                for number, picture in enumerate(item.pictures, start=1)
+                for number, picture in enumerate(_shown(workspace, item, frames), start=1)
             ]
             written: list[str] = []
             usage = Usage()
@@ -160,6 +182,28 @@ def _responder(workspace: "Workspace", generator: str | None) -> "Callable[[Item
         return Response(text, usage.input_tokens, usage.output_tokens, usage.cost_usd)
 
     return respond
+
+
+def _shown(workspace: "Workspace", item: "Item", frames: int) -> "tuple[Path | bytes, ...]":
+    """The pictures of an item, or frames of its film, from the middles of equally long parts of it."""
+    if item.film is None:
+        return item.pictures
+    import io
+
+    from core.errors import BadImageError
+    from ingest.content import place_at, read_content
+    from ingest.video_process import opened_film
+
+    found = []
+    with opened_film(read_content(item.film, limits=workspace.limits), workspace.limits) as film:
+        if not film.seconds:
+            raise BadImageError(f"{item.film.name!r} does not say how long it is")
+        for number in range(frames):
+            held = io.BytesIO()
+            picture = film.picture(place_at(film.seconds * (number + 0.5) / frames), None)
+            picture.image.save(held, "PNG")
+            found.append(held.getvalue())
+    return tuple(found)
 
 
 def _evidence(
@@ -223,6 +267,34 @@ def _captions(
     parts = [model.embed_texts(texts_of[start : start + 256]) for start in range(0, len(texts_of), 256)]
     report = captions.judge_captions(name, found, vectors, np.concatenate(parts), embedder=model.model_id)
     return report, model.model_id
+
+
+def _pages(
+    workspace: "Workspace", folder: Path, embedder: str, kept: Path, limit: int | None
+) -> tuple[Any, str]:
+    """By the whole of search: pictures, the words in them and, where it is set up, patch by patch."""
+    import hashlib
+    from dataclasses import replace
+
+    from api.cli.index import run_index
+    from api.understanding import reading_of
+    from evaluation.page_benchmarks import TOP, judge_pages, load_vidore
+
+    pages = load_vidore(folder, kept / "pages")
+    if limit is not None:
+        pages = replace(pages, queries=pages.queries[:limit], relevant=pages.relevant[:limit])
+    of = hashlib.sha256("".join([embedder, *map(str, pages.pictures)]).encode()).hexdigest()[:12]
+    target = workspace.open_or_create(f"vidore-{of}", None if embedder == "auto" else embedder)
+    run_index(workspace, target, list(pages.pictures), ocr="on", prune=False)
+    with workspace.open_retriever(target) as retriever:
+        read = reading_of(retriever.store, workspace.folder(target), literal=True)
+
+        def retrieve(query: str) -> list[Path]:
+            result = retriever.retrieve(read(query), top_k=TOP, mode="auto", show_all=True, collapse=False)
+            return [Path(hit.record.uri) for hit in result.hits]
+
+        report = judge_pages("vidore", pages, retrieve, embedder=target.embedder, on_progress=_progress)
+    return report, target.embedder
 
 
 def _plain(model_id: str) -> str:
