@@ -4,6 +4,7 @@ Writers take one advisory lock for the length of their transaction, so that what
 they write; readers see one moment. Machines that vanish are noticed in a minute, and their locks with them.
 """
 
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import AskpixError, ModelUnavailableError, StoreUnavailableError
+
+# It reports connections that broke, with their tracebacks: errors say that, in one line.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
 WAIT_S = 15
 """Seconds that a writer waits for another one."""
@@ -103,19 +107,22 @@ def session_lock(engine: Engine, name: str) -> Iterator[bool]:
     try:
         driver.autocommit = True
         taken = bool(driver.execute(f"SELECT pg_try_advisory_lock({_KEY})", (name,)).fetchone()[0])
-        yield taken
-        if taken and not _alive(driver):
+        try:
+            yield taken
+        finally:
+            # Given back by name: the server takes a moment to notice that a connection was closed.
+            kept = not taken or _given_back(driver, name)
+        if not kept:
             raise StoreUnavailableError("the connection to the database was lost; run the command again")
     finally:
         connection.close()
 
 
-def _alive(driver: Any) -> bool:
+def _given_back(driver: Any, name: str) -> bool:
     try:
-        driver.execute("SELECT 1")
+        return bool(driver.execute(f"SELECT pg_advisory_unlock({_KEY})", (name,)).fetchone()[0])
     except type(driver).OperationalError:
         return False
-    return True
 
 
 @contextmanager
@@ -151,11 +158,15 @@ def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
             return super().dump(obj.replace("\0", "") if "\0" in obj else obj)
 
     connection.adapters.register_dumper(str, _NoNul)
-    cursor = connection.cursor()
-    for statement in _SESSION:
-        cursor.execute(statement)
-    cursor.close()
-    connection.commit()
+    try:
+        cursor = connection.cursor()
+        for statement in _SESSION:
+            cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+    except BaseException:
+        connection.close()  # nobody has it yet
+        raise
 
 
 def _begin(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Several processes share the cores: where threads of torch spin while they wait for a turn, what takes
 # one thread milliseconds takes minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in the background (`make test &`, nohup) ignores Ctrl-C, and so would every command that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

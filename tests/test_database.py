@@ -203,6 +203,11 @@ def test_a_broken_connection_is_said_and_the_next_call_has_a_new_one(engine: Eng
 def test_one_name_is_held_by_one_of_all_until_it_is_gone(engine: Engine) -> None:
     with held(engine, "run") as mine, held(engine, "run") as theirs, held(engine, "other") as another:
         assert (mine, theirs, another) == (True, False, True)
+    for turn in range(100):
+        with held(engine, "run") as mine:
+            assert mine, f"turn {turn}: given back before the next may ask"
+    with pytest.raises(ZeroDivisionError), held(engine, "run"):
+        raise ZeroDivisionError
     with held(engine, "run") as mine:
         assert mine
     with (

@@ -76,7 +76,7 @@ def test_bench_embed_on_every_library(tmp_path: Path) -> None:
         "--seconds",
         "0.02",
         "--limit",
-        "60",
+        "600",
         "--json",
     )
     assert done.exit_code == 0, done.output
