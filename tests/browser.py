@@ -87,7 +87,12 @@ def tab(opened: Any, url: str, *, width: int = 1280, height: int = 800, **option
     context.set_default_timeout(45_000)
     made = Tab(context.new_page(), url)
     watched = made.page
-    watched.on("console", lambda said: said.type in ("error", "warning") and made.wrong.append(said.text))
+
+    def complain(said: Any) -> None:
+        if said.type in ("error", "warning"):
+            made.wrong.append(f"{said.text} {said.location.get('url', '')}".strip())
+
+    watched.on("console", complain)
     watched.on("pageerror", lambda error: made.wrong.append(str(error)))
     allowed = (f"{url}/", "data:", "blob:")
     context.on("request", lambda asked: asked.url.startswith(allowed) or made.outside.append(asked.url))

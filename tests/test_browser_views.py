@@ -92,6 +92,19 @@ def painted(page: Any) -> None:
     page.route("**/file", lambda route: route.fulfill(**reply))
 
 
+def alone(page: Any) -> None:
+    """Nothing looks like a picture that was never looked at: the service says 404 to such a search, and the
+    console of the page repeats it whenever the answer comes before the test ends."""
+
+    def answer(route: Any) -> None:
+        if json.loads(route.request.post_data).get("image"):
+            route.fulfill(json={"hits": [], "total": 0})
+        else:
+            route.continue_()
+
+    page.route("**/search", answer)
+
+
 def watched(page: Any) -> str:
     """A script that says where on the wall the tile is that is now in the middle of the screen."""
     page.evaluate("""() => {
@@ -106,6 +119,7 @@ def watched(page: Any) -> str:
 def test_a_wall_of_twenty_thousand(seen: Tab) -> None:
     page = seen.page
     painted(page)
+    alone(page)
     ready(seen, "/?c=many")
     assert "20,000 pictures" in page.inner_text("#status")
     high = page.evaluate("document.querySelector('#results').offsetHeight")
