@@ -27,10 +27,15 @@ _CHUNK = 20_000
 TOP = 10
 
 
-class Fillable(Protocol):
-    """As much of a vector store as is measured."""
+class Writable(Protocol):
+    """What can be filled."""
 
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None: ...
+
+
+class Fillable(Writable, Protocol):
+    """As much of a vector store as is measured."""
+
     def search(self, leg: Any, query: Any, /, *, where: Where, limit: int) -> Sequence[Any]: ...
     def optimize(self) -> None: ...
 
@@ -155,7 +160,7 @@ def exact_best(data: Data, queries: dict[str, Vectors]) -> dict[str, list[set[st
     return {name: [{identity(int(n)) for n in row} for row in numbers] for name, (_, numbers) in best.items()}
 
 
-def fill(store: Fillable, data: Data, *, batch: int = 1_000) -> float:
+def fill(store: Writable, data: Data, *, batch: int = 1_000) -> float:
     """Seconds to write everything, the making of the data not counted."""
     spent = 0.0
     for first, rows, clusters in data.chunks():
