@@ -18,6 +18,7 @@ from generation.answer import Retrieve, stream_answer
 from generation.follow_up import Standing, stand_alone
 from generation.question import search_text
 from generation.rewrite import rewrite_with
+from generation.second_look import added
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,12 +39,14 @@ def ask_collection(
     history: Sequence[Message] = (),
     image: "Image.Image | None" = None,
     image_id: str | None = None,
+    second_look: bool | None = None,
 ) -> "Iterator[SearchResult | Piece | Answer]":
     """What was found, the pieces of the answer as they come, and last the Answer.
 
-    ``image`` or ``image_id`` is searched by beside the words. The store is let go before a generator writes,
-    which may take minutes. A question about the whole collection ("How many receipts in 2018?") opens no
-    generator. What is wrong with question, collection or generator is raised before anything is yielded.
+    ``image`` or ``image_id`` is searched by beside the words; ``second_look`` None: as the settings say. The
+    store is let go before a generator writes, which may take minutes. A question about the whole collection
+    ("How many receipts in 2018?") opens no generator. What is wrong with question, collection or
+    generator is raised before anything is yielded.
     """
     if not question.strip():
         raise BadQueryError("the question is empty; ask something about your pictures")
@@ -81,6 +84,7 @@ def ask_collection(
         top_k=top_k,
         why=why,
         history=history,
+        second_look=workspace.settings.second_look if second_look is None else second_look,
     )
     return (_finished(each, question, said, spent) for each in events)
 
@@ -90,13 +94,7 @@ def _finished(
 ) -> "SearchResult | Piece | Answer":
     if not isinstance(event, Answer) or (understood is None and spent == Usage()):
         return event
-    cost = None if None in (event.usage.cost_usd, spent.cost_usd) else event.usage.cost_usd + spent.cost_usd  # type: ignore[operator]
-    usage = replace(
-        event.usage,
-        input_tokens=event.usage.input_tokens + spent.input_tokens,
-        output_tokens=event.usage.output_tokens + spent.output_tokens,
-        cost_usd=cost,
-    )
+    usage = added(event.usage, spent)
     return replace(event, question=" ".join(question.split()), understood=understood, usage=usage)
 
 

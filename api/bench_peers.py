@@ -11,9 +11,24 @@ from pathlib import Path
 from core.errors import AskpixError
 from evaluation.peers import Driver
 
-PEERS = {"rclip": "rclip==3.3.0", "clip-retrieval": "clip-retrieval==2.45.0"}
-"""Versions that the drivers were written for."""
+PEERS = {
+    "rclip": "rclip==3.3.0",
+    "clip-retrieval": "clip-retrieval==2.45.0",
+    "qdrant-client": "qdrant-client==1.20.0",
+    "faiss": "faiss-cpu==1.15.1",
+}
+"""Versions that the drivers were written for; those of ``ON_VECTORS`` are taken as they are installed."""
+ON_VECTORS = {"qdrant-client": "qdrant_client", "faiss": "faiss"}
+"""Compared on the same vectors instead of pictures, with the module that they are."""
 NOT_COMPARED = {
+    "qdrant-client": (
+        "Its local mode is for tests and trials, says its maker; the same calls then go to a server. It also"
+        " has recommendations, discovery and formulas over fields that Askpix leaves unused."
+    ),
+    "faiss": (
+        "Exact and in memory; which ids pass a filter is found in Python. It also has graphs, codes and GPUs,"
+        " which Askpix's FAISS store uses. As used here nothing survives a kill half way."
+    ),
     "rclip": (
         "It adds and subtracts queries ('2:dog - cat'), previews pictures in the terminal, and reads RAW."
         " Askpix also keeps EXIF, places and words, knows near duplicates, says when nothing matches."
@@ -32,8 +47,33 @@ def ours() -> Driver:
     return Driver("askpix", (sys.executable, "-m", "api.peer_drivers.askpix_driver"), _environment(_ROOT))
 
 
+def ours_on_vectors() -> Driver:
+    """Askpix's default store."""
+    return _on_vectors("askpix", _environment(_ROOT))
+
+
+def vectors_in(folder: Path, points: int) -> Path:
+    """A folder that tells the drivers which vectors to make."""
+    folder.mkdir()
+    (folder / "points").write_text(f"{points}", "ascii")
+    return folder
+
+
+def _on_vectors(name: str, environment: dict[str, str]) -> Driver:
+    command = (sys.executable, "-m", "api.peer_drivers.vector_driver", name)
+    return Driver(name, command, environment, ("index", "query", "filtered"))
+
+
 def driver_of(peer: str, work: Path, tell: Callable[[str], object]) -> Driver:
     """A peer installed below ``work``. Raises ``AskpixError`` when that cannot be done."""
+    if peer in ON_VECTORS:
+        if importlib.util.find_spec(ON_VECTORS[peer]) is not None:
+            return _on_vectors(peer, _environment(_ROOT))
+        tell(f"installing {PEERS[peer]} ...")
+        _install(
+            [sys.executable, "-m", "pip", "install", "-q", "--target", str(work / peer), PEERS[peer]], peer
+        )
+        return _on_vectors(peer, _environment(_ROOT, work / peer))
     if peer == "rclip":
         tell(f"installing {PEERS[peer]} into an environment of its own ...")
         venv.create(work / "rclip", with_pip=True)

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     generator_precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"] = Field(
         default="auto", description="Of a generator in this process; int8, int4: weights packed as they load."
     )
+    second_look: bool = Field(
+        default=False,
+        description="Claims that the words read do not bear: the model looks again at the place, enlarged.",
+    )
     local_servers: str = Field(
         default="http://localhost:11434/v1 http://localhost:1234/v1 http://localhost:8080/v1 "
         "http://localhost:30000/v1",

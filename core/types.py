@@ -204,6 +204,8 @@ class Evidence:
     lines: tuple[TextLine, ...] = ()
     read: bool = True
     """False: nobody looked for words, so that there are no ``lines`` says nothing."""
+    region: Box | None = None
+    """Only this part of the picture is to be shown, in pixels of the upright original."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@
     "fields": {label: value, ...}               forms: the first three "<label> <value>" of 3 to 12 words
     "split": "test" | "train" | "distractor"    only test is asked (all, when no row is test)
     "source": text                              where the picture comes from: a row of the report each
+
+or ``{"absent": text or [text, ...]}``, without a picture: no picture of the manifest answers it.
 """
 
 import json
@@ -47,6 +49,8 @@ class Dataset:
     cases: tuple[Case, ...]
     gallery: tuple[Path, ...]
     distractors: tuple[Path, ...]
+    absent: tuple[str, ...] = ()
+    """Queries that nothing answers."""
 
 
 def read_manifest(path: Path) -> Dataset:
@@ -57,7 +61,11 @@ def read_manifest(path: Path) -> Dataset:
     cases: list[Case] = []
     gallery: dict[Path, None] = {}
     distractors: dict[Path, None] = {}
+    absent: list[str] = []
     for where, row in rows:
+        if "absent" in row:
+            absent += _texts(row, "absent", where)
+            continue
         image = place_of(path, row)
         if not image.is_file():
             raise AskpixError(f"{where}: no file {row['image']!r} beside the manifest")
@@ -69,7 +77,7 @@ def read_manifest(path: Path) -> Dataset:
             cases += [Case(query, image, kind, source) for kind, query in _queries(row, where)]
     if not cases:
         raise AskpixError(f"{str(path)!r} holds no captions, questions or queries to ask")
-    return Dataset(name, tuple(cases), tuple(gallery), tuple(distractors))
+    return Dataset(name, tuple(cases), tuple(gallery), tuple(distractors), tuple(absent))
 
 
 def merge(datasets: Sequence[Dataset]) -> Dataset:
@@ -81,6 +89,7 @@ def merge(datasets: Sequence[Dataset]) -> Dataset:
         cases=tuple(case for dataset in datasets for case in dataset.cases),
         gallery=tuple(dict.fromkeys(path for dataset in datasets for path in dataset.gallery)),
         distractors=tuple(dict.fromkeys(path for dataset in datasets for path in dataset.distractors)),
+        absent=tuple(query for dataset in datasets for query in dataset.absent),
     )
 
 
@@ -101,8 +110,9 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise AskpixError(f"{where}: not JSON ({error})") from error
-        if not isinstance(row, dict) or not isinstance(row.get("image"), str) or not row["image"]:
-            raise AskpixError(f'{where}: needs an object with an "image"')
+        absent = isinstance(row, dict) and "absent" in row
+        if not absent and not (isinstance(row, dict) and isinstance(row.get("image"), str) and row["image"]):
+            raise AskpixError(f'{where}: needs an object with an "image", or with "absent"')
         yield where, row
 
 

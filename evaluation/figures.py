@@ -202,6 +202,24 @@ def _speed(results: Sequence[Named]) -> Iterator[Figure]:
         )
 
 
+def _decoding(results: Sequence[Named]) -> Iterator[Figure]:
+    if results:
+        yield Figure(
+            "Decoding beside the bare decoders",
+            "bars",
+            "",
+            "times as fast (1 = equal)",
+            tuple(
+                Series(
+                    name,
+                    tuple(row["format"] for row in result["decode"]),
+                    tuple(float(row["ratio"]) for row in result["decode"]),
+                )
+                for name, result in results
+            ),
+        )
+
+
 def _embedders(results: Sequence[Named]) -> Iterator[Figure]:
     for _, result in results:
         for embedder, rows in result["embedders"].items():
@@ -288,5 +306,6 @@ _KINDS: tuple[tuple[str, Callable[[Result], bool], Callable[[Sequence[Named]], I
     ("sweep", lambda result: bool(result.get("rows")) and "choice" in result["rows"][0], _sweep),
     ("peers", lambda result: bool(result.get("rows")) and "peer" in result["rows"][0], _peers),
     ("speed", _has("ingest", "queries"), _speed),
+    ("decoding", _has("decode"), _decoding),
     ("embedders", _has("embedders"), _embedders),
 )

@@ -59,6 +59,8 @@ def read_questions(path: Path) -> list[Question]:
     only_test = any(row.get("split") == "test" for _, row in rows)
     found: list[Question] = []
     for where, row in rows:
+        if "absent" in row:
+            continue
         if row.get("split") in (("distractor",) if not only_test else ("distractor", "train", None)):
             continue
         image = place_of(path, row)
@@ -77,7 +79,7 @@ def read_receipts(path: Path) -> list[Receipt]:
     """
     found = []
     for _, row in read_rows(path):
-        fields = row.get("fields")
+        fields = row.get("fields") if "image" in row else None
         if isinstance(fields, dict) and fields.get("company") and fields.get("date"):
             values = {str(name): value for name, value in fields.items() if isinstance(value, str) and value}
             found.append(Receipt(place_of(path, row), values))

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluation.datasets import Case
 from evaluation.metrics import Estimate, Rank, bootstrap, ndcg_at, recall_at, reciprocal_rank
 
@@ -33,6 +35,10 @@ class RetrievalReport:
     dataset: str
     gallery: int
     scores: tuple[Scores, ...]
+    absent: int = 0
+    """Queries that nothing answers."""
+    absent_refused: Estimate | None = None
+    """The share of those that were met with "nothing matches"."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -65,9 +71,13 @@ def evaluate(
     retrieve: Retrieve,
     *,
     gallery: int,
+    absent: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> RetrievalReport:
-    """Ask every case. The rank of a picture is that of the first hit that has it among its sources."""
+    """Ask every case. The rank of a picture is that of the first hit that has it among its sources.
+
+    ``absent`` queries are right when they are refused.
+    """
     ranks: list[Rank] = []
     matched: list[bool] = []
     for number, case in enumerate(cases, start=1):
@@ -85,7 +95,8 @@ def evaluate(
         _score(name, [ranks[i] for i in chosen], [matched[i] for i in chosen])
         for name, chosen in groups.items()
     )
-    return RetrievalReport(dataset, gallery, scores)
+    refused = np.array([not retrieve(query)[0] for query in absent], dtype=float)
+    return RetrievalReport(dataset, gallery, scores, len(absent), bootstrap(refused) if absent else None)
 
 
 def _rank(image: Path, hits: Sequence[Sequence[str]]) -> Rank:

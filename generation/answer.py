@@ -11,6 +11,7 @@ from generation.claims import judge
 from generation.generator import Generator, Piece, Planner
 from generation.prompt import build_messages
 from generation.question import search_text
+from generation.second_look import SecondLook, added
 from generation.verify import verify
 
 Retrieve: TypeAlias = Callable[[str, int], SearchResult]
@@ -49,13 +50,15 @@ def stream_answer(
     top_k: int = 5,
     why: str | None = None,
     history: Sequence[Message] = (),
+    second_look: bool = False,
 ) -> Iterator[SearchResult | Piece | Answer]:
     """What was found, the pieces of the answer as they come, and last the Answer with checked citations.
 
     ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
     they hold citations as the generator writes them. When nothing matched, the generator is not asked.
     ``why`` this generator was taken goes into the answer. ``history`` is what was said before; the question
-    must stand alone all the same (``generation.follow_up``).
+    must stand alone all the same (``generation.follow_up``). With ``second_look`` the generator looks again,
+    closely, at what a claim cites that the words of its pictures do not bear.
 
     Raises ``BadQueryError`` for an empty question, and what the callables raise.
     """
@@ -78,7 +81,10 @@ def stream_answer(
             f"{generator.model_id!r} wrote nothing; ask again or choose another --generator"
         )
     seen = frozenset(sent.number for sent in usage.sent if sent.how != "text")
-    judged = judge(text, question, evidence, seen=seen)
+    look = SecondLook(generator) if second_look else None
+    judged = judge(text, question, evidence, seen=seen, look=look)
+    if look is not None:
+        usage = added(usage, look.usage)
     parsed = judged.parsed
     answered, citations = verify(parsed, evidence)
     shown = parsed.text

@@ -153,13 +153,14 @@ def _steps(evidence: Evidence, words: Sequence[str], limits: ModelLimits) -> Ite
     if max(record.width, record.height) > _LONGEST_SHAPE * min(record.width, record.height):
         yield _text(evidence)
         return
-    fitting = [line for line in evidence.lines if _fits(line, words)]
-    to_read = record.kind == "page" or bool(fitting)
+    if evidence.region is not None:
+        yield _picture(evidence, limits, READ_SIDE, evidence.region)
+        yield _text(evidence)
+        return
+    to_read = record.kind == "page" or any(_fits(line, words) for line in evidence.lines)
     yield _picture(evidence, limits, READ_SIDE if to_read else SEE_SIDE)
-    if fitting and to_read:
-        box = _around(fitting, record.width, record.height)
-        if (box.x1 - box.x0) * (box.y1 - box.y0) < 0.5 * record.width * record.height:
-            yield _picture(evidence, limits, READ_SIDE, box)
+    if box := region_to_read(evidence, words):
+        yield _picture(evidence, limits, READ_SIDE, box)
     yield _picture(evidence, limits, THUMBNAIL)
     yield _text(evidence)
 
@@ -185,7 +186,17 @@ def _fits(line: TextLine, words: Sequence[str]) -> bool:
     return any(word in held or (len(word) > 4 and word in joined) for word in words)
 
 
-def _around(lines: Sequence[TextLine], width: int, height: int) -> Box:
+def region_to_read(evidence: Evidence, words: Sequence[str]) -> Box | None:
+    """Around the lines with one of these words; None without any, and where that is half of the picture."""
+    record = evidence.hit.record
+    fitting = [line for line in evidence.lines if _fits(line, words)]
+    if not fitting:
+        return None
+    box = around(fitting, record.width, record.height)
+    return box if (box.x1 - box.x0) * (box.y1 - box.y0) < 0.5 * record.width * record.height else None
+
+
+def around(lines: Sequence[TextLine], width: int, height: int) -> Box:
     """The box of the lines over the full width: what belongs to a word stands beside it."""
     box = union(line.box for line in lines)
     margin = _MARGIN * max(line.box.y1 - line.box.y0 for line in lines) + 0.02 * height

@@ -12,13 +12,17 @@ A claim is a sentence or a line of a list. It is kept, kept with a doubt, or dro
     an address on the web that no picture cited holds taken out
     a number and no citation                          in no evidence: dropped; in some: a doubt
 
+A doubt about a number or name in a picture that the model saw may be settled by a second look at the place:
+what is shown there is kept without the doubt, what is not is dropped (``generation.second_look``).
+
 Links and pictures in markdown and HTML are always undone: an answer that is rendered must not fetch anything.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 from core.types import Doubt, Evidence, ImageRecord
 from generation.injection import planted_lines
@@ -49,13 +53,19 @@ _SMALL = 20
 _MONTHS = "january february march april may june july august september october november december".split()
 
 NO_QUOTE = "the words quoted are not in the picture"
-NO_NUMBER = "the number {} is not in the words of what it cites"
-NO_NAME = "{!r} is not in the words of what it cites"
+_NOT_READ = "is not in the words of what it cites"
+NO_NUMBER = "the number {} " + _NOT_READ
+NO_NAME = "{!r} " + _NOT_READ
+NOT_SEEN = "a second look at the picture did not find it"
 UNCITED = "it cites nothing"
 ORDERED = "it rests on words that read like an instruction to a model"
 BESIDE = "it rests on words right under an instruction to a model"
 MOVED = "the words quoted are in picture {}, not in {}"
 ADDRESS = "an address on the web that is not in what it cites was taken out"
+
+
+Look: TypeAlias = Callable[[str, Evidence, str | None], bool | None]
+"""Whether a picture shows a claim, which may quote it; None: nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +142,17 @@ class _Shown:
 
 
 def judge(
-    text: str, question: str, evidence: Sequence[Evidence], *, seen: frozenset[int] = frozenset()
+    text: str,
+    question: str,
+    evidence: Sequence[Evidence],
+    *,
+    seen: frozenset[int] = frozenset(),
+    look: Look | None = None,
 ) -> Judged:
     """Read an answer and hold each of its claims against what it cites.
 
-    ``seen`` are the numbers of evidence that was shown as a picture. What comes back is fit for
+    ``seen`` are the numbers of evidence that was shown as a picture; ``look`` looks at such a picture again
+    where a claim is doubtful. What comes back is fit for
     ``generation.verify.verify``: claims that were dropped are gone from the text, with their citations.
     """
     whole = parse_answer(text, evidence)
@@ -151,6 +167,8 @@ def judge(
         if not parsed.answered:
             continue
         mended, found = _hold(parsed, question, shown)
+        if look is not None:
+            found = _looked_at(mended, found, [each for each in evidence if each.number in seen], look)
         doubts += found
         if any(doubt.dropped for doubt in found):
             continue
@@ -225,6 +243,22 @@ def _hold(
         if rests and not known and not any(each.holds_name(name) for each in rests):
             doubt(NO_NAME.format(name))
     return parsed, doubts
+
+
+def _looked_at(
+    parsed: ParsedAnswer, doubts: list[Doubt], seen: Sequence[Evidence], look: Look
+) -> list[Doubt]:
+    """The doubts after a second look at the first picture that the claim cites and the model saw."""
+    open_ = [each for each in doubts if each.reason.endswith(_NOT_READ)]
+    pictures = {each.number: each for each in seen}
+    cited = next((each for each in parsed.cited if each.marker in pictures), None)
+    if not open_ or cited is None or any(each.dropped for each in doubts):
+        return doubts
+    shown = look(open_[0].claim, pictures[cited.marker], cited.quote)
+    if shown is None:
+        return doubts
+    left = [each for each in doubts if each not in open_]
+    return left if shown else [*left, Doubt(open_[0].claim, NOT_SEEN, True)]
 
 
 def _wrong_quote(quote: str, on: _Shown) -> str | None:

@@ -1,7 +1,10 @@
 """Which generator is taken: the real choice, against servers on this machine that see, or do not."""
 
 import json
+import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +170,50 @@ def test_the_whole_command_with_a_local_model(
     assert len(sighted.asked) == riddles + 1, "what was planned was not sent before"
     sent = np.asarray(sighted.asked[-1].pictures[0].convert("L"))
     assert sent.shape == (480, 640)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("written", "stays"), [("4711", True), ("4712", False)])
+def test_a_second_look_at_the_place(
+    sighted: Wire,
+    reader: RapidOcrReader,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    written: str,
+    stays: bool,
+) -> None:
+    """A number was misread at indexing; the model reads it, right or wrong, and looks at its place again."""
+    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ASKPIX_LOCAL_SERVERS", f"{sighted.url}/v1")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture("white", "TICKET 4711\nPLATFORM 9", size=(640, 480)).save(photos / "ticket.png")
+    reads = sighted.say
+
+    def say(asked: Asked) -> list[str]:
+        stated = re.search(r'Statement: "(.*)"', "\n".join(asked.texts))
+        if stated is None:
+            return [f"The ticket is {written} [1]"] if "ticket" in asked.texts[-1] else list(reads(asked))
+        lines = " ".join(line.text for image in asked.pictures for line in reader.read(image.convert("RGB")))
+        return ["YES" if re.findall(r"\d{4}", stated[1])[0] in lines else "NO"]
+
+    sighted.say = say
+    runner = CliRunner()
+    assert runner.invoke(app, ["index", str(photos), "--json"]).exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "home" / "catalog.sqlite")) as catalog:
+        catalog.execute("UPDATE texts SET lines = replace(lines, '4711', '47ll')")
+        catalog.commit()
+    command = ["ask", "What is the number of the ticket?", "--json"]
+    doubted = json.loads(runner.invoke(app, [*command, "--no-second-look"]).stdout)
+    assert doubted["answered"] and [doubt["dropped"] for doubt in doubted["doubts"]] == [False], doubted
+    monkeypatch.setenv("ASKPIX_SECOND_LOOK", "true")
+    before = len(sighted.asked)
+    answer = json.loads(runner.invoke(app, command).stdout)
+    assert len(sighted.asked) == before + 2 and sighted.asked[-1].pictures
+    assert answer["answered"] is stays and (written in answer["answer"]) is stays, answer
+    assert [doubt["dropped"] for doubt in answer["doubts"]] == ([] if stays else [True])
+    assert [sent["how"] for sent in answer["usage"]["sent"]] == ["picture", "crop"]
+    assert sighted.asked[-1].pictures[0].height < 480
 
 
 # --- models in this process ------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from api.bench_peers import PEERS, driver_of, ours
+from api.bench_peers import ON_VECTORS, PEERS, driver_of, ours, ours_on_vectors, vectors_in
 from core.errors import AskpixError
 from evaluation.peers import Driver, compare_with, run_driver
 from tests.conftest import ROOT
@@ -71,7 +72,7 @@ def test_our_own_driver_indexes_and_searches_real_pictures(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("peer", [name for name in PEERS if name not in ON_VECTORS])
 def test_the_drivers_of_the_peers_drive_them(tmp_path: Path, peer: str) -> None:
     folder = ROOT / "api" / "demo" / "pictures" / "photos"
     try:
@@ -81,3 +82,29 @@ def test_the_drivers_of_the_peers_drive_them(tmp_path: Path, peer: str) -> None:
     rows = compare_with(ours(), driver, folder, tmp_path / "work", rounds=1, queries=3)
     assert [row.phase for row in rows] == list(driver.phases)
     assert all(row.ours > 0 and row.theirs > 0 for row in rows)
+
+
+FOUND = {"found": [["a", "b"], ["c", "d"]]}
+
+
+def test_searches_of_the_same_vectors_must_find_the_same(tmp_path: Path) -> None:
+    index = {"seconds": 2, "pictures": 100}
+    one = fake(tmp_path, "one", index=index, query={"p50_ms": 4, **FOUND}, filtered={"p50_ms": 1, **FOUND})
+    two = fake(tmp_path, "two", index=index, query={"p50_ms": 8, **FOUND}, filtered={"p50_ms": 3, **FOUND})
+    two = replace(two, phases=("index", "query", "filtered"))
+    rows = {row.phase: row for row in compare_with(one, two, tmp_path, tmp_path / "alike", rounds=1)}
+    assert (rows["query"].ratio, rows["filtered"].ratio) == (2, 3)
+    other = {"p50_ms": 8, "found": [["a", "x"], ["c", "d"]]}
+    unlike = replace(fake(tmp_path, "unlike", index=index, query=other, filtered=other), phases=two.phases)
+    with pytest.raises(AskpixError, match="not the same pictures were found"):
+        compare_with(one, unlike, tmp_path, tmp_path / "unlike-homes", rounds=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", ON_VECTORS)
+def test_the_same_vectors_in_our_store_and_in_a_peer(tmp_path: Path, peer: str) -> None:
+    folder = vectors_in(tmp_path / "vectors", 1_000)
+    driver = driver_of(peer, tmp_path, print)
+    rows = compare_with(ours_on_vectors(), driver, folder, tmp_path / "homes", rounds=1, queries=8)
+    assert [row.phase for row in rows] == ["index", "query", "filtered"]
+    assert all(row.ours > 0 and row.theirs > 0 and row.version[0].isdigit() for row in rows)

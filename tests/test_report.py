@@ -116,6 +116,7 @@ def test_every_kind_is_drawn_and_the_page_needs_nothing_else() -> None:
         ("legs", legs.to_json()),
         ("absent", absent),
         ("store", store(10, 1.0)),
+        ("decoding", {"decode": [{"format": "JPEG", "ratio": 0.9}, {"format": "PNG", "ratio": 1.0}]}),
         ("peers", {"rows": [{"peer": "rclip", "phase": "index", "ratio": 2.0}]}),
         ("speed", speed),
         ("embed", {"embedders": {"mini": [row, {**row, "batch": 64, "ratio": None}]}}),
@@ -123,7 +124,7 @@ def test_every_kind_is_drawn_and_the_page_needs_nothing_else() -> None:
         ("sizes", sweep()),
     ]
     drawn = figures(named)
-    assert len(drawn) == 13
+    assert len(drawn) == 14
     page = report_page(named, drawn)
     assert "<b>one</b>" not in page and "&lt;b&gt;one" in page
     assert not re.search(r"<script|<link|<img|src=|url\(http", page)

@@ -36,13 +36,20 @@ def run_ask(
     top_k: int,
     generator: str | None,
     history: "Sequence[Message]" = (),
+    second_look: bool | None = None,
 ) -> "Answer":
     """Retrieve, generate, check; or count, where the whole collection is asked about."""
     from api.asking import ask_collection
     from core.types import Answer
 
     events = ask_collection(
-        workspace, collection, question, top_k=top_k, generator=generator, history=history
+        workspace,
+        collection,
+        question,
+        top_k=top_k,
+        generator=generator,
+        history=history,
+        second_look=second_look,
     )
     return next(each for each in events if isinstance(each, Answer))
 
@@ -54,6 +61,7 @@ def run_chat(
     *,
     top_k: int,
     generator: str | None,
+    second_look: bool | None = None,
 ) -> "Iterator[Answer]":
     """An answer to each question, which may lean on those before; those that fail are told and left out."""
     from api.cli.render import hint
@@ -67,7 +75,13 @@ def run_chat(
             continue
         try:
             answer = run_ask(
-                workspace, collection, question, top_k=top_k, generator=generator, history=history
+                workspace,
+                collection,
+                question,
+                top_k=top_k,
+                generator=generator,
+                history=history,
+                second_look=second_look,
             )
         except AskpixError as error:
             hint(f"error: {printable(str(error))}")
@@ -119,6 +133,13 @@ def ask_command(
     generator: Annotated[
         str | None, typer.Option(metavar="ID", help="Who writes the answer; see `askpix models`.")
     ] = None,
+    second_look: Annotated[
+        bool | None,
+        typer.Option(
+            "--second-look/--no-second-look",
+            help="Let the model look again, closely, at what the words read do not bear.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent and its price; send nothing.")
     ] = False,
@@ -141,7 +162,15 @@ def ask_command(
     workspace = Workspace(load_settings())
     target = workspace.collection(collection)
     if chat:
-        for answer in run_chat(workspace, target, lines(question), top_k=top_k, generator=generator):
+        answers = run_chat(
+            workspace,
+            target,
+            lines(question),
+            top_k=top_k,
+            generator=generator,
+            second_look=second_look,
+        )
+        for answer in answers:
             show_turn(answer, as_json=as_json)
         return
     assert question is not None
@@ -152,7 +181,7 @@ def ask_command(
         else:
             show_plan(plan)
         return
-    answer = run_ask(workspace, target, question, top_k=top_k, generator=generator)
+    answer = run_ask(workspace, target, question, top_k=top_k, generator=generator, second_look=second_look)
     if as_json:
         print_json(answer_json(answer))
     else:

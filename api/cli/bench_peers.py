@@ -12,21 +12,36 @@ def peers_command(
         typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
     ] = None,
     peer: Annotated[
-        list[str] | None, typer.Option(metavar="rclip|clip-retrieval", help="Only this one.")
+        list[str] | None,
+        typer.Option(
+            metavar="rclip|clip-retrieval|qdrant-client|faiss", help="Only this one; may be given again."
+        ),
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many, the same again and again.")] = 2000,
+    points: Annotated[
+        int, typer.Option(min=1_000, help="How many vectors, for qdrant-client and faiss.")
+    ] = 20_000,
     rounds: Annotated[int, typer.Option(min=1, help="Both take turns this often.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Askpix beside other programs, models taken out on both sides: pictures/s, ms a search, memory.
 
-    Installs each peer into a temporary environment, so it needs a package index.
+    rclip and clip-retrieval's reader on the same pictures, qdrant-client's local mode and FAISS on the same
+    vectors. Installs what is missing into temporary environments, so it needs a package index.
     """
     import tempfile
     from dataclasses import asdict
 
     from api.bench import collect
-    from api.bench_peers import NOT_COMPARED, PEERS, driver_of, ours
+    from api.bench_peers import (
+        NOT_COMPARED,
+        ON_VECTORS,
+        PEERS,
+        driver_of,
+        ours,
+        ours_on_vectors,
+        vectors_in,
+    )
     from api.cli.render import hint, print_json, say, table
     from api.demo import PICTURES
     from core.errors import BadQueryError
@@ -43,23 +58,35 @@ def peers_command(
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
         folder = Path(work) / "pictures"
         folder.mkdir()
-        collect(sources, pictures, folder)
+        if set(wanted) - set(ON_VECTORS):
+            collect(sources, pictures, folder)
+        vectors = vectors_in(Path(work) / "vectors", points)
         for name in wanted:
+            mine, on = (ours_on_vectors(), vectors) if name in ON_VECTORS else (ours(), folder)
             other = driver_of(name, Path(work), hint)
-            rows += compare_with(ours(), other, folder, Path(work) / f"homes-{name}", rounds=rounds)
+            rows += compare_with(mine, other, on, Path(work) / f"homes-{name}", rounds=rounds)
     if as_json:
         print_json(
-            {"machine": machine("askpix", "pillow"), "pictures": pictures, "rows": [asdict(r) for r in rows]}
+            {
+                "machine": machine("askpix", "pillow"),
+                "pictures": pictures,
+                "points": points,
+                "rows": [asdict(row) for row in rows],
+            }
         )
         return
+    phases = {
+        "index": "pictures/s, new",
+        "again": "files/s, unchanged",
+        "query": "ms a search",
+        "filtered": "ms a search in 1 %",
+    }
     table(
         ("peer", "what", "Askpix", "peer's", "ratio", "MB, Askpix", "MB, peer"),
         [
             (
                 f"{row.peer} {row.version}",
-                {"index": "pictures/s, new", "again": "files/s, unchanged", "query": "ms a search"}[
-                    row.phase
-                ],
+                phases[row.phase].replace(*("pictures", "vectors") if row.peer in ON_VECTORS else ("", "")),
                 f"{row.ours:.1f}",
                 f"{row.theirs:.1f}",
                 f"{row.ratio:.2f}",

@@ -117,12 +117,18 @@ def retrieval_command(
             table(COLUMNS, both.after.rows())
             say(*both.lines())
             return
-        report = evaluate(dataset.name, cases, plain, gallery=gallery, on_progress=progress)
+        report = evaluate(
+            dataset.name, cases, plain, gallery=gallery, absent=dataset.absent[:limit], on_progress=progress
+        )
     if as_json:
         print_json(report.to_json())
         return
     hint(f"{report.dataset}: {report.gallery} pictures, mode {mode}, embedder {target.embedder}")
     table(COLUMNS, report.rows())
+    if report.absent_refused is not None:
+        share = report.absent_refused
+        shown = f"{100 * share.value:.1f} ({100 * share.low:.1f}-{100 * share.high:.1f})"
+        say(f"refused as matching nothing: {shown} % of {report.absent} queries that no picture answers")
 
 
 def _gallery(
@@ -236,6 +242,7 @@ def bench_command(
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     from api.cli.bench import DefaultCommand, embed_command
+    from api.cli.bench_decode import decode_command
     from api.cli.bench_generate import generate_command
     from api.cli.bench_ocr import ocr_command
     from api.cli.bench_peers import peers_command
@@ -247,6 +254,7 @@ def register(app: typer.Typer) -> None:
     speed.command("index")(bench_command)
     speed.command("ingest", hidden=True)(bench_command)
     speed.command("embed")(embed_command)
+    speed.command("decode")(decode_command)
     speed.command("tree")(tree_command)
     speed.command("ocr")(ocr_command)
     speed.command("generate")(generate_command)
