@@ -29,11 +29,18 @@ def answer_question(
     generator: Generator,
     top_k: int = 5,
     why: str | None = None,
+    second_look: bool = False,
 ) -> Answer:
     """``stream_answer`` to its end."""
     answer: Answer | None = None
     for event in stream_answer(
-        question, retrieve=retrieve, lines_of=lines_of, generator=generator, top_k=top_k, why=why
+        question,
+        retrieve=retrieve,
+        lines_of=lines_of,
+        generator=generator,
+        top_k=top_k,
+        why=why,
+        second_look=second_look,
     ):
         if isinstance(event, Answer):
             answer = event

@@ -185,6 +185,7 @@ def test_the_commands_on_receipts(tmp_path: Path) -> None:
             {"image": f"{name}.png", "fields": {"company": company, "date": "12/03/2018", "total": total}}
         )
     rows[0]["questions"] = [{"question": "Which colour is the car?", "answer": "<no answer>"}]
+    rows[1]["questions"] = [{"question": "How many pictures are there?", "answer": "2 pictures"}]
     path = tmp_path / "manifest.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
 
@@ -200,12 +201,14 @@ def test_the_commands_on_receipts(tmp_path: Path) -> None:
         report = json.loads(done.stdout)
         assert (report["gallery"], report["generator"]) == (2, "extractive")
         whole = report["scores"][0]
-        assert (whole["answerable"], whole["unanswerable"]) == (2, 1)
-        assert whole["right"] + whole["misread"] + whole["refused"] + whole["not_found"] == 2
+        assert (whole["answerable"], whole["unanswerable"]) == (3, 1)
+        assert whole["right"] + whole["misread"] + whole["refused"] + whole["not_found"] == 3
+        about_all = next(each for each in report["scores"] if each["group"].endswith(" question"))
+        assert (about_all["right"] == 1) == ("--given" not in options), "the whole collection is counted"
         assert (whole["absent_silent"] is not None) == ("--absent" in options)
         if "--given" in options:
             assert whole["not_found"] == 0, "what is handed over cannot be lost"
-            assert whole["right"] == 2
+            assert whole["right"] == 2, "and one picture does not say how many there are"
 
     assert CliRunner().invoke(app, [*asked, "--given", "--absent"]).exit_code != 0
     table = CliRunner().invoke(app, [*asked[:-1], "--limit", "1"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ingest.catalog import Collection
     from retrieval.retriever import Retriever
 
-_MARKER = re.compile(r"\s*\[\d+\]")
+_MARKER = re.compile(r"(?:\s*For example:)?\s*\[\d+\]")
 
 Manifests = Annotated[
     list[Path], typer.Argument(metavar="MANIFEST.jsonl...", help="Pictures with questions and answers.")
@@ -171,7 +171,11 @@ def _asker(
     given: bool,
     top_k: int,
 ) -> "Ask":
-    """Asks as ``askpix ask`` does."""
+    """Asks as ``askpix ask`` does: all of the collection where a question is about it, else what is found.
+
+    With the right picture handed over there is no collection to ask.
+    """
+    from api.archive import answer_archive
     from api.rerank_wiring import searcher
     from api.understanding import understand
     from core.errors import NotFoundError
@@ -180,6 +184,7 @@ def _asker(
     from generation.answer import answer_question
 
     model, _ = workspace.choose_generator(generator)
+    lines_of = workspace.lines_of(target)
     kept = workspace.folder(target) / "known.json"
     records = {uri: record for record in _records(retriever.store) for uri in (record.uri, *record.copies)}
 
@@ -188,25 +193,43 @@ def _asker(
         if record is None:
             raise NotFoundError(f"{str(question.image)!r} is not in {target.name!r}; `askpix index` it first")
         searched: list[SearchResult] = []
+        over = retriever.without({record.id}) if left_out else retriever
+
+        def understood(text: str) -> Query:
+            return understand(text, store=retriever.store, kept=kept)
 
         def retrieve(text: str, k: int) -> SearchResult:
             if given:
                 hits = (Hit(1, record, 1.0),)
                 result = SearchResult(Query(raw=text, text=text), True, None, hits, 0.0)
             else:
-                over = retriever.without({record.id}) if left_out else retriever
-                query = understand(text, store=retriever.store, kept=kept)
-                result = searcher(workspace, over, None)(query, top_k=k)
+                result = searcher(workspace, over, None)(understood(text), top_k=k)
             searched.append(result)
             return result
 
-        answer = answer_question(
-            question.text,
-            retrieve=retrieve,
-            lines_of=workspace.lines_of(target),
-            generator=model,
-            top_k=top_k,
+        whole = (
+            None
+            if given
+            else answer_archive(
+                question.text,
+                understand=understood,
+                store=over.store,
+                embedder=workspace.embedder(target.embedder),
+                lines_of=lines_of,
+            )
         )
+        if whole is not None:
+            searched.append(whole[0])
+            answer = whole[1]
+        else:
+            answer = answer_question(
+                question.text,
+                retrieve=retrieve,
+                lines_of=lines_of,
+                generator=model,
+                top_k=top_k,
+                second_look=workspace.settings.second_look,
+            )
         result = searched[-1]
         handed = {hit.record.id for hit in result.hits[:top_k]} if result.matched else set()
         return Reply(
@@ -245,7 +268,7 @@ def _planted(
 
 
 def without_markers(text: str) -> str:
-    """An answer without its ``[2]``."""
+    """An answer without its ``[2]``, and without the words that only lead to such."""
     return _MARKER.sub("", text).strip()
 
 
