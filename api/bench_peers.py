@@ -16,10 +16,12 @@ PEERS = {
     "clip-retrieval": "clip-retrieval==2.45.0",
     "qdrant-client": "qdrant-client==1.20.0",
     "faiss": "faiss-cpu==1.15.1",
+    "clip-back": "clip-retrieval==2.45.0",
 }
 """Versions that the drivers were written for; those of ``ON_VECTORS`` are taken as they are installed."""
-ON_VECTORS = {"qdrant-client": "qdrant_client", "faiss": "faiss"}
-"""Compared on the same vectors instead of pictures, with the module that they are."""
+ON_VECTORS = {"qdrant-client": "qdrant_client", "faiss": "faiss", "clip-back": ""}
+"""Compared on the same vectors instead of pictures, with the module that they are. ``clip-back`` is
+clip-retrieval's ``index`` and ``back``: what it does with embeddings once they are there."""
 NOT_COMPARED = {
     "qdrant-client": (
         "Its local mode is for tests and trials, says its maker; the same calls then go to a server. It also"
@@ -37,7 +39,17 @@ NOT_COMPARED = {
         "Its reader only decodes and resizes: no hashes, no ledger, no index. It also reads webdatasets and"
         " parquet, writes embeddings for billions of pictures, and serves them from memory-mapped FAISS."
     ),
+    "clip-back": (
+        "Built in one go over all embeddings, for a given memory and time; nothing can be added, changed"
+        " or filtered afterwards. It also drops duplicates and unsafe pictures from what it found."
+    ),
 }
+_BACK_NEEDS = (
+    *("autofaiss", "flask", "flask_restful", "flask_cors", "fire", "fsspec", "h5py", "pillow"),
+    *("prometheus_client", "pyarrow<22", "tqdm"),
+)
+"""What those two of its modules import, in versions that go together now: autofaiss wants NumPy 1, for which
+pyarrow 22 and later have no wheel."""
 _DRIVERS = Path(__file__).resolve().parent / "peer_drivers"
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,13 +71,22 @@ def vectors_in(folder: Path, points: int) -> Path:
     return folder
 
 
-def _on_vectors(name: str, environment: dict[str, str]) -> Driver:
-    command = (sys.executable, "-m", "api.peer_drivers.vector_driver", name)
-    return Driver(name, command, environment, ("index", "query", "filtered"))
+def _on_vectors(
+    name: str,
+    environment: dict[str, str],
+    python: str = sys.executable,
+    phases: tuple[str, ...] = ("index", "query", "filtered"),
+) -> Driver:
+    return Driver(name, (python, "-m", "api.peer_drivers.vector_driver", name), environment, phases)
 
 
 def driver_of(peer: str, work: Path, tell: Callable[[str], object]) -> Driver:
     """A peer installed below ``work``. Raises ``AskpixError`` when that cannot be done."""
+    if peer == "clip-back":
+        tell(f"installing {PEERS[peer]}'s index and service into an environment of their own ...")
+        python = _environment_of_its_own(work / peer, peer, _BACK_NEEDS)
+        _install([python, "-m", "pip", "install", "--quiet", "--no-deps", PEERS[peer]], peer)
+        return _on_vectors(peer, _environment(_ROOT), python, ("index", "query"))
     if peer in ON_VECTORS:
         if importlib.util.find_spec(ON_VECTORS[peer]) is not None:
             return _on_vectors(peer, _environment(_ROOT))
@@ -76,10 +97,8 @@ def driver_of(peer: str, work: Path, tell: Callable[[str], object]) -> Driver:
         return _on_vectors(peer, _environment(_ROOT, work / peer))
     if peer == "rclip":
         tell(f"installing {PEERS[peer]} into an environment of its own ...")
-        venv.create(work / "rclip", with_pip=True)
-        python = work / "rclip" / ("Scripts" if os.name == "nt" else "bin") / "python"
-        _install([str(python), "-m", "pip", "install", "--quiet", PEERS[peer]], peer)
-        return Driver(peer, (str(python), str(_DRIVERS / "rclip_driver.py")), _environment())
+        python = _environment_of_its_own(work / peer, peer, [PEERS[peer]])
+        return Driver(peer, (python, str(_DRIVERS / "rclip_driver.py")), _environment())
     if importlib.util.find_spec("torch") is None:
         raise AskpixError("clip-retrieval's reader needs torch: `pip install askpix[torch]`")
     tell(f"installing {PEERS[peer]} without what it depends on ...")
@@ -88,6 +107,14 @@ def driver_of(peer: str, work: Path, tell: Callable[[str], object]) -> Driver:
     _install([sys.executable, "-m", "pip", "install", "--quiet", *where, PEERS[peer]], peer)
     command = (sys.executable, str(_DRIVERS / "clip_retrieval_driver.py"))
     return Driver(peer, command, _environment(target), ("index",))
+
+
+def _environment_of_its_own(folder: Path, peer: str, packages: Sequence[str]) -> str:
+    """The Python of a new environment with ``packages``."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+    _install([python, "-m", "pip", "install", "--quiet", *packages], peer)
+    return python
 
 
 def _environment(*paths: Path) -> dict[str, str]:

@@ -104,7 +104,10 @@ def test_searches_of_the_same_vectors_must_find_the_same(tmp_path: Path) -> None
 @pytest.mark.parametrize("peer", ON_VECTORS)
 def test_the_same_vectors_in_our_store_and_in_a_peer(tmp_path: Path, peer: str) -> None:
     folder = vectors_in(tmp_path / "vectors", 1_000)
-    driver = driver_of(peer, tmp_path, print)
+    try:
+        driver = driver_of(peer, tmp_path, print)
+    except AskpixError as error:
+        pytest.skip(f"no package index: {error}")
     rows = compare_with(ours_on_vectors(), driver, folder, tmp_path / "homes", rounds=1, queries=8)
-    assert [row.phase for row in rows] == ["index", "query", "filtered"]
+    assert [row.phase for row in rows] == ["index", "query", "filtered"][: 2 if peer == "clip-back" else 3]
     assert all(row.ours > 0 and row.theirs > 0 and row.version[0].isdigit() for row in rows)

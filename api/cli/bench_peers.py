@@ -14,20 +14,22 @@ def peers_command(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="rclip|clip-retrieval|qdrant-client|faiss", help="Only this one; may be given again."
+            metavar="rclip|clip-retrieval|qdrant-client|faiss|clip-back",
+            help="Only this one; may be given again.",
         ),
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many, the same again and again.")] = 2000,
     points: Annotated[
-        int, typer.Option(min=1_000, help="How many vectors, for qdrant-client and faiss.")
+        int, typer.Option(min=1_000, help="How many vectors, for qdrant-client, faiss and clip-back.")
     ] = 20_000,
     rounds: Annotated[int, typer.Option(min=1, help="Both take turns this often.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Askpix beside other programs, models taken out on both sides: pictures/s, ms a search, memory.
 
-    rclip and clip-retrieval's reader on the same pictures, qdrant-client's local mode and FAISS on the same
-    vectors. Installs what is missing into temporary environments, so it needs a package index.
+    rclip and clip-retrieval's reader on the same pictures; qdrant-client's local mode, FAISS, and
+    clip-retrieval's index and query service (clip-back) on the same vectors.
+    Installs what is missing into temporary environments, so it needs a package index.
     """
     import tempfile
     from dataclasses import asdict

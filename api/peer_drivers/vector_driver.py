@@ -1,8 +1,8 @@
-"""The same vectors with the same payload into Askpix's store, qdrant-client's local mode, and FAISS.
+"""The same vectors with the same payload into Askpix's store and into its peers.
 
-Run by ``askpix bench peers``: ``vector_driver.py askpix|qdrant-client|faiss index|query|filtered FOLDER HOME
-N``; FOLDER holds a file ``points`` with their number. Each peer is used as its own introduction shows: what
-somebody writes who needs pictures' vectors, some fields of each, and a filter.
+Run by ``askpix bench peers``: ``vector_driver.py askpix|qdrant-client|faiss|clip-back index|query|filtered
+FOLDER HOME N``; FOLDER holds a file ``points`` with their number. Each peer is used as its own introduction
+shows: what somebody writes who needs pictures' vectors, some fields of each, and a filter.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from api.peer_drivers.clip_back import ClipBack
 from core.types import ImageRecord, Vectors, Where
 from evaluation.scale import TOP, Data, fill
 
@@ -126,7 +127,12 @@ def _payload(record: ImageRecord) -> dict[str, Any]:
     return {"uri": record.uri, "tags": list(record.tags), "camera": record.camera, "taken_at": taken}
 
 
-PROGRAMS: dict[str, Any] = {"askpix": Askpix, "qdrant-client": QdrantLocal, "faiss": Faiss}
+PROGRAMS: dict[str, Any] = {
+    "askpix": Askpix,
+    "qdrant-client": QdrantLocal,
+    "faiss": Faiss,
+    "clip-back": ClipBack,
+}
 
 
 def main(name: str, phase: str, folder: str, home: str, number: str) -> None:
