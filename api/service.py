@@ -4,6 +4,7 @@ other commands where it is."""
 import contextlib
 import logging
 import secrets
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Service:
         self.meters = Meters()
         self.token = secrets.token_urlsafe(32)
         self.ready = self.stopping = False
+        self._warming: threading.Thread | None = None
         self.public = public
         self._open = (False, float("-inf"))
         self._lock = filelock.FileLock(settings.home / LOCK, thread_local=False)
@@ -77,33 +79,47 @@ class Service:
         """Tell the other commands of this home where the server is."""
         write_note(self.settings.home, Note(url, self.token))
 
-    def warm_up(self) -> None:
-        """Load the models and the stores, so that the first query is fast."""
+    def start_warm_up(self) -> None:
+        """Load the models and the stores in a thread, so that the first query is fast."""
+        self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
+        self._warming.start()
+
+    def _warm_up(self) -> None:
         try:
             for collection in self.catalog.list_collections()[:16]:
+                if self.stopping:
+                    return
                 with self.workspace.open_retriever(collection):
                     pass
             self.workspace.embedder(self.settings.embedder)
         except AskpixError as error:
             _log.warning("warm-up: %s", error)
-        self.ready = True
+        self.ready = not self.stopping
 
     def begin_stop(self) -> None:
         """No new work; streams end, and the job at work stops at its next safe point."""
         self.ready, self.stopping = False, True
         self.runner.begin_stop()
 
-    def stop(self, *, timeout_s: float = 30.0) -> None:
-        """Running jobs stop at a safe point and go on at the next start; every store is closed."""
+    def stop(self, *, timeout_s: float = 30.0) -> bool:
+        """Running jobs stop at a safe point and go on at the next start; every store is closed.
+
+        Whether its threads have ended. One that is still inside a native library (a large model being
+        loaded) when the interpreter ends takes the process down with it: leave by ``os._exit`` then.
+        """
         self.begin_stop()
         remove_note(self.settings.home)
-        if self.runner.stop(timeout_s):
+        if self._warming is not None:
+            self._warming.join(timeout_s / 3)
+        ended = self.runner.stop(timeout_s)
+        if ended:
             if isinstance(self.workspace, HeldWorkspace):
                 self.workspace.close()
         else:
             _log.warning("a job did not stop in time; it goes on at the next start")
         self.engine.dispose()
         self._lock.release()
+        return ended and not (self._warming is not None and self._warming.is_alive())
 
     def healthy(self) -> str | None:
         """None, or what is stuck."""

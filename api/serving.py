@@ -1,10 +1,10 @@
 """Runs the service until it is told to stop: the socket, the note in the home, signals, and a clean end."""
 
 import logging
+import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -53,7 +53,11 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
             )
             server.run(sockets=[listener])
     finally:
-        service.stop()
+        ended = service.stop()
+    if not ended:  # everything is closed and written
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(130 if server.interrupted else 0)
     if server.interrupted:
         raise KeyboardInterrupt
 
@@ -70,7 +74,7 @@ class _Server(uvicorn.Server):
         """Listen, then announce."""
         await super().startup(sockets)
         self._service.announce(self._url)
-        threading.Thread(target=self._service.warm_up, name="warm-up", daemon=True).start()
+        self._service.start_warm_up()
         hint(f"serving {self._service.settings.home} at {self._url}  (/docs; Ctrl-C stops)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -64,11 +64,20 @@ class FaissIndex:
 
     @classmethod
     def build(
-        cls, kind: IndexKind, log: VectorLog, dim: int, *, stop: threading.Event | None = None
+        cls,
+        kind: IndexKind,
+        log: VectorLog,
+        dim: int,
+        *,
+        count: int,
+        stop: threading.Event | None = None,
     ) -> "FaissIndex":
-        """An index of the rows that ``log`` has now; ``InterruptedError`` when ``stop`` is set meanwhile."""
+        """An index of the first ``count`` rows; ``InterruptedError`` when ``stop`` is set meanwhile.
+
+        Those must be committed: what is being written behind them may yet be taken back.
+        """
         faiss.omp_set_num_threads(usable_cores())
-        index, count = _empty(kind, dim, len(log)), len(log)
+        index = _empty(kind, dim, count)
         if not index.is_trained:
             step = max(1, count // _training_rows(kind, count))
             sample = np.arange(0, count, step, dtype=np.int64)

@@ -39,7 +39,7 @@ class FaissLeg:
         self._alive[alive] = True
         self._living = len(alive)
         index = FaissIndex.load(path.with_suffix(".faiss"), dim, at_most=rows)
-        self._index = index or FaissIndex.build("flat", VectorLog.empty(dim), dim)
+        self._index = index or FaissIndex.build("flat", VectorLog.empty(dim), dim, count=0)
         self._saved = len(self._index)
         self._catch_up(self._index)
 
@@ -88,9 +88,9 @@ class FaissLeg:
         """The index this leg should have: the chosen one, or the one that suits its size."""
         return chosen or kind_for(len(self.log))
 
-    def build(self, kind: IndexKind, stop: threading.Event | None = None) -> FaissIndex:
-        """An index of the rows there are; searches and writes may go on meanwhile."""
-        return FaissIndex.build(kind, self.log, self._dim, stop=stop)
+    def build(self, kind: IndexKind, count: int, stop: threading.Event | None = None) -> FaissIndex:
+        """An index of the first ``count`` rows, all committed; searches and writes may go on meanwhile."""
+        return FaissIndex.build(kind, self.log, self._dim, count=count, stop=stop)
 
     def use(self, index: FaissIndex) -> None:
         """Take an index that was built, with what was written meanwhile."""

@@ -361,12 +361,12 @@ class FaissStore:
         with self._building:
             for leg in (self._image, self._text):
                 with self._reading():
-                    wanted = leg.wanted_kind(self._chosen)
-                    if wanted == leg.kind or not len(leg.log):
+                    wanted, count = leg.wanted_kind(self._chosen), len(leg.log)
+                    if wanted == leg.kind or not count:
                         continue
                 try:
                     with one_line(self._folder):
-                        index = leg.build(wanted, self._stop)
+                        index = leg.build(wanted, count, self._stop)
                 except InterruptedError:
                     return  # being closed: the next time
                 with self._writing, self._gate.alone():

@@ -38,37 +38,34 @@ class VectorLog:
         except BaseException:
             os.close(self._file)
             raise
-        self._count = committed
-        self._map = self._mapped()
+        self._map = self._mapped(committed)
 
     @classmethod
     def empty(cls, dim: int) -> "VectorLog":
         """A log without rows and without a file."""
         log = cls.__new__(cls)
-        log._dim, log._width, log._file, log._count = dim, 4 * dim, -1, 0
+        log._dim, log._width, log._file = dim, 4 * dim, -1
         log._map = np.empty((0, dim), np.float32)
         return log
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._map)  # one attribute says both: others read while one writes
 
     def append(self, rows: Vectors) -> None:
         """Add ``(n, dim)`` rows at the end; on the disk when this returns."""
         if not len(rows):
             return
         left = memoryview(np.ascontiguousarray(rows, np.float32).data).cast("B")
-        at = self._count * self._width
+        at = len(self) * self._width
         while left:
             written = os.pwrite(self._file, left, at)
             left, at = left[written:], at + written
         os.fsync(self._file)
-        self._count += len(rows)
-        self._map = self._mapped()
+        self._map = self._mapped(len(self) + len(rows))
 
     def forget(self, count: int) -> None:
         """Back to ``count`` rows: the last ones were not committed."""
-        self._count = count
-        self._map = self._mapped()
+        self._map = self._mapped(count)
 
     def rows(self, positions: NDArray[np.int64]) -> Vectors:
         """``(len(positions), dim)``, a copy."""
@@ -101,8 +98,8 @@ class VectorLog:
             os.close(self._file)
             self._file = -1
 
-    def _mapped(self) -> Vectors:
-        if not self._count:
+    def _mapped(self, count: int) -> Vectors:
+        if not count:
             return np.empty((0, self._dim), np.float32)
         # As a plain array: indexing the subclass costs as much as scoring twenty rows.
-        return np.asarray(np.memmap(self._path, np.float32, "r", shape=(self._count, self._dim)))
+        return np.asarray(np.memmap(self._path, np.float32, "r", shape=(count, self._dim)))

@@ -157,6 +157,19 @@ def test_searches_and_writes_go_on_while_an_index_is_built(tmp_path: Path) -> No
         assert recall(store, rows, rows[last - 20 : last], Where(), list(range(last))) > 0.98
 
 
+def test_an_index_is_built_of_committed_rows_and_catches_up(tmp_path: Path) -> None:
+    """What is written meanwhile may yet be taken back, so that it is added only once the index is taken."""
+    rows = clustered(700)
+    with open_store(tmp_path / "v") as store:
+        fill(store, rows[:600])
+        index = store._image.build("hnsw", 600)
+        fill(store, rows[600:], 600)
+        assert len(index) == 600
+        store._image.use(index)
+        assert (len(index), store._image.kind) == (700, "hnsw")
+        assert recall(store, rows, rows[600:], Where(), list(range(700))) > 0.98
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -215,7 +228,7 @@ def test_writers_searchers_and_builders_never_wait_for_each_other_in_a_ring(tmp_
 
         def build() -> None:
             while not stop.is_set():
-                flat = store._image.build("flat")
+                flat = store._image.build("flat", store.count())
                 with store._writing, store._gate.alone():
                     store._image.use(flat)
                 store.optimize()

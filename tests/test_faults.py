@@ -37,6 +37,37 @@ def until(what: Any, seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+def test_the_end_waits_for_the_warm_up_and_says_when_it_did_not_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interpreter that ends while a thread loads a model is taken down by it: SIGABRT, measured."""
+    service = Service(Settings(home=tmp_path, local_servers="", generator="extractive"))
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load(embedder_id: str) -> None:
+        loading.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(service.workspace, "embedder", load)
+    service.start()
+    service.start_warm_up()
+    assert loading.wait(20)
+    threading.Timer(0.3, go_on.set).start()
+    began = time.monotonic()
+    assert service.stop() and time.monotonic() - began < 10
+    assert not service.ready, "it is not ready when it has stopped"
+
+    loading.clear()
+    go_on.clear()
+    another = Service(Settings(home=tmp_path, local_servers="", generator="extractive"))
+    monkeypatch.setattr(another.workspace, "embedder", load)
+    another.start()
+    another.start_warm_up()
+    assert loading.wait(20)
+    assert not another.stop(timeout_s=0.3), "a model that takes minutes to load is not waited for"
+    go_on.set()
+
+
 def test_a_worker_that_hangs_makes_the_service_unhealthy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
