@@ -1,13 +1,16 @@
 """Every knob, its default and meaning. Read once at the edge; below ``api`` plain arguments are passed."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import AskpixError
+
+if TYPE_CHECKING:
+    from core.images import ImageLimits
 
 
 class Settings(BaseSettings):
@@ -84,6 +87,13 @@ class Settings(BaseSettings):
         default=None,
         description="Folder with PP-OCR models (*rec*.onnx, *det*.onnx) for another script than the wheel's.",
     )
+    office: str = Field(
+        default="",
+        description="LibreOffice's program (`soffice`), to index office documents as the PDFs they become.",
+    )
+    develop_raw: bool = Field(
+        default=False, description="Camera raw files from the sensor instead of the preview in them: slow."
+    )
     openvino: bool = Field(
         default=True, description="Use OpenVINO where it is installed: to read words, and for `onnx:` models."
     )
@@ -140,6 +150,17 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> list[str]:
         """``cors_origins``, one by one."""
         return self.cors_origins.replace(",", " ").split()
+
+    def image_limits(self) -> "ImageLimits":
+        """What files are refused, and what may be used to open them."""
+        from core.images import ImageLimits  # noqa: PLC0415 - Pillow is not for every command
+
+        return ImageLimits(
+            max_bytes=self.max_image_bytes,
+            max_pixels=self.max_image_pixels,
+            office=self.office or None,
+            develop=self.develop_raw,
+        )
 
 
 def load_settings() -> Settings:

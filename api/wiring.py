@@ -292,9 +292,7 @@ class Workspace(SharedStores):
 
     @property
     def limits(self) -> ImageLimits:
-        from core.images import ImageLimits
-
-        return ImageLimits(max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels)
+        return self.settings.image_limits()
 
     # --- a collection in use -------------------------------------------------------------------------
 

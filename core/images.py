@@ -48,7 +48,7 @@ _MAX_SCANS = 32
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is refused before it is decoded."""
+    """What is refused before it is decoded, and what may be used to open it."""
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 120_000_000
@@ -56,6 +56,10 @@ class ImageLimits:
     max_side: int = 100_000
     max_pages: int = 2_000
     """Of one document."""
+    office: str | None = None
+    """The program that makes office documents into PDF, LibreOffice's; None: they are refused."""
+    develop: bool = False
+    """Camera raw files from the sensor, not from the preview that the camera wrote."""
 
 
 DEFAULT_LIMITS = ImageLimits()

@@ -1,5 +1,7 @@
 """Files into pages: a photo is one, a PDF or a multi-page TIFF several, a film has one for each scene.
 
+Office documents are PDFs by the time their pages are asked for (``ingest.office``).
+
 PDF pages are pictures here, rendered at a fixed resolution, so that a box on a page means the same pixels at
 every call; a process of its own does it (``ingest.pdf_process``).
 """
@@ -13,6 +15,7 @@ from core.errors import BadImageError
 from core.images import ImageLimits, Picture, open_image, open_images
 from core.types import Kind
 from ingest.content import Content, OnDisk, film_container, time_at
+from ingest.office import CONVERSIONS
 from ingest.pdf_process import opened
 from ingest.rare import open_rare, rare_format
 from ingest.video_process import opened_film
@@ -50,8 +53,9 @@ def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = Non
     if rare := rare_format(data):
         yield Page(None, "photo", open_rare(data, rare, limits=limits, min_side=min_side))
         return
-    if is_pdf(data):
-        yield from _numbered(_pdf_pages(data, limits, min_side))
+    pdf = pdf_of(data, limits)
+    if pdf is not None:
+        yield from _numbered(_pdf_pages(pdf, limits, min_side))
         return
     found = open_images(data, limits=limits, min_side=min_side)
     first, second = next(found), next(found, None)
@@ -72,15 +76,22 @@ def open_page(
             return film.picture(place or 1, min_side)
     if rare := rare_format(data):
         return open_rare(data, rare, limits=limits, min_side=min_side)
-    if not is_pdf(data):
+    pdf = pdf_of(data, limits)
+    if pdf is None:
         return open_image(data, limits=limits, min_side=min_side, page=place or 1)
-    with opened(data, limits) as document:
+    with opened(pdf, limits) as document:
         return document.picture(place or 1, min_side)
 
 
 def is_film(data: Content) -> bool:
     """Whether it is a video, by how it begins."""
     return isinstance(data, OnDisk) or film_container(data[:1024]) is not None
+
+
+def pdf_of(data: bytes, limits: ImageLimits) -> bytes | None:
+    """The PDF that a file is, or that an office document becomes; None for others. ``BadImageError`` where
+    that fails."""
+    return data if is_pdf(data) else CONVERSIONS.pdf_of(data, limits)
 
 
 def is_pdf(data: bytes) -> bool:

@@ -87,7 +87,7 @@ def index(
     """
     began = time.perf_counter()
     remote = remote or Remote()
-    found = remote.find_all(paths, ignore)
+    found = remote.find_all(paths, ignore, office=limits.office is not None)
     with open_store() as store:
         if catalog.begin_run(collection) or store.count() != catalog.count_images(collection):
             mend(collection, catalog, store)

@@ -1,7 +1,8 @@
 """Camera raw files by LibRaw: the preview that the camera wrote, or the picture developed from its sensor.
 
 The preview has the camera's own colours and costs a hundredth; nearly all cameras write one of full size,
-some older ones one of 1,620 pixels or less. Only ``ingest.rare`` calls this, in a process apart.
+some older ones one of 1,620 pixels or less: those are developed, and all are with ``ImageLimits.develop``.
+Only ``ingest.rare`` calls this, in a process apart.
 """
 
 import io
@@ -34,8 +35,9 @@ def open_raw(data: bytes, *, limits: ImageLimits, min_side: int | None) -> Pictu
             check_size(width, height, limits)
             short = min(width, height)
             preview = _preview(raw, flip, width >= height, limits, min_side)
-            if preview and min(preview.image.size) >= min(min_side or _ENOUGH, short):
-                image = preview.image
+            shown = None if limits.develop else preview
+            if shown and min(shown.image.size) >= min(min_side or _ENOUGH, short):
+                image = shown.image
             else:
                 half = min_side is not None and 2 * min_side <= short
                 image = Image.fromarray(raw.postprocess(use_camera_wb=True, half_size=half, output_bps=8))

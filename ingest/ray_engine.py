@@ -82,7 +82,7 @@ class RayEngine:
                 mend(collection, catalog, store)
         plan = make_plan(
             paths,
-            Remote().find_all(paths, ignore),
+            Remote().find_all(paths, ignore, office=limits.office is not None),
             known=catalog.known_sources(collection),
             contents=catalog.contents(collection),
             limits=limits,

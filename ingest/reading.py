@@ -18,7 +18,7 @@ from core.types import Box, TextLine, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.content import Content, place_label, sha256_of
-from ingest.documents import is_film, is_pdf, open_page
+from ingest.documents import is_film, open_page, pdf_of
 from ingest.handover import prepare
 from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
@@ -168,7 +168,8 @@ def _document(data: Content, limits: ImageLimits) -> AbstractContextManager[Apar
     """What is opened once for all of its pictures."""
     if is_film(data):
         return opened_film(data, limits)
-    return opened(data, limits) if isinstance(data, bytes) and is_pdf(data) else nullcontext()
+    pdf = pdf_of(data, limits) if isinstance(data, bytes) else None
+    return nullcontext() if pdf is None else opened(pdf, limits)
 
 
 def _lines(

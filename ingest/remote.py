@@ -23,7 +23,7 @@ from ingest import buckets, zips
 from ingest.content import Content, read_content
 from ingest.fetch import FetchError, FetchLimits, Resolve, fetch, fetch_headers, is_public, resolve
 from ingest.ignore import Ignores
-from ingest.walk import EXTENSIONS, Skipped, Source, check_paths, is_ignored, walk
+from ingest.walk import EXTENSIONS, Skipped, Source, check_paths, is_ignored, walk, without_office
 
 _REMOTE = re.compile(r"(s3|gs|az|https?):/{1,2}(?=[^/])", re.IGNORECASE)
 _MOST_LIST = 64 * 2**20
@@ -49,8 +49,11 @@ class Remote:
     allowed: Callable[[str], bool] = is_public
     ports: tuple[int, ...] = FetchLimits().ports
 
-    def find_all(self, paths: Sequence[Path], ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
-        """Every source that the paths of the command line stand for: files, folders, archives and URIs.
+    def find_all(
+        self, paths: Sequence[Path], ignore: Sequence[str] = (), *, office: bool = False
+    ) -> Iterator[Source | Skipped]:
+        """Every source that the paths of the command line stand for: files, folders, archives and URIs;
+        office documents only with ``office``.
 
         Raises ``NotFoundError`` before the first result.
         """
@@ -58,11 +61,12 @@ class Remote:
         far = [uri for path in paths if (uri := remote_uri(path))]
         packed = [path for path in paths if not remote_uri(path) and zips.is_zip(path)]
         near = [path for path in paths if not remote_uri(path) and path not in packed]
-        return chain(
-            walk(near, ignore=ignore),
+        found = chain(
+            walk(near, ignore=ignore, office=True),
             *(zips.find_inside(path, ignore) for path in packed),
             *(self.find(uri, ignore) for uri in far),
         )
+        return found if office else without_office(found)
 
     def find(self, uri: str, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
         """Every picture and document that a URI stands for: below a prefix, on a list, or itself.

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from core.damage import signature
 from core.errors import NotFoundError
 from ingest.content import AMBIGUOUS_EXTENSIONS, FILM_EXTENSIONS, FILMS_POSSIBLE, NO_FILMS, film_container
 from ingest.ignore import IGNORE_FILE, Ignores
+from ingest.office import NO_OFFICE, OFFICE_EXTENSIONS
 from ingest.rare import RARE_EXTENSIONS, rare_format
 from ingest.sidecars import Beside
 
 _PICTURES = """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k
     jpx ppm pgm pbm pnm pdf"""
-EXTENSIONS = FILM_EXTENSIONS | RARE_EXTENSIONS | frozenset(_PICTURES.split())
+EXTENSIONS = FILM_EXTENSIONS | RARE_EXTENSIONS | OFFICE_EXTENSIONS | frozenset(_PICTURES.split())
 """Looked at in folders."""
 
 _JUNK = frozenset(
@@ -63,19 +64,32 @@ def check_paths(paths: Sequence[Path]) -> None:
         raise NotFoundError(f"no such file or folder: {', '.join(repr(path) for path in missing)}")
 
 
-def walk(paths: Sequence[Path], *, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
+def walk(
+    paths: Sequence[Path], *, ignore: Sequence[str] = (), office: bool = False
+) -> Iterator[Source | Skipped]:
     """Every picture and document under ``paths``, each file once, sorted within its folder.
 
     A file that is named is always taken; in folders only known extensions, and files without one that
     begin like a picture. Links to folders are not followed; a link to a file only when it is named.
     ``ignore`` (globs as git has them, relative to each path) and ``.askpixignore`` files leave out more.
-    What cannot be read is reported and the walk goes on. Raises ``NotFoundError`` before the first result,
-    ``AskpixError`` for rules that cannot be used.
+    Office documents are taken where there is something to convert them with (``office``). What cannot be
+    read is reported and the walk goes on. Raises ``NotFoundError`` before the first result, ``AskpixError``
+    for rules that cannot be used.
     """
     check_paths(paths)
     Ignores.of(ignore, "")
     # resolve() would follow links, and the names would not come back as they were given.
-    return _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore)  # noqa: PTH100
+    found = _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore)  # noqa: PTH100
+    return found if office else without_office(found)
+
+
+def without_office(found: Iterable[Source | Skipped]) -> Iterator[Source | Skipped]:
+    """The same, office documents left out with the reason."""
+    for each in found:
+        if isinstance(each, Source) and _extension(each.uri) in OFFICE_EXTENSIONS:
+            yield Skipped(_shown(each.uri), NO_OFFICE)
+        else:
+            yield each
 
 
 def _walk(roots: list[str], ignore: Sequence[str]) -> Iterator[Source | Skipped]:

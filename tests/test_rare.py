@@ -65,6 +65,7 @@ def test_the_cameras_preview_is_taken_where_it_is_large_enough() -> None:
     assert alike(developed, CAT) > 0.95 and min(developed.size) >= 300
     assert alike(opened(data), CAT) > 0.95, "all there is"
     assert min(opened(dng(CAT), min_side=100).size) >= 100
+    assert alike(opened(data, min_side=200, limits=ImageLimits(develop=True)), CAT) > 0.95, "as was asked for"
 
 
 def test_a_scan_that_is_a_tiff_is_no_raw_file() -> None:

@@ -42,7 +42,7 @@ def caption_command(
         waiting.clear()
 
     most = at_once(workspace, generator)
-    for source in walk(paths):
+    for source in walk(paths, office=workspace.limits.office is not None):
         if isinstance(source, Skipped):
             if source.reason.startswith("cannot read"):
                 failed.append({"path": source.path, "error": source.reason})

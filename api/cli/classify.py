@@ -23,7 +23,7 @@ def _pages(
     from ingest.walk import Skipped, walk
 
     named = {str(path.absolute()) for path in paths}
-    for source in walk(paths):
+    for source in walk(paths, office=limits.office is not None):
         if isinstance(source, Skipped):
             if source.path in named or source.reason.startswith("cannot read"):
                 failed.append({"path": source.path, "error": source.reason})
