@@ -1,5 +1,6 @@
 """Every knob, its default and meaning. Read once at the edge; below ``api`` plain arguments are passed."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -152,7 +153,14 @@ class Settings(BaseSettings):
         return self.cors_origins.replace(",", " ").split()
 
     def image_limits(self) -> "ImageLimits":
-        """What files are refused, and what may be used to open them."""
+        """What files are refused, and what may be used to open them.
+
+        Raises ``AskpixError`` where that is not there: else each document would fail for the settings' sake.
+        """
+        if self.office and shutil.which(self.office) is None:
+            raise AskpixError(
+                f"ASKPIX_OFFICE={self.office!r} is no program here: install LibreOffice, or unset it"
+            )
         from core.images import ImageLimits  # noqa: PLC0415 - Pillow is not for every command
 
         return ImageLimits(

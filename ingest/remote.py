@@ -28,6 +28,7 @@ from ingest.walk import EXTENSIONS, Skipped, Source, check_paths, is_ignored, wa
 _REMOTE = re.compile(r"(s3|gs|az|https?):/{1,2}(?=[^/])", re.IGNORECASE)
 _MOST_LIST = 64 * 2**20
 _HEAD = 512 * 1024
+_SAID = re.compile(r"^cannot read '[^']*': ")
 _AT_ONCE = 16
 """URLs of a list asked for at a time."""
 
@@ -79,7 +80,7 @@ class Remote:
             else:
                 yield from _in_bucket(uri, Ignores.of(ignore, uri) if ignore else Ignores())
         except (buckets.BucketError, FetchError, LimitError) as error:
-            yield Skipped(uri, f"cannot read: {str(error).removeprefix(f'cannot read {uri!r}: ')}")
+            yield Skipped(uri, f"cannot read: {_SAID.sub('', str(error))}")
 
     def _on_the_web(self, uri: str) -> Iterator[Source | Skipped]:
         if _extension(uri) in EXTENSIONS:

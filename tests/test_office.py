@@ -143,6 +143,8 @@ def test_a_folder_with_documents_through_the_command(tmp_path: Path) -> None:
     assert "plan.docx" in found
     again = askpix("index", files, code=3, ASKPIX_OFFICE=soffice)
     assert "1 unchanged" in again.stdout
+    gone = askpix("index", files, code=1, ASKPIX_OFFICE="/nowhere/soffice")
+    assert gone.stderr.strip().endswith("is no program here: install LibreOffice, or unset it")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Stage one on real files, with an embedder of mean colours and a store in memory."""
 
+import errno
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -561,6 +563,33 @@ def test_an_unreadable_folder_prunes_nothing_in_it(world: World, monkeypatch: py
     monkeypatch.setattr(os, "scandir", failing)
     assert world.run(prune=True).removed == 1
     assert world.store.count() == 2
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT])
+def test_a_share_that_goes_away_in_the_middle_is_taken_up_where_it_went(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    paint_many(world.photos / "share", 40)
+    seen: list[Path] = []
+    opening = Path.open
+
+    def failing(path: Path, *words: Any, **more: Any) -> Any:
+        if path.parent.name == "share":
+            seen.append(path)
+            if len(seen) > 15:
+                raise OSError(number, os.strerror(number))
+        return opening(path, *words, **more)
+
+    monkeypatch.setattr(Path, "open", failing)
+    report = world.run(prune=True)
+    assert report.added >= 15 - 1 and report.removed == 0
+    assert report.added + len(report.failed) == 40
+    assert {each.error.rpartition(": ")[2] for each in report.failed} == {os.strerror(number)}
+    monkeypatch.undo()
+    # The files are as they were: that they could not be read was not their fault.
+    again = world.run(prune=True)
+    assert (again.added, again.removed, len(again.failed)) == (40 - report.added, 0, 0)
+    assert world.store.count() == 40 and world.embedder.embedded == 40
 
 
 # --- crashes and trouble -----------------------------------------------------------------------------

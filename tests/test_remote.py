@@ -1,12 +1,18 @@
 """Buckets on a real S3 server, lists on a real web server: the same limits, and what a refusal says."""
 
+import hashlib
 import http.server
 import io
+import json
 import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 import pytest
 from PIL import Image
@@ -49,7 +55,7 @@ class Bucket:
         self.client.create_bucket(Bucket="photos")
 
     def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket="photos", Key=key, Body=data)
+        self.client.put_object(Bucket="photos", Key=key, Body=data, ACL="public-read")
 
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket="photos", Key=key)
@@ -118,7 +124,7 @@ def test_a_bucket_that_is_away_loses_nothing(
     bucket.put("red.png", png("red"))
     world.run(Path("s3://photos"))
     gone = world.run(Path("s3://nowhere"), prune=True)
-    assert "no such bucket" in gone.skipped[0].reason and gone.images == 1
+    assert gone.skipped[0].reason == "cannot read: no such bucket or object" and gone.images == 1
     bucket.delete("red.png")
     empty = world.run(Path("s3://photos"), prune=True)
     assert empty.images == 1 and any("empty" in s.reason for s in empty.skipped)
@@ -126,6 +132,114 @@ def test_a_bucket_that_is_away_loses_nothing(
     buckets._open.cache_clear()
     away = world.run(Path("s3://photos"), prune=True)
     assert away.images == 1 and away.skipped[0].reason.startswith("cannot read")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_google_speaks_the_same(world: World, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its XML interface, which the same server speaks: another store of obstore's, with keys of its own."""
+    key = {
+        "gcs_base_url": bucket.client.meta.endpoint_url,
+        "disable_oauth": True,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    }
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(key))
+    bucket.put("in/red.png", png("red"))
+    bucket.put("in/deep/er/blue ü+&%.png", png("blue"))
+    assert world.run(Path("gs://photos/in")).added == 2
+    assert set(world.uris()) == {"red.png", "blue ü+&%.png"}
+    embedded = world.embedder.embedded
+    assert world.run(Path("gs://photos/in")).unchanged == 2 and world.embedder.embedded == embedded
+    assert read_source("gs://photos/in/red.png", DEFAULT_LIMITS) == png("red")
+    gone = world.run(Path("gs://nowhere/in"), prune=True)
+    assert gone.skipped[0].reason == "cannot read: no such bucket or object" and gone.images == 2
+
+
+class Blobs(BaseHTTPRequestHandler):
+    """Azure's List Blobs, Get Blob and its HEAD, as Azurite answers them; two blobs a page."""
+
+    blobs: ClassVar[dict[str, bytes]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        self.asked.append(f"{self.command} {path}")
+        _, account, container, *rest = path.split("/", 3)
+        key = unquote("/".join(rest))
+        if (account, container) != ("devstoreaccount1", "photos"):
+            self.say(404, {"x-ms-error-code": "ContainerNotFound"})
+        elif query.get("comp") == ["list"]:
+            self.say(200, {"content-type": "application/xml"}, self.listed(query).encode())
+        elif key in self.blobs:
+            self.say(200, self.about(key), self.blobs[key])
+        else:
+            self.say(404, {"x-ms-error-code": "BlobNotFound"})
+
+    do_HEAD = do_GET
+
+    def listed(self, query: dict[str, list[str]]) -> str:
+        [prefix], [marker] = query.get("prefix", [""]), query.get("marker", [""])
+        names = [name for name in sorted(self.blobs) if name.startswith(prefix) and name > marker]
+        entries = "".join(
+            f"<Blob><Name>{escape(name)}</Name><Properties><Last-Modified>{self.about(name)['last-modified']}"
+            f"</Last-Modified><Etag>{self.about(name)['etag']}</Etag><Content-Length>{len(self.blobs[name])}"
+            "</Content-Length><Content-Type>image/png</Content-Type><BlobType>BlockBlob</BlobType></Properties>"
+            "</Blob>"
+            for name in names[:2]
+        )
+        following = escape(names[1]) if len(names) > 2 else ""
+        return (
+            '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="photos"><Blobs>'
+            f"{entries}</Blobs><NextMarker>{following}</NextMarker></EnumerationResults>"
+        )
+
+    def about(self, name: str) -> dict[str, str]:
+        digest = hashlib.sha256(self.blobs[name]).hexdigest()[:15]
+        return {"etag": f'"0x{digest}"', "last-modified": "Tue, 24 Nov 2026 03:00:00 GMT"}
+
+    def say(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in (headers | {"content-length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_azure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Blobs)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {
+        "AZURE_STORAGE_USE_EMULATOR": "true",
+        "AZURE_STORAGE_ACCOUNT_NAME": "devstoreaccount1",
+        "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{server.server_port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    colours = {"in/a/red.png": "red", "in/blue ü+&%.png": "blue", "in/green.png": "green", "out.png": "white"}
+    monkeypatch.setattr(Blobs, "blobs", {name: png(colour) for name, colour in colours.items()})
+    buckets._open.cache_clear()
+    try:
+        assert world.run(Path("az://photos/in")).added == 3
+        assert set(world.uris()) == {"red.png", "blue ü+&%.png", "green.png"}
+        embedded, fetched = world.embedder.embedded, len(Blobs.asked)
+        assert world.run(Path("az://photos/in")).unchanged == 3
+        assert world.embedder.embedded == embedded
+        assert all(asked.endswith("/photos") for asked in Blobs.asked[fetched:]), (
+            "listed, and nothing fetched"
+        )
+        del Blobs.blobs["in/green.png"]
+        Blobs.blobs["in/a/red.png"] = png("yellow")
+        third = world.run(Path("az://photos/in"), prune=True)
+        assert (third.updated, third.removed, world.find("yellow")) == (1, 1, "red.png")
+        gone = world.run(Path("az://nowhere"), prune=True)
+        assert gone.skipped[0].reason == "cannot read: no such bucket or object" and gone.images == 2
+    finally:
+        server.shutdown()
+        server.server_close()
+        buckets._open.cache_clear()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
