@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 
 from core.damage import DECODER_ERRORS, as_bad_image
 from core.errors import BadImageError
+from core.files import read_whole
 from core.rgb import to_rgb
 
 # Our own limits below are checked before decoding and per call. Pillow's is one global that warns at one
@@ -129,8 +130,8 @@ def upright(image: Image.Image, orientation: object) -> Image.Image:
 def read_bytes(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
     """The file's bytes; never more than the limit is read. Raises ``BadImageError``."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.max_bytes + 1)
+        with path.open("rb", buffering=0) as file:
+            data = read_whole(file, limits.max_bytes)
     except OSError as error:
         raise BadImageError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if len(data) > limits.max_bytes:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from core.damage import signature
 from core.errors import BadImageError
+from core.files import read_whole
 from core.images import ImageLimits
 from core.types import ImageRecord
 
@@ -46,12 +47,13 @@ Content: TypeAlias = bytes | OnDisk
 def read_content(path: Path, *, limits: ImageLimits) -> Content:
     """A file's bytes, never more than the limit, or the film that it is. Raises ``BadImageError``."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(_HEAD)
             container = film_container(head)
             if container:
                 return OnDisk(path, container)
-            data = head + file.read(max(0, limits.max_bytes + 1 - len(head)))
+            file.seek(0)
+            data = read_whole(file, limits.max_bytes)
     except OSError as error:
         raise BadImageError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if len(data) > limits.max_bytes:

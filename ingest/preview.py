@@ -30,9 +30,11 @@ def preview(image: Image.Image) -> str:
     if small.size != (width, height):
         blocks = (max(1, image.width // width), max(1, image.height // height))
         small = small.reduce(blocks).resize((width, height), Image.Resampling.BILINEAR)
-    red, green, blue = np.moveaxis(np.asarray(small, np.float64) / 255.0, 2, 0)
     across = max(1, round(_LIGHT * width / max(width, height)))
     down = max(1, round(_LIGHT * height / max(width, height)))
+    # Of the three colours at once; what is a sum of them is one of their waves too.
+    rows = _waves(_LIGHT, height) @ np.asarray(small, np.float64).reshape(height, 3 * width)
+    red, green, blue = np.moveaxis(rows.reshape(_LIGHT, width, 3), 2, 0) @ _waves(_LIGHT, width).T / 255.0
     light = _channel((red + green + blue) / 3, max(3, across), max(3, down))
     yellow = _channel((red + green) / 2 - blue, _COLOUR, _COLOUR)
     reddish = _channel(red - green, _COLOUR, _COLOUR)
@@ -67,10 +69,9 @@ def _waves(count: int, side: int) -> NDArray[np.float64]:
     return np.cos(np.pi / side * np.arange(count)[:, None] * (np.arange(side) + 0.5)) / side
 
 
-def _channel(values: NDArray[np.float64], nx: int, ny: int) -> tuple[float, float, list[float]]:
+def _channel(amplitudes: NDArray[np.float64], nx: int, ny: int) -> tuple[float, float, list[float]]:
     """The mean, the largest other amplitude, and the others between 0 and 1."""
-    height, width = values.shape
-    waves = (_waves(ny, height) @ values @ _waves(nx, width).T).tolist()
+    waves = amplitudes.tolist()
     kept = [waves[cy][cx] for cy in range(ny) for cx in range(nx) if (cx or cy) and cx * ny < nx * (ny - cy)]
     largest = max(abs(each) for each in kept)
     return waves[0][0], largest, [0.5 + 0.5 / largest * each if largest else 0.0 for each in kept]

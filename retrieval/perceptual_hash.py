@@ -31,7 +31,9 @@ def perceptual_hash(image: Image.Image) -> str:
     waves[0] = 0.0  # how bright it is says nothing
     counts = np.bincount(shades.ravel() // _SHADES, minlength=256 // _SHADES + 1)
     plain = (counts[:-1] + counts[1:]).max() > _MOST * shades.size
-    return np.packbits(waves > np.median(waves)).tobytes().hex() + (PLAIN if plain else "")
+    # The median of an even number; numpy's own takes four times as long over NaNs and axes.
+    middle = np.partition(waves, (BITS // 2 - 1, BITS // 2))[BITS // 2 - 1 : BITS // 2 + 1].mean()
+    return np.packbits(waves > middle).tobytes().hex() + (PLAIN if plain else "")
 
 
 def shrunk(image: Image.Image) -> Image.Image:

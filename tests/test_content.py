@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from core.errors import BadImageError
-from core.images import ImageLimits
+from core.images import ImageLimits, read_bytes
 from core.types import ImageRecord
 from ingest import walk as walking
 from ingest.content import (
@@ -134,3 +135,22 @@ def test_folders_are_searched_for_films_and_code_is_left_alone(
     missing = [each for each in walk([tmp_path]) if isinstance(each, Skipped)]
     assert {Path(each.path).name for each in missing} == {"camcorder.mts", "holiday.MP4"}
     assert all("askpix[video]" in each.reason for each in missing)
+
+
+def test_a_file_is_read_whole_to_the_last_byte_and_no_further_than_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    for size in (0, 1, 1023, 1024, 1025, 70_000):
+        path.write_bytes(os.urandom(size))
+        assert read_content(path, limits=ImageLimits(max_bytes=70_000)) == path.read_bytes()
+    with pytest.raises(BadImageError, match="over the limit of 69999 bytes"):
+        read_content(path, limits=ImageLimits(max_bytes=69_999))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_has_no_size_beforehand_is_read_to_its_end(tmp_path: Path) -> None:
+    pipe, said = tmp_path / "pipe", os.urandom(300_000)
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(said))
+    writer.start()
+    assert read_bytes(pipe) == said
+    writer.join()
