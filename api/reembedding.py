@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from api.sheet_wiring import embed_sheets_of
 from api.wiring import Workspace
 from core.errors import AskpixError, BadQueryError, NotFoundError
 from core.types import SearchResult
@@ -96,6 +97,7 @@ def reembed(
         comparison = compare(workspace, collection, new)
         changed = built.complete or without_missing
         if changed:
+            embed_sheets_of(workspace, new, on_progress)
             _change_over(workspace, collection, new, built)
     report = ReembedReport(
         collection=collection.name,

@@ -302,6 +302,9 @@ class HitOut(_Out):
     taken_at: str | None
     snippet: str | None
     duplicates: int
+    region: list[float] | None = Field(
+        default=None, description="Where on a sheet the picture lies that fits best: x0, y0, x1, y1."
+    )
     preview: str | None = None
 
 

@@ -55,7 +55,7 @@ def job_out(service: Service, principal: Principal, job: Job) -> dict[str, Any]:
             _show(service, principal, file.get("near", ()))
         for key in ("failed", "skipped"):
             _show(service, principal, result.get(key, ()), field="path")
-        for stage in ("text", "pages"):
+        for stage in ("text", "sheets", "pages"):
             _show(service, principal, (result.get(stage) or {}).get("failed", ()), field="path")
     return {
         "id": job.id,

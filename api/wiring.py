@@ -162,12 +162,11 @@ class Workspace(SharedStores):
             self.let_go(collection)
             drop_pages(self, collection)
             generations = self.catalog.generations
-            for each in (
-                collection,
-                *generations.others(collection, "building"),
-                *generations.others(collection, "replaced"),
-            ):
-                drop_vectors(self.settings, each, self.vectors_folder(each))
+            idle = (
+                each for state in ("building", "replaced") for each in generations.others(collection, state)
+            )
+            for each in (collection, *idle):
+                self.drop_vectors(each)
             self.catalog.delete_collection(name)
         shutil.rmtree(self.folder(collection), ignore_errors=True)
         shutil.rmtree(self.settings.home / "uploads" / collection.id, ignore_errors=True)
@@ -319,6 +318,9 @@ class Workspace(SharedStores):
 
     def drop_vectors(self, collection: Collection) -> None:
         """Remove the vectors of this generation; no command may have them open."""
+        from api.sheet_wiring import drop_sheets
+
+        drop_sheets(self, collection)
         self.let_go(collection, str(collection.generation))
         drop_vectors(self.settings, collection, self.vectors_folder(collection))
 
@@ -378,10 +380,10 @@ class Workspace(SharedStores):
     @contextmanager
     def open_retriever(self, collection: Collection) -> Iterator[Retriever]:
         """A retriever on the collection's store, held until the end of the ``with``."""
-        from api.page_wiring import open_page_leg
+        from api.sheet_wiring import open_legs
 
-        with self.open_store(collection) as store, open_page_leg(self, collection) as leg:
-            yield self.retriever_on(collection, store, page_leg=leg)
+        with self.open_store(collection) as store, open_legs(self, collection) as (pages, sheets):
+            yield self.retriever_on(collection, store, page_leg=pages).with_sheets(sheets)
 
     def lines_of(
         self, collection: Collection

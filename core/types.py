@@ -67,6 +67,8 @@ class ImageRecord:
     """What it looks like, in hexadecimal (``retrieval.perceptual_hash``); None: not known."""
     preview: str | None = None
     """A blurred stand-in in hexadecimal (``ingest.preview``), in the catalog alone; None: not made yet."""
+    regions: tuple[Box, ...] = ()
+    """Where pictures lie on it, if it is a sheet of them (``ingest.sheets``); in the catalog alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class Hit:
     why: Why = field(default_factory=Why)
     snippet: str | None = None
     """The piece of the picture's text that fits the query best, if any text does."""
+    region: Box | None = None
+    """Where on a sheet the picture lies that fits best; None: it is all of it."""
     similar: tuple[str, ...] = ()
     """Ids of bursts and near duplicates of it, as far as they were seen; they are no hits of their own."""
 

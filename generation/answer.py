@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from core.errors import BadQueryError, GenerationError
-from core.types import Answer, Evidence, Message, SearchResult, TextLine, Usage
+from core.types import Answer, Box, Evidence, Hit, Message, SearchResult, TextLine, Usage
 from generation.budget import Plan
 from generation.claims import judge
 from generation.generator import Generator, Piece, Planner
@@ -132,8 +132,14 @@ def _evidence(result: SearchResult, lines_of: LinesOf, top_k: int) -> list[Evide
     hits = result.hits[:top_k]
     lines = lines_of([hit.record.id for hit in hits])
     return [
-        Evidence(number, hit, tuple(lines.get(hit.record.id, ()))) for number, hit in enumerate(hits, start=1)
+        Evidence(number, hit, tuple(lines.get(hit.record.id, ())), region=_shown(hit))
+        for number, hit in enumerate(hits, start=1)
     ]
+
+
+def _shown(hit: Hit) -> Box | None:
+    """On a sheet the picture that was found; all of it where words on it were found too."""
+    return hit.region if hit.why.text is None and hit.why.words is None else None
 
 
 def _unanswered(

@@ -49,8 +49,9 @@ def verify(parsed: ParsedAnswer, evidence: Sequence[Evidence]) -> tuple[bool, tu
         record = each.hit.record
         box = locate(cited.quote, each.lines) if cited.quote else None
         quote = cited.quote if box is not None else None
+        box = box or each.region
         citation = Citation(cited.marker, record.id, record.uri, record.page, quote, box, record.time_s)
-        stands = stands or cited.quote is None or box is not None or not each.lines
+        stands = stands or cited.quote is None or quote is not None or not each.lines
         if citation not in citations:
             citations.append(citation)
     if not (parsed.answered and stands):

@@ -64,6 +64,7 @@ Text = Annotated[str, _text(16_384)]
 Words = Annotated[str, _text(16_000_000)]
 Sha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Corners = tuple[Finite, Finite, Finite, Finite]
 Line = tuple[Words, Finite, Finite, Finite, Finite, Finite]
 
 
@@ -125,6 +126,8 @@ class Picture(_Checked):
     lines: tuple[Line, ...] = Field(default=(), strict=False)
     about: dict[str, Any] | None = None
     """As ``ingest.about.About`` has it."""
+    regions: tuple[Corners, ...] = Field(default=(), strict=False, max_length=100)
+    """Where pictures lie on it; their vectors are made anew from its file."""
     caption: Words | None = None
     captioned_by: Text | None = None
     passages: int = Field(ge=0, le=1_000_000)

@@ -23,6 +23,7 @@ from ingest.lookup import Lookup
 from ingest.moved import move_sources
 from ingest.notes import NoteLedger, undescribe, unstore
 from ingest.page_ledger import PageLedger
+from ingest.sheet_ledger import SheetLedger
 from ingest.tables import REWRITTEN, collections, image_row, images, page_errors, sources, to_record
 from ingest.tagging import TagLedger
 from ingest.text_ledger import TextLedger, chunks, uris_of
@@ -41,6 +42,7 @@ class Catalog:
         self.texts = TextLedger(engine)
         self.generations = Generations(engine)
         self.pages = PageLedger(engine)
+        self.sheets = SheetLedger(engine)
         self.lookup = Lookup(engine)
         self.tags = TagLedger(engine)
         self.timeline = Timeline(engine)

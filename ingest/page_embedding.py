@@ -64,7 +64,7 @@ def embed_pages(
     if not pending:
         return PagesReport(0, (), round(clock() - began, 3))
     embedder = load()
-    writer = _Writer(catalog, open_pages)
+    writer = PageWriter(catalog, open_pages)
     failures: list[Failure] = []
     done = 0
     try:
@@ -144,7 +144,7 @@ def _batches(items: Iterator[_Decoded], size: int) -> Iterator[list[_Decoded]]:
         yield batch
 
 
-class _Writer:
+class PageWriter:
     """Matrices on their way to the store."""
 
     def __init__(self, catalog: Catalog, open_pages: OpenPages) -> None:

@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.types import Box
+from ingest.sheets import pictures_on
 from retrieval.perceptual_hash import perceptual_hash, shrunk
 
 _SIDE, _LIGHT, _COLOUR = 64, 7, 3
 """Pixels of the longer side that are looked at (at most 100 by the format); frequencies a side."""
 
 
-def looks(image: Image.Image) -> tuple[str, str]:
-    """The perceptual hash and the preview of a picture, with one look at its pixels."""
+def looks(image: Image.Image) -> tuple[str, str, list[Box]]:
+    """The perceptual hash, the preview, and where pictures lie on it, with one look at its pixels."""
     small = shrunk(image)
-    return perceptual_hash(small), preview(small.resize(_shape(image), Image.Resampling.BILINEAR))
+    shown = preview(small.resize(_shape(image), Image.Resampling.BILINEAR))
+    return perceptual_hash(small), shown, pictures_on(image, small)
 
 
 def preview(image: Image.Image) -> str:

@@ -44,6 +44,16 @@ class PagesReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SheetsReport:
+    """After stage one: sheets looked at again, how many pictures lie on them, and those that failed."""
+
+    embedded: int = 0
+    pictures: int = 0
+    failed: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CaptionReport:
     """The last stage, where it was asked for: pictures captioned, what it cost, and why it stopped early."""
 
@@ -78,6 +88,7 @@ class IngestReport:
     seconds: float
     images_per_second: float
     text: ReadReport = field(default_factory=ReadReport)
+    sheets: SheetsReport = field(default_factory=SheetsReport)
     tagged: int = 0
     """Pictures held against the collection's vocabulary in this run."""
     pages: PagesReport = field(default_factory=PagesReport)

@@ -21,9 +21,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 
-from core.types import ImageRecord
+from core.types import Box, ImageRecord
 from ingest.about import About
 from ingest.content import place_of, time_at
 from ingest.screenshots import with_tag
@@ -128,8 +129,16 @@ images = Table(
     Column("tags", JSON(none_as_null=True)),
     # What is written about it in the file and beside it (``ingest.about``); NULL = nothing, or not looked.
     Column("about", JSON(none_as_null=True)),
+    # Where pictures lie on it (``ingest.sheets``): [[x0, y0, x1, y1], ...]; NULL = nowhere.
+    Column("regions", JSON(none_as_null=True)),
     Index("images_by_content", "collection_id", "sha256"),
     Index("images_by_text_state", "collection_id", "text_state", "sha256", "page"),
+    Index(
+        "images_with_regions",
+        "collection_id",
+        sqlite_where=text("regions IS NOT NULL"),
+        postgresql_where=text("regions IS NOT NULL"),
+    ),
 )
 
 # The labels that a collection's pictures are tagged with, and the model that did it.
@@ -173,7 +182,7 @@ page_errors = Table(
 )
 
 
-REWRITTEN = ("taken_at", "camera", "lat", "lon", "phash", "preview")
+REWRITTEN = ("taken_at", "camera", "lat", "lon", "phash", "preview", "regions")
 """Columns that a picture gets anew when it is embedded again: the catalog says what the store has."""
 
 
@@ -183,7 +192,14 @@ def image_row(record: ImageRecord) -> dict[str, Any]:
         f: getattr(record, f)
         for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash", "preview")
     }
-    return {**same, "page": place_of(record) or 0, "embedded": True, "text_state": "pending"}
+    regions = [list(box) for box in record.regions] or None
+    return {
+        **same,
+        "regions": regions,
+        "page": place_of(record) or 0,
+        "embedded": True,
+        "text_state": "pending",
+    }
 
 
 def own_tags(about: dict[str, Any] | None) -> tuple[str, ...]:
@@ -207,6 +223,7 @@ def to_record(row: Row[Any], uris: Sequence[str]) -> ImageRecord:
         lon=row.lon,
         phash=row.phash,
         preview=row.preview,
+        regions=tuple(Box(*box) for box in row.regions or ()),
         tags=tuple(dict.fromkeys((*(row.tags or ()), *own_tags(row.about)))),
         copies=tuple(uris[1:]),
     )

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.database import transaction
 from core.errors import AskpixError
-from core.types import ImageRecord
+from core.types import Box, ImageRecord
 from ingest.about import About
 from ingest.archive import PART, SOURCES, ArchiveReader, ArchiveWriter, Part, Picture, Source
 from ingest.catalog import Catalog
@@ -182,6 +182,7 @@ def _picture(
         engine=read.engine if read else None,
         lines=tuple((line[0], *map(float, line[1:6])) for line in read.lines) if read else (),
         about=row.about,
+        regions=tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in row.regions or ()),
         caption=caption.text if caption else None,
         captioned_by=caption.writer if caption else None,
         passages=passages,
@@ -261,6 +262,7 @@ def _record(collection: Collection, picture: Picture) -> ImageRecord:
         tags=picture.tags,
         copies=picture.copies,
         text=picture.text,
+        regions=tuple(Box(*corners) for corners in picture.regions),
     )
 
 
@@ -284,6 +286,7 @@ def _enter(
             "text_error": picture.text_error,
             "tags": [tag for tag in picture.tags if tag not in about.tags] if picture.tagged else None,
             "about": about.to_json() or None,
+            "regions": [list(box) for box in record.regions] or None,
         }
         for record, picture, about in zip(records, pictures, abouts, strict=True)
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from core.errors import BadImageError
 from core.images import ImageLimits
-from core.types import ImageRecord, Vectors
+from core.types import Box, ImageRecord, Vectors
 from ingest.collection import Collection
 from ingest.content import Content, sha256_of
 from ingest.documents import Page, open_pages
@@ -156,7 +156,8 @@ class Worker:
             vectors = self._embedder.embed_images([picture.image for picture in pictures])
         for (outcome, page), picture, vector in zip(pending, pictures, vectors, strict=True):
             about = read_metadata(picture.exif)
-            phash, preview = looks(picture.image)
+            phash, preview, regions = looks(picture.image)
+            scale = picture.width / picture.image.width
             record = ImageRecord(
                 id=self._collection.image_id(outcome.sha256 or "", page.place),
                 uri=outcome.task.source.uri,
@@ -171,6 +172,9 @@ class Worker:
                 lon=about.lon,
                 phash=phash,
                 preview=preview,
+                regions=()
+                if page.kind == "frame"
+                else tuple(Box(*(float(round(side * scale)) for side in box)) for box in regions),
             )
             outcome.records.append(with_tag(record))
             outcome.vectors.append(vector)

@@ -24,6 +24,7 @@ from retrieval.language import Route, route
 from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
 from retrieval.query_words import names_papers_only
+from retrieval.sheet_leg import SheetLeg, SheetsFound
 from retrieval.snippet import holds, snippet
 from retrieval.store import Leg, VectorStore
 from retrieval.verdict import Verdict, decide
@@ -58,6 +59,7 @@ class _Search:
     others: list[str]
     filled: dict[str, float] = field(default_factory=dict)
     """Cosines of what the other legs found and the image leg did not."""
+    sheets: SheetsFound = field(default_factory=SheetsFound)
     verdict: Verdict | None = None
 
 
@@ -71,12 +73,15 @@ class Retriever:
         store: VectorStore,
         calibration: Calibration | None = None,
         page_leg: PageLeg | None = None,
+        *,
+        sheet_leg: SheetLeg | None = None,
     ) -> None:
         self._embedder = embedder
         self._text_embedder = text_embedder
         self._store = store
         self._calibration = calibration or calibrate(embedder, store)
         self.page_leg = page_leg
+        self._sheet_leg = sheet_leg
 
     @property
     def store(self) -> VectorStore:
@@ -86,7 +91,15 @@ class Retriever:
     def without(self, ids: Collection[str]) -> "Retriever":
         """The same, as if the pictures ``ids`` were not there; what is usual is not measured anew."""
         store = cast(VectorStore, LeftOut(self._store, ids))
-        return Retriever(self._embedder, self._text_embedder, store, self._calibration, self.page_leg)
+        return self._on(store, self._sheet_leg)
+
+    def with_sheets(self, leg: SheetLeg | None) -> "Retriever":
+        """The same, which looks at the pictures on sheets too."""
+        return self if leg is None else self._on(self._store, leg)
+
+    def _on(self, store: VectorStore, sheets: SheetLeg | None) -> "Retriever":
+        legs = self._calibration, self.page_leg
+        return Retriever(self._embedder, self._text_embedder, store, *legs, sheet_leg=sheets)
 
     def ask_leg(self, leg: Leg, text: str, *, where: Where, top_k: int) -> list[ImageRecord]:
         """What one leg alone finds for ``text``, best first: to compare legs, not to search with."""
@@ -142,7 +155,6 @@ class Retriever:
         search = None
         if query.text or query.parts or by_picture is not None:
             search = self._search(query, by_picture, mode)
-        texts = search.texts if search else FoundTexts()
         calibration = self._calibration
         alike = alike_from(calibration.likeness, calibration.likeness_spread)
         gathered = Groups(self._store.get, self._vectors, alike=alike)
@@ -166,7 +178,7 @@ class Retriever:
             depth = max(2 * depth, min(4 * depth, depth * wanted // max(1, len(groups))))
         if diverse is not None:
             groups = spread(groups, self._vectors, weight=diverse, pool=POOL)
-        page = self._hits(query, groups[offset : offset + top_k], texts, offset)
+        page = self._hits(query, groups[offset : offset + top_k], search, offset)
         notes = self._notes(query, mode, by_language)
         if reason:
             reason = "; ".join([reason, *notes])
@@ -180,8 +192,12 @@ class Retriever:
             found.append(BEHIND)
         return tuple(found)
 
-    def _hits(self, query: Query, page: Sequence[Group], texts: FoundTexts, offset: int) -> tuple[Hit, ...]:
+    def _hits(
+        self, query: Query, page: Sequence[Group], search: _Search | None, offset: int
+    ) -> tuple[Hit, ...]:
         records = {record.id: record for record in self._store.get([group.point for group in page])}
+        texts = search.texts if search else FoundTexts()
+        regions = search.sheets.regions(records) if search else {}
         phrases = query.where.phrases
         return tuple(
             Hit(
@@ -192,6 +208,7 @@ class Retriever:
                 snippet=snippet(records[group.point].text, texts.weights, phrases)
                 if phrases or group.point in texts.cosines or group.point in texts.bm25
                 else None,
+                region=regions.get(group.point),
                 similar=group.similar,
             )
             for rank, group in enumerate(page, start=offset + 1)
@@ -204,8 +221,9 @@ class Retriever:
         vector = None if mode == "text" else self._image_query(query, by_picture)
         texts = self._texts(query.text, where) if query.text and mode != "image" else FoundTexts()
         pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
-        others = list(dict.fromkeys([*texts.ids(), *pages.cosines]))
-        return _Search(query, by_picture is not None, vector, texts, pages, others)
+        sheets = self._sheets(vector, where)
+        others = list(dict.fromkeys([*texts.ids(), *pages.cosines, *sheets.cosines]))
+        return _Search(query, by_picture is not None, vector, texts, pages, others, sheets=sheets)
 
     def _rank(
         self, search: _Search, mode: Mode, wanted: int, by_language: Route
@@ -223,6 +241,7 @@ class Retriever:
         nearest = list(seen)[:FIRST]
         if vector is not None:
             self._fill_cosines(seen, vector, search)
+            nearest = search.sheets.join(seen, nearest, first=FIRST)
         usual = 0.0 if vector is None else self._calibration.usual(vector)
         # What an embedder makes of a language that it never learned is no evidence beside texts that fit.
         read = not search.by_picture and not by_language.pictures and by_language.texts
@@ -251,7 +270,7 @@ class Retriever:
             return Verdict(self._nothing_there(query, mode), 0.0)
         if search.by_picture or query.where.phrases or _met_by_filter(query) or search.pages.stands_out():
             return Verdict(None, 1.0)
-        return self._judge(query, search.vector, nearest, search.texts)
+        return self._judge(search, nearest)
 
     def _score(
         self, point: str, seen: dict[str, float], texts: FoundTexts, pages: PageScores, usual: float
@@ -310,8 +329,15 @@ class Retriever:
     def _pages(self, text: str, where: Where) -> PageScores:
         if self.page_leg is None:
             return PageScores()
-        among = None if where == Where() else self._store.scroll(where, limit=self._store.count(where))
-        return self.page_leg.find(text, among=among)
+        return self.page_leg.find(text, among=self._among(where))
+
+    def _sheets(self, vector: Vectors | None, where: Where) -> SheetsFound:
+        if self._sheet_leg is None or vector is None:
+            return SheetsFound()
+        return SheetsFound(self._sheet_leg, vector, self._sheet_leg.find(vector, among=self._among(where)))
+
+    def _among(self, where: Where) -> list[str] | None:
+        return None if where == Where() else self._store.scroll(where, limit=self._store.count(where))
 
     def _fill_cosines(self, seen: dict[str, float], vector: Vectors, search: _Search) -> None:
         """Cosines of the pictures that only the text legs found: each is judged by all legs."""
@@ -333,14 +359,14 @@ class Retriever:
 
     # --- the verdict ---------------------------------------------------------------------------------
 
-    def _judge(
-        self, query: Query, vector: Vectors | None, nearest: Sequence[str], texts: FoundTexts
-    ) -> Verdict:
+    def _judge(self, search: _Search, nearest: Sequence[str]) -> Verdict:
         """Whether the best hits show what was asked, hold its words, or are called so."""
-        calibration = self._calibration
-        shown = None if vector is None else calibration.evidence(vector, self._vectors(nearest)[1])
+        calibration, vector, texts = self._calibration, search.vector, search.texts
+        shown = None
+        if vector is not None:
+            shown = calibration.evidence(vector, search.sheets.shown(*self._vectors(nearest)))
         return decide(
-            query.text,
+            search.query.text,
             shown=shown,
             needed=None if shown is None else calibration.threshold,
             image_confidence=0.0 if shown is None else calibration.confidence(shown),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 
 from core.errors import BadQueryError, GenerationError
-from core.types import Answer, Box, Hit, Message, Query, SearchResult, TextLine, Usage
+from core.types import Answer, Box, Hit, Message, Query, SearchResult, TextLine, Usage, Why
 from generation.answer import answer_question, stream_answer
 from generation.extractive import ExtractiveGenerator
 from generation.generator import Piece
@@ -129,3 +129,18 @@ def test_wrapping_is_taken_off_the_search_only() -> None:
     )
     assert search.asked[0][0] == "a boat -sail"
     assert answer.question == writer.shown[0][-1].text == "Which picture shows a boat -sail?"
+
+
+def test_of_a_sheet_the_picture_that_was_found_is_shown_and_cited() -> None:
+    place = Box(10, 20, 110, 120)
+    found = Hit(1, PHOTO, 0.9, Why(image=0.4), region=place)
+    both = Hit(1, PHOTO, 0.9, Why(image=0.4, words=3.0), region=place)
+    for hit, box in ((found, place), (both, None)):
+        writer = Writer("A boat [1].")
+        search = SearchResult(Query(raw="boat", text="boat"), True, None, (hit,), 1.0)
+        answer = answer_question(
+            "boat?", retrieve=lambda text, k, search=search: search, lines_of=lines_of, generator=writer
+        )
+        assert answer.answered and answer.citations[0].box == box, "words may stand anywhere on it"
+        shown = [each.region for message in writer.shown[0] for each in message.evidence]
+        assert shown == [box]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ingest.captioning import CaptionBudget
     from ingest.catalog import Collection
     from ingest.pipeline import OnProgress
-    from ingest.report import IngestReport, Progress
+    from ingest.report import Failure, IngestReport, Progress
     from ingest.tagging import Vocabulary
 
 
@@ -89,6 +89,7 @@ def run_index(
 
     from api.captioning import seeing_generator
     from api.page_wiring import embed_pages_of
+    from api.sheet_wiring import embed_sheets_of
     from api.tagging import tag
     from ingest.captioning import CaptionBudget, caption_pictures
     from ingest.describing import describe
@@ -117,6 +118,7 @@ def run_index(
                 batch_size=getattr(embedder, "batch", 16),  # what a GPU is fastest with
                 on_progress=progress,
             )
+        report = replace(report, sheets=embed_sheets_of(workspace, collection, progress))
         described = describe(
             collection=collection,
             catalog=workspace.catalog,
@@ -174,6 +176,8 @@ def show_report(report: "IngestReport") -> None:
         + (f" ({report.images_per_second:.1f} pictures/s)" if report.images_per_second else "")
         + f"; {report.images} pictures in the collection"
     )
+    if report.sheets.embedded:
+        say(f"{report.sheets.pictures} pictures found on {report.sheets.embedded} sheets")
     if report.described:
         say(f"dates, places, names or words from files beside and in them: {report.described} pictures")
     if report.tagged:
@@ -193,7 +197,7 @@ def show_report(report: "IngestReport") -> None:
         hint(f"skipped {printable(skip.path)}: {printable(skip.reason)}")
     if len(report.skipped) > 20:
         hint(f"... and {len(report.skipped) - 20} more skipped; --json lists them all")
-    for failure in (*report.failed, *report.text.failed, *report.pages.failed, *report.captions.failed):
+    for failure in _failures(report):
         hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
 
 
@@ -303,8 +307,14 @@ def index_command(
             as_json=as_json,
             ignore=ignore or (),
         )
-    if report.failed or report.text.failed or report.pages.failed or report.captions.failed:
+    if _failures(report):
         raise typer.Exit(3)
+
+
+def _failures(report: "IngestReport") -> "list[Failure]":
+    """Of all stages."""
+    later = (report.sheets, report.text, report.pages, report.captions)
+    return [*report.failed, *(failure for stage in later for failure in stage.failed)]
 
 
 def follow_folders(

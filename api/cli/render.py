@@ -108,6 +108,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "taken_at": record.taken_at and record.taken_at.isoformat(),
         "snippet": hit.snippet,
         "duplicates": hit.duplicates,
+        "region": list(hit.region) if hit.region else None,
         "similar": list(hit.similar),
     }
 

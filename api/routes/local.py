@@ -11,6 +11,7 @@ from api.principal import Principal
 from api.problems import ProblemError
 from api.routes import TheService, Who
 from api.service import Service
+from api.sheet_wiring import open_sheets
 from api.store_codec import decode, encode
 from core.errors import BadQueryError
 from ingest.collection import Collection
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/v1/local", include_in_schema=False)
 _METHODS = {name for kind in (VectorStore, PageStore) for name in dir(kind) if not name.startswith("_")} - {
     "close"
 }
-Which = Annotated[str, Path(pattern=r"^(\d{1,9}|pages|all)$")]
+Which = Annotated[str, Path(pattern=r"^((sheets-)?\d{1,9}|pages|all)$")]
 
 
 @router.post("/stores/{collection_id}/{which}/{method}")
@@ -44,11 +45,13 @@ def call(  # noqa: PLR0917 - parts of the path
         raise BadQueryError(f"the call cannot be read: {error}") from error
     with ExitStack() as stack:
         collection = _collection(service, collection_id, which)
-        opened: Any = (
-            open_pages(service.workspace, collection)
-            if which == "pages"
-            else service.workspace.open_store(collection)
-        )
+        opened: Any
+        if which == "pages":
+            opened = open_pages(service.workspace, collection)
+        elif which.startswith("sheets-"):
+            opened = open_sheets(service.workspace, collection)
+        else:
+            opened = service.workspace.open_store(collection)
         store = stack.enter_context(opened)
         return {"result": encode(getattr(store, method)(*args, **options))}
 
@@ -78,6 +81,6 @@ def _collection(service: Service, collection_id: str, which: str) -> Collection:
                 *generations.others(collection, "replaced"),
             )
             for each in every:
-                if which in ("pages", str(each.generation)):
+                if which == "pages" or which.removeprefix("sheets-") == str(each.generation):
                     return each
     raise ProblemError(404, "no such store")

@@ -1,0 +1,114 @@
+"""The part of ``wiring`` for pictures on sheets: their store, the stage that fills it, and the leg of search.
+
+They are kept as pages of many vectors are (``api.page_wiring``), made with the collection's own embedder and
+apart for each of its generations.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from api.page_wiring import open_page_leg
+from api.store_wiring import open_server_pages
+
+if TYPE_CHECKING:
+    from api.wiring import Workspace
+    from ingest.collection import Collection
+    from ingest.pipeline import OnProgress
+    from ingest.report import SheetsReport
+    from retrieval.page_leg import PageLeg
+    from retrieval.page_store import PageStore
+    from retrieval.sheet_leg import SheetLeg
+
+
+@contextmanager
+def open_sheets(workspace: Workspace, collection: Collection) -> Iterator[Any]:
+    """The store of sheets of this generation, made when missing."""
+
+    def open_it() -> PageStore:
+        folder = _folder(workspace, collection)
+        if collection.store == "qdrant":
+            folder.mkdir(parents=True, exist_ok=True)  # says that there is something on the server
+            return open_server_pages(workspace.settings, _as_pages(collection))
+        from retrieval.qdrant_pages import QdrantEdgePages
+
+        return QdrantEdgePages.open(
+            folder, model_id=collection.embedder, dim=collection.dim, wait_s=workspace.settings.wait_s
+        )
+
+    with workspace.shared((collection.id, _which(collection)), open_it) as sheets:
+        yield sheets
+
+
+@contextmanager
+def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg | None]:
+    """The leg of search, held until the end of the ``with``; None where there is no sheet."""
+    if not workspace.catalog.sheets.any(collection):
+        yield None
+        return
+    from retrieval.sheet_leg import SheetLeg
+
+    adapted = workspace.adaptation(collection)
+    with open_sheets(workspace, collection) as sheets:
+        yield SheetLeg(
+            sheets,
+            workspace.catalog.sheets.boxes,
+            dim=collection.dim,
+            lift=adapted.join_images if adapted else None,
+        )
+
+
+@contextmanager
+def open_legs(
+    workspace: Workspace, collection: Collection
+) -> Iterator[tuple[PageLeg | None, SheetLeg | None]]:
+    """What searches beside the collection's own store, as far as it has them."""
+    with open_page_leg(workspace, collection) as pages, open_sheet_leg(workspace, collection) as sheets:
+        yield pages, sheets
+
+
+def embed_sheets_of(
+    workspace: Workspace, collection: Collection, progress: OnProgress | None = None
+) -> SheetsReport:
+    """The stage of indexing; does nothing where there never was a sheet."""
+    from ingest.report import SheetsReport
+    from ingest.sheet_embedding import embed_sheets
+
+    if not (_folder(workspace, collection).exists() or workspace.catalog.sheets.any(collection)):
+        return SheetsReport()
+    return embed_sheets(
+        collection=collection,
+        catalog=workspace.catalog,
+        open_pages=lambda: open_sheets(workspace, collection),
+        load=lambda: workspace.embedder(collection.embedder),
+        limits=workspace.limits,
+        on_progress=progress,
+    )
+
+
+def drop_sheets(workspace: Workspace, collection: Collection) -> None:
+    """Remove what was embedded of this generation's sheets; no command may have it open."""
+    workspace.let_go(collection, _which(collection))
+    if collection.store == "qdrant" and _folder(workspace, collection).exists():
+        with open_server_pages(workspace.settings, _as_pages(collection)) as sheets:
+            sheets.delete_all()
+    shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
+
+
+def _as_pages(collection: Collection) -> Collection:
+    """On a server each generation's sheets are apart: pictures have the same ids in all of them."""
+    name = f"sheets:{collection.generation}:{collection.embedder}"
+    return replace(collection, page_embedder=name, page_dim=collection.dim)
+
+
+def _which(collection: Collection) -> str:
+    return f"sheets-{collection.generation}"
+
+
+def _folder(workspace: Workspace, collection: Collection) -> Path:
+    return workspace.folder(collection) / _which(collection)

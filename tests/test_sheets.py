@@ -1,0 +1,271 @@
+"""Pictures on album pages: where they lie, that each is found as one of its own, and that nothing is lost."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from api.cli.index import run_index
+from api.demo import PICTURES
+from api.reembedding import drop_replaced, reembed, roll_back
+from api.settings import Settings
+from api.sheet_wiring import open_sheets
+from api.transfer import export_to, import_from
+from api.wiring import Workspace
+from core.types import Box, SearchResult
+from ingest import sheet_embedding as stage
+from ingest.catalog import Collection
+from ingest.report import IngestReport
+from ingest.sheets import MOST, pictures_on
+from retrieval.embedder import Embedder
+from retrieval.query import parse
+from tests.fakes import ColourEmbedder
+from tests.service import served, until_ready
+
+SIZE = (620, 877)
+PLACES = ((40, 60, 290, 240), (330, 60, 580, 240), (40, 300, 290, 560), (330, 300, 580, 560))
+
+
+def grain(colour: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """A picture of one colour and its shades, as no drawing is."""
+    noise = np.random.default_rng(seed).integers(-25, 26, (size[1], size[0], 1))
+    flat = np.asarray(Image.new("RGB", size, colour)).astype(int)
+    return Image.fromarray(np.clip(flat + noise, 0, 255).astype(np.uint8))
+
+
+def album(*colours: str, paper: str = "white", seed: int = 0) -> Image.Image:
+    sheet = Image.new("RGB", SIZE, paper)
+    for number, (colour, (x0, y0, x1, y1)) in enumerate(zip(colours, PLACES, strict=False)):
+        sheet.paste(grain(colour, (x1 - x0, y1 - y0), seed + number), (x0, y0))
+    return sheet
+
+
+def near(found: Box, wanted: tuple[int, int, int, int], within: float = 6) -> bool:
+    return all(abs(a - b) <= within for a, b in zip(found, wanted, strict=True))
+
+
+class Fakes(Workspace):
+    """The workspace with embedders of mean colours: ``narrow`` and ``wide``."""
+
+    def embedder(self, embedder_id: str) -> Embedder:
+        return ColourEmbedder(dim={"narrow": 5, "wide": 9}[embedder_id], model_id=embedder_id)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, colour in enumerate(("green", "gray", "yellow", "purple", "orange", "black")):
+        grain(colour, (64, 48 + number)).save(photos / f"{colour}.png")
+    album("red", "blue", "white", "blue").save(photos / "album.png")
+    return Fakes(Settings(home=tmp_path / "home", embedder="narrow"))
+
+
+def fill(workspace: Workspace, *, prune: bool = False) -> tuple[Collection, IngestReport]:
+    collection = workspace.open_or_create("default")
+    photos = workspace.settings.home.parent / "photos"
+    report = run_index(workspace, collection, [photos], ocr="off", prune=prune)
+    return workspace.collection("default"), report
+
+
+def found(workspace: Workspace, text: str, name: str = "default") -> SearchResult:
+    with workspace.open_retriever(workspace.collection(name)) as retriever:
+        return retriever.retrieve(parse(text), show_all=True)
+
+
+# --- where they lie ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paper", ["white", "black", "wheat"])
+def test_each_picture_on_a_sheet_is_found_where_it_lies(paper: str) -> None:
+    boxes = pictures_on(album("red", "blue", "green", "purple", paper=paper))
+    assert len(boxes) == 4
+    for place in PLACES:
+        assert any(near(box, place) for box in boxes), (place, boxes)
+    sizes = [(box.x1 - box.x0) * (box.y1 - box.y0) for box in boxes]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_pictures_that_lie_askew_are_found_too() -> None:
+    sheet = Image.new("RGB", SIZE, "white")
+    tilted = grain("red", (200, 150)).convert("RGBA").rotate(6, expand=True)
+    sheet.paste(tilted, (100, 100), tilted)
+    sheet.paste(grain("blue", (220, 160), 1), (310, 500))
+    assert len(pictures_on(sheet)) == 2
+
+
+def test_what_is_no_sheet_has_none() -> None:
+    page = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(page)
+    for row in range(40, 840, 14):
+        draw.text((40, row), "The quick brown fox jumps over the lazy dog, again and again, " * 2, "black")
+    assert pictures_on(page) == [], "print"
+    chart = Image.new("RGB", SIZE, "white")
+    for at in range(4):
+        ImageDraw.Draw(chart).rectangle((80 + 120 * at, 300 - 50 * at, 170 + 120 * at, 700), fill="steelblue")
+    assert pictures_on(chart) == [], "bars are flat"
+    assert pictures_on(grain("teal", SIZE)) == [], "a photo to the edge"
+    framed = Image.new("RGB", SIZE, "white")
+    framed.paste(grain("teal", (600, 857)), (10, 10))
+    assert pictures_on(framed) == [], "one photo with a thin frame is the picture itself"
+    stamps = Image.new("RGB", SIZE, "white")
+    stamps.paste(grain("red", (40, 40)), (100, 100))
+    assert pictures_on(stamps) == [], "too small"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (65_535, 1), (1, 65_535), (3, 3), (5_000, 7)])
+def test_odd_shapes_break_nothing(size: tuple[int, int]) -> None:
+    assert pictures_on(Image.new("RGB", size, "white")) == []
+    assert pictures_on(Image.new("RGB", size, "red")) == []
+
+
+def test_of_a_contact_sheet_the_largest_count() -> None:
+    sheet = Image.new("RGB", (1000, 1000), "white")
+    for number in range(36):
+        x, y = number % 6 * 160 + 20, number // 6 * 160 + 20
+        sheet.paste(grain("red" if number % 2 else "navy", (130, 110 + number % 3), number), (x, y))
+    assert len(pictures_on(sheet)) == MOST
+
+
+# --- found as pictures of their own --------------------------------------------------------------------
+
+
+def test_a_picture_on_a_sheet_is_found_with_its_place(workspace: Workspace) -> None:
+    _, report = fill(workspace)
+    assert (report.sheets.embedded, report.sheets.pictures, report.sheets.failed) == (1, 3, ())
+    for colour, places in (("red", PLACES[:1]), ("blue", (PLACES[1], PLACES[3]))):
+        hit = found(workspace, colour).hits[0]
+        assert Path(hit.record.uri).name == "album.png"
+        assert hit.region and any(near(hit.region, place) for place in places)
+        assert hit.why.image is not None and hit.why.image > 0.9
+    assert found(workspace, "purple").hits[0].region is None
+    again = fill(workspace)[1]
+    assert again.sheets.embedded == 0 and again.unchanged == 7
+
+
+def test_a_filter_a_page_of_hits_and_a_verdict_hold(workspace: Workspace) -> None:
+    fill(workspace)
+    assert not found(workspace, "red path:green.png").hits[0].region
+    with workspace.open_retriever(workspace.collection("default")) as retriever:
+        whole = retriever.retrieve(parse("red"), top_k=7, show_all=True).hits
+        parts = [
+            hit
+            for offset in range(7)
+            for hit in retriever.retrieve(parse("red"), top_k=1, offset=offset, show_all=True).hits
+        ]
+        assert [hit.record.id for hit in parts] == [hit.record.id for hit in whole]
+        assert retriever.retrieve(parse("red")).matched
+        without = retriever.without([whole[0].record.id]).retrieve(parse("red"), show_all=True)
+        assert whole[0].record.id not in {hit.record.id for hit in without.hits}
+
+
+def test_a_photo_finds_the_sheet_that_it_lies_on(workspace: Workspace) -> None:
+    fill(workspace)
+    with workspace.open_retriever(workspace.collection("default")) as retriever:
+        hit = retriever.retrieve(parse(""), image=grain("red", (90, 60), 5)).hits[0]
+    assert Path(hit.record.uri).name == "album.png" and hit.region and near(hit.region, PLACES[0])
+
+
+def test_sheets_come_and_go_with_their_files(workspace: Workspace) -> None:
+    collection, _ = fill(workspace)
+    photos = workspace.settings.home.parent / "photos"
+    (photos / "album.png").rename(photos / "moved.png")
+    assert fill(workspace)[1].sheets.embedded == 0
+    assert Path(found(workspace, "red").hits[0].record.uri).name == "moved.png"
+    (photos / "moved.png").unlink()
+    album("purple", "red", seed=9).save(photos / "other.png")
+    _, report = fill(workspace, prune=True)
+    assert (report.sheets.embedded, report.sheets.pictures) == (1, 2)
+    with open_sheets(workspace, collection) as sheets:
+        assert sheets.count() == 1
+    workspace.delete_collection("default")
+    assert not list((workspace.settings.home / "collections").glob("*"))
+
+
+def test_a_stop_between_the_stages_is_made_up_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_cut_out", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fill(workspace)
+    assert found(workspace, "red").hits, "found by the whole pictures meanwhile"
+    report = fill(workspace)[1]
+    assert report.unchanged == 7 and report.sheets.embedded == 1
+    assert found(workspace, "red").hits[0].region
+
+
+def test_another_model_looks_at_them_anew_and_the_old_ones_stay(workspace: Workspace) -> None:
+    collection, _ = fill(workspace)
+    assert reembed(workspace, "default", "wide").changed_over
+    assert found(workspace, "red").hits[0].region
+    roll_back(workspace, "default")
+    assert found(workspace, "red").hits[0].region
+    assert drop_replaced(workspace, "default") == 1
+    folders = {path.name for path in workspace.folder(collection).iterdir() if path.name.startswith("sheets")}
+    assert folders == {"sheets-0"}, "those of the other model go with its vectors"
+
+
+def test_exported_and_imported_they_are_made_again(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace)
+    archive = tmp_path / "out.zip"
+    export_to(workspace, "default", archive)
+    import_from(workspace, archive, "copy")
+    copy = workspace.collection("copy")
+    photos = workspace.settings.home.parent / "photos"
+    report = run_index(workspace, copy, [photos], ocr="off", prune=False)
+    assert report.added == report.updated == 0 and report.sheets.embedded == 1
+    assert found(workspace, "red", "copy").hits[0].region
+
+
+@pytest.mark.slow
+def test_the_service_finds_and_tells_the_place(tmp_path: Path) -> None:
+    """The real model and a real server, and a command that works through it."""
+    photos = sorted((PICTURES / "photos").glob("*.jpg"))[:4]
+    sheet = Image.new("RGB", (1240, 1754), "white")
+    for path, (x0, y0, x1, y1) in zip(photos, PLACES, strict=True):
+        with Image.open(path) as photo:
+            sheet.paste(photo.convert("RGB").resize((2 * (x1 - x0), 2 * (y1 - y0))), (2 * x0, 2 * y0))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    sheet.save(folder / "sheet.jpg", quality=90)
+    (folder / "photo.jpg").write_bytes(photos[0].read_bytes())
+    with served(tmp_path / "home") as (url, _):
+        client = until_ready(url)
+        environment = os.environ | {"ASKPIX_HOME": str(tmp_path / "home")}
+        command = [sys.executable, "-m", "api.cli.main"]
+        done = subprocess.run(
+            [*command, "index", str(folder), "--ocr", "off", "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout)["sheets"]["pictures"] == 4
+        body = client.call(
+            "POST", "/v1/collections/default/search", {"image": _data_uri(photos[2]), "all": True}
+        )
+        hit = next(hit for hit in body["hits"] if hit["uri"].endswith("sheet.jpg"))
+        assert near(Box(*hit["region"]), tuple(2 * side for side in PLACES[2]), 14)  # type: ignore[arg-type]
+        told = subprocess.run(
+            [*command, "search", "--image", str(photos[2]), "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        through = next(hit for hit in json.loads(told.stdout)["hits"] if hit["uri"].endswith("sheet.jpg"))
+        assert through["region"] == hit["region"]
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
