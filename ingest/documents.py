@@ -1,4 +1,5 @@
-"""Files into pages: a photo is one, a PDF or a multi-page TIFF several, a film has one for each scene.
+"""Files into pages: a photo is one, a PDF or a multi-page TIFF several, a film has one for each scene, and an
+animation its first frame and one for each further scene.
 
 Office documents are PDFs by the time their pages are asked for (``ingest.office``).
 
@@ -14,6 +15,7 @@ from core.damage import signature
 from core.errors import BadImageError
 from core.images import ImageLimits, Picture, open_image, open_images
 from core.types import Kind
+from ingest.animation import frame_at, later_scenes, may_move
 from ingest.content import Content, OnDisk, film_container, time_at
 from ingest.office import CONVERSIONS
 from ingest.pdf_process import opened
@@ -65,6 +67,8 @@ def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = Non
         raise first
     else:
         yield Page(None, "photo", first)
+        if may_move(data):
+            yield from _later(data, limits, min_side)
 
 
 def open_page(
@@ -76,6 +80,8 @@ def open_page(
             return film.picture(place or 1, min_side)
     if rare := rare_format(data):
         return open_rare(data, rare, limits=limits, min_side=min_side)
+    if place and may_move(data):
+        return frame_at(data, place, limits=limits, min_side=min_side)
     pdf = pdf_of(data, limits)
     if pdf is None:
         return open_image(data, limits=limits, min_side=min_side, page=place or 1)
@@ -115,6 +121,14 @@ def _pdf_pages(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterat
                 yield document.picture(number, min_side)
             except BadImageError as error:
                 yield error
+
+
+def _later(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterator[Page]:
+    try:
+        for scene in later_scenes(data, limits=limits, min_side=min_side):
+            yield Page(scene.place, "frame", scene.picture)
+    except BadImageError as error:
+        yield Page(None, "frame", None, str(error))
 
 
 def _frames(content: Content, limits: ImageLimits, min_side: int | None) -> Iterator[Page]:

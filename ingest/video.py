@@ -19,6 +19,7 @@ from PIL import Image
 from core.damage import one_line
 from core.errors import BadImageError
 from core.images import ImageLimits, check_size
+from ingest.scenes import SMALL, Scenes
 
 _STEP = 1.0
 """Seconds between two looks at least; one cut a second is a fast trailer's."""
@@ -27,12 +28,6 @@ _GAP, _BETWEEN = 10.0, 5.0
 _MOST_LOOKS = 4_000
 """Of one film: of longer ones the looks lie further apart."""
 _LONGEST = 24 * 3600.0
-_CUT, _DRIFT, _DRIFT_AFTER, _ALWAYS_AFTER = 22.0, 9.0, 30.0, 120.0
-"""Mean difference of two frames, of 255, that makes a scene; the smaller one that does after so many seconds;
-and seconds after which a frame is taken in any case."""
-_FLAT = 5.0
-"""Standard deviation of a frame that shows nothing: black between scenes."""
-_SMALL = (32, 18)
 _SAID = (
     "creation_time",
     "com.apple.quicktime.creationdate",
@@ -111,27 +106,18 @@ class Film:
 
     def moments(self) -> Iterator[int]:
         """The milliseconds of the frames that tell the film, in order; at least one."""
-        looks = self._looks()
-        last: np.ndarray[Any, np.dtype[np.float32]] | None = None
-        taken, flat = 0.0, None
-        for time in looks:
+        scenes = Scenes()
+        flat = None
+        for time in self._looks():
             frame = self._seek(time)
             if frame is None:
                 continue
-            at = self._time(frame)
-            small = _small(frame)
-            if small.std() < _FLAT:
-                flat = at if flat is None else flat
-                continue
-            differs = 255.0 if last is None else float(np.abs(small - last).mean())
-            if (
-                differs > _CUT
-                or (differs > _DRIFT and at - taken >= _DRIFT_AFTER)
-                or at - taken >= _ALWAYS_AFTER
-            ):
-                last, taken = small, at
+            at, small = self._time(frame), _small(frame)
+            if flat is None and scenes.shows_nothing(small):
+                flat = at
+            if scenes.takes(small, at):
                 yield round(1000 * at)
-        if last is None:
+        if not scenes.any:
             if flat is None:
                 raise BadImageError("damaged video: none of its frames can be decoded")
             yield round(1000 * flat)
@@ -248,6 +234,6 @@ def _is_cover(stream: Any) -> bool:
 
 def _small(frame: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
     small: np.ndarray[Any, np.dtype[np.uint8]] = frame.reformat(
-        *_SMALL, format="rgb24", interpolation="AREA"
+        *SMALL, format="rgb24", interpolation="AREA"
     ).to_ndarray()
     return small.astype(np.float32)

@@ -8,6 +8,7 @@ import pytest
 from tests.browser import browser, ready, serious, tab, until
 from tests.films import film
 from tests.service import served, until_ready
+from tests.test_animation import moving
 
 pytestmark = pytest.mark.slow
 
@@ -43,3 +44,23 @@ def test_a_scene_is_found_and_played_from_there(url: str, tmp_path: Path) -> Non
         assert serious(page) == []
         page.keyboard.press("Escape")
         page.wait_for_selector("#viewer", state="hidden")
+
+
+def test_an_animation_plays_as_the_picture_that_it_is(url: str, tmp_path: Path) -> None:
+    """The scenes of a GIF are tiles of their own; its first frame is the picture."""
+    client = until_ready(url)
+    client.create_collection("moving")
+    path = tmp_path / "walk.gif"
+    path.write_bytes(moving("GIF", ("red", 10), ("green", 10), size=(320, 240)))
+    client.wait(client.upload("moving", [path])["job"])
+    with browser() as chromium, tab(chromium, url) as made:
+        page = ready(made).page
+        page.select_option("#collection", "moving")
+        until(page, "document.querySelectorAll('.tile img').length == 2")
+        page.locator(".tile", has_text="0:01").click()
+        page.wait_for_selector("#viewer[open]")
+        page.wait_for_selector("#viewer .small")
+        assert page.locator("#viewer [role=group] .small").all_inner_texts() == ["0:00", "0:01"]
+        page.click("#viewer button:has-text('Play from 0:01')")
+        until(page, "document.querySelector('#viewer img.moving')?.naturalWidth == 320")
+        assert serious(page) == []

@@ -226,7 +226,9 @@ def test_every_row_of_the_nasty_files(shared_data: Path, tmp_path: Path) -> None
                 | "the entity must not be read"
             ):
                 assert not indexed and clear, (row, got)
-            case "indexed" | "indexed as RGB" | "indexed by its first frame" | "indexed by its content" | (
+            case "indexed by its first frame":  # and one for each further scene
+                assert indexed and got, (row, got)
+            case "indexed" | "indexed as RGB" | "indexed by its content" | (
                 "indexed upright" | "indexed on a plain background" | "recognised as the same content"
                 | "near-duplicate: very close vector" | "answers the question asked"
             ):  # fmt: skip

@@ -100,7 +100,7 @@ export class Viewer {
       [S.tags, found.tags?.join(", ")], [S.collection, found.collection],
     ].filter(([, value]) => value);
     const copy = button(S.copyWords, async () => { await navigator.clipboard.writeText(found.text); copy.textContent = S.copied; }, { class: "plain" });
-    const video = found.kind === "frame" && found.time_s !== null ? button(S.play(clock(found.time_s)), () => this.play(item.id, found.time_s), { class: "primary" }) : "";
+    const video = found.kind === "frame" && found.time_s !== null ? button(S.play(clock(found.time_s)), () => this.play(item.id, found), { class: "primary" }) : "";
     this.side.prepend(video, el("h3", {}, S.about),
       el("dl", {}, rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])),
       el("h3", {}, S.words), ...(found.text ? [el("pre", {}, found.text), copy] : [el("p", { class: "quiet" }, S.noWords)]),
@@ -115,7 +115,7 @@ export class Viewer {
     this.strip.hidden = false;
     this.strip.setAttribute("aria-label", (moments ? S.momentsOf : S.pagesOf)(found.total));
     this.strip.setAttribute("role", "group");
-    this.strip.replaceChildren(...found.images.slice(0, STRIP).map((each) => this.small(each, each.time_s !== null ? clock(each.time_s) : `${S.page} ${each.page}`, {
+    this.strip.replaceChildren(...found.images.slice(0, STRIP).map((each) => this.small(each, each.page ? `${S.page} ${each.page}` : clock(each.time_s ?? 0), {
       "aria-current": each.id === item.id ? "true" : undefined,
       onclick: () => { if (each.id !== item.id) { this.items = found.images; this.show(found.images.findIndex((one) => one.id === each.id)); } },
     })));
@@ -146,8 +146,12 @@ export class Viewer {
     return made;
   }
 
-  play(id, at) {
-    const video = el("video", { controls: true, autoplay: true, src: `${api.file(id)}#t=${at}` });
+  play(id, found) {
+    if (SHOWN.test(nameOf(found.uri))) { // an animation: a browser plays it as the picture that it is
+      this.stage.replaceChildren(el("img", { class: "moving", alt: nameOf(found.uri), src: api.file(id) }));
+      return;
+    }
+    const video = el("video", { controls: true, autoplay: true, src: `${api.file(id)}#t=${found.time_s}` });
     video.addEventListener("error", () => video.replaceWith(el("p", { class: "novideo" }, S.noVideo)), { once: true });
     this.stage.replaceChildren(video);
   }
