@@ -361,6 +361,11 @@ class ImageOut(_Out):
         "people, albums, keywords, rating, creator, place), where there is any.",
     )
     caption: str | None = Field(default=None, description="Of one picture: a generator's sentence.")
+    file_date: str | None = Field(
+        default=None,
+        description="Of one picture without `taken_at`: when its file was last written. Where a `taken_at` "
+        "is from stands in `about.taken_from`: exif, gps, xmp, iptc, takeout or name.",
+    )
 
 
 class ImagesOut(_Out):

@@ -219,7 +219,23 @@ def test_a_picture_tells_what_was_written_about_it(
     assert body["about"] == {"title": "Lighthouse", "people": ["Ann Lee"], "rating": 4, "creator": "Me"}
     assert body["caption"] == "A lighthouse by the sea." and body["tags"] == ["Ann Lee"]
     other = client.get(f"/v1/images/{two}").json()
+    assert other["file_date"] == "1970-01-01T00:00:00+00:00", "nothing else is known of when"
     assert (other["about"], other["caption"]) == ({}, None)
+
+
+def test_the_date_of_a_file_is_the_last_resort_and_said_to_be_one(
+    place: tuple[Service, TestClient, Collection],
+) -> None:
+    service, client, collection = place
+    moment = datetime(2018, 5, 3, 14, 30)
+    fill(service, collection, {"/dated.jpg": {"taken_at": moment}, "s3://bucket/far.jpg": {}, "/a.jpg": {}})
+    found = {each["uri"]: each for each in client.get("/v1/collections/holiday/images").json()["images"]}
+    shown = {uri: client.get(f"/v1/images/{each['id']}").json() for uri, each in found.items()}
+    assert {uri: (each["taken_at"], each["file_date"]) for uri, each in shown.items()} == {
+        "/dated.jpg": ("2018-05-03T14:30:00", None),
+        "s3://bucket/far.jpg": (None, None),
+        "/a.jpg": (None, "1970-01-01T00:00:00+00:00"),
+    }
 
 
 def test_pages_of_other_sites_are_let_in_by_name_alone(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from ingest.report import IngestReport
 from ingest.sheets import MOST, pictures_on
 from retrieval.embedder import Embedder
 from retrieval.query import parse
+from tests.browser import browser, ready, tab
 from tests.fakes import ColourEmbedder
 from tests.service import served, until_ready
 
@@ -48,6 +49,10 @@ def album(*colours: str, paper: str = "white", seed: int = 0) -> Image.Image:
 
 def near(found: Box, wanted: tuple[int, int, int, int], within: float = 6) -> bool:
     return all(abs(a - b) <= within for a, b in zip(found, wanted, strict=True))
+
+
+def doubled(place: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return place[0] * 2, place[1] * 2, place[2] * 2, place[3] * 2
 
 
 class Fakes(Workspace):
@@ -255,7 +260,7 @@ def test_the_service_finds_and_tells_the_place(tmp_path: Path) -> None:
             "POST", "/v1/collections/default/search", {"image": _data_uri(photos[2]), "all": True}
         )
         hit = next(hit for hit in body["hits"] if hit["uri"].endswith("sheet.jpg"))
-        assert near(Box(*hit["region"]), tuple(2 * side for side in PLACES[2]), 14)  # type: ignore[arg-type]
+        assert near(Box(*hit["region"]), doubled(PLACES[2]), 14)
         told = subprocess.run(
             [*command, "search", "--image", str(photos[2]), "--json"],
             env=environment,
@@ -265,6 +270,13 @@ def test_the_service_finds_and_tells_the_place(tmp_path: Path) -> None:
         )
         through = next(hit for hit in json.loads(told.stdout)["hits"] if hit["uri"].endswith("sheet.jpg"))
         assert through["region"] == hit["region"]
+        with browser() as chromium, tab(chromium, url) as made:
+            page = ready(made).page
+            page.fill("#query", "a cat")
+            page.locator(".tile", has_text="on it").click()
+            page.wait_for_selector("#viewer .cited mark")
+            marked = page.locator("#viewer .cited mark").get_attribute("data-box")
+            assert marked and near(Box(*map(float, marked.split(","))), doubled(PLACES[2]), 14)
 
 
 def _data_uri(path: Path) -> str:

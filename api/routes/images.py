@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from api.pictures import choose_format, file_of, media_type, snap, thumbnail
+from api.pictures import choose_format, file_date, file_of, media_type, snap, thumbnail
 from api.routes import TheService, Who, problems
 from api.schemas import DeletedOut, ImageOut, ImagesOut
 from api.uploads import safe_name
@@ -62,6 +62,8 @@ def show(image_id: str, service: TheService, who: Who) -> Any:
     body["text"] = "\n".join(line.text for line in lines)
     about = service.catalog.notes.abouts([record.id]).get(record.id)
     body["about"] = about.to_json() if about else {}
+    # Nothing is sorted or filtered by it: copying, downloading and unpacking set it.
+    body["file_date"] = None if record.taken_at else file_date(service, collection, record)
     body["caption"] = service.catalog.notes.captions([record.id]).get(record.id)
     return body
 

@@ -29,6 +29,7 @@ export class Viewer {
   show(index, box, quote) {
     const item = this.items[index];
     if (!item) return;
+    box ??= item.region; // of a sheet, the picture on it that was found
     this.index = index;
     this.item = item;
     this.asking?.abort();
@@ -95,7 +96,8 @@ export class Viewer {
       [S.title, said.title], [S.description, said.description], [S.caption, found.caption], [S.people, said.people?.join(", ")],
       [S.rating, said.rating > 0 ? "★".repeat(said.rating) : null], [S.creator, said.creator],
       [S.file, found.uri.replace(/^upload:/, "")], [S.page, found.page], [S.time, found.time_s === null ? null : clock(found.time_s)],
-      [S.taken, found.taken_at?.replace("T", " ")], [S.size, `${found.width} × ${found.height}`], [S.camera, found.camera],
+      [S.taken, found.taken_at && found.taken_at.replace("T", " ") + (said.taken_from === "name" ? ` ${S.byName}` : "")],
+      [S.fileDate, found.file_date && new Date(found.file_date).toLocaleString()], [S.size, `${found.width} × ${found.height}`], [S.camera, found.camera],
       [S.place, typeof found.lat === "number" ? `${found.lat.toFixed(4)}, ${found.lon.toFixed(4)}` : null],
       [S.tags, found.tags?.join(", ")], [S.collection, found.collection],
     ].filter(([, value]) => value);
