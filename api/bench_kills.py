@@ -21,6 +21,7 @@ from api.bench import NAME, temporary_home
 from api.cli.index import run_index
 from api.reembedding import reembed
 from api.settings import Settings, load_settings
+from api.sheet_wiring import open_sheets
 from api.wiring import Workspace
 from core.images import open_image
 from core.types import Vectors
@@ -31,6 +32,8 @@ from retrieval.mini import MiniEmbedder
 
 Stages = Literal["index", "all"]
 _TURNED = "mini-turned"
+_SHEETS = 10
+"""One file of so many is made an album page."""
 
 
 class Turned(MiniEmbedder):
@@ -139,6 +142,7 @@ class Watch:
                 picture = open_image(path.read_bytes(), min_side=embedder.image_side).image
                 if float(embedder.embed_images([picture])[0] @ store.image_vectors([point])[0]) < 0.99:
                     problems.append(f"{path.name} has the vector of another model")
+        problems += self._prove_sheets(workspace)
         left = workspace.catalog.texts.counts(collection.id)["pending"]
         if self._stages == "all" and left:
             problems.append(f"{left} pictures were not read")
@@ -147,15 +151,43 @@ class Watch:
         workspace.catalog.close()
         return problems
 
+    def _prove_sheets(self, workspace: Workspace) -> list[str]:
+        """Every picture on every sheet has its vector, and nothing else has one."""
+        if self._stages == "index":
+            return []
+        collection = workspace.collection(NAME)
+        wanted = workspace.catalog.sheets.wanted(collection)
+        with open_sheets(workspace, collection) as sheets:
+            held = sheets.matrices(list(sheets.ids()))
+        told = {key: len(sheet.boxes) for key, sheet in wanted.items()}
+        there = {key: len(matrix) for key, matrix in held.items()}
+        if len(told) < len(self._files[::_SHEETS]) or there != told:
+            return [f"{len(there)} sheets are embedded, {len(told)} of the ledger are sheets"]
+        return []
+
+
+def _album(path: Path, photos: Sequence[Path]) -> None:
+    """Make the file a page with four of these photos."""
+    page = Image.new("RGB", (1240, 1754), "white")
+    for number, photo in enumerate(photos):
+        image = open_image(photo.read_bytes()).image
+        image.thumbnail((500, 700))
+        page.paste(image, (60 + 620 * (number % 2), 60 + 870 * (number // 2)))
+    page.save(path, "JPEG", quality=90)
+
 
 def bench_kills(
     settings: Settings, files: Sequence[Path], *, kills: int, stages: Stages = "index", seed: int = 0
 ) -> KillReport:
-    """Kill runs over ``files`` at random moments. ``index`` is the command on stage one; ``all`` goes through
-    files, words and a change of the model, with files that change between the runs."""
+    """Kill runs over ``files``, which are written anew, at random moments. ``index`` is the command on stage
+    one; ``all`` goes through files, words and a change of the model, with files that change between the runs.
+    """
     with temporary_home(settings) as home:
         command = [sys.executable, "-m", "api.bench_kills", stages, *sorted({str(f.parent) for f in files})]
         environment = _environment(home)
+        if stages == "all":
+            for number, path in enumerate(files[::_SHEETS]):
+                _album(path, [files[(number * _SHEETS + k) % len(files)] for k in (1, 2, 3, 4)])
         watch = Watch(home, files, stages)
         span, first = 5.0, []
         if stages == "all":

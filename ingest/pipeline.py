@@ -32,6 +32,8 @@ from retrieval.store import VectorStore
 
 _WRITE_EVERY_IMAGES = 128
 _WRITE_EVERY_S = 2.0
+_BATCH = 16
+"""Pictures embedded together, where the embedder does not say what is fastest."""
 _AHEAD = 8
 """Threads that wait for servers; each holds one file."""
 
@@ -69,7 +71,7 @@ def index(
     prune: bool = False,
     ignore: Sequence[str] = (),
     remote: Remote | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> IngestReport:
@@ -79,6 +81,7 @@ def index(
     a hash. ``prune`` forgets files under ``paths`` that are gone. Bad files are reported and the run goes
     on; they are tried again when they or ``limits`` change. ``ignore``: see ``ingest.walk.walk``; ``remote``
     reads paths that are URIs. On KeyboardInterrupt what is done is kept.
+    ``embedder`` is asked for nothing where there is nothing to embed; ``batch_size`` None: what it likes.
     ``threads`` read, decode and embed (default: as many as there are cores or ``embedder.workers``, and one
     more where files cannot be asked for ahead). Hold ``collection_run`` around it.
 
@@ -105,21 +108,23 @@ def index(
             plan=plan,
             conditions=tried_with(limits),
         )
-        busy = threads or max(usable_cores(), embedder.workers)
-        worker = Worker(
-            read=remote.read,
-            collection=collection,
-            contents=contents,
-            embedder=embedder,
-            limits=limits,
-            batch=batch_size,
-            busy=busy,
-        )
-        chunks = list(_chunks(plan.todo, batch_size, threads=busy))
-        # Those beyond the cores wait for files.
-        far_off = any(remote_uri(task.source.uri) for task in plan.todo[:1000])
-        waiting = _AHEAD if far_off else not POSSIBLE
-        _work(chunks, worker, writer, threads=threads or busy + waiting, on_progress=on_progress)
+        if plan.todo:
+            busy = threads or max(usable_cores(), embedder.workers)
+            batch = batch_size or int(getattr(embedder, "batch", _BATCH))
+            worker = Worker(
+                read=remote.read,
+                collection=collection,
+                contents=contents,
+                embedder=embedder,
+                limits=limits,
+                batch=batch,
+                busy=busy,
+            )
+            chunks = list(_chunks(plan.todo, batch, threads=busy))
+            # Those beyond the cores wait for files.
+            far_off = any(remote_uri(task.source.uri) for task in plan.todo[:1000])
+            waiting = _AHEAD if far_off else not POSSIBLE
+            _work(chunks, worker, writer, threads=threads or busy + waiting, on_progress=on_progress)
         writer.finish(prune=prune)
         catalog.end_run(collection)
         if prune:

@@ -108,6 +108,10 @@ class TextLedger:
                 lost = and_(images.c.id.in_(part), images.c.text_state == "done")
                 connection.execute(update(images).where(lost).values(text_state="read"))
 
+    def any_waiting(self, collection_id: str) -> bool:
+        """Whether there is anything to read, or to hand to the store."""
+        return self.count_pending(collection_id) > 0 or bool(self.unstored(collection_id, limit=1))
+
     def unstored(self, collection_id: str, *, limit: int) -> list[str]:
         """Ids of pictures whose words were read but are not in the store yet."""
         wanted = select(images.c.id).where(_in_state(collection_id, "read")).limit(limit)

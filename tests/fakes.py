@@ -36,6 +36,13 @@ def picture(colour: str, text: str | None = None, size: tuple[int, int] = (96, 7
     return image
 
 
+def grain(colour: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """A picture of one colour and its shades, as no drawing is."""
+    noise = np.random.default_rng(seed).integers(-25, 26, (size[1], size[0], 1))
+    flat = np.asarray(Image.new("RGB", size, colour)).astype(int)
+    return Image.fromarray(np.clip(flat + noise, 0, 255).astype(np.uint8))
+
+
 def record(number: int | str, **fields: Any) -> ImageRecord:
     """A photo with an id that follows from ``number``; every field can be set."""
     some: dict[str, Any] = {"uri": f"/photos/{number}.jpg", "kind": "photo", "width": 640, "height": 480}

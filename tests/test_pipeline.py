@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.later import later
 from core.database import open_database
 from core.errors import NotFoundError, StoreUnavailableError
 from core.images import DEFAULT_LIMITS
@@ -185,6 +186,22 @@ def test_no_more_threads_embed_than_the_embedder_wants(world: World) -> None:
     world.embedder = Counting(workers=2)
     world.run(batch_size=3, threads=6)
     assert world.embedder.most <= 2
+
+
+def test_where_nothing_changed_the_model_is_not_loaded(world: World) -> None:
+    def load() -> Counting:
+        loaded.append(1)
+        return Counting()
+
+    loaded: list[int] = []
+    paint_many(world.photos, 3)
+    world.embedder = later(load)  # type: ignore[assignment]
+    world.run()
+    assert loaded
+    loaded.clear()
+    assert world.run().unchanged == 3 and not loaded
+    paint_many(world.photos, 4)
+    assert world.run().added == 1 and loaded
 
 
 def test_progress_ends_at_the_total(world: World) -> None:

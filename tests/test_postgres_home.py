@@ -13,7 +13,7 @@ from api.bench_kills import TwoModels, bench_kills
 from api.reembedding import reembed
 from api.settings import Settings
 from tests.conftest import ROOT
-from tests.fakes import picture
+from tests.fakes import grain, picture
 from tests.postgres import new_schema
 from tests.test_cli import PICTURES, runner
 from tests.test_database import end_sessions
@@ -100,7 +100,7 @@ def test_a_server_that_goes_away_is_one_line_and_the_next_run_goes_on(postgres: 
 @pytest.mark.slow
 def test_killed_in_any_stage_nothing_is_lost(postgres: str, tmp_path: Path) -> None:
     for number in range(6):
-        picture("blue", size=(64 + number, 48)).save(tmp_path / f"{number}.png")
+        grain("blue", (256 + number, 192), number).save(tmp_path / f"{number}.png")
     settings = Settings(home=tmp_path, database_url=new_schema(postgres))
     report = bench_kills(settings, sorted(tmp_path.glob("*.png")), kills=2, stages="all", seed=7)
     assert report.kills == 2 and report.problems == ()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -26,18 +25,11 @@ from ingest.sheets import MOST, pictures_on
 from retrieval.embedder import Embedder
 from retrieval.query import parse
 from tests.browser import browser, ready, tab
-from tests.fakes import ColourEmbedder
+from tests.fakes import ColourEmbedder, grain
 from tests.service import served, until_ready
 
 SIZE = (620, 877)
 PLACES = ((40, 60, 290, 240), (330, 60, 580, 240), (40, 300, 290, 560), (330, 300, 580, 560))
-
-
-def grain(colour: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
-    """A picture of one colour and its shades, as no drawing is."""
-    noise = np.random.default_rng(seed).integers(-25, 26, (size[1], size[0], 1))
-    flat = np.asarray(Image.new("RGB", size, colour)).astype(int)
-    return Image.fromarray(np.clip(flat + noise, 0, 255).astype(np.uint8))
 
 
 def album(*colours: str, paper: str = "white", seed: int = 0) -> Image.Image:

@@ -13,6 +13,7 @@ def ocr_command(
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many of them.")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 3,
+    openvino: Annotated[bool, typer.Option(help="On OpenVINO, where it is installed.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Read words with the engines in processes apart, and with bare ones in threads, on all cores."""
@@ -28,11 +29,13 @@ def ocr_command(
     files = [path for path in found if path.suffix.lower() != ".pdf"][:pictures]
     if not files:
         raise NotFoundError("there is no picture to read under these paths")
-    speed = measure_ocr([open_image(path, min_side=1280).image for path in files], rounds=rounds)
+    speed = measure_ocr(
+        [open_image(path, min_side=1280).image for path in files], rounds=rounds, openvino=openvino
+    )
     if as_json:
         print_json({"machine": machine("rapidocr", "onnxruntime"), "ocr": speed})
         return
     say(
-        f"{speed.pictures} pictures, {speed.with_text} with words, {speed.cores} cores: {speed.per_s:.2f}/s, "
-        f"{speed.ratio:.2f} of the bare engine ({speed.bare_per_s:.2f}/s)"
+        f"{speed.engine}: {speed.pictures} pictures, {speed.with_text} with words, {speed.cores} cores: "
+        f"{speed.per_s:.2f}/s, {speed.ratio:.2f} of the bare engine ({speed.bare_per_s:.2f}/s)"
     )

@@ -87,11 +87,10 @@ def run_index(
     from contextlib import nullcontext
     from dataclasses import replace
 
-    from api.captioning import seeing_generator
+    from api.later import later
     from api.page_wiring import embed_pages_of
     from api.sheet_wiring import embed_sheets_of
     from api.tagging import tag
-    from ingest.captioning import CaptionBudget, caption_pictures
     from ingest.describing import describe
     from ingest.pipeline import index
     from ingest.reading import read_texts
@@ -100,7 +99,7 @@ def run_index(
     with workspace.run_on(collection), line as progress:
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
-        embedder = workspace.embedder(collection.embedder)
+        embedder = later(lambda: workspace.embedder(collection.embedder))
         if ray:
             from api.ray_wiring import ray_index, ray_read
 
@@ -115,7 +114,6 @@ def run_index(
                 limits=workspace.limits,
                 prune=prune,
                 ignore=ignore,
-                batch_size=getattr(embedder, "batch", 16),  # what a GPU is fastest with
                 on_progress=progress,
             )
         report = replace(report, sheets=embed_sheets_of(workspace, collection, progress))
@@ -130,7 +128,7 @@ def run_index(
         report = replace(report, tagged=tagged, described=described)
         if ocr != "off" and ray:
             report = replace(report, text=ray_read(workspace, collection, address=ray))
-        elif ocr != "off":
+        elif ocr != "off" and workspace.catalog.texts.any_waiting(collection.id):
             text = read_texts(
                 collection=collection,
                 catalog=workspace.catalog,
@@ -143,6 +141,9 @@ def run_index(
             report = replace(report, text=text)
         report = replace(report, pages=embed_pages_of(workspace, collection, progress))
         if captions is not None:
+            from api.captioning import seeing_generator
+            from ingest.captioning import CaptionBudget, caption_pictures
+
             made = caption_pictures(
                 collection=collection,
                 catalog=workspace.catalog,
@@ -253,14 +254,12 @@ def index_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
-    from api.captioning import seeing_generator
     from api.cli.render import hint, print_json
     from api.page_wiring import choose_page_embedder, late_embedder
     from api.settings import load_settings
     from api.tagging import read_vocabulary
     from api.wiring import Workspace
     from core.errors import BadQueryError
-    from ingest.captioning import CaptionBudget
     from ingest.walk import check_paths
 
     settings = load_settings()
@@ -269,8 +268,13 @@ def index_command(
     check_paths(paths)
     if page_embedder not in (None, "none"):
         late_embedder(workspace, page_embedder)
+    budget = None
     if captions is not None:
+        from api.captioning import seeing_generator
+        from ingest.captioning import CaptionBudget
+
         seeing_generator(workspace, captions)
+        budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)
     elif (caption_limit, caption_tokens, caption_usd) != (None, None, None):
         raise BadQueryError("a budget for captions needs --captions GENERATOR")
     vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
@@ -286,7 +290,7 @@ def index_command(
             prune=prune,
             vocabulary=vocabulary,
             captions=captions,
-            budget=CaptionBudget(caption_limit, caption_tokens, caption_usd),
+            budget=budget,
             ignore=ignore or (),
             ray=(ray_address or "local") if engine == "ray" else None,
         )
