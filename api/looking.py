@@ -12,6 +12,7 @@ from ingest.content import Content, place_of, read_content, sha256_of
 from ingest.documents import open_page, open_pages
 from ingest.metadata import read_metadata
 from ingest.original import FILE_ID
+from ingest.reading import on_original
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def look(workspace: Workspace, path: Path, *, read: bool = True, page: int | Non
 def look_again(workspace: Workspace, record: ImageRecord, content: Content, *, read: bool = True) -> Looked:
     """A picture of a collection, from what is in its file now. Raises ``BadImageError``."""
     picture = open_page(content, place_of(record), limits=workspace.limits)
-    return Looked(record, picture, tuple(workspace.reader.read(picture.image)) if read else ())
+    return Looked(record, picture, _lines(workspace, picture) if read else ())
 
 
 def pages(
@@ -74,5 +75,9 @@ def pages(
             lat=about.lat,
             lon=about.lon,
         )
-        lines = tuple(workspace.reader.read(found.picture.image)) if read else ()
+        lines = _lines(workspace, found.picture) if read else ()
         yield Looked(record, found.picture, lines)
+
+
+def _lines(workspace: Workspace, picture: Picture) -> tuple[TextLine, ...]:
+    return tuple(on_original(workspace.reader.read(picture.image), picture))

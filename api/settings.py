@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         default="",
         description="LibreOffice's program (`soffice`), to index office documents as the PDFs they become.",
     )
+    pdf_dpi: int = Field(
+        default=150,
+        ge=36,
+        le=600,
+        description="Dots an inch at which pages of PDFs are drawn to be read and shown.",
+    )
     develop_raw: bool = Field(
         default=False, description="Camera raw files from the sensor instead of the preview in them: slow."
     )
@@ -168,6 +174,7 @@ class Settings(BaseSettings):
             max_pixels=self.max_image_pixels,
             office=self.office or None,
             develop=self.develop_raw,
+            pdf_dpi=self.pdf_dpi,
         )
 
 

@@ -29,6 +29,9 @@ warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 pillow_heif.register_heif_opener(thumbnails=False)
 
+PDF_DPI = 150
+"""Of sizes and boxes of a PDF's pages, and of the pages unless another is chosen: enough for OCR of 8-point
+print. An A4 page is 1240 x 1755 pixels."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 
 _TURNS = {
@@ -59,6 +62,9 @@ class ImageLimits:
     """Of one document."""
     office: str | None = None
     """The program that makes office documents into PDF, LibreOffice's; None: they are refused."""
+    pdf_dpi: int = PDF_DPI
+    """At which a PDF's pages are drawn where they are looked at closely. Sizes and boxes are always those at
+    ``PDF_DPI``, so that it may change at any time."""
     develop: bool = False
     """Camera raw files from the sensor, not from the preview that the camera wrote."""
 
@@ -68,8 +74,8 @@ DEFAULT_LIMITS = ImageLimits()
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture. ``image`` is upright RGB and may be smaller than the original; ``width`` and
-    ``height`` are always pixels of the upright original."""
+    """A decoded picture. ``image`` is upright RGB and may be smaller than the original (a PDF's page larger);
+    ``width`` and ``height`` are always pixels of the upright original."""
 
     image: Image.Image
     width: int

@@ -3,8 +3,8 @@ animation its first frame and one for each further scene.
 
 Office documents are PDFs by the time their pages are asked for (``ingest.office``).
 
-PDF pages are pictures here, rendered at a fixed resolution, so that a box on a page means the same pixels at
-every call; a process of its own does it (``ingest.pdf_process``).
+PDF pages are pictures here, with sizes and boxes at one resolution however they are drawn, so that a box on a
+page means the same place at every call; a process of its own draws them (``ingest.pdf_process``).
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""PDF: pages as pictures of a fixed resolution, and the text that lies in them.
+"""PDF: pages as pictures, at a resolution of one's choice, and the text that lies in them.
 
 PDFium draws untrusted files in C++ and cannot be interrupted, so only ``ingest.pdf_process`` calls this, in a
 process of its own.
@@ -17,12 +17,10 @@ from pypdfium2 import raw
 
 from core.damage import one_line
 from core.errors import BadImageError
-from core.images import ImageLimits, Picture, check_size
+from core.images import PDF_DPI, ImageLimits, Picture, check_size
 from core.layout import reading_order
 from core.types import Box, TextLine
 
-PDF_DPI = 150
-"""Enough for OCR of 8-point print; an A4 page becomes 1240 x 1755 pixels."""
 _SCALE = PDF_DPI / 72 * (1 - 1e-9)
 """Pixels a point. A hair less, so that 60 points are 125 pixels and not 125.00000000000001, rounded up."""
 _MOST_CHARACTERS = 100_000
@@ -79,12 +77,15 @@ class PdfDocument:
         self._document.close()
 
     def picture(self, number: int, min_side: int | None) -> Picture:
-        """Page ``number`` (from 1) drawn; ``min_side`` as in ``core.images.open_image``."""
+        """Page ``number`` (from 1) drawn; ``min_side`` as in ``core.images.open_image``. Its ``width`` and
+        ``height`` are those at ``PDF_DPI``, also where ``limits.pdf_dpi`` has it drawn larger or smaller."""
         with self._sheet(number) as sheet:
             width, height = _size(sheet)
             check_size(width, height, self._limits)
-            scale = _SCALE * (1.0 if min_side is None else min(1.0, min_side / min(width, height)))
-            bitmap = sheet.render(scale=scale)
+            room = self._limits.max_pixels / (width * height)  # sides are rounded up
+            most = min(self._limits.pdf_dpi / PDF_DPI, max(1.0, 0.99 * math.sqrt(room)))
+            scale = most if min_side is None else min(most, min_side / min(width, height))
+            bitmap = sheet.render(scale=_SCALE * scale)
             try:
                 image: Image.Image = bitmap.to_pil()  # from BGR, so with pixels of its own
             finally:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from core.errors import BadImageError, StoreUnavailableError
-from core.images import ImageLimits, Picture
+from core.images import PDF_DPI, ImageLimits, Picture
 from core.types import Box, TextLine, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
@@ -189,11 +189,12 @@ def _lines(
         return document.picture(place or 1, min_side)
 
     picture = decoded(_MIN_SIDE)
-    longer = max(picture.width, picture.height)
+    finer = limits.pdf_dpi / PDF_DPI if isinstance(document, ApartPdf) else 1.0
+    longer = round(max(picture.width, picture.height) * finer)
     if longer > max(CLOSER_THAN, *picture.image.size) and is_page(picture.image):
-        shorter = min(picture.width, picture.height)
+        shorter = round(min(picture.width, picture.height) * finer)
         picture = decoded(min(shorter, max(_MIN_SIDE, _FULL * shorter // longer)))
-    return _on_original(reader.read(picture.image), picture)
+    return on_original(reader.read(picture.image), picture)
 
 
 def _bytes_of(item: PendingText, limits: ImageLimits) -> Content | None:
@@ -208,7 +209,7 @@ def _bytes_of(item: PendingText, limits: ImageLimits) -> Content | None:
     return None
 
 
-def _on_original(lines: Sequence[TextLine], picture: Picture) -> list[TextLine]:
+def on_original(lines: Sequence[TextLine], picture: Picture) -> list[TextLine]:
     """Boxes in pixels of the upright original instead of those of the picture as it was decoded."""
     x, y = picture.width / picture.image.width, picture.height / picture.image.height
     if x == y == 1:

@@ -3,15 +3,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core.errors import BadImageError
 from core.images import ImageLimits
-from core.types import TextLine
+from core.types import Box, TextLine
 from ingest import pdf_process
 from ingest.pdf_process import ApartPdf, opened
+from ingest.reading import _lines as lines_of
 from tests.conftest import ROOT
 from tests.hostile import pdf, pdf_stream
 
@@ -51,6 +53,48 @@ def test_text_is_taken_as_it_is_written_with_its_place() -> None:
     scale = 150 / 72
     assert x0 == pytest.approx(30 * scale, abs=4) and x1 == pytest.approx((30 + 66) * scale, abs=8)
     assert y1 == pytest.approx((400 - 340) * scale, abs=8) and 12 < y1 - y0 < 30
+
+
+@pytest.mark.parametrize(("dpi", "drawn"), [(150, (625, 834)), (300, (1250, 1667)), (72, (300, 400))])
+def test_at_another_resolution_more_is_seen_and_nothing_moves(dpi: int, drawn: tuple[int, int]) -> None:
+    data = words((30, 340, b"Invoice 4711"))
+    with opened(data, LIMITS) as document:
+        usual = document.lines(1)
+    with opened(data, replace(LIMITS, pdf_dpi=dpi)) as document:
+        assert document.lines(1) == usual
+        picture = document.picture(1, None)
+        assert (picture.width, picture.height) == (625, 834)
+        assert max(abs(a - b) for a, b in zip(picture.image.size, drawn, strict=True)) <= 1
+        small = document.picture(1, 250)
+        assert min(small.image.size) == pytest.approx(250, abs=1) and small.width == 625
+
+
+def test_a_resolution_is_no_way_around_the_limit() -> None:
+    with opened(words(), replace(LIMITS, pdf_dpi=600, max_pixels=1_000_000)) as document:
+        picture = document.picture(1, None)
+        assert picture.image.width * picture.image.height <= 1_010_000 and picture.width == 625
+
+
+def test_what_is_read_on_a_finer_page_has_the_boxes_of_the_usual_one() -> None:
+    class Reader:
+        engine_id, workers = "fake", 1
+
+        def read(self, image: Image.Image, /) -> list[TextLine]:
+            seen.append(image.size)
+            ink = ImageOps.invert(image.convert("L")).getbbox()
+            assert ink
+            return [TextLine("black", Box(*map(float, ink)))]
+
+    data = pdf(b"0 g 100 100 50 20 re f")
+    seen: list[tuple[int, int]] = []
+    boxes = {}
+    for dpi in (150, 600):
+        limits = replace(LIMITS, pdf_dpi=dpi)
+        with opened(data, limits) as document:
+            (line,) = lines_of(data, document, 1, Reader(), limits)
+        boxes[dpi] = line.box
+    assert seen[1][0] > 1.5 * seen[0][0]
+    assert boxes[150] == pytest.approx(boxes[600], abs=2)
 
 
 def test_boxes_lie_where_the_words_are_drawn_however_the_page_is_turned_and_cut() -> None:
