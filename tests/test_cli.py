@@ -120,7 +120,7 @@ def test_search_by_meaning(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert Path(first["uri"]).name in ("cat.jpg", "a copy of the cat.jpg") and first["duplicates"] == 1
     assert set(first) == {
         "rank", "id", "uri", "kind", "page", "time_s", "score", "why", "width", "height", "taken_at",
-        "snippet", "duplicates", "similar",
+        "snippet", "duplicates", "region", "similar",
     }  # fmt: skip
     assert first["rank"] == 1 and 0.3 < first["why"]["image"] <= 1
     assert found(askpix("search", "a rocket being launched", "--json"))[0] == "rocket-launch.jpg"
