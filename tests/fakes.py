@@ -37,10 +37,12 @@ def picture(colour: str, text: str | None = None, size: tuple[int, int] = (96, 7
 
 
 def grain(colour: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
-    """A picture of one colour and its shades, as no drawing is."""
-    noise = np.random.default_rng(seed).integers(-25, 26, (size[1], size[0], 1))
+    """A picture of one colour and its shades, large and small, as no drawing is."""
+    chance = np.random.default_rng(seed)
+    patches = Image.fromarray(chance.integers(0, 71, (size[1] // 12 + 2, size[0] // 12 + 2), dtype=np.uint8))
+    shades = np.asarray(patches.resize(size, Image.Resampling.BICUBIC)).astype(int)[:, :, None] - 35
     flat = np.asarray(Image.new("RGB", size, colour)).astype(int)
-    return Image.fromarray(np.clip(flat + noise, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(flat + shades, 0, 255).astype(np.uint8))
 
 
 def record(number: int | str, **fields: Any) -> ImageRecord:
