@@ -4,7 +4,7 @@ Shrunk to what a model looks at, the whole of such a sheet shows none of them.
 
 A sheet has one colour all around its edge. What differs from that colour and hangs together is a piece; one
 that is large enough, fills its box, and differs much (print seen from afar is a light grey) is a picture.
-Measured by ``tools/measure_sheets.py`` (README): as good as knowing where they lie, while tiles of a fixed
+Measured by ``tools/measure_sheets.py`` (README): nearly as good as files, while tiles of a fixed
 grid find a fifth less on album pages and would have to be made of every page.
 """
 

@@ -33,7 +33,7 @@ export const S = {
   about: "About it",
   onIt: "on it",
   byName: "(by the file's name)",
-  fileDate: "File of (not a date of the picture)",
+  fileDate: "File date", notTaken: "(the picture has none)",
   taken: "Taken", size: "Size", camera: "Camera", place: "Place", page: "Page", file: "File", tags: "Tags", title: "Title", description: "Description", caption: "Caption", people: "People", rating: "Rating", creator: "By", time: "At", collection: "Collection",
   sameFiles: "The same file",
   nearDuplicates: "Nearly the same",

@@ -97,7 +97,7 @@ export class Viewer {
       [S.rating, said.rating > 0 ? "★".repeat(said.rating) : null], [S.creator, said.creator],
       [S.file, found.uri.replace(/^upload:/, "")], [S.page, found.page], [S.time, found.time_s === null ? null : clock(found.time_s)],
       [S.taken, found.taken_at && found.taken_at.replace("T", " ") + (said.taken_from === "name" ? ` ${S.byName}` : "")],
-      [S.fileDate, found.file_date && new Date(found.file_date).toLocaleString()], [S.size, `${found.width} × ${found.height}`], [S.camera, found.camera],
+      [S.fileDate, found.file_date && `${new Date(found.file_date).toLocaleDateString()} ${S.notTaken}`], [S.size, `${found.width} × ${found.height}`], [S.camera, found.camera],
       [S.place, typeof found.lat === "number" ? `${found.lat.toFixed(4)}, ${found.lon.toFixed(4)}` : null],
       [S.tags, found.tags?.join(", ")], [S.collection, found.collection],
     ].filter(([, value]) => value);
