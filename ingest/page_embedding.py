@@ -18,10 +18,10 @@ from core.errors import BadImageError, StoreUnavailableError
 from core.images import ImageLimits
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.content import place_label, sha256_of
+from ingest.content import place_label
 from ingest.documents import open_page
 from ingest.pipeline import OnProgress
-from ingest.remote import read_source
+from ingest.remote import indexed_bytes
 from ingest.report import Failure, PagesReport, Progress
 from ingest.text_ledger import PendingText
 from retrieval.late_interaction import LateEmbedder, Matrix
@@ -119,18 +119,13 @@ def _decoded(
 
 
 def _decode(item: PendingText, side: int, limits: ImageLimits) -> Image.Image | BadImageError | None:
-    for uri in item.uris:
-        try:
-            data = read_source(uri, limits)
-            same = sha256_of(data) == item.sha256
-        except BadImageError:
-            continue
-        if same:
-            try:
-                return open_page(data, item.place, limits=limits, min_side=side).image
-            except BadImageError as error:
-                return error
-    return None
+    data = indexed_bytes(item.uris, item.sha256, limits)
+    if data is None:
+        return None
+    try:
+        return open_page(data, item.place, limits=limits, min_side=side).image
+    except BadImageError as error:
+        return error
 
 
 def _batches(items: Iterator[_Decoded], size: int) -> Iterator[list[_Decoded]]:

@@ -17,12 +17,12 @@ from core.images import PDF_DPI, ImageLimits, Picture
 from core.types import Box, TextLine, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.content import Content, place_label, sha256_of
+from ingest.content import Content, place_label
 from ingest.documents import is_film, open_page, pdf_of
 from ingest.handover import prepare
 from ingest.pdf_process import ApartPdf, opened
 from ingest.pipeline import OnProgress, OpenStore
-from ingest.remote import read_source
+from ingest.remote import indexed_bytes
 from ingest.report import Failure, Progress, ReadReport
 from ingest.small_print import CLOSER_THAN, CLOSEST, is_page
 from ingest.text import TextReader
@@ -147,7 +147,7 @@ def _read_group(
 ) -> _Read:
     """On a thread of the pool."""
     found = _Read()
-    data = _bytes_of(group[0], limits)
+    data = indexed_bytes(group[0].uris, group[0].sha256, limits)
     if data is None:
         return found
     try:
@@ -195,18 +195,6 @@ def _lines(
         shorter = round(min(picture.width, picture.height) * finer)
         picture = decoded(min(shorter, max(_MIN_SIDE, _FULL * shorter // longer)))
     return on_original(reader.read(picture.image), picture)
-
-
-def _bytes_of(item: PendingText, limits: ImageLimits) -> Content | None:
-    """The very bytes that were indexed, from whichever file still has them."""
-    for uri in item.uris:
-        try:
-            data = read_source(uri, limits)
-            if sha256_of(data) == item.sha256:
-                return data
-        except BadImageError:
-            continue
-    return None
 
 
 def on_original(lines: Sequence[TextLine], picture: Picture) -> list[TextLine]:

@@ -21,11 +21,11 @@ from core.machine import usable_cores
 from core.types import ImageRecord, Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.content import Content, label_of, place_of, sha256_of
+from ingest.content import label_of, place_of
 from ingest.documents import open_page
 from ingest.handover import prepare, texts_of
 from ingest.pipeline import OnProgress, OpenStore
-from ingest.remote import read_source
+from ingest.remote import indexed_bytes
 from ingest.report import Failure, Progress
 from retrieval.embedder import Embedder, TextEmbedder
 from retrieval.store import VectorStore
@@ -151,7 +151,7 @@ class _Maker:
         for sha256, records in chunk:
             if self.stop.is_set():
                 break
-            data = self._bytes(sha256, records[0])
+            data = indexed_bytes((records[0].uri, *records[0].copies), sha256, self._limits)
             for record in records:
                 name = record.uri + label_of(record)
                 if data is None:
@@ -172,17 +172,6 @@ class _Maker:
             with self._device:
                 made.vectors = list(self._embedder.embed_images(images))
         return made
-
-    def _bytes(self, sha256: str, record: ImageRecord) -> Content | None:
-        """The very bytes that were indexed, from whichever file still has them."""
-        for uri in (record.uri, *record.copies):
-            try:
-                data = read_source(uri, self._limits)
-                if sha256_of(data) == sha256:
-                    return data
-            except BadImageError:
-                continue
-        return None
 
 
 class _Writer:

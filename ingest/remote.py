@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from core.errors import AskpixError, BadImageError, LimitError
 from core.images import ImageLimits
 from ingest import buckets, zips
-from ingest.content import Content, read_content
+from ingest.content import Content, read_content, sha256_of
 from ingest.fetch import FetchError, FetchLimits, Resolve, fetch, fetch_headers, is_public, resolve
 from ingest.ignore import Ignores
 from ingest.walk import EXTENSIONS, Skipped, Source, check_paths, is_ignored, walk, without_office
@@ -159,6 +159,18 @@ def _in_bucket(uri: str, ignores: Ignores) -> Iterator[Source | Skipped]:
 def read_source(uri: str, limits: ImageLimits) -> Content:
     """``Remote.read`` with the rules for outside."""
     return Remote().read(uri, limits)
+
+
+def indexed_bytes(uris: Iterable[str], sha256: str, limits: ImageLimits) -> Content | None:
+    """The very bytes that were indexed, from whichever of these sources still has them."""
+    for uri in uris:
+        try:
+            data = read_source(uri, limits)
+            if sha256_of(data) == sha256:
+                return data
+        except BadImageError:
+            continue
+    return None
 
 
 def root_of(path: Path | str) -> str:

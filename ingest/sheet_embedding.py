@@ -20,11 +20,11 @@ from core.images import ImageLimits, Picture
 from core.types import Box
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.content import place_label, sha256_of
+from ingest.content import place_label
 from ingest.documents import open_page
 from ingest.page_embedding import OpenPages, PageWriter
 from ingest.pipeline import OnProgress
-from ingest.remote import read_source
+from ingest.remote import indexed_bytes
 from ingest.report import Failure, Progress, SheetsReport
 from ingest.sheet_ledger import Sheet
 from ingest.text_ledger import PendingText
@@ -96,19 +96,14 @@ def _cut_out(
     item: PendingText, *, wanted: Mapping[str, Sheet], embedder: Embedder, limits: ImageLimits
 ) -> _Made:
     sheet = wanted[item.image_id]
-    for uri in item.uris:
-        try:
-            data = read_source(uri, limits)
-            same = sha256_of(data) == item.sha256
-        except BadImageError:
-            continue
-        if same:
-            try:
-                side = _side(sheet, embedder.image_side)
-                return _embedded(open_page(data, item.place, limits=limits, min_side=side), sheet, embedder)
-            except BadImageError as error:
-                return error
-    return None
+    data = indexed_bytes(item.uris, item.sha256, limits)
+    if data is None:
+        return None
+    try:
+        side = _side(sheet, embedder.image_side)
+        return _embedded(open_page(data, item.place, limits=limits, min_side=side), sheet, embedder)
+    except BadImageError as error:
+        return error
 
 
 def _side(sheet: Sheet, needed: int) -> int:
