@@ -22,11 +22,11 @@ from ingest import sheet_embedding as stage
 from ingest.catalog import Collection
 from ingest.report import IngestReport
 from ingest.sheets import MOST, pictures_on
-from retrieval.embedder import Embedder
 from retrieval.query import parse
 from tests.browser import browser, ready, tab
-from tests.fakes import ColourEmbedder, grain
+from tests.fakes import grain
 from tests.service import served, until_ready
+from tests.test_reembedding import Fakes
 
 SIZE = (620, 877)
 PLACES = ((40, 60, 290, 240), (330, 60, 580, 240), (40, 300, 290, 560), (330, 300, 580, 560))
@@ -45,13 +45,6 @@ def near(found: Box, wanted: tuple[int, int, int, int], within: float = 6) -> bo
 
 def doubled(place: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return place[0] * 2, place[1] * 2, place[2] * 2, place[3] * 2
-
-
-class Fakes(Workspace):
-    """The workspace with embedders of mean colours: ``narrow`` and ``wide``."""
-
-    def embedder(self, embedder_id: str) -> Embedder:
-        return ColourEmbedder(dim={"narrow": 5, "wide": 9}[embedder_id], model_id=embedder_id)
 
 
 @pytest.fixture
