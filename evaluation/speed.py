@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -75,7 +76,9 @@ def measure_ingest(
     """Bare and real runs in turn over the same pictures; the medians of ``rounds``.
 
     ``decode`` and ``embed`` run on this thread alone, then on ``cores`` threads; ``index_run`` is a whole
-    fresh run and returns how many pictures it embedded.
+    fresh run and returns how many pictures it embedded. Each real run is held against the mean of the bare
+    ones before and after it, those on all cores next to it: shared machines change their speed from one
+    minute to the next, and are fastest right after cores were idle.
     """
 
     def both(part: Sequence[Item]) -> None:
@@ -86,32 +89,42 @@ def measure_ingest(
     batches = [items[i : i + batch] for i in range(0, len(items), batch)]
     decoding: list[float] = []
     embedding: list[float] = []
-    rates: list[float] = []
     together: list[float] = []
-    spent: list[float] = []
-    for _ in range(rounds):
+
+    def run_alone() -> None:
         decoding.append(cpu_per_item(decode, items))
         embedding.append(cpu_per_item(embed, batches) * len(batches) / len(items))
+
+    def run_together() -> float:
         began = time.perf_counter()
         with ThreadPoolExecutor(cores) as threads:
             list(threads.map(both, batches))
-        together.append(len(items) / (time.perf_counter() - began))
+        return len(items) / (time.perf_counter() - began)
+
+    rates: list[float] = []
+    spent: list[float] = []
+    run_alone()
+    for _ in range(rounds):
+        before = run_together()
         began, cpu = time.perf_counter(), time.process_time()
         count = index_run()
         rates.append(count / (time.perf_counter() - began))
         spent.append((time.process_time() - cpu) / count)
-    bare = median(decoding) + median(embedding)
+        together.append((before + run_together()) / 2)
+        run_alone()
+    alone = [d + e for d, e in zip(decoding, embedding, strict=True)]
+    bare = [(before + after) / 2 for before, after in pairwise(alone)]
     return IngestSpeed(
         pictures=len(items),
         cores=cores,
         decode_ms=1000 * median(decoding),
         embed_ms=1000 * median(embedding),
-        bound_per_s=cores / bare,
+        bound_per_s=cores / median(alone),
         achieved_per_s=median(rates),
-        ratio=median(rates) * bare / cores,
-        cpu_ratio=bare / median(spent),
+        ratio=median(rate * cost / cores for rate, cost in zip(rates, bare, strict=True)),
+        cpu_ratio=median(cost / used for cost, used in zip(bare, spent, strict=True)),
         bare_per_s=median(together),
-        ratio_to_bare=median(rate / best for rate, best in zip(rates, together, strict=True)),
+        ratio_to_bare=median(rate / most for rate, most in zip(rates, together, strict=True)),
     )
 
 
