@@ -21,12 +21,13 @@ from api.bench import NAME, temporary_home
 from api.cli.index import run_index
 from api.reembedding import reembed
 from api.settings import Settings, load_settings
-from api.sheet_wiring import open_sheets
+from api.sheet_wiring import prove_sheets_of
 from api.wiring import Workspace
 from core.images import open_image
 from core.types import Vectors
 from evaluation.kills import KillReport, run_kills
 from ingest.proof import prove
+from ingest.sheet_proof import SheetsProof
 from retrieval.embedder import Embedder
 from retrieval.mini import MiniEmbedder
 
@@ -155,14 +156,9 @@ class Watch:
         """Every picture on every sheet has its vector, and nothing else has one."""
         if self._stages == "index":
             return []
-        collection = workspace.collection(NAME)
-        wanted = workspace.catalog.sheets.wanted(collection)
-        with open_sheets(workspace, collection) as sheets:
-            held = sheets.matrices(list(sheets.ids()))
-        told = {key: len(sheet.boxes) for key, sheet in wanted.items()}
-        there = {key: len(matrix) for key, matrix in held.items()}
-        if len(told) < len(self._files[::_SHEETS]) or there != told:
-            return [f"{len(there)} sheets are embedded, {len(told)} of the ledger are sheets"]
+        proof = prove_sheets_of(workspace, workspace.collection(NAME)) or SheetsProof()
+        if not proof.holds or proof.sheets < len(self._files[::_SHEETS]):
+            return [str(proof)]
         return []
 
 

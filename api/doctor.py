@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from api.models import list_models
+from api.sheet_wiring import mend_sheets_of, prove_sheets_of
 from api.wiring import Workspace
 from core.errors import AskpixError
 from ingest.catalog import Collection
-from ingest.proof import prove, restore
+from ingest.proof import Proof, prove, restore
+from ingest.sheet_proof import SheetsProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,13 @@ def examine(workspace: Workspace, *, mend: bool = False) -> list[Check]:
         checks.append(Check(f"{model.role} {model.id}", model.usable, model.reason or "loads"))
     if all(check.ok for check in checks[:3]):
         for collection in workspace.catalog.list_collections():
-            look = partial(_collection, workspace, collection.name, mend=mend)
-            checks.append(_check(f"collection {collection.name}", look))
+            checks.append(examine_collection(workspace, collection.name, mend=mend))
     return checks
+
+
+def examine_collection(workspace: Workspace, name: str, *, mend: bool = False) -> Check:
+    """Whether each of its pictures, also of those on sheets, has its vectors; ``mend`` as in ``examine``."""
+    return _check(f"collection {name}", partial(_collection, workspace, name, mend=mend))
 
 
 def _check(name: str, look: Callable[[], str]) -> Check:
@@ -69,21 +75,21 @@ def _catalog(workspace: Workspace) -> str:
 
 
 def _collection(workspace: Workspace, name: str, *, mend: bool) -> str:
-    """Every picture has exactly one vector set, and nothing else is there."""
     collection = workspace.collection(name)
     if mend:
         return _mended(workspace, name)
     with workspace.open_store(collection) as store:
         proof = prove(collection, catalog=workspace.catalog, store=store)
+    sheets = prove_sheets_of(workspace, collection)
     strays = _strays(workspace, collection)
-    if proof.holds and not strays:
-        return str(proof)
+    if proof.holds and not strays and (sheets is None or sheets.holds):
+        return _said(proof, sheets)
     if workspace.catalog.unfinished(collection):
         why = "a run is at work on it, or was cut off: run `askpix index` on its folders again"
     else:
         why = "run `askpix doctor --mend`"
     left = f", {len(strays)} folders of vectors that nothing uses" if strays else ""
-    raise AskpixError(f"{proof}{left}; {why}")
+    raise AskpixError(f"{_said(proof, sheets)}{left}; {why}")
 
 
 def _mended(workspace: Workspace, name: str) -> str:
@@ -99,17 +105,32 @@ def _mended(workspace: Workspace, name: str) -> str:
             text_embedder=lambda: workspace.text_embedder_of(collection),
             limits=workspace.limits,
         )
+        wrong = mend_sheets_of(workspace, collection)
         for folder in _strays(workspace, collection):
             shutil.rmtree(folder, ignore_errors=True)
         with workspace.open_store(collection) as store:
             proof = prove(collection, catalog=workspace.catalog, store=store)
-    if not proof.holds:
-        raise AskpixError(f"mended, and yet: {proof}")
-    was = "" if done.found.holds else f"; mended: {done.found}"
+        sheets = prove_sheets_of(workspace, collection)
+    if not proof.holds or (sheets and not sheets.holds):
+        raise AskpixError(f"mended, and yet: {_said(proof, sheets)}; run `askpix index` on its folders again")
+    found = _wrong(done.found, wrong)
+    was = f"; mended: {', '.join(found)}" if found else ""
     left = (
         f"; {done.left} could not be embedded again: run `askpix index` on their folders" if done.left else ""
     )
-    return f"{proof}{was}{left}"
+    return f"{_said(proof, sheets)}{was}{left}"
+
+
+def _said(proof: Proof, sheets: SheetsProof | None) -> str:
+    """What is wrong, or that all is right; of sheets only where there are any."""
+    wrong = _wrong(proof, sheets)
+    if not wrong:
+        wrong = [str(each) for each in (proof, sheets if sheets and sheets.sheets else None) if each]
+    return ", ".join(wrong)
+
+
+def _wrong(*proofs: Proof | SheetsProof | None) -> list[str]:
+    return [str(each) for each in proofs if each and not each.holds]
 
 
 def _strays(workspace: Workspace, collection: Collection) -> list[Path]:

@@ -7,20 +7,22 @@ apart for each of its generations.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.page_wiring import open_page_leg
 from api.store_wiring import open_server_pages
+from core.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from api.wiring import Workspace
     from ingest.collection import Collection
     from ingest.pipeline import OnProgress
     from ingest.report import SheetsReport
+    from ingest.sheet_proof import SheetsProof
     from retrieval.page_leg import PageLeg
     from retrieval.page_store import PageStore
     from retrieval.sheet_leg import SheetLeg
@@ -43,6 +45,12 @@ def open_sheets(workspace: Workspace, collection: Collection) -> Iterator[Any]:
 
     with workspace.shared((collection.id, _which(collection)), open_it) as sheets:
         yield sheets
+
+
+def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], Any] | None:
+    """``open_sheets`` bound to a collection; None where there never was a sheet."""
+    some = _folder(workspace, collection).exists() or workspace.catalog.sheets.any(collection)
+    return (lambda: open_sheets(workspace, collection)) if some else None
 
 
 @contextmanager
@@ -79,25 +87,53 @@ def embed_sheets_of(
     from ingest.report import SheetsReport
     from ingest.sheet_embedding import embed_sheets
 
-    if not (_folder(workspace, collection).exists() or workspace.catalog.sheets.any(collection)):
+    opener = sheets_opener(workspace, collection)
+    if opener is None:
         return SheetsReport()
     return embed_sheets(
         collection=collection,
         catalog=workspace.catalog,
-        open_pages=lambda: open_sheets(workspace, collection),
+        open_pages=opener,
         load=lambda: workspace.embedder(collection.embedder),
         limits=workspace.limits,
         on_progress=progress,
     )
 
 
+def prove_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof | None:
+    """Whether each sheet has its vectors; None where there never was one."""
+    from ingest.sheet_proof import prove_sheets
+
+    opener = sheets_opener(workspace, collection)
+    if opener is None:
+        return None
+    with opener() as sheets:
+        return prove_sheets(collection, catalog=workspace.catalog, store=sheets)
+
+
+def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof | None:
+    """What was wrong. What can be made again is; hold the collection around it."""
+    found = prove_sheets_of(workspace, collection)
+    if found and not found.holds:
+        with open_sheets(workspace, collection) as sheets:
+            sheets.delete(found.spoiled)
+        with suppress(ModelUnavailableError):  # the next indexing run does it
+            embed_sheets_of(workspace, collection)
+    return found
+
+
 def drop_sheets(workspace: Workspace, collection: Collection) -> None:
     """Remove what was embedded of this generation's sheets; no command may have it open."""
-    workspace.let_go(collection, _which(collection))
+    let_sheets_go(workspace, collection)
     if collection.store == "qdrant" and _folder(workspace, collection).exists():
         with open_server_pages(workspace.settings, _as_pages(collection)) as sheets:
             sheets.delete_all()
     shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
+
+
+def let_sheets_go(workspace: Workspace, collection: Collection) -> None:
+    """Close their store where this process holds it."""
+    workspace.let_go(collection, _which(collection))
 
 
 def _as_pages(collection: Collection) -> Collection:

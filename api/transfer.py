@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from api.page_wiring import pages_opener
+from api.sheet_wiring import let_sheets_go, open_sheets, sheets_opener
 from api.store_wiring import check_store
 from core.errors import AskpixError
 from ingest.archive import ArchiveReader
@@ -37,6 +38,7 @@ def export_to(
             catalog=workspace.catalog,
             open_store=workspace.store_opener(collection),
             open_pages=pages_opener(workspace, collection),
+            open_sheets=sheets_opener(workspace, collection),
             on_progress=on_progress,
         )
 
@@ -61,9 +63,11 @@ def import_from(
                     engine=workspace.catalog.engine,
                     open_store=workspace.store_opener(draft),
                     open_pages=pages_opener(workspace, draft),
+                    open_sheets=lambda: open_sheets(workspace, draft),
                     on_progress=on_progress,
                 )
             workspace.let_go(draft, "pages")
+            let_sheets_go(workspace, draft)
             workspace.let_go(draft, str(draft.generation))  # a server may hold it under its draft's name
             _finish(workspace, draft, wanted)
         except BaseException:

@@ -8,6 +8,7 @@ parts/00000.image.f32   their image vectors: float32, little-endian, row by row,
 parts/00000.text.f32    their passages, one after the other (stored)
 parts/00000.pages.f16   where there is a page embedder: the many vectors of pages, float16, one page after the
                         other (stored)
+parts/00000.sheets.f16  where there are sheets: the vectors of the pictures on them, in the same way
 
 There are no ids in it: they follow from the content and the collection that it becomes part of. Nothing in
 it is ever unpacked to a path it names, and nothing is believed: see ``ArchiveReader``.
@@ -127,12 +128,14 @@ class Picture(_Checked):
     about: dict[str, Any] | None = None
     """As ``ingest.about.About`` has it."""
     regions: tuple[Corners, ...] = Field(default=(), strict=False, max_length=100)
-    """Where pictures lie on it; their vectors are made anew from its file."""
+    """Where pictures lie on it."""
     caption: Words | None = None
     captioned_by: Text | None = None
     passages: int = Field(ge=0, le=1_000_000)
     patches: int = Field(default=0, ge=0, le=100_000)
     """Vectors of the page embedder."""
+    embedded_regions: int = Field(default=0, ge=0, le=100)
+    """Vectors of the pictures on it: none, or one for each region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class Part:
     passages: tuple[Vectors, ...]
     pages: tuple[Matrix, ...] = ()
     """The matrices of those pictures that have ``patches``, in order."""
+    sheets: tuple[Matrix, ...] = ()
+    """Likewise of those with ``embedded_regions``."""
 
 
 class ArchiveWriter:
@@ -166,6 +171,8 @@ class ArchiveWriter:
         self._rows(f"{stem}.text.f32", part.passages)
         if part.pages:
             self._rows(f"{stem}.pages.f16", part.pages, "<f2")
+        if part.sheets:
+            self._rows(f"{stem}.sheets.f16", part.sheets, "<f2")
         self._parts += 1
         self._pictures += len(part.pictures)
 
@@ -256,7 +263,8 @@ class ArchiveReader:
             text = self._rows(f"{stem}.text.f32", sum(counts), self.manifest.text_dim)
             patches = [picture.patches for picture in pictures if picture.patches]
             pages = self._pages(f"{stem}.pages.f16", sum(patches)) if patches else np.zeros((0, 1))
-            yield Part(tuple(pictures), image, _cut(text, counts), _cut(pages, patches))
+            sheets = self._sheets(f"{stem}.sheets.f16", pictures)
+            yield Part(tuple(pictures), image, _cut(text, counts), _cut(pages, patches), sheets)
         if seen != self.manifest.pictures:
             raise self._bad(f"it holds {seen} of {self.manifest.pictures} pictures")
 
@@ -275,6 +283,15 @@ class ArchiveReader:
         dim = self.manifest.page_dim
         if dim is None or self.manifest.page_embedder is None:
             raise self._bad("it has vectors of pages, and does not say of which model")
+        return self._halves(name, count, dim)
+
+    def _sheets(self, name: str, pictures: Sequence[Picture]) -> tuple[Any, ...]:
+        counts = [picture.embedded_regions for picture in pictures if picture.embedded_regions]
+        if counts != [len(picture.regions) for picture in pictures if picture.embedded_regions]:
+            raise self._bad(f"{name!r} does not have a vector for each picture on a sheet")
+        return _cut(self._halves(name, sum(counts), self.manifest.dim), counts) if counts else ()
+
+    def _halves(self, name: str, count: int, dim: int) -> Any:
         if self._info(name).file_size != 2 * count * dim:
             raise self._bad(f"{name!r} is not {count} vectors of {dim} numbers")
         rows = np.frombuffer(self._bytes(name, 2 * count * dim), "<f2").astype(np.float16).reshape(count, dim)

@@ -1,6 +1,6 @@
 """A collection into an archive and out of one: from any store into any other, on this machine or another."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,12 +49,14 @@ def export_collection(
     catalog: Catalog,
     open_store: OpenStore,
     open_pages: OpenPages | None = None,
+    open_sheets: OpenPages | None = None,
     on_progress: Progress | None = None,
 ) -> TransferReport:
     """Write all of a collection to ``path``, whole or not at all; a file that is there is replaced.
 
     Vectors of the embedder in use, words, tags and the catalog's rows, and with ``open_pages`` the many
-    vectors of pages; not the pictures themselves. Raises ``AskpixError`` when ``path`` cannot be written.
+    vectors of pages, with ``open_sheets`` those of pictures on sheets; not the pictures themselves. Raises
+    ``AskpixError`` when ``path`` cannot be written.
     """
     draft = path.with_name(path.name + ".part")
     total, done, missing, files = catalog.count_images(collection), 0, 0, 0
@@ -64,9 +66,10 @@ def export_collection(
             for rows in _sources(engine, collection):
                 writer.sources(rows)
                 files += len(rows)
-            with open_store() as store, (open_pages or nullcontext)() as pages:
+            opened = open_store(), (open_pages or nullcontext)(), (open_sheets or nullcontext)()
+            with opened[0] as store, opened[1] as pages, opened[2] as sheets:
                 for page in _pictures(engine, collection):
-                    part = _part(engine, store, page, pages)
+                    part = _part(engine, store, page, pages, sheets)
                     writer.part(part)
                     done += len(part.pictures)
                     missing += len(page) - len(part.pictures)
@@ -121,7 +124,13 @@ def _pictures(engine: Engine, collection: Collection) -> Iterator[list[Row[Any]]
         yield rows
 
 
-def _part(engine: Engine, store: VectorStore, page: list[Row[Any]], pages: PageStore | None) -> Part:
+def _part(
+    engine: Engine,
+    store: VectorStore,
+    page: list[Row[Any]],
+    pages: PageStore | None,
+    sheets: PageStore | None,
+) -> Part:
     ids = [row.id for row in page]
     records = {record.id: record for record in store.get(ids)}
     kept = [row for row in page if row.id in records]
@@ -136,6 +145,11 @@ def _part(engine: Engine, store: VectorStore, page: list[Row[Any]], pages: PageS
             captions |= {found.image_id: found for found in connection.execute(captioned)}
     passages = store.passages(ids)
     matrices: dict[str, Matrix] = pages.matrices(ids) if pages else {}
+    cut: dict[str, Matrix] = {}
+    if sheets:
+        boxes = {row.id: len(row.regions) for row in kept if row.regions}
+        # One that was made for other boxes, before a kill, is made again where it comes to.
+        cut = {key: one for key, one in sheets.matrices(list(boxes)).items() if len(one) == boxes[key]}
     pictures = tuple(
         _picture(
             row,
@@ -144,11 +158,13 @@ def _part(engine: Engine, store: VectorStore, page: list[Row[Any]], pages: PageS
             caption=captions.get(row.id),
             passages=len(rows),
             patches=len(matrices.get(row.id, ())),
+            on_it=len(cut.get(row.id, ())),
         )
         for row, rows in zip(kept, passages, strict=True)
     )
     paged = tuple(matrices[each] for each in ids if each in matrices)
-    return Part(pictures, store.image_vectors(ids), tuple(passages), paged)
+    laid = tuple(cut[each] for each in ids if each in cut)
+    return Part(pictures, store.image_vectors(ids), tuple(passages), paged, laid)
 
 
 def _picture(
@@ -159,6 +175,7 @@ def _picture(
     caption: Row[Any] | None,
     passages: int,
     patches: int,
+    on_it: int,
 ) -> Picture:
     return Picture(
         sha256=row.sha256,
@@ -187,6 +204,7 @@ def _picture(
         captioned_by=caption.writer if caption else None,
         passages=passages,
         patches=patches,
+        embedded_regions=on_it,
     )
 
 
@@ -204,6 +222,7 @@ def import_parts(
     engine: Engine,
     open_store: OpenStore,
     open_pages: OpenPages | None = None,
+    open_sheets: OpenPages | None = None,
     on_progress: Progress | None = None,
 ) -> TransferReport:
     """Fill ``collection``, which is new and empty, from an archive; the store first, the catalog after it."""
@@ -228,10 +247,14 @@ def import_parts(
                     [records[at].text for at in worded],
                     [part.passages[at] for at in worded],
                 )
+            told = list(zip(records, part.pictures, strict=True))
             if pages and part.pages:
-                paged = [record.id for record, one in zip(records, part.pictures, strict=True) if one.patches]
-                for at in range(0, len(paged), _PAGES):
-                    pages.set_pages(paged[at : at + _PAGES], part.pages[at : at + _PAGES])
+                _set_pages(pages, [record.id for record, one in told if one.patches], part.pages)
+            if open_sheets and part.sheets:
+                with open_sheets() as sheets:
+                    _set_pages(
+                        sheets, [record.id for record, one in told if one.embedded_regions], part.sheets
+                    )
             _enter(engine, collection, records, part.pictures)
             done += len(records)
             if on_progress:
@@ -239,6 +262,11 @@ def import_parts(
         _use_vocabulary(engine, collection, reader.manifest.vocabulary)
         store.optimize()
     return TransferReport(collection.name, done, files)
+
+
+def _set_pages(store: PageStore, ids: Sequence[str], matrices: Sequence[Matrix]) -> None:
+    for at in range(0, len(ids), _PAGES):
+        store.set_pages(ids[at : at + _PAGES], matrices[at : at + _PAGES])
 
 
 def _record(collection: Collection, picture: Picture) -> ImageRecord:

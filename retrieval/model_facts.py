@@ -80,6 +80,7 @@ def model_facts() -> tuple[ModelFact, ...]:
     return tuple(_fact(row) for row in tomllib.loads(text)["model"])
 
 
+@cache
 def languages_of(embedder_id: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The languages an embedder serves and those of them it is weak in; None when nothing is known of it.
 

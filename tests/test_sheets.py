@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ from PIL import Image, ImageDraw
 
 from api.cli.index import run_index
 from api.demo import PICTURES
+from api.doctor import examine_collection
 from api.reembedding import drop_replaced, reembed, roll_back
 from api.settings import Settings
 from api.sheet_wiring import open_sheets
 from api.transfer import export_to, import_from
 from api.wiring import Workspace
+from core.errors import AskpixError
 from core.types import Box, SearchResult
 from ingest import sheet_embedding as stage
 from ingest.catalog import Collection
@@ -205,16 +209,81 @@ def test_another_model_looks_at_them_anew_and_the_old_ones_stay(workspace: Works
     assert folders == {"sheets-0"}, "those of the other model go with its vectors"
 
 
-def test_exported_and_imported_they_are_made_again(workspace: Workspace, tmp_path: Path) -> None:
+def test_exported_and_imported_they_go_along(workspace: Workspace, tmp_path: Path) -> None:
     fill(workspace)
     archive = tmp_path / "out.zip"
     export_to(workspace, "default", archive)
     import_from(workspace, archive, "copy")
-    copy = workspace.collection("copy")
     photos = workspace.settings.home.parent / "photos"
-    report = run_index(workspace, copy, [photos], ocr="off", prune=False)
+    (photos / "album.png").unlink()  # where it was imported nobody needs to have the files
+    for colour in ("red", "blue"):
+        old, new = found(workspace, colour).hits[0], found(workspace, colour, "copy").hits[0]
+        assert new.region == old.region is not None and new.score == pytest.approx(old.score, abs=1e-4)
+    check = examine_collection(workspace, "copy")
+    assert check.ok and check.detail.endswith("1 sheets, each with the vectors of its pictures")
+
+
+def test_those_that_an_export_does_not_have_are_made_by_the_next_run(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    collection, _ = fill(workspace)
+    with open_sheets(workspace, collection) as sheets:
+        (album_id,) = sheets.ids()
+        sheets.delete([album_id])
+    archive = tmp_path / "out.zip"
+    export_to(workspace, "default", archive)
+    import_from(workspace, archive, "copy")
+    photos = workspace.settings.home.parent / "photos"
+    report = run_index(workspace, workspace.collection("copy"), [photos], ocr="off", prune=False)
     assert report.added == report.updated == 0 and report.sheets.embedded == 1
     assert found(workspace, "red", "copy").hits[0].region
+
+
+def test_an_archive_with_too_few_vectors_of_a_sheet_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace)
+    archive, forged = tmp_path / "out.zip", tmp_path / "forged.zip"
+    export_to(workspace, "default", archive)
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(forged, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "parts/00000.jsonl":
+                assert data.count(b'"embedded_regions": 3') == 1
+                data = data.replace(b'"embedded_regions": 3', b'"embedded_regions": 2')
+            new.writestr(name, data)
+    with pytest.raises(AskpixError, match="a vector for each picture on a sheet"):
+        import_from(workspace, forged, "copy")
+    assert workspace.catalog.get_collection("copy") is None
+
+
+def test_doctor_finds_and_mends_what_is_wrong_with_sheets(workspace: Workspace) -> None:
+    collection, _ = fill(workspace)
+    doctor = partial(examine_collection, workspace, "default")
+    assert doctor().ok and "1 sheets, each with the vectors of its pictures" in doctor().detail
+    with open_sheets(workspace, collection) as sheets:
+        (album_id,) = sheets.ids()
+        right = sheets.matrices([album_id])[album_id]
+    other = collection.image_id("0" * 64, None)
+    for matrix, harm in (
+        (right[:2], "1 sheets with damaged vectors"),
+        (right / 2, "1 sheets with damaged vectors"),
+        (None, "1 sheets without the vectors of their pictures"),
+        (right, "1 sheets' vectors without a sheet"),
+    ):
+        with open_sheets(workspace, collection) as sheets:
+            if matrix is None:
+                sheets.delete([album_id])
+            else:
+                sheets.set_pages([other if matrix is right else album_id], [matrix])
+        told = doctor()
+        assert not told.ok and harm in told.detail and "askpix doctor --mend" in told.detail, told
+        mended = doctor(mend=True)
+        assert mended.ok and f"mended: {harm}" in mended.detail, mended
+        assert doctor().ok and found(workspace, "red").hits[0].region
+    (workspace.settings.home.parent / "photos" / "album.png").unlink()
+    with open_sheets(workspace, collection) as sheets:
+        sheets.delete([album_id])
+    left = doctor(mend=True)
+    assert not left.ok and "run `askpix index`" in left.detail, "its file is away"
 
 
 @pytest.mark.slow
