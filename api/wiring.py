@@ -1,4 +1,4 @@
-"""The only module that names concrete classes: from settings to a working whole.
+"""From settings to a working whole: with its parts (``*_wiring``) the only module that names concrete classes.
 
 Everything heavy is imported where it is first needed, so that commands that need no model start fast.
 """
@@ -12,47 +12,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.model_wiring import Models
 from api.settings import Settings
 from api.sharing import SharedStores
 from api.store_wiring import check_store, drop_vectors, open_vectors
-from core.errors import AskpixError, ModelUnavailableError, NotFoundError, StoreUnavailableError
-from core.machine import usable_cores
+from core.errors import AskpixError, NotFoundError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from api.auto import Choice
-    from api.generators import GeneratorOptions
     from api.good_hits import GoodHits
     from api.recent import RecentQueries
-    from core.images import ImageLimits
     from core.types import ImageRecord, TextLine
-    from generation.generator import Generator
     from ingest.catalog import Catalog, Collection
     from ingest.tagging import Tagger, Vocabulary
-    from ingest.text import TextReader
     from retrieval.adapted import Adaptation
-    from retrieval.embedder import Embedder, TextEmbedder
-    from retrieval.late_interaction import LateEmbedder
-    from retrieval.minilm import MiniLM
     from retrieval.page_leg import PageLeg
-    from retrieval.rerank import Reranker
     from retrieval.retriever import Retriever
     from retrieval.store import VectorStore
 
 
-class Workspace(SharedStores):
+class Workspace(SharedStores, Models):
     """One home folder, opened: its catalog, its collections, and the models they need (loaded once)."""
 
     def __init__(self, settings: Settings, *, tell: Callable[[str], object] | None = None) -> None:
         """``tell`` gets lines for a person: what was chosen for them, and why."""
-        super().__init__(settings)
+        SharedStores.__init__(self, settings)
+        Models.__init__(self)
         self._tell = tell or (lambda line: None)
-        self._embedders: dict[str, Embedder] = {}
-        self._generators: dict[str, tuple[Generator, str]] = {}
-        self.late_embedders: dict[str, LateEmbedder] = {}
-        self.rerankers: dict[str, Reranker] = {}
-        self._text_embedders: dict[str, TextEmbedder] = {}
 
     # --- what is there -------------------------------------------------------------------------------
 
@@ -172,106 +159,7 @@ class Workspace(SharedStores):
         shutil.rmtree(self.settings.home / "uploads" / collection.id, ignore_errors=True)
         return count
 
-    # --- models --------------------------------------------------------------------------------------
-
-    @property
-    def workers(self) -> int:
-        """Threads for embedding and reading."""
-        if self.settings.workers:
-            return self.settings.workers
-        return usable_cores()
-
-    @cached_property
-    def text_embedder(self) -> MiniLM:
-        from retrieval.minilm import MiniLM
-
-        return MiniLM.load()
-
-    def text_embedder_of(self, collection: Collection) -> TextEmbedder:
-        """The one that made the collection's text vectors."""
-        return self.text_embedder_for(collection.text_embedder)
-
-    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
-        """The text embedder with this id, loaded once; ``auto`` is the one that ships."""
-        from retrieval.minilm import MiniLM
-
-        if text_embedder_id in ("auto", MiniLM.model_id):
-            return self.text_embedder
-        kind, _, reference = text_embedder_id.partition(":")
-        if kind != "onnx" or not reference:
-            raise ModelUnavailableError(
-                f"no text embedder {text_embedder_id!r}; name one as onnx:DIR_OR_REPO, or take 'auto'"
-            )
-        if text_embedder_id not in self._text_embedders:
-            from retrieval.onnx_text_embedder import OnnxTextEmbedder, find_text_model
-
-            found = find_text_model(reference)
-            made = OnnxTextEmbedder.load(found.path, model_id=f"onnx:{found.name}")
-            self._text_embedders[made.model_id] = self._text_embedders[text_embedder_id] = made
-        return self._text_embedders[text_embedder_id]
-
-    @cached_property
-    def auto(self) -> Choice:
-        """What ``auto`` is here and now, and why."""
-        from api.auto import choose
-
-        return choose(self.settings, open_embedder=self.embedder)
-
-    def embedder(self, embedder_id: str) -> Embedder:
-        """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
-        name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
-        if name not in self._embedders:
-            if name != "mini":
-                from api.embedders import open_embedder
-
-                embedder = open_embedder(name, self.settings)
-                self._embedders[embedder.model_id] = embedder
-                self._embedders[name] = embedder
-                return embedder
-            from retrieval.mini import MiniEmbedder
-
-            self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
-        return self._embedders[name]
-
-    def generator(self, generator_id: str | None = None) -> Generator:
-        """The generator with this id; ``auto`` never sends a picture off the machine."""
-        return self.choose_generator(generator_id)[0]
-
-    def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
-        """The generator with this id, opened once, and why it was taken."""
-        from api.generators import find_local, open_generator
-        from generation.extractive import ExtractiveGenerator
-
-        wanted = generator_id or self.settings.generator
-        if wanted not in self._generators:
-            chosen: tuple[Generator, str] | None = None
-            if wanted == "auto":
-                chosen = find_local(self._generator_options)
-            elif wanted != "extractive":
-                chosen = open_generator(wanted, self._generator_options)
-            if chosen is None:
-                why = (
-                    "it was asked for" if wanted != "auto" else "no model that sees was found on this machine"
-                )
-                chosen = ExtractiveGenerator(self.text_embedder.embed_texts), why
-            self._generators[wanted] = chosen
-        return self._generators[wanted]
-
-    @property
-    def _generator_options(self) -> GeneratorOptions:
-        from api.generators import GeneratorOptions
-
-        return GeneratorOptions(
-            home=self.settings.home,
-            limits=self.limits,
-            picture_of=self.picture_of,
-            max_tokens=self.settings.max_input_tokens,
-            servers=self.settings.local_servers.split(),
-            server_key=self.settings.server_key,
-            prove_sight=self.settings.prove_sight,
-            device=self.settings.device,
-            precision=self.settings.generator_precision,
-        )
+    # --- a collection in use -------------------------------------------------------------------------
 
     def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
         """The picture of a record from whichever file still has its bytes; see ``ingest.original``."""
@@ -279,21 +167,6 @@ class Workspace(SharedStores):
 
         collections = self.catalog.list_collections()
         return open_original(record, collections, limits=self.limits, min_side=min_side).image
-
-    @cached_property
-    def reader(self) -> TextReader:
-        from ingest.text_process import ApartTextReader
-
-        # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
-        chosen = self.settings
-        workers = chosen.workers or min(self.workers, 8)
-        return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
-
-    @property
-    def limits(self) -> ImageLimits:
-        return self.settings.image_limits()
-
-    # --- a collection in use -------------------------------------------------------------------------
 
     def folder(self, collection: Collection) -> Path:
         """Where a collection keeps its vectors. With its uuid: a new namesake never meets old vectors."""
