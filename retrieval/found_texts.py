@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from retrieval.fusion import evidence_of_text, rare_share
+from core.types import Where
+from retrieval.embedder import TextEmbedder, embed_queries
+from retrieval.fusion import TEXT_NOISE, evidence_of_text, rare_share, rarity
+from retrieval.snippet import holds
+from retrieval.store import VectorStore
+from retrieval.words import content_words, tokens
+
+DEPTH = 100
+"""Pictures that each text leg brings into a search: whose words rank lower is found by what it shows."""
+_MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
+"""Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +47,21 @@ class FoundTexts:
             ),
             default=0.0,
         )
+
+
+def find_texts(store: VectorStore, embedder: TextEmbedder, text: str, where: Where) -> FoundTexts:
+    """Ask both text legs of the store, by meaning and by words."""
+    meaning = embed_queries(embedder, [text])[0]
+    by_meaning = store.search("text", meaning, where=where, limit=DEPTH)
+    by_words = store.search("words", text, where=where, limit=DEPTH)
+    every = tuple(content_words(text) or dict.fromkeys(tokens(text)))
+    terms = tuple(term for term in every if term not in _MEDIUM) or every
+    records = store.get([hit.id for hit in by_words])
+    held = {record.id: holds(record.text, terms) for record in records}
+    return FoundTexts(
+        cosines={hit.id: hit.score for hit in by_meaning if hit.score > TEXT_NOISE},
+        bm25={hit.id: hit.score for hit in by_words},
+        held=held,
+        terms=terms,
+        weights=rarity(terms, list(held.values())),
+    )

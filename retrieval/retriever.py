@@ -1,11 +1,11 @@
 """From a query to hits: ask the legs, fuse, judge whether anything matches, say why.
 
 Scores do not depend on how many hits are asked for, so pages joined are one long result: the text legs give
-their best ``TEXT_DEPTH`` each, always; these are joined with as many of the image leg as the page needs.
+their best ``found_texts.DEPTH`` each, always; as many of the image leg are joined to these as the page needs.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -17,21 +17,17 @@ from core.types import Hit, ImageRecord, Mode, Part, Query, SearchResult, Vector
 from retrieval.calibration import FIRST, Calibration, calibrate
 from retrieval.diversity import alike_from
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
-from retrieval.found_texts import FoundTexts
-from retrieval.fusion import TEXT_NOISE, fuse, rarity
+from retrieval.found_texts import FoundTexts, find_texts
+from retrieval.fusion import fuse
 from retrieval.groups import Group, Groups, Ranked, spread
 from retrieval.language import Route, route
 from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
 from retrieval.query_words import names_papers_only
 from retrieval.sheet_leg import SheetLeg, SheetsFound
-from retrieval.snippet import holds, snippet
+from retrieval.snippet import snippet
 from retrieval.store import Leg, VectorStore
 from retrieval.verdict import Verdict, decide
-from retrieval.words import content_words, tokens
-
-TEXT_DEPTH = 100
-"""Pictures that the text legs bring into a search: whose words rank lower is found by what it shows."""
 
 POOL = 100
 """Hits that are spread out when a diverse page is asked for: the same ones for every page."""
@@ -43,8 +39,6 @@ _SPARE = 32
 """Looked at beyond the page: doubles of its hits that follow it are counted as far as that."""
 _SPEAKS = 1.5
 """Evidence of a text, in the units of ``fusion``: a passage of cosine 0.3, or a rare word of the query."""
-_MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
-"""Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
 
 
 @dataclass(slots=True)
@@ -219,7 +213,11 @@ class Retriever:
         """Ask the legs whose answers do not depend on the page."""
         where = query.where
         vector = None if mode == "text" else self._image_query(query, by_picture)
-        texts = self._texts(query.text, where) if query.text and mode != "image" else FoundTexts()
+        texts = (
+            find_texts(self._store, self._text_embedder, query.text, where)
+            if query.text and mode != "image"
+            else FoundTexts()
+        )
         pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
         sheets = self._sheets(vector, where)
         others = list(dict.fromkeys([*texts.ids(), *pages.cosines, *sheets.cosines]))
@@ -310,22 +308,6 @@ class Retriever:
             unwanted.append(_unit(np.sum(wanted, axis=0)))
         return _unit(np.sum(unwanted, axis=0))
 
-    def _texts(self, text: str, where: Where) -> FoundTexts:
-        meaning = embed_queries(self._text_embedder, [text])[0]
-        by_meaning = self._store.search("text", meaning, where=where, limit=TEXT_DEPTH)
-        by_words = self._store.search("words", text, where=where, limit=TEXT_DEPTH)
-        every = tuple(content_words(text) or dict.fromkeys(tokens(text)))
-        terms = tuple(term for term in every if term not in _MEDIUM) or every
-        records = self._store.get([hit.id for hit in by_words])
-        held = {record.id: holds(record.text, terms) for record in records}
-        return FoundTexts(
-            cosines={hit.id: hit.score for hit in by_meaning if hit.score > TEXT_NOISE},
-            bm25={hit.id: hit.score for hit in by_words},
-            held=held,
-            terms=terms,
-            weights=rarity(terms, list(held.values())),
-        )
-
     def _pages(self, text: str, where: Where) -> PageScores:
         if self.page_leg is None:
             return PageScores()
@@ -371,8 +353,13 @@ class Retriever:
             needed=None if shown is None else calibration.threshold,
             image_confidence=0.0 if shown is None else calibration.confidence(shown),
             text_fit=texts.fit() if texts.terms else None,
-            uris=[uri for record in self._store.get(nearest) for uri in (record.uri, *record.copies)],
+            uris=self._uris(nearest),
         )
+
+    def _uris(self, ids: Sequence[str]) -> Iterator[str]:
+        """Their files, asked for when they are looked at: mostly the other evidence is enough."""
+        for record in self._store.get(ids):
+            yield from (record.uri, *record.copies)
 
     def _nothing_there(self, query: Query, mode: Mode = "auto") -> str:
         if self._store.count() == 0:
