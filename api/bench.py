@@ -1,11 +1,14 @@
 """What ``askpix bench`` measures: the real parts and the bare libraries beside them, wired."""
 
 import io
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -136,23 +139,48 @@ def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str
             )
 
 
-def peak_memory(files: Sequence[Path]) -> float:
-    """Peak resident MB of a whole ``askpix index`` process over these files, words left unread."""
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """MB of 2**20 bytes. ``resident`` is all that was in memory at once, ``own`` what was the process's alone
+    (None where the system does not tell): the rest are files it has mapped, above all the store's, which the
+    system lets go of when it needs the room."""
+
+    resident: float
+    own: float | None
+
+
+def peak_memory(files: Sequence[Path]) -> PeakMemory:
+    """Of a whole ``askpix index`` process over these files, words left unread."""
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
-        code = (
-            "import resource, subprocess, sys\n"
-            "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
-            "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
-        )
-        command = [*_askpix(), "index", *_folders(files), "--ocr", "off"]
-        done = subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-c", code, *command],
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*_askpix(), "index", *_folders(files), "--ocr", "off"],
             env=_environment(home),
-            capture_output=True,
-            text=True,
-            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        return float(done.stdout.split()[1])
+        own: list[float] = []
+        try:
+            while True:
+                ended, status, used = os.wait4(process.pid, os.WNOHANG)
+                if ended:
+                    break
+                own += _own_memory(process.pid)
+                time.sleep(0.05)
+        except BaseException:
+            process.kill()
+            raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return PeakMemory(used.ru_maxrss * unit / 2**20, max(own, default=None))
+
+
+def _own_memory(pid: int) -> list[float]:
+    """What is no file's, in MB, as Linux tells it."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return []
+    return [int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")]
 
 
 def _askpix() -> list[str]:

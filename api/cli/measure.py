@@ -204,8 +204,14 @@ def bench_command(
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
         if memory:
             peak = bench.peak_memory(sources)
-            result["peak_mb"] = round(peak)
-            lines.append(f"peak memory of indexing: {peak:.0f} MB")
+            result["peak_mb"] = round(peak.resident)
+            result["peak_own_mb"] = None if peak.own is None else round(peak.own)
+            own = (
+                ""
+                if peak.own is None
+                else f", at most {peak.own:.0f} MB of it its own, the rest mapped files"
+            )
+            lines.append(f"peak memory of indexing: {peak.resident:.0f} MB{own}")
         else:
             files = bench.collect(sources, pictures, Path(work), megapixels=megapixels)
             if kills:
