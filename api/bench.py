@@ -158,29 +158,34 @@ def peak_memory(files: Sequence[Path]) -> PeakMemory:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        own: list[float] = []
+        seen: list[tuple[float, float]] = []
         try:
             while True:
                 ended, status, used = os.wait4(process.pid, os.WNOHANG)
                 if ended:
                     break
-                own += _own_memory(process.pid)
+                seen += _memory(process.pid)
                 time.sleep(0.05)
         except BaseException:
             process.kill()
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
+        if seen:
+            return PeakMemory(max(most for most, _ in seen), max(own for _, own in seen))
+        # Where it is all there is: it never tells less than this process had when it started the other one.
         unit = 1 if sys.platform == "darwin" else 1024
-        return PeakMemory(used.ru_maxrss * unit / 2**20, max(own, default=None))
+        return PeakMemory(used.ru_maxrss * unit / 2**20, None)
 
 
-def _own_memory(pid: int) -> list[float]:
-    """What is no file's, in MB, as Linux tells it."""
+def _memory(pid: int) -> list[tuple[float, float]]:
+    """The peak until now, and what is no file's now, in MB, as Linux tells them; else nothing."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
     except OSError:
         return []
-    return [int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")]
+    told = {line.partition(":")[0]: line.split()[1] for line in lines if line.endswith("kB")}
+    names = ("VmHWM", "RssAnon")  # both are gone once it has ended
+    return [(int(told[names[0]]) / 1024, int(told[names[1]]) / 1024)] if told.keys() >= set(names) else []
 
 
 def _askpix() -> list[str]:
