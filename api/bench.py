@@ -149,11 +149,11 @@ class PeakMemory:
     own: float | None
 
 
-def peak_memory(files: Sequence[Path]) -> PeakMemory:
-    """Of a whole ``askpix index`` process over these files, words left unread."""
+def peak_memory(paths: Sequence[Path]) -> PeakMemory:
+    """Of a whole ``askpix index`` process over these files and folders, words left unread."""
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*_askpix(), "index", *_folders(files), "--ocr", "off"],
+            [*_askpix(), "index", *(str(path.absolute()) for path in paths), "--ocr", "off"],
             env=_environment(home),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -190,10 +190,6 @@ def _memory(pid: int) -> list[tuple[float, float]]:
 
 def _askpix() -> list[str]:
     return [sys.executable, "-m", "api.cli.main"]
-
-
-def _folders(files: Sequence[Path]) -> list[str]:
-    return sorted({str(path.parent) for path in files})
 
 
 def _environment(home: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from api import bench
 from api.bench import peak_memory
 from tests.fakes import picture
 
@@ -14,7 +15,19 @@ pytestmark = pytest.mark.slow
 def test_mapped_files_are_told_apart(tmp_path: Path) -> None:
     for colour in ("red", "green", "blue"):
         picture(colour).save(tmp_path / f"{colour}.png")
-    peak = peak_memory(sorted(tmp_path.iterdir()))
+    peak = peak_memory([tmp_path])
     assert 50 < peak.resident < 2_000, "a model and a store were loaded"
     if sys.platform == "linux":
         assert peak.own is not None and 30 < peak.own < peak.resident
+
+
+def test_what_is_named_is_indexed_and_not_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program in the command's place says what it was asked for."""
+    folder, told = tmp_path / "photos", tmp_path / "told"
+    folder.mkdir()
+    script = f"import sys, pathlib; pathlib.Path({str(told)!r}).write_text(' '.join(sys.argv[1:]))"
+    monkeypatch.setattr(bench, "_askpix", lambda: [sys.executable, "-c", script])
+    peak_memory([folder])
+    assert told.read_text() == f"index {folder} --ocr off"
