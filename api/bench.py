@@ -164,7 +164,8 @@ def peak_memory(paths: Sequence[Path]) -> PeakMemory:
                 ended, status, used = os.wait4(process.pid, os.WNOHANG)
                 if ended:
                     break
-                seen += _memory(process.pid)
+                if now := _memory(process.pid):
+                    seen.append(now)
                 time.sleep(0.05)
         except BaseException:
             process.kill()
@@ -177,15 +178,14 @@ def peak_memory(paths: Sequence[Path]) -> PeakMemory:
         return PeakMemory(used.ru_maxrss * unit / 2**20, None)
 
 
-def _memory(pid: int) -> list[tuple[float, float]]:
-    """The peak until now, and what is no file's now, in MB, as Linux tells them; else nothing."""
+def _memory(pid: int) -> tuple[float, float] | None:
+    """The peak until now, and what is no file's now, in MB, as Linux tells them while it runs."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
     except OSError:
-        return []
-    told = {line.partition(":")[0]: line.split()[1] for line in lines if line.endswith("kB")}
-    names = ("VmHWM", "RssAnon")  # both are gone once it has ended
-    return [(int(told[names[0]]) / 1024, int(told[names[1]]) / 1024)] if told.keys() >= set(names) else []
+        return None
+    told = {line.partition(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.endswith("kB")}
+    return (told["VmHWM"], told["RssAnon"]) if {"VmHWM", "RssAnon"} <= told.keys() else None
 
 
 def _askpix() -> list[str]:

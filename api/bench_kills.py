@@ -27,7 +27,6 @@ from core.images import open_image
 from core.types import Vectors
 from evaluation.kills import KillReport, run_kills
 from ingest.proof import prove
-from ingest.sheet_proof import SheetsProof
 from retrieval.embedder import Embedder
 from retrieval.mini import MiniEmbedder
 
@@ -156,7 +155,7 @@ class Watch:
         """Every picture on every sheet has its vector, and nothing else has one."""
         if self._stages == "index":
             return []
-        proof = prove_sheets_of(workspace, workspace.collection(NAME)) or SheetsProof()
+        proof = prove_sheets_of(workspace, workspace.collection(NAME))
         if not proof.holds or proof.sheets < len(self._files[::_SHEETS]):
             return [str(proof)]
         return []

@@ -78,18 +78,16 @@ def _collection(workspace: Workspace, name: str, *, mend: bool) -> str:
     collection = workspace.collection(name)
     if mend:
         return _mended(workspace, name)
-    with workspace.open_store(collection) as store:
-        proof = prove(collection, catalog=workspace.catalog, store=store)
-    sheets = prove_sheets_of(workspace, collection)
+    proofs = _proofs(workspace, collection)
     strays = _strays(workspace, collection)
-    if proof.holds and not strays and (sheets is None or sheets.holds):
-        return _said(proof, sheets)
+    if not _wrong(proofs) and not strays:
+        return _said(proofs)
     if workspace.catalog.unfinished(collection):
         why = "a run is at work on it, or was cut off: run `askpix index` on its folders again"
     else:
         why = "run `askpix doctor --mend`"
     left = f", {len(strays)} folders of vectors that nothing uses" if strays else ""
-    raise AskpixError(f"{_said(proof, sheets)}{left}; {why}")
+    raise AskpixError(f"{_said(proofs)}{left}; {why}")
 
 
 def _mended(workspace: Workspace, name: str) -> str:
@@ -105,32 +103,33 @@ def _mended(workspace: Workspace, name: str) -> str:
             text_embedder=lambda: workspace.text_embedder_of(collection),
             limits=workspace.limits,
         )
-        wrong = mend_sheets_of(workspace, collection)
+        found = _wrong((done.found, mend_sheets_of(workspace, collection)))
         for folder in _strays(workspace, collection):
             shutil.rmtree(folder, ignore_errors=True)
-        with workspace.open_store(collection) as store:
-            proof = prove(collection, catalog=workspace.catalog, store=store)
-        sheets = prove_sheets_of(workspace, collection)
-    if not proof.holds or (sheets and not sheets.holds):
-        raise AskpixError(f"mended, and yet: {_said(proof, sheets)}; run `askpix index` on its folders again")
-    found = _wrong(done.found, wrong)
+        proofs = _proofs(workspace, collection)
+    if _wrong(proofs):
+        raise AskpixError(f"mended, and yet: {_said(proofs)}; run `askpix index` on its folders again")
     was = f"; mended: {', '.join(found)}" if found else ""
     left = (
         f"; {done.left} could not be embedded again: run `askpix index` on their folders" if done.left else ""
     )
-    return f"{_said(proof, sheets)}{was}{left}"
+    return f"{_said(proofs)}{was}{left}"
 
 
-def _said(proof: Proof, sheets: SheetsProof | None) -> str:
+def _proofs(workspace: Workspace, collection: Collection) -> tuple[Proof, SheetsProof]:
+    with workspace.open_store(collection) as store:
+        proof = prove(collection, catalog=workspace.catalog, store=store)
+    return proof, prove_sheets_of(workspace, collection)
+
+
+def _said(proofs: tuple[Proof, SheetsProof]) -> str:
     """What is wrong, or that all is right; of sheets only where there are any."""
-    wrong = _wrong(proof, sheets)
-    if not wrong:
-        wrong = [str(each) for each in (proof, sheets if sheets and sheets.sheets else None) if each]
-    return ", ".join(wrong)
+    right = [str(each) for each in (proofs if proofs[1].sheets else proofs[:1])]
+    return ", ".join(_wrong(proofs) or right)
 
 
-def _wrong(*proofs: Proof | SheetsProof | None) -> list[str]:
-    return [str(each) for each in proofs if each and not each.holds]
+def _wrong(proofs: tuple[Proof, SheetsProof]) -> list[str]:
+    return [str(each) for each in proofs if not each.holds]
 
 
 def _strays(workspace: Workspace, collection: Collection) -> list[Path]:

@@ -100,21 +100,21 @@ def embed_sheets_of(
     )
 
 
-def prove_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof | None:
-    """Whether each sheet has its vectors; None where there never was one."""
-    from ingest.sheet_proof import prove_sheets
+def prove_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
+    """Whether each sheet has its vectors."""
+    from ingest.sheet_proof import SheetsProof, prove_sheets
 
     opener = sheets_opener(workspace, collection)
     if opener is None:
-        return None
+        return SheetsProof()
     with opener() as sheets:
         return prove_sheets(collection, catalog=workspace.catalog, store=sheets)
 
 
-def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof | None:
+def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
     """What was wrong. What can be made again is; hold the collection around it."""
     found = prove_sheets_of(workspace, collection)
-    if found and not found.holds:
+    if not found.holds:
         with open_sheets(workspace, collection) as sheets:
             sheets.delete(found.spoiled)
         with suppress(ModelUnavailableError):  # the next indexing run does it

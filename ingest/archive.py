@@ -286,8 +286,9 @@ class ArchiveReader:
         return self._halves(name, count, dim)
 
     def _sheets(self, name: str, pictures: Sequence[Picture]) -> tuple[Any, ...]:
-        counts = [picture.embedded_regions for picture in pictures if picture.embedded_regions]
-        if counts != [len(picture.regions) for picture in pictures if picture.embedded_regions]:
+        laid = [picture for picture in pictures if picture.embedded_regions]
+        counts = [picture.embedded_regions for picture in laid]
+        if counts != [len(picture.regions) for picture in laid]:
             raise self._bad(f"{name!r} does not have a vector for each picture on a sheet")
         return _cut(self._halves(name, sum(counts), self.manifest.dim), counts) if counts else ()
 

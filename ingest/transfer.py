@@ -66,8 +66,11 @@ def export_collection(
             for rows in _sources(engine, collection):
                 writer.sources(rows)
                 files += len(rows)
-            opened = open_store(), (open_pages or nullcontext)(), (open_sheets or nullcontext)()
-            with opened[0] as store, opened[1] as pages, opened[2] as sheets:
+            with (
+                open_store() as store,
+                (open_pages or nullcontext)() as pages,
+                (open_sheets or nullcontext)() as sheets,
+            ):
                 for page in _pictures(engine, collection):
                     part = _part(engine, store, page, pages, sheets)
                     writer.part(part)
