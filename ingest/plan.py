@@ -99,7 +99,7 @@ def _find_gone(
     ignore: Sequence[str],
 ) -> None:
     roots = [root_of(path) for path in paths]
-    unread = [_inside(root_of(item.path)) for item in plan.skipped if item.reason.startswith("cannot read")]
+    unread = [_inside(root_of(item.path)) for item in plan.skipped if item.unread]
     for root in roots:
         here = _inside(root)
         if not any(uri.startswith(here) for uri in unseen) or not _is_empty(root, seen):

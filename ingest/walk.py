@@ -56,6 +56,11 @@ class Skipped:
     path: str
     reason: str
 
+    @property
+    def unread(self) -> bool:
+        """Whether it was meant to be read and could not be: what is below it is not known."""
+        return self.reason.startswith("cannot read")
+
 
 def check_paths(paths: Sequence[Path]) -> None:
     """Raise ``NotFoundError`` unless every path exists."""

@@ -296,6 +296,8 @@ def test_an_empty_folder_and_a_home_that_cannot_be(askpix: Askpix, tmp_path: Pat
     done = askpix("index", "empty")
     assert "no pictures found" in done.stdout
     assert "the collection is empty" in askpix("search", "cat").stderr
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 cut")
+    assert "cannot read" in askpix("index", "cut.zip", code=3).stderr
     (tmp_path / "file").write_text("")
     assert "ASKPIX_HOME" in askpix("doctor", code=1, ASKPIX_HOME=str(tmp_path / "file" / "home")).stdout
     assert askpix("doctor", code=1, ASKPIX_WORKERS="many").stderr.startswith("error: setting ASKPIX_WORKERS")

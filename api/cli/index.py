@@ -311,7 +311,7 @@ def index_command(
             as_json=as_json,
             ignore=ignore or (),
         )
-    if _failures(report):
+    if _failures(report) or any(skip.unread for skip in report.skipped):
         raise typer.Exit(3)
 
 
