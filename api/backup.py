@@ -11,9 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ import filelock
 from api.note import LOCK
 from core.errors import AskpixError, StoreUnavailableError
 from ingest.pipeline import collection_run
+from ingest.zips import ZIP_ERRORS
 from retrieval.store_folder import acquire
 
 FORMAT = 2
@@ -45,15 +44,6 @@ _HOLE = 2**16
 """Bytes of zeros that are not written but left out of the file."""
 _PACKED = "uploads"
 """A folder of the home with pictures: deflating those only takes time."""
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +101,7 @@ def restore(source: Path, home: Path) -> Backup:
             if home.exists():
                 home.rmdir()
             fresh.replace(home)
-    except _DAMAGED as error:
+    except ZIP_ERRORS as error:
         raise AskpixError(f"{str(source)!r} is no backup of Askpix, or is cut off or damaged") from error
     except OSError as error:
         raise AskpixError(f"cannot restore {str(source)!r}: {error.strerror or error}") from error

@@ -9,22 +9,24 @@ from api.page_wiring import pages_opener
 from api.sheet_wiring import let_sheets_go, open_sheets, sheets_opener
 from api.store_wiring import check_store
 from core.errors import AskpixError
-from ingest.archive import ArchiveReader
-from ingest.transfer import TransferReport, export_collection, import_parts, rename
+from ingest.archive_reader import ArchiveReader
+from ingest.collection_export import export_collection
+from ingest.collection_import import import_parts, rename
+from ingest.report import TransferReport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from api.wiring import Workspace
     from ingest.collection import Collection
-    from ingest.transfer import Progress
+    from ingest.report import OnTransfer
 
 _UNFINISHED = ".importing"
 """What the name of a collection ends with until all of it is there."""
 
 
 def export_to(
-    workspace: Workspace, name: str, path: Path, *, on_progress: Progress | None = None
+    workspace: Workspace, name: str, path: Path, *, on_progress: OnTransfer | None = None
 ) -> TransferReport:
     """Write the collection ``name`` to ``path``; nobody may be indexing into it meanwhile."""
     collection = workspace.collection(name)
@@ -44,7 +46,7 @@ def export_to(
 
 
 def import_from(
-    workspace: Workspace, path: Path, name: str | None = None, *, on_progress: Progress | None = None
+    workspace: Workspace, path: Path, name: str | None = None, *, on_progress: OnTransfer | None = None
 ) -> TransferReport:
     """A new collection from the file, in the store of the settings; whole, or not there at all."""
     if not path.is_file():

@@ -17,9 +17,10 @@ from generation.generator import Batcher, Generator, Planner
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.content import label_of
-from ingest.handover import OpenStore, hand_over_notes
+from ingest.handover import hand_over_notes
 from ingest.report import CaptionReport, Failure, Progress
 from retrieval.embedder import TextEmbedder
+from retrieval.store import OpenStore
 
 _TOGETHER = 8
 """In a batch of a model in this process; servers are asked for half as many at a time."""

@@ -20,14 +20,14 @@ from core.types import ImageRecord
 from ingest.about import About
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.handover import OpenStore, hand_over_notes
+from ingest.handover import hand_over_notes
 from ingest.notes import Undescribed
 from ingest.remote import Remote, name_of, remote_uri
 from ingest.report import Progress
 from ingest.written_about import combine, look_into, read_bytes_inside
 from ingest.zips import is_inside, look_inside
 from retrieval.embedder import TextEmbedder
-from retrieval.store import VectorStore
+from retrieval.store import OpenStore, VectorStore
 
 _AT_ONCE = 200
 """Contents in one go."""

@@ -1,7 +1,6 @@
 """Words into the store: those read in pictures, and those written about them, as one text a picture."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -10,11 +9,9 @@ from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.text import passages, pieces_of
 from retrieval.embedder import TextEmbedder
-from retrieval.store import VectorStore
+from retrieval.store import OpenStore
 
 _AT_ONCE = 256
-
-OpenStore = Callable[[], AbstractContextManager[VectorStore]]
 
 
 def texts_of(catalog: Catalog, ids: Sequence[str]) -> list[str]:

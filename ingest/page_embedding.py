@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 
 from PIL import Image
 
@@ -25,9 +24,7 @@ from ingest.remote import indexed_bytes
 from ingest.report import Failure, PagesReport, Progress
 from ingest.text_ledger import PendingText
 from retrieval.late_interaction import LateEmbedder, Matrix
-from retrieval.page_store import PageStore
-
-OpenPages = Callable[[], AbstractContextManager[PageStore]]
+from retrieval.page_store import OpenPages
 
 _STORE_EVERY = 32
 """Pages embedded between two openings of the store: what a kill costs at most."""

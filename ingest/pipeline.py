@@ -10,7 +10,7 @@ writes (``ingest.writer``). Ids follow from content, so doing a picture again ch
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -28,7 +28,7 @@ from ingest.walk import Skipped
 from ingest.worker import Contents, Outcome, Worker
 from ingest.writer import Writer, mend
 from retrieval.embedder import Embedder
-from retrieval.store import VectorStore
+from retrieval.store import OpenStore
 
 _WRITE_EVERY_IMAGES = 128
 _WRITE_EVERY_S = 2.0
@@ -37,7 +37,6 @@ _BATCH = 16
 _AHEAD = 8
 """Threads that wait for servers; each holds one file."""
 
-OpenStore = Callable[[], AbstractContextManager[VectorStore]]
 OnProgress = Callable[[Progress], None]
 
 

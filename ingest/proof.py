@@ -16,11 +16,11 @@ from core.types import ImageRecord
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.handover import prepare, texts_of
-from ingest.pipeline import OnProgress, OpenStore
+from ingest.pipeline import OnProgress
 from ingest.reembed import build
 from ingest.writer import mend
 from retrieval.embedder import Embedder, TextEmbedder
-from retrieval.store import VectorStore
+from retrieval.store import OpenStore, VectorStore
 
 _AT_ONCE = 256
 

@@ -21,13 +21,13 @@ from core.errors import ModelUnavailableError, StoreUnavailableError
 from core.images import ImageLimits
 from ingest.catalog import Catalog
 from ingest.collection import Collection
-from ingest.pipeline import OpenStore
 from ingest.plan import Plan, Task, make_plan, tried_with
 from ingest.ray_stages import Embed, OpenTools, Read, Write, WriteText, decode
 from ingest.remote import Remote
 from ingest.report import Failure, IngestReport, ReadReport
 from ingest.worker import Contents
 from ingest.writer import Writer, mend
+from retrieval.store import OpenStore
 
 SHARD = 1_000_000
 """Files in one job."""

@@ -15,7 +15,6 @@ from core.types import Vectors
 from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.handover import prepare
-from ingest.pipeline import OpenStore
 from ingest.plan import Plan, Task, tried_with
 from ingest.reading import read_group
 from ingest.text import TextReader
@@ -23,6 +22,7 @@ from ingest.text_ledger import PendingText
 from ingest.worker import Contents, Outcome, Worker
 from ingest.writer import Writer
 from retrieval.embedder import Embedder, TextEmbedder
+from retrieval.store import OpenStore
 
 Batch = Mapping[str, Any]
 _MOST_PIXELS = 100_000_000

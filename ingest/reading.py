@@ -21,7 +21,7 @@ from ingest.content import Content, place_label
 from ingest.documents import is_film, open_page, pdf_of
 from ingest.handover import prepare
 from ingest.pdf_process import ApartPdf, opened
-from ingest.pipeline import OnProgress, OpenStore
+from ingest.pipeline import OnProgress
 from ingest.remote import indexed_bytes
 from ingest.report import Failure, Progress, ReadReport
 from ingest.small_print import CLOSER_THAN, CLOSEST, is_page
@@ -29,6 +29,7 @@ from ingest.text import TextReader
 from ingest.text_ledger import PendingText
 from ingest.video_process import ApartFilm, opened_film
 from retrieval.embedder import TextEmbedder
+from retrieval.store import OpenStore
 
 _MIN_SIDE = 1280
 """A large photo is decoded down to no less than this shorter side: more pixels make no word more

@@ -24,11 +24,11 @@ from ingest.collection import Collection
 from ingest.content import label_of, place_of
 from ingest.documents import open_page
 from ingest.handover import prepare, texts_of
-from ingest.pipeline import OnProgress, OpenStore
+from ingest.pipeline import OnProgress
 from ingest.remote import indexed_bytes
 from ingest.report import Failure, Progress
 from retrieval.embedder import Embedder, TextEmbedder
-from retrieval.store import VectorStore
+from retrieval.store import OpenStore, VectorStore
 
 _AT_ONCE = 256
 """Contents asked of the ledger, and ids compared, in one go."""

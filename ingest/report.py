@@ -1,5 +1,6 @@
 """What a run of ingestion tells: while it goes on, and at the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ingest.walk import Skipped
@@ -95,3 +96,18 @@ class IngestReport:
     captions: CaptionReport = field(default_factory=CaptionReport)
     described: int = 0
     """Pictures of which something new was found written: dates, places, names, words."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """What an export or import did. ``missing``: pictures of the catalog that the store did not have; index
+    them again."""
+
+    collection: str
+    pictures: int
+    sources: int
+    missing: int = 0
+
+
+OnTransfer = Callable[[int, int], None]
+"""Told how many pictures of how many went in or out."""

@@ -22,7 +22,7 @@ from ingest.catalog import Catalog
 from ingest.collection import Collection
 from ingest.content import place_label
 from ingest.documents import open_page
-from ingest.page_embedding import OpenPages, PageWriter
+from ingest.page_embedding import PageWriter
 from ingest.pipeline import OnProgress
 from ingest.remote import indexed_bytes
 from ingest.report import Failure, Progress, SheetsReport
@@ -30,6 +30,7 @@ from ingest.sheet_ledger import Sheet
 from ingest.text_ledger import PendingText
 from retrieval.embedder import Embedder
 from retrieval.late_interaction import Matrix
+from retrieval.page_store import OpenPages
 
 _AT_ONCE = 64
 _MOST_SIDE = 4096

@@ -24,12 +24,19 @@ from ingest.sidecars import Beside
 from ingest.walk import EXTENSIONS, Skipped, Source, is_ignored
 from ingest.written_about import combine, read_bytes_inside
 
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,  # a compression that Python does not know
+    RuntimeError,  # a password; RecursionError
+    LookupError,
+    ValueError,
+)
+"""What ``zipfile`` raises for damaged, encrypted and unknown archives, beside what the disk does."""
+_ERRORS = (OSError, *ZIP_ERRORS)
 _SCHEME, _MARK = "zip://", ".zip!/"
-_ERRORS = (
-    OSError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,
-    EOFError, LookupError,
-)  # fmt: skip
-"""What zipfile raises for damaged, encrypted and unknown archives."""
 _MOST_ENTRIES = 2_000_000
 _HEAD = 512 * 1024
 _ENCRYPTED = 1

@@ -1,7 +1,8 @@
 """What a store of page matrices is: beside the vector store, one for collections with a page embedder."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeAlias
 
 from retrieval.late_interaction import Matrix
 from retrieval.store import Scored
@@ -55,3 +56,7 @@ class PageStore(Protocol):
     def close(self) -> None:
         """Flush and let go. Closing twice is fine."""
         ...
+
+
+OpenPages: TypeAlias = Callable[[], AbstractContextManager[PageStore]]
+"""Opens it for a while, as ``OpenStore`` does the vector store."""

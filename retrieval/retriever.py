@@ -5,29 +5,27 @@ their best ``found_texts.DEPTH`` each, always; as many of the image leg are join
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import cast
 
-import numpy as np
 from PIL import Image
 
-from core.errors import BadQueryError, NotFoundError
-from core.types import Hit, ImageRecord, Mode, Part, Query, SearchResult, Vectors, Where, Why
-from retrieval.calibration import FIRST, Calibration, calibrate
+from core.errors import BadQueryError
+from core.types import Hit, ImageRecord, Mode, Query, SearchResult, Vectors, Where, Why
+from retrieval.calibration import Calibration, calibrate
 from retrieval.diversity import alike_from
 from retrieval.embedder import Embedder, TextEmbedder, embed_queries
 from retrieval.found_texts import FoundTexts, find_texts
-from retrieval.fusion import fuse
-from retrieval.groups import Group, Groups, Ranked, spread
+from retrieval.groups import Group, Groups, spread
 from retrieval.language import Route, route
 from retrieval.left_out import LeftOut
 from retrieval.page_leg import PageLeg, PageScores
-from retrieval.query_words import names_papers_only
+from retrieval.query_vector import picture_vector, query_vector
+from retrieval.ranking import Ranking, Search
 from retrieval.sheet_leg import SheetLeg, SheetsFound
 from retrieval.snippet import snippet
 from retrieval.store import Leg, VectorStore
-from retrieval.verdict import Verdict, decide
 
 POOL = 100
 """Hits that are spread out when a diverse page is asked for: the same ones for every page."""
@@ -37,24 +35,6 @@ BEHIND = (
 )
 _SPARE = 32
 """Looked at beyond the page: doubles of its hits that follow it are counted as far as that."""
-_SPEAKS = 1.5
-"""Evidence of a text, in the units of ``fusion``: a passage of cosine 0.3, or a rare word of the query."""
-
-
-@dataclass(slots=True)
-class _Search:
-    """What is asked once for a query, however far its ranking is wanted."""
-
-    query: Query
-    by_picture: bool
-    vector: Vectors | None
-    texts: FoundTexts
-    pages: PageScores
-    others: list[str]
-    filled: dict[str, float] = field(default_factory=dict)
-    """Cosines of what the other legs found and the image leg did not."""
-    sheets: SheetsFound = field(default_factory=SheetsFound)
-    verdict: Verdict | None = None
 
 
 class Retriever:
@@ -74,6 +54,7 @@ class Retriever:
         self._text_embedder = text_embedder
         self._store = store
         self._calibration = calibration or calibrate(embedder, store)
+        self._ranking = Ranking(store, self._calibration)
         self.page_leg = page_leg
         self._sheet_leg = sheet_leg
 
@@ -99,7 +80,7 @@ class Retriever:
         """What one leg alone finds for ``text``, best first: to compare legs, not to search with."""
         vector: Vectors | str = text
         if leg == "image":
-            vector = self._image_query(Query(text=text), None)
+            vector = query_vector(self._embedder, Query(text=text), None)
         elif leg == "text":
             vector = embed_queries(self._text_embedder, [text])[0]
         found = self._store.search(leg, vector, where=where, limit=top_k)
@@ -134,7 +115,7 @@ class Retriever:
         began = time.perf_counter()
         if top_k < 1 or offset < 0:
             raise BadQueryError(f"a page of {top_k} hits after {offset} cannot be; ask for at least one")
-        by_picture = self._picture_vector(image, image_id)
+        by_picture = picture_vector(self._embedder, self._store, image, image_id)
         if by_picture is not None and mode == "text":
             raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
         if diverse is not None and not 0 <= diverse <= 1:
@@ -151,15 +132,15 @@ class Retriever:
             search = self._search(query, by_picture, mode)
         calibration = self._calibration
         alike = alike_from(calibration.likeness, calibration.likeness_spread)
-        gathered = Groups(self._store.get, self._vectors, alike=alike)
+        gathered = Groups(self._store.get, self._ranking.vectors, alike=alike)
         while True:
             if search:
-                ranked, verdict = self._rank(search, mode, depth, by_language)
+                ranked, verdict = self._ranking.rank(search, mode, depth, by_language)
                 reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
             elif query.where != Where():
                 listed = self._store.scroll(query.where, limit=depth)
                 ranked = [(0.0, point, Why()) for point in listed]
-                reason, sure = None if ranked else self._nothing_there(query), None
+                reason, sure = None if ranked else self._ranking.nothing_there(query), None
             else:
                 raise BadQueryError("nothing to search for: give words, a picture or a filter")
             if reason and not show_all:
@@ -171,7 +152,7 @@ class Retriever:
             # As far as it takes if it goes on like this: many copies are passed in few steps.
             depth = max(2 * depth, min(4 * depth, depth * wanted // max(1, len(groups))))
         if diverse is not None:
-            groups = spread(groups, self._vectors, weight=diverse, pool=POOL)
+            groups = spread(groups, self._ranking.vectors, weight=diverse, pool=POOL)
         page = self._hits(query, groups[offset : offset + top_k], search, offset)
         notes = self._notes(query, mode, by_language)
         if reason:
@@ -187,7 +168,7 @@ class Retriever:
         return tuple(found)
 
     def _hits(
-        self, query: Query, page: Sequence[Group], search: _Search | None, offset: int
+        self, query: Query, page: Sequence[Group], search: Search | None, offset: int
     ) -> tuple[Hit, ...]:
         records = {record.id: record for record in self._store.get([group.point for group in page])}
         texts = search.texts if search else FoundTexts()
@@ -209,10 +190,10 @@ class Retriever:
             if group.point in records  # else removed a moment ago
         )
 
-    def _search(self, query: Query, by_picture: Vectors | None, mode: Mode) -> _Search:
+    def _search(self, query: Query, by_picture: Vectors | None, mode: Mode) -> Search:
         """Ask the legs whose answers do not depend on the page."""
         where = query.where
-        vector = None if mode == "text" else self._image_query(query, by_picture)
+        vector = None if mode == "text" else query_vector(self._embedder, query, by_picture)
         texts = (
             find_texts(self._store, self._text_embedder, query.text, where)
             if query.text and mode != "image"
@@ -221,92 +202,7 @@ class Retriever:
         pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
         sheets = self._sheets(vector, where)
         others = list(dict.fromkeys([*texts.ids(), *pages.cosines, *sheets.cosines]))
-        return _Search(query, by_picture is not None, vector, texts, pages, others, sheets=sheets)
-
-    def _rank(
-        self, search: _Search, mode: Mode, wanted: int, by_language: Route
-    ) -> tuple[list[Ranked], Verdict]:
-        """The best ``wanted`` by falling score, and whether anything matches."""
-        where = search.query.where
-        vector, texts, pages, others = search.vector, search.texts, search.pages, search.others
-        seen: dict[str, float] = {}
-        if vector is not None:
-            # So many that, whatever the other legs found comes first, the page is filled.
-            limit = max(FIRST, wanted + len(others))
-            seen = {
-                hit.id: hit.score for hit in self._store.search("image", vector, where=where, limit=limit)
-            }
-        nearest = list(seen)[:FIRST]
-        if vector is not None:
-            self._fill_cosines(seen, vector, search)
-            nearest = search.sheets.join(seen, nearest, first=FIRST)
-        usual = 0.0 if vector is None else self._calibration.usual(vector)
-        # What an embedder makes of a language that it never learned is no evidence beside texts that fit.
-        read = not search.by_picture and not by_language.pictures and by_language.texts
-        told = read and any(texts.evidence(id_, self._calibration.count) > _SPEAKS for id_ in texts.ids())
-        ranked = [
-            (
-                self._score(point, {} if told else seen, texts, pages, usual),
-                point,
-                Why(
-                    seen.get(point),
-                    texts.cosines.get(point),
-                    page=pages.cosines.get(point),
-                    words=texts.bm25.get(point),
-                ),
-            )
-            for point in {**seen, **dict.fromkeys(texts.ids())}
-        ]
-        ranked.sort(key=lambda item: (-item[0], item[1]))
-        if search.verdict is None:
-            search.verdict = self._verdict(search, mode, nearest, found=bool(ranked))
-        return ranked[:wanted], search.verdict
-
-    def _verdict(self, search: _Search, mode: Mode, nearest: Sequence[str], *, found: bool) -> Verdict:
-        query = search.query
-        if not found:
-            return Verdict(self._nothing_there(query, mode), 0.0)
-        if search.by_picture or query.where.phrases or _met_by_filter(query) or search.pages.stands_out():
-            return Verdict(None, 1.0)
-        return self._judge(search, nearest)
-
-    def _score(
-        self, point: str, seen: dict[str, float], texts: FoundTexts, pages: PageScores, usual: float
-    ) -> float:
-        cosine = seen.get(point)
-        if not texts.terms and not pages.cosines and cosine is not None:
-            return cosine
-        says = texts.evidence(point, self._calibration.count)
-        shows = None if cosine is None else (cosine - usual) / self._calibration.spread
-        if (patches := pages.evidence(point)) is not None:
-            shows = patches if shows is None else max(shows, patches)
-        return fuse(shows, says)
-
-    # --- the legs ------------------------------------------------------------------------------------
-
-    def _picture_vector(self, image: Image.Image | None, image_id: str | None) -> Vectors | None:
-        if image is not None:
-            vectors = self._embedder.embed_images([image])
-        elif image_id is not None:
-            vectors = self._store.image_vectors([image_id])
-        else:
-            return None
-        row: Vectors = vectors[0]
-        return row
-
-    def _image_query(self, query: Query, by_picture: Vectors | None) -> Vectors:
-        """The vector that pictures are compared with: of the words, of the picture, or half of each; less
-        what the query does not want to see."""
-        parts = query.parts or ((Part(query.text),) if query.text else ())
-        wanted = [] if by_picture is None else [by_picture]
-        vectors = self._embedder.embed_texts([part.text for part in parts]) if parts else ()
-        weighed = [part.weight * row for part, row in zip(parts, vectors, strict=True)]
-        if sought := [row for part, row in zip(parts, weighed, strict=True) if part.weight > 0]:
-            wanted.append(_unit(np.sum(sought, axis=0)))
-        unwanted = [row for part, row in zip(parts, weighed, strict=True) if part.weight < 0]
-        if wanted:
-            unwanted.append(_unit(np.sum(wanted, axis=0)))
-        return _unit(np.sum(unwanted, axis=0))
+        return Search(query, by_picture is not None, vector, texts, pages, others, sheets=sheets)
 
     def _pages(self, text: str, where: Where) -> PageScores:
         if self.page_leg is None:
@@ -321,65 +217,7 @@ class Retriever:
     def _among(self, where: Where) -> list[str] | None:
         return None if where == Where() else self._store.scroll(where, limit=self._store.count(where))
 
-    def _fill_cosines(self, seen: dict[str, float], vector: Vectors, search: _Search) -> None:
-        """Cosines of the pictures that only the text legs found: each is judged by all legs."""
-        missing = [point for point in search.others if point not in seen and point not in search.filled]
-        if missing:
-            missing, vectors = self._vectors(missing)
-            search.filled.update(zip(missing, (float(cosine) for cosine in vectors @ vector), strict=True))
-        for point in search.others:
-            if point in search.filled:
-                seen.setdefault(point, search.filled[point])
-
-    def _vectors(self, points: Sequence[str]) -> tuple[list[str], Vectors]:
-        """Those of ``points`` that are still there, with their image vectors."""
-        try:
-            return list(points), self._store.image_vectors(points)
-        except NotFoundError:  # another thread removed some since they were found
-            left = [record.id for record in self._store.get(points)]
-            return left, self._store.image_vectors(left)
-
-    # --- the verdict ---------------------------------------------------------------------------------
-
-    def _judge(self, search: _Search, nearest: Sequence[str]) -> Verdict:
-        """Whether the best hits show what was asked, hold its words, or are called so."""
-        calibration, vector, texts = self._calibration, search.vector, search.texts
-        shown = None
-        if vector is not None:
-            shown = calibration.evidence(vector, search.sheets.shown(*self._vectors(nearest)))
-        return decide(
-            search.query.text,
-            shown=shown,
-            needed=None if shown is None else calibration.threshold,
-            image_confidence=0.0 if shown is None else calibration.confidence(shown),
-            text_fit=texts.fit() if texts.terms else None,
-            uris=self._uris(nearest),
-        )
-
-    def _uris(self, ids: Sequence[str]) -> Iterator[str]:
-        """Their files, asked for when they are looked at: mostly the other evidence is enough."""
-        for record in self._store.get(ids):
-            yield from (record.uri, *record.copies)
-
-    def _nothing_there(self, query: Query, mode: Mode = "auto") -> str:
-        if self._store.count() == 0:
-            return "the collection is empty"
-        if query.where != Where() and not self._store.scroll(query.where, limit=1):
-            return "no picture satisfies the filter"
-        return "no picture's text speaks of it" if mode == "text" else "nothing fits"
-
 
 def _asks_what_is_derived(where: Where) -> bool:
     asked = replace(where, path=None, kind=None, tags=(), camera=None, phrases=(), without=(), near=None)
     return asked != Where()
-
-
-def _met_by_filter(query: Query) -> bool:
-    """Whether what passes the filter is what was asked: nothing else was, or "receipts" with a sum."""
-    sum_asked = query.where.amount_min is not None or query.where.amount_max is not None
-    return not query.text or (sum_asked and names_papers_only(query.text))
-
-
-def _unit(vector: Vectors) -> Vectors:
-    row: Vectors = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
-    return row

@@ -1,6 +1,7 @@
 """What a vector store is. One contract test suite (tests/test_stores.py) runs on every adapter."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -97,3 +98,7 @@ class VectorStore(Protocol):
     def close(self) -> None:
         """Flush and let go. Closing twice is fine."""
         ...
+
+
+OpenStore: TypeAlias = Callable[[], AbstractContextManager[VectorStore]]
+"""Opens a collection's store for a while; another process may have it before and after."""

@@ -9,6 +9,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -221,6 +222,23 @@ def test_exported_and_imported_they_go_along(workspace: Workspace, tmp_path: Pat
         assert new.region == old.region is not None and new.score == pytest.approx(old.score, abs=1e-4)
     check = examine_collection(workspace, "copy")
     assert check.ok and check.detail.endswith("1 sheets, each with the vectors of its pictures")
+
+
+def test_an_archive_with_spoiled_ones_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    fill(workspace)
+    export_to(workspace, "default", tmp_path / "out.zip")
+    with (
+        zipfile.ZipFile(tmp_path / "out.zip") as archive,
+        zipfile.ZipFile(tmp_path / "bad.zip", "w") as spoiled,
+    ):
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith(".sheets.f16"):
+                content = (np.frombuffer(content, "<f2") / np.float16(2)).tobytes()
+            spoiled.writestr(name, content)
+    with pytest.raises(AskpixError, match="wrong length"):
+        import_from(workspace, tmp_path / "bad.zip", "copy")
+    assert [each.name for each in workspace.catalog.list_collections()] == ["default"]
 
 
 def test_those_that_an_export_does_not_have_are_made_by_the_next_run(

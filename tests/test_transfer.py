@@ -22,7 +22,7 @@ from api.wiring import Workspace
 from core.errors import AskpixError, IndexMismatchError
 from core.types import Box, TextLine, Where
 from ingest.about import About
-from ingest.archive import ArchiveReader
+from ingest.archive_reader import ArchiveReader
 from ingest.collection import Collection, SourceState
 from tests.fakes import record, unit
 
@@ -206,7 +206,7 @@ def test_pages_that_are_not_what_they_say_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "long.askpix", "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    with pytest.raises(AskpixError, match="too long"):
+    with pytest.raises(AskpixError, match="wrong length"):
         import_from(home(tmp_path / "b", store="edge"), tmp_path / "long.askpix")
 
 
@@ -393,13 +393,13 @@ def test_a_bomb_is_not_unpacked(exported: Path, tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import ingest.transfer
+import ingest.collection_import
 from api.transfer import import_from
 from tests.test_transfer import home
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[3] == "middle":
-    ingest.transfer._enter = die
+    ingest.collection_import._enter = die
 else:
     import api.transfer
     api.transfer.rename = die
