@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.settings import Settings
 from api.wiring import Workspace
 from core.images import open_image

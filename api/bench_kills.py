@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from api.bench import NAME, temporary_home
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.reembedding import reembed
 from api.settings import Settings, load_settings
 from api.sheet_wiring import prove_sheets_of

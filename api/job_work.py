@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from api.cli.index import run_index
 from api.duplicates import near_duplicates
+from api.indexing import run_index
 from api.jobs import Job
 from api.uploads import Uploads
 from api.wiring import Workspace

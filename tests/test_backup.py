@@ -9,7 +9,7 @@ import filelock
 import pytest
 
 from api.backup import back_up, restore
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.jobs import JobLedger
 from api.keys import KeyRing
 from api.note import LOCK

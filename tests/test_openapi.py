@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import create_app
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.service import Service
 from api.settings import Settings
 from tests.service import jpeg

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.recent import RecentQueries
 from api.reembedding import drop_replaced, kept_report, reembed, roll_back
 from api.settings import Settings

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from api.cli.index import run_index
 from api.demo import PICTURES
 from api.doctor import examine_collection
+from api.indexing import run_index
 from api.reembedding import drop_replaced, reembed, roll_back
 from api.settings import Settings
 from api.sheet_wiring import open_sheets

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.service import Service
 from api.settings import Settings
 from tests.fakes import picture

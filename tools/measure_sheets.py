@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from api.bench import temporary_home  # noqa: E402
-from api.cli.index import run_index  # noqa: E402
+from api.indexing import run_index  # noqa: E402
 from api.settings import load_settings  # noqa: E402
 from api.wiring import Workspace  # noqa: E402
 from core.images import open_image  # noqa: E402

@@ -26,7 +26,7 @@ def adapt_command(
     """
     from api.adaptation import adapt
     from api.adaptation import undo as take_back
-    from api.cli.index import ProgressLine
+    from api.cli.progress import ProgressLine
     from api.cli.render import print_json, say
     from api.settings import load_settings
     from api.wiring import Workspace

@@ -184,7 +184,7 @@ def reembed_command(
 
 
 def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, as_json: bool) -> None:
-    from api.cli.index import ProgressLine
+    from api.cli.progress import ProgressLine
     from api.cli.render import hint, print_json, say
     from api.cli.text import printable
     from api.reembedding import TOP, reembed

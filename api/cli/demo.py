@@ -16,7 +16,8 @@ def demo_command(
 ) -> None:
     """Index the sample pictures, search them four times, ask them three questions."""
     from api.cli.ask import run_ask
-    from api.cli.index import run_index, show_report
+    from api.cli.index_report import show_report
+    from api.cli.progress import index_shown
     from api.cli.render import (
         answer_json,
         hint,
@@ -43,7 +44,7 @@ def demo_command(
     if not as_json:
         hint("looking at each picture, then reading the words in them (half a minute the first time)")
     collection = workspace.open_or_create(COLLECTION)
-    report = run_index(workspace, collection, [PICTURES], ocr="on", prune=True)
+    report = index_shown(workspace, collection, [PICTURES], ocr="on", prune=True)
     if not as_json:
         show_report(report)
     searches: list[dict[str, Any]] = []

@@ -30,7 +30,7 @@ def make_command(
     Open `review.html`: x takes a query out, e edits it, "Save" gives the manifest. With the saved file in
     the same folder, `askpix eval retrieval manifest.jsonl` asks them.
     """
-    from api.cli.index import run_index
+    from api.cli.progress import index_shown
     from api.cli.render import hint, say, table
     from api.making import known_of, manifest_lines, picture_shower, review_page
     from api.settings import load_settings
@@ -49,7 +49,7 @@ def make_command(
         if not folder.exists():
             raise NotFoundError(f"no folder {str(folder)!r}")
         target = workspace.open_or_create(_name(folder))
-        run_index(workspace, target, [folder], ocr="on", prune=False)
+        index_shown(workspace, target, [folder], ocr="on", prune=False)
     else:
         target = workspace.collection(collection or "")
     with workspace.open_retriever(target) as retriever:

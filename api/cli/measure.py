@@ -135,13 +135,13 @@ def _gallery(
     workspace: "Workspace", dataset: "Dataset", *, distractors: bool, ocr: Literal["on", "off"]
 ) -> "Collection":
     """The manifest's pictures in a collection named after it, indexed when they are not yet."""
-    from api.cli.index import run_index
+    from api.cli.progress import index_shown
 
     paths = [*dataset.gallery, *(dataset.distractors if distractors else ())]
     kind = "all" if distractors else "test"
     name = f"eval-{dataset.name.lower()}-{kind}{'' if ocr == 'on' else '-no-ocr'}"[:63]
     target = workspace.open_or_create(name)
-    run_index(workspace, target, paths, ocr=ocr, prune=False)
+    index_shown(workspace, target, paths, ocr=ocr, prune=False)
     return target
 
 

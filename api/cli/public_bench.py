@@ -276,7 +276,7 @@ def _pages(
     import hashlib
     from dataclasses import replace
 
-    from api.cli.index import run_index
+    from api.cli.progress import index_shown
     from api.understanding import reading_of
     from evaluation.page_benchmarks import TOP, judge_pages, load_vidore
 
@@ -285,7 +285,7 @@ def _pages(
         pages = replace(pages, queries=pages.queries[:limit], relevant=pages.relevant[:limit])
     of = hashlib.sha256("".join([embedder, *map(str, pages.pictures)]).encode()).hexdigest()[:12]
     target = workspace.open_or_create(f"vidore-{of}", None if embedder == "auto" else embedder)
-    run_index(workspace, target, list(pages.pictures), ocr="on", prune=False)
+    index_shown(workspace, target, list(pages.pictures), ocr="on", prune=False)
     with workspace.open_retriever(target) as retriever:
         read = reading_of(retriever.store, workspace.folder(target), literal=True)
 

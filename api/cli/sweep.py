@@ -119,12 +119,12 @@ def _collection(workspace: "Workspace", dataset: "Dataset", side: int | None, em
     import hashlib
     import json
 
-    from api.cli.index import run_index
+    from api.cli.progress import index_shown
 
     of = json.dumps([embedder, sorted(map(str, dataset.gallery))])
     name = f"sweep-{_plain(dataset.name)[:36]}-{side or 'full'}-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
     target = workspace.open_or_create(name, None if embedder == "auto" else embedder)
-    run_index(workspace, target, list(dataset.gallery), ocr="on", prune=False)
+    index_shown(workspace, target, list(dataset.gallery), ocr="on", prune=False)
     return target
 
 

@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from api.cli.index import run_index
+from api.indexing import run_index
 from api.settings import Settings
 from api.wiring import Workspace
 from core.machine import usable_cores
