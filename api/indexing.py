@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.captioning import seeing_generator
 from api.later import later
 from api.page_wiring import embed_pages_of
 from api.ray_wiring import ray_index, ray_read
@@ -85,6 +84,9 @@ def run_index(
             report = replace(report, text=text)
         report = replace(report, pages=embed_pages_of(workspace, collection, on_progress))
         if captions is not None:
+            # It brings what validates schemas: 0.1 s that a run without captions need not wait.
+            from api.captioning import seeing_generator  # noqa: PLC0415
+
             made = caption_pictures(
                 collection=collection,
                 catalog=workspace.catalog,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from core.errors import AskpixError, IndexMismatchError
 from core.types import Vectors
 from ingest.archive import FORMAT, PART, SOURCES, VERSION, Manifest, Part, Picture, Source
-from ingest.zips import ZIP_ERRORS
+from ingest.zips import UNREADABLE
 
 _OF_PAGES, _OF_SHEETS = (0.0, 1.5), (0.98, 1.02)
 """Between which the squared lengths of half-precision vectors are: a model may leave padding at zero."""
@@ -115,7 +115,7 @@ class ArchiveReader:
         rows = np.frombuffer(self._bytes(name, 2 * count * dim), "<f2").astype(np.float16).reshape(count, dim)
         squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float32)
         # Nothing that is no number lies between.
-        if not bool(np.all((lengths[0] <= squares) & (squares <= lengths[1]))):
+        if not bool(np.all((lengths[0] <= squares) & (squares < lengths[1]))):
             raise self._bad(f"{name!r} holds vectors of a wrong length")
         return rows
 
@@ -130,7 +130,7 @@ class ArchiveReader:
                     if len(line) > _MOST_LINE or len(rows) == most:
                         raise self._bad(f"{name!r} is larger than an export's")
                     rows.append(self._validated(kind, _json(line), f"line {len(rows) + 1} of {name!r}"))
-        except (OSError, *ZIP_ERRORS) as error:
+        except UNREADABLE as error:
             raise self._bad(f"{name!r} is damaged") from error
         return rows
 
@@ -156,7 +156,7 @@ class ArchiveReader:
         try:
             with self._zip.open(info) as file:
                 content = file.read(most + 1)
-        except (OSError, *ZIP_ERRORS) as error:
+        except UNREADABLE as error:
             raise self._bad(f"{name!r} is damaged") from error
         if len(content) != info.file_size:
             raise self._bad(f"{name!r} is damaged")

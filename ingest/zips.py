@@ -34,8 +34,9 @@ ZIP_ERRORS = (
     LookupError,
     ValueError,
 )
-"""What ``zipfile`` raises for damaged, encrypted and unknown archives, beside what the disk does."""
-_ERRORS = (OSError, *ZIP_ERRORS)
+"""What ``zipfile`` raises for damaged, encrypted and unknown archives."""
+UNREADABLE = (OSError, *ZIP_ERRORS)
+"""With what the disk does."""
 _SCHEME, _MARK = "zip://", ".zip!/"
 _MOST_ENTRIES = 2_000_000
 _HEAD = 512 * 1024
@@ -62,7 +63,7 @@ def find_inside(path: Path, ignore: Sequence[str] = ()) -> Iterator[Source | Ski
     start = zip_uri(path)
     try:
         infos = _opened(path).infolist()
-    except _ERRORS as error:
+    except UNREADABLE as error:
         yield Skipped(str(path), f"cannot read: {_why(error)}")
         return
     if len(infos) > _MOST_ENTRIES:
@@ -110,13 +111,13 @@ def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | 
         if (info.file_size, _stamp(info)) != (size, stamp):
             return None
         head = _read(path, name, _HEAD)
-    except (*_ERRORS, BadImageError):
+    except (*UNREADABLE, BadImageError):
         return None
 
     def read(other: str, most: int) -> bytes | None:
         try:
             data = _read(path, str(PurePosixPath(name).with_name(other)), most)
-        except (*_ERRORS, BadImageError):
+        except (*UNREADABLE, BadImageError):
             return None
         return data if len(data) <= most else None
 
@@ -162,7 +163,7 @@ def _read(path: Path, name: str, most: int) -> bytes:
     try:
         with _opened(path).open(name) as file:
             return file.read(most + 1)
-    except _ERRORS as error:
+    except UNREADABLE as error:
         raise BadImageError(f"cannot read {name!r} in {path.name!r}: {_why(error)}") from error
 
 

@@ -17,7 +17,7 @@ def demo_command(
     """Index the sample pictures, search them four times, ask them three questions."""
     from api.cli.ask import run_ask
     from api.cli.index_report import show_report
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
     from api.cli.render import (
         answer_json,
         hint,
@@ -29,6 +29,7 @@ def demo_command(
         show_result,
     )
     from api.demo import PICTURES, QUESTIONS, SEARCHES
+    from api.indexing import run_index
     from api.settings import load_settings
     from api.wiring import Workspace
     from core.images import open_image
@@ -44,7 +45,8 @@ def demo_command(
     if not as_json:
         hint("looking at each picture, then reading the words in them (half a minute the first time)")
     collection = workspace.open_or_create(COLLECTION)
-    report = index_shown(workspace, collection, [PICTURES], ocr="on", prune=True)
+    with ProgressLine() as progress:
+        report = run_index(workspace, collection, [PICTURES], ocr="on", prune=True, on_progress=progress)
     if not as_json:
         show_report(report)
     searches: list[dict[str, Any]] = []

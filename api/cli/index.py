@@ -59,9 +59,10 @@ def index_command(
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
     from api.cli.index_report import failures, show_report
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
     from api.cli.render import hint, print_json
     from api.cli.watch import follow_folders
+    from api.indexing import run_index
     from api.page_wiring import choose_page_embedder, late_embedder
     from api.settings import load_settings
     from api.tagging import read_vocabulary
@@ -89,18 +90,20 @@ def index_command(
     if page_embedder is not None:
         choose_page_embedder(workspace, target, page_embedder)
     try:
-        report = index_shown(
-            workspace,
-            target,
-            paths,
-            ocr=ocr or settings.ocr,
-            prune=prune,
-            vocabulary=vocabulary,
-            captions=captions,
-            budget=budget,
-            ignore=ignore or (),
-            ray=(ray_address or "local") if engine == "ray" else None,
-        )
+        with ProgressLine() as progress:
+            report = run_index(
+                workspace,
+                target,
+                paths,
+                ocr=ocr or settings.ocr,
+                prune=prune,
+                vocabulary=vocabulary,
+                captions=captions,
+                budget=budget,
+                ignore=ignore or (),
+                ray=(ray_address or "local") if engine == "ray" else None,
+                on_progress=progress,
+            )
     except KeyboardInterrupt:
         hint("stopped; what is done is kept, the same command goes on from here")
         raise

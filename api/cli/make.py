@@ -30,8 +30,9 @@ def make_command(
     Open `review.html`: x takes a query out, e edits it, "Save" gives the manifest. With the saved file in
     the same folder, `askpix eval retrieval manifest.jsonl` asks them.
     """
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
     from api.cli.render import hint, say, table
+    from api.indexing import run_index
     from api.making import known_of, manifest_lines, picture_shower, review_page
     from api.settings import load_settings
     from api.understanding import reading_of
@@ -49,7 +50,8 @@ def make_command(
         if not folder.exists():
             raise NotFoundError(f"no folder {str(folder)!r}")
         target = workspace.open_or_create(_name(folder))
-        index_shown(workspace, target, [folder], ocr="on", prune=False)
+        with ProgressLine() as progress:
+            run_index(workspace, target, [folder], ocr="on", prune=False, on_progress=progress)
     else:
         target = workspace.collection(collection or "")
     with workspace.open_retriever(target) as retriever:

@@ -135,13 +135,15 @@ def _gallery(
     workspace: "Workspace", dataset: "Dataset", *, distractors: bool, ocr: Literal["on", "off"]
 ) -> "Collection":
     """The manifest's pictures in a collection named after it, indexed when they are not yet."""
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
+    from api.indexing import run_index
 
     paths = [*dataset.gallery, *(dataset.distractors if distractors else ())]
     kind = "all" if distractors else "test"
     name = f"eval-{dataset.name.lower()}-{kind}{'' if ocr == 'on' else '-no-ocr'}"[:63]
     target = workspace.open_or_create(name)
-    index_shown(workspace, target, paths, ocr=ocr, prune=False)
+    with ProgressLine() as progress:
+        run_index(workspace, target, paths, ocr=ocr, prune=False, on_progress=progress)
     return target
 
 

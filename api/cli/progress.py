@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from api.wiring import Workspace
-    from ingest.collection import Collection
-    from ingest.report import IngestReport, Progress
+    from ingest.report import Progress
 
 
 class ProgressLine:
@@ -59,13 +54,3 @@ class ProgressLine:
             self._said = time.monotonic()
             total = f" of {progress.total}" if progress.total is not None else ""
             typer.echo(f"{progress.stage}: {progress.done}{total}, {rate}", err=True)
-
-
-def index_shown(
-    workspace: "Workspace", collection: "Collection", paths: "Sequence[Path]", **options: Any
-) -> "IngestReport":
-    """``api.indexing.run_index`` with its progress on standard error."""
-    from api.indexing import run_index
-
-    with ProgressLine() as progress:
-        return run_index(workspace, collection, paths, on_progress=progress, **options)

@@ -276,7 +276,8 @@ def _pages(
     import hashlib
     from dataclasses import replace
 
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
+    from api.indexing import run_index
     from api.understanding import reading_of
     from evaluation.page_benchmarks import TOP, judge_pages, load_vidore
 
@@ -285,7 +286,8 @@ def _pages(
         pages = replace(pages, queries=pages.queries[:limit], relevant=pages.relevant[:limit])
     of = hashlib.sha256("".join([embedder, *map(str, pages.pictures)]).encode()).hexdigest()[:12]
     target = workspace.open_or_create(f"vidore-{of}", None if embedder == "auto" else embedder)
-    index_shown(workspace, target, list(pages.pictures), ocr="on", prune=False)
+    with ProgressLine() as progress:
+        run_index(workspace, target, list(pages.pictures), ocr="on", prune=False, on_progress=progress)
     with workspace.open_retriever(target) as retriever:
         read = reading_of(retriever.store, workspace.folder(target), literal=True)
 

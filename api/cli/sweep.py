@@ -119,12 +119,14 @@ def _collection(workspace: "Workspace", dataset: "Dataset", side: int | None, em
     import hashlib
     import json
 
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
+    from api.indexing import run_index
 
     of = json.dumps([embedder, sorted(map(str, dataset.gallery))])
     name = f"sweep-{_plain(dataset.name)[:36]}-{side or 'full'}-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
     target = workspace.open_or_create(name, None if embedder == "auto" else embedder)
-    index_shown(workspace, target, list(dataset.gallery), ocr="on", prune=False)
+    with ProgressLine() as progress:
+        run_index(workspace, target, list(dataset.gallery), ocr="on", prune=False, on_progress=progress)
     return target
 
 

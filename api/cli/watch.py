@@ -28,8 +28,9 @@ def follow_folders(
     from dataclasses import asdict
 
     from api.cli.index_report import show_report
-    from api.cli.progress import index_shown
+    from api.cli.progress import ProgressLine
     from api.cli.render import hint, say
+    from api.indexing import run_index
     from core.errors import AskpixError, BadQueryError
     from ingest.remote import remote_uri
     from ingest.watch import follow
@@ -43,7 +44,10 @@ def follow_folders(
     for changed in follow(local, prune=prune, ignore=ignore):
         targets = local if anchored else changed
         try:
-            report = index_shown(workspace, collection, targets, ocr=ocr, prune=prune, ignore=ignore)
+            with ProgressLine() as progress:
+                report = run_index(
+                    workspace, collection, targets, ocr=ocr, prune=prune, ignore=ignore, on_progress=progress
+                )
         except AskpixError as error:
             hint(f"error: {printable(str(error))}")
             continue
