@@ -8,10 +8,10 @@ import platformdirs
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core.errors import AskpixError
+from askpix.core.errors import AskpixError
 
 if TYPE_CHECKING:
-    from core.images import ImageLimits
+    from askpix.core.imaging.decode import ImageLimits
 
 
 class Settings(BaseSettings):
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
             raise AskpixError(
                 f"ASKPIX_OFFICE={self.office!r} is no program here: install LibreOffice, or unset it"
             )
-        from core.images import ImageLimits  # noqa: PLC0415 - Pillow is not for every command
+        from askpix.core.imaging.decode import ImageLimits  # noqa: PLC0415 - Pillow is not for every command
 
         return ImageLimits(
             max_bytes=self.max_image_bytes,

@@ -15,7 +15,7 @@ from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from api.client import Client
+from askpix.api.client.client import Client
 
 
 class AskpixRetriever(BaseRetriever):

@@ -14,7 +14,7 @@ from typing import Any
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle
 
-from api.client import Client
+from askpix.api.client.client import Client
 
 
 class AskpixRetriever(BaseRetriever):

@@ -54,7 +54,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a real server, started when the first test needs it."""
-    from tests.postgres import postgres_server
+    from tests.support.postgres import postgres_server
 
     with postgres_server() as url:
         yield url
@@ -63,7 +63,7 @@ def postgres() -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where an empty catalog can be made: in a file and on a server."""
-    from tests.postgres import new_schema
+    from tests.support.postgres import new_schema
 
     if request.param == "sqlite":
         return tmp_path / "catalog.sqlite"

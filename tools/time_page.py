@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import browser, until  # noqa: E402
+from tests.support.browser import browser, until  # noqa: E402
 
 RUNS = 7
 PAINTED = """(() => {

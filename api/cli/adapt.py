@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.collections import group
+from askpix.api.cli.collections import group
 
 
 def adapt_command(
@@ -24,12 +24,12 @@ def adapt_command(
 
     Nothing is written into pictures or vectors, and nothing leaves this machine.
     """
-    from api.adaptation import adapt
-    from api.adaptation import undo as take_back
-    from api.cli.progress import ProgressLine
-    from api.cli.render import print_json, say
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.progress import ProgressLine
+    from askpix.api.console.render import print_json, say
+    from askpix.api.services.adapt import adapt
+    from askpix.api.services.adapt import undo as take_back
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings())
     if undo:
@@ -72,11 +72,11 @@ def good_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Note which pictures a search was for; `adapt` learns from it. It stays on this machine."""
-    from api.cli.options import find_picture
-    from api.cli.render import print_json, say
-    from api.settings import load_settings
-    from api.wiring import Workspace
-    from core.errors import NotFoundError
+    from askpix.api.console.options import find_picture
+    from askpix.api.console.render import print_json, say
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.errors import NotFoundError
 
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)

@@ -7,10 +7,10 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from api.wiring import Workspace
-    from core.types import Answer, Message, SearchResult
-    from ingest.catalog import Collection
-    from retrieval.retriever import Retriever
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.types import Answer, Message, SearchResult
+    from askpix.ingest.catalog.catalog import Collection
+    from askpix.retrieval.search.retriever import Retriever
 
 _REMEMBERED = 40
 """Turns of a chat that later questions may lean on."""
@@ -20,8 +20,8 @@ def _reads(
     workspace: "Workspace", collection: "Collection", retriever: "Retriever"
 ) -> "Callable[[str, int], SearchResult]":
     """Searches by a question as ``askpix search`` understands it."""
-    from api.rerank_wiring import searcher
-    from api.understanding import understand
+    from askpix.api.services.query import understand
+    from askpix.api.workspace.rerankers import searcher
 
     kept = workspace.folder(collection) / "known.json"
     search = searcher(workspace, retriever, None)
@@ -39,8 +39,8 @@ def run_ask(
     second_look: bool | None = None,
 ) -> "Answer":
     """Retrieve, generate, check; or count, where the whole collection is asked about."""
-    from api.asking import ask_collection
-    from core.types import Answer
+    from askpix.api.services.ask import ask_collection
+    from askpix.core.types import Answer
 
     events = ask_collection(
         workspace,
@@ -64,10 +64,10 @@ def run_chat(
     second_look: bool | None = None,
 ) -> "Iterator[Answer]":
     """An answer to each question, which may lean on those before; those that fail are told and left out."""
-    from api.cli.render import hint
-    from api.cli.text import printable
-    from core.errors import AskpixError
-    from core.types import Message
+    from askpix.api.console.fold_text import printable
+    from askpix.api.console.render import hint
+    from askpix.core.errors import AskpixError
+    from askpix.core.types import Message
 
     history: list[Message] = []
     for question in questions:
@@ -97,10 +97,10 @@ def run_plan(
     """What would be sent, and what it would cost at most; nothing is sent."""
     from dataclasses import asdict
 
-    from api.archive import GENERATOR, WHY
-    from generation.answer import plan_question
-    from generation.archive_question import read_archive_question
-    from generation.generator import Planner
+    from askpix.generation.answering.aggregate import GENERATOR, WHY
+    from askpix.generation.answering.answer import plan_question
+    from askpix.generation.generators.base import Planner
+    from askpix.generation.questions.aggregate import read_archive_question
 
     if read_archive_question(question):
         return {"generator": GENERATOR, "why": WHY, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
@@ -151,9 +151,9 @@ def ask_command(
     ] = False,
 ) -> None:
     """Ask a question: the answer cites the picture and the place in it, or says that nothing holds it."""
-    from api.cli.render import answer_json, hint, print_json, show_answer
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.render import answer_json, hint, print_json, show_answer
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     if question is None and not chat:
         raise typer.BadParameter("ask something, or take --chat")
@@ -212,8 +212,8 @@ def show_turn(answer: "Answer", *, as_json: bool) -> None:
     import json
     import sys
 
-    from api.cli.render import answer_json, hint, show_answer
-    from api.cli.text import printable
+    from askpix.api.console.fold_text import printable
+    from askpix.api.console.render import answer_json, hint, show_answer
 
     if as_json:
         sys.stdout.write(json.dumps(answer_json(answer), ensure_ascii=False, default=str) + "\n")
@@ -226,8 +226,8 @@ def show_turn(answer: "Answer", *, as_json: bool) -> None:
 
 def show_plan(plan: dict[str, "Any"]) -> None:
     """A plan for a person."""
-    from api.cli.render import say, short
-    from api.cli.text import printable
+    from askpix.api.console.fold_text import printable
+    from askpix.api.console.render import say, short
 
     say(f"{plan['generator']}: {plan['why']}")
     for sent in plan["sent"]:

@@ -18,9 +18,9 @@ def backup_command(
     """
     from dataclasses import asdict
 
-    from api.backup import back_up
-    from api.cli.render import hint, print_json, say
-    from api.settings import load_settings
+    from askpix.api.console.render import hint, print_json, say
+    from askpix.api.services.backup import back_up
+    from askpix.api.settings import load_settings
 
     settings = load_settings()
     found = back_up(settings.home, target, wait_s=settings.wait_s)
@@ -41,10 +41,10 @@ def restore_command(
     """Fill an empty ASKPIX_HOME from a backup, once every file of it was checked."""
     from dataclasses import asdict
 
-    from api.backup import restore
-    from api.cli.render import hint, print_json, say
-    from api.moved_home import follow_home
-    from api.settings import load_settings
+    from askpix.api.console.render import hint, print_json, say
+    from askpix.api.services.backup import restore
+    from askpix.api.services.moved_home import follow_home
+    from askpix.api.settings import load_settings
 
     settings = load_settings()
     home = settings.home

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from core.images import ImageLimits
-    from ingest.documents import Page
+    from askpix.core.imaging.decode import ImageLimits
+    from askpix.ingest.formats.pages import Page
 
 _BATCH = 16
 
@@ -17,10 +17,10 @@ def _pages(
     paths: list[Path], limits: "ImageLimits", side: int, failed: list[dict[str, str]]
 ) -> Iterator[tuple[str, "Page"]]:
     """Every picture under ``paths``; what cannot be opened is added to ``failed``."""
-    from core.errors import BadImageError
-    from ingest.content import place_label, read_content
-    from ingest.documents import open_pages
-    from ingest.walk import Skipped, walk
+    from askpix.core.errors import BadImageError
+    from askpix.ingest.formats.content import place_label, read_content
+    from askpix.ingest.formats.pages import open_pages
+    from askpix.ingest.sources.walk import Skipped, walk
 
     named = {str(path.absolute()) for path in paths}
     for source in walk(paths, office=limits.office is not None):
@@ -61,14 +61,14 @@ def classify_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Say which of the given labels each picture shows. Nothing is trained or kept."""
-    from api.cli.render import hint, place, print_json, table
-    from api.cli.text import printable
-    from api.labels import read_labels
-    from api.settings import load_settings
-    from api.wiring import Workspace
-    from ingest.walk import check_paths
-    from retrieval.prompt_templates import DEFAULT, IMAGENET
-    from retrieval.zero_shot import ZeroShot, check_templates, clean_labels
+    from askpix.api.console.fold_text import printable
+    from askpix.api.console.render import hint, place, print_json, table
+    from askpix.api.services.labels import read_labels
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.ingest.sources.walk import check_paths
+    from askpix.retrieval.classification.prompt_templates import DEFAULT, IMAGENET
+    from askpix.retrieval.classification.zero_shot import ZeroShot, check_templates, clean_labels
 
     if template and templates == "imagenet":
         raise typer.BadParameter("give --template or --templates imagenet, not both")

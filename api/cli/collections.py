@@ -18,9 +18,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 @group.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """The collections and what is in them."""
-    from api.cli.render import hint, print_json, table
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.render import hint, print_json, table
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings())
     rows = [describe(workspace, item) for item in workspace.catalog.list_collections()]
@@ -47,9 +47,9 @@ def show_command(
     as_json: JsonOption = False,
 ) -> None:
     """One collection in detail."""
-    from api.cli.render import print_json, say
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.render import print_json, say
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)
@@ -71,9 +71,9 @@ def facets_json(workspace: Any, collection: Any) -> dict[str, list[dict[str, Any
     """Counts by facet as JSON: the value that a filter takes, and what people call it."""
     from calendar import month_name
 
-    from api.cli.text import printable
-    from core.types import Where
-    from retrieval.gazetteer import gazetteer
+    from askpix.api.console.fold_text import printable
+    from askpix.core.types import Where
+    from askpix.retrieval.text.gazetteer import gazetteer
 
     with workspace.open_store(collection) as store:
         found = store.facets(Where())
@@ -99,9 +99,9 @@ def create_command(
     as_json: JsonOption = False,
 ) -> None:
     """An empty collection."""
-    from api.cli.render import hint, print_json, say
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.render import hint, print_json, say
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings(), tell=hint)
     collection = workspace.create_collection(name, embedder, page_embedder_id=page_embedder)
@@ -120,10 +120,10 @@ def delete_command(
     """Delete a collection's index; the pictures themselves stay."""
     import sys
 
-    from api.cli.render import print_json, say
-    from api.settings import load_settings
-    from api.wiring import Workspace
-    from core.errors import AskpixError
+    from askpix.api.console.render import print_json, say
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.errors import AskpixError
 
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)
@@ -157,10 +157,10 @@ def reembed_command(
 
     A run that was stopped goes on where it was. The old vectors are kept until --drop-old.
     """
-    from api.cli.render import print_json, say
-    from api.reembedding import drop_replaced, roll_back
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.render import print_json, say
+    from askpix.api.services.reembed import drop_replaced, roll_back
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     if bool(embedder) + rollback + drop_old != 1:
         raise typer.BadParameter("give one of --embedder ID, --rollback and --drop-old")
@@ -184,10 +184,10 @@ def reembed_command(
 
 
 def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, as_json: bool) -> None:
-    from api.cli.progress import ProgressLine
-    from api.cli.render import hint, print_json, say
-    from api.cli.text import printable
-    from api.reembedding import TOP, reembed
+    from askpix.api.console.fold_text import printable
+    from askpix.api.console.progress import ProgressLine
+    from askpix.api.console.render import hint, print_json, say
+    from askpix.api.services.reembed import TOP, reembed
 
     try:
         with ProgressLine() as progress:
@@ -235,10 +235,10 @@ def export_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write a collection with all its vectors and words into one file; the pictures stay where they are."""
-    from api.cli.render import hint, print_json, say
-    from api.settings import load_settings
-    from api.transfer import export_to
-    from api.wiring import Workspace
+    from askpix.api.console.render import hint, print_json, say
+    from askpix.api.services.transfer import export_to
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     report = export_to(Workspace(load_settings()), name, file, on_progress=_counter("exported"))
     if as_json:
@@ -261,10 +261,10 @@ def import_command(
     as_json: JsonOption = False,
 ) -> None:
     """A new collection from an exported file, in the store of ASKPIX_STORE."""
-    from api.cli.render import print_json, say
-    from api.settings import load_settings
-    from api.transfer import import_from
-    from api.wiring import Workspace
+    from askpix.api.console.render import print_json, say
+    from askpix.api.services.transfer import import_from
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     report = import_from(Workspace(load_settings()), file, name, on_progress=_counter("imported"))
     if as_json:

@@ -15,10 +15,10 @@ def demo_command(
     ] = False,
 ) -> None:
     """Index the sample pictures, search them four times, ask them three questions."""
-    from api.cli.ask import run_ask
-    from api.cli.index_report import show_report
-    from api.cli.progress import ProgressLine
-    from api.cli.render import (
+    from askpix.api.cli.ask import run_ask
+    from askpix.api.cli.fold_index_report import show_report
+    from askpix.api.console.progress import ProgressLine
+    from askpix.api.console.render import (
         answer_json,
         hint,
         print_json,
@@ -28,12 +28,12 @@ def demo_command(
         show_answer,
         show_result,
     )
-    from api.demo import PICTURES, QUESTIONS, SEARCHES
-    from api.indexing import run_index
-    from api.settings import load_settings
-    from api.wiring import Workspace
-    from core.images import open_image
-    from retrieval.query import parse
+    from askpix.api.demo import PICTURES, QUESTIONS, SEARCHES
+    from askpix.api.services.index import run_index
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.imaging.decode import open_image
+    from askpix.retrieval.query.parser import parse
 
     def step(text: str) -> None:
         if not as_json:

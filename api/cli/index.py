@@ -58,17 +58,17 @@ def index_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
-    from api.cli.index_report import failures, show_report
-    from api.cli.progress import ProgressLine
-    from api.cli.render import hint, print_json
-    from api.cli.watch import follow_folders
-    from api.indexing import run_index
-    from api.page_wiring import choose_page_embedder, late_embedder
-    from api.settings import load_settings
-    from api.tagging import read_vocabulary
-    from api.wiring import Workspace
-    from core.errors import BadQueryError
-    from ingest.walk import check_paths
+    from askpix.api.cli.fold_index_report import failures, show_report
+    from askpix.api.cli.fold_watch import follow_folders
+    from askpix.api.console.progress import ProgressLine
+    from askpix.api.console.render import hint, print_json
+    from askpix.api.services.index import run_index
+    from askpix.api.services.tag import read_vocabulary
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.page_index import choose_page_embedder, late_embedder
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.errors import BadQueryError
+    from askpix.ingest.sources.walk import check_paths
 
     settings = load_settings()
     workspace = Workspace(settings, tell=hint)
@@ -78,8 +78,8 @@ def index_command(
         late_embedder(workspace, page_embedder)
     budget = None
     if captions is not None:
-        from api.captioning import seeing_generator
-        from ingest.captioning import CaptionBudget
+        from askpix.api.services.describe import seeing_generator
+        from askpix.ingest.pipeline.caption_stage import CaptionBudget
 
         seeing_generator(workspace, captions)
         budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)

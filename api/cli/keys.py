@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from api.keys import Key, KeyRing
+    from askpix.api.security.keys import Key, KeyRing
 
 group = typer.Typer(no_args_is_help=True, help="Keys of the service: who may do what with which collections.")
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -30,7 +30,7 @@ def create_command(
     as_json: JsonOption = False,
 ) -> None:
     """A new key. Its text is shown once."""
-    from api.cli.render import hint, print_json, say
+    from askpix.api.console.render import hint, print_json, say
 
     key, text = _ring().create(
         name,
@@ -49,7 +49,7 @@ def create_command(
 @group.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """The keys, without their texts."""
-    from api.cli.render import hint, print_json, table
+    from askpix.api.console.render import hint, print_json, table
 
     rows = [_json(key) for key in _ring().list()]
     if as_json:
@@ -77,7 +77,7 @@ def list_command(as_json: JsonOption = False) -> None:
 @group.command("revoke")
 def revoke_command(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
     """From now on the key opens nothing."""
-    from api.cli.render import print_json, say
+    from askpix.api.console.render import print_json, say
 
     key = _ring().revoke(key_id)
     if as_json:
@@ -97,7 +97,7 @@ def rotate_command(
     """A new key for the same. Its text is shown once; the old one opens nothing after the overlap."""
     from datetime import timedelta
 
-    from api.cli.render import hint, print_json, say
+    from askpix.api.console.render import hint, print_json, say
 
     key, text = _ring().rotate(key_id, overlap=timedelta(hours=overlap))
     if as_json:
@@ -115,10 +115,10 @@ def trail_command(
     """What was changed through the service, by which key, and who was turned away."""
     from dataclasses import asdict
 
-    from api.cli.render import hint, print_json, table
-    from api.service_tables import database_of
-    from api.settings import load_settings
-    from api.trail import Trail
+    from askpix.api.console.render import hint, print_json, table
+    from askpix.api.security.audit_log import Trail
+    from askpix.api.security.tables import database_of
+    from askpix.api.settings import load_settings
 
     entries = Trail(database_of(load_settings().home)).latest(limit=limit)
     if as_json:
@@ -131,9 +131,9 @@ def trail_command(
 
 
 def _ring() -> "KeyRing":
-    from api.keys import KeyRing
-    from api.service_tables import database_of
-    from api.settings import load_settings
+    from askpix.api.security.keys import KeyRing
+    from askpix.api.security.tables import database_of
+    from askpix.api.settings import load_settings
 
     return KeyRing(database_of(load_settings().home))
 

@@ -11,31 +11,26 @@ from typing import Annotated
 
 import typer
 
-from api.cli import (
+from askpix.api.cli import (
     adapt,
-    answers,
     ask,
-    audit,
     backup,
-    caption,
     classify,
     collections,
     demo,
-    extract,
+    describe,
+    fold_audit,
+    fold_extract,
     index,
     keys,
-    make,
     mcp,
-    measure,
-    public_bench,
-    report,
     search,
     serve,
     status,
-    sweep,
 )
-from api.cli.text import printable
-from core.errors import AskpixError
+from askpix.api.console.fold_text import printable
+from askpix.api.evals import answers, bench, make, public, report, sweep
+from askpix.core.errors import AskpixError
 
 app = typer.Typer(
     name="askpix",
@@ -50,10 +45,10 @@ for group in (
     index,
     search,
     ask,
-    caption,
-    extract,
+    describe,
+    fold_extract,
     classify,
-    audit,
+    fold_audit,
     collections,
     adapt,
     status,
@@ -61,10 +56,10 @@ for group in (
     mcp,
     keys,
     backup,
-    measure,
+    bench,
     answers,
     make,
-    public_bench,
+    public,
     sweep,
     report,
     demo,

@@ -5,10 +5,10 @@ import typer
 
 def mcp_command() -> None:
     """Serve this home to an agent over standard input and output (Model Context Protocol)."""
-    from api.mcp import create_mcp
-    from api.service import Service
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.routes.mcp import create_mcp
+    from askpix.api.service.service import Service
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     settings = load_settings()
     # Stores are opened for each call, or asked of the server of this home: others may work meanwhile.

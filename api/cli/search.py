@@ -68,13 +68,13 @@ def search_command(
     """Search a collection; says so when nothing in it matches."""
     from dataclasses import replace
 
-    from api.cli.options import find_picture, make_where
-    from api.cli.render import print_json, result_json, show_result
-    from api.rerank_wiring import searcher
-    from api.settings import load_settings
-    from api.understanding import understand
-    from api.wiring import Workspace
-    from retrieval.query import EVERYTHING
+    from askpix.api.console.options import find_picture, make_where
+    from askpix.api.console.render import print_json, result_json, show_result
+    from askpix.api.services.query import understand
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.rerankers import searcher
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.retrieval.query.parser import EVERYTHING
 
     if image is not None and like is not None:
         raise typer.BadParameter("--image and --like both name the picture; give one of them")
@@ -94,7 +94,7 @@ def search_command(
         named = find_picture(retriever.store, like) if like is not None else None
         picture = None
         if image is not None or (like is not None and named is None):
-            from core.images import open_image
+            from askpix.core.imaging.decode import open_image
 
             picture = open_image(image or Path(str(like)), limits=workspace.limits).image
         search = searcher(workspace, retriever, rerank)

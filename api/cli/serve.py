@@ -12,8 +12,8 @@ def serve_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
 ) -> None:
     """Serve this home over HTTP: search, ask, uploads, OpenAI's shapes and MCP. See /docs."""
-    from api.serving import serve
-    from api.settings import load_settings
+    from askpix.api.server.run import serve
+    from askpix.api.settings import load_settings
 
     serve(load_settings(), host=host, port=port)
 

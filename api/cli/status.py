@@ -9,10 +9,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 def models_command(as_json: JsonOption = False) -> None:
     """Embedders, rerankers, generators and readers: which work here, and why the others do not."""
-    from api.cli.render import hint, print_json, table
-    from api.models import known_generators, list_models, own_rerankers, published_models
-    from api.settings import load_settings
-    from api.wiring import Workspace
+    from askpix.api.console.render import hint, print_json, table
+    from askpix.api.services.models import known_generators, list_models, own_rerankers, published_models
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings())
     generators = known_generators(workspace.settings.local_servers.split())
@@ -47,11 +47,11 @@ def doctor_command(
     as_json: JsonOption = False,
 ) -> None:
     """Check what is installed, reachable and writable, and that every picture has exactly one vector set."""
-    from api.cli.render import print_json, table
-    from api.doctor import examine
-    from api.settings import load_settings
-    from api.wiring import Workspace
-    from core.errors import AskpixError
+    from askpix.api.console.render import print_json, table
+    from askpix.api.services.doctor import examine
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.errors import AskpixError
 
     checks = examine(Workspace(load_settings()), mend=mend)
     failed = [check for check in checks if not check.ok]

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from api.principal import Principal
-from api.schemas import Problem
-from api.service import Service
+from askpix.api.schemas.requests import Problem
+from askpix.api.security.principal import Principal
+from askpix.api.service.service import Service
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

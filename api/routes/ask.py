@@ -7,17 +7,17 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from api.asking import ask_collection
-from api.principal import Principal
-from api.problems import problem, status_of
-from api.routes import TheService, Who, problems
-from api.schemas import AnswerOut, AskIn
-from api.service import Service
-from api.wire import answer_out, event, result_out
-from core.errors import AskpixError, BadQueryError
-from core.types import Answer, Message, SearchResult
-from generation.generator import Piece
-from ingest.collection import Collection
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.views import answer_out, event, result_out
+from askpix.api.schemas.requests import AnswerOut, AskIn
+from askpix.api.security.principal import Principal
+from askpix.api.security.problems import problem, status_of
+from askpix.api.service.service import Service
+from askpix.api.services.ask import ask_collection
+from askpix.core.errors import AskpixError, BadQueryError
+from askpix.core.types import Answer, Message, SearchResult
+from askpix.generation.generators.base import Piece
+from askpix.ingest.catalog.models import Collection
 
 router = APIRouter(prefix="/v1/collections", tags=["ask"])
 _SAFE_GENERATORS = (None, "auto", "extractive")

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.reembedding import kept_report
-from api.routes import TheService, Who, problems
-from api.schemas import _Out
-from core.errors import AskpixError
-from ingest.folders import folders as folders_of
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.schemas.requests import _Out
+from askpix.api.services.reembed import kept_report
+from askpix.core.errors import AskpixError
+from askpix.ingest.catalog.folders import folders as folders_of
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 _MOST_PLACES = 2_000

@@ -6,15 +6,15 @@ from fastapi import APIRouter
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.pictures import content_of
-from api.principal import Principal
-from api.routes import TheService, Who, problems
-from api.routes.search import picture_of
-from api.service import Service
-from ingest.content import place_of
-from ingest.documents import open_page
-from retrieval.prompt_templates import DEFAULT
-from retrieval.zero_shot import ZeroShot, check_templates, clean_labels
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.search import picture_of
+from askpix.api.security.principal import Principal
+from askpix.api.service.images import content_of
+from askpix.api.service.service import Service
+from askpix.ingest.formats.content import place_of
+from askpix.ingest.formats.pages import open_page
+from askpix.retrieval.classification.prompt_templates import DEFAULT
+from askpix.retrieval.classification.zero_shot import ZeroShot, check_templates, clean_labels
 
 router = APIRouter(prefix="/v1", tags=["classify"])
 _Words = Annotated[str, Field(max_length=200)]

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from api.problems import ProblemError
-from api.routes import TheService, Who, problems
-from api.schemas import CollectionIn, CollectionOut, CollectionsOut, DeletedOut, FacetsOut
-from api.wire import collection_out
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.views import collection_out
+from askpix.api.schemas.requests import CollectionIn, CollectionOut, CollectionsOut, DeletedOut, FacetsOut
+from askpix.api.security.problems import ProblemError
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 _SAFE_EMBEDDERS = (None, "auto", "mini")
@@ -53,7 +53,7 @@ def show(name: str, service: TheService, who: Who) -> Any:
 @router.get("/{name}/facets", response_model=FacetsOut, responses=problems(404))
 def facets(name: str, service: TheService, who: Who) -> Any:
     """How many pictures there are by year, month, place, kind, camera and tag; the most frequent first."""
-    from api.cli.collections import facets_json  # noqa: PLC0415 - beside its command
+    from askpix.api.cli.collections import facets_json  # noqa: PLC0415 - beside its command
 
     return facets_json(service.workspace, who.collection(service.catalog, name))
 

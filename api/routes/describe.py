@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.captioning import audit, caption, extract
-from api.looking import Looked, look, look_again
-from api.pictures import content_of
-from api.principal import Principal
-from api.routes import TheService, Who, problems
-from api.routes.search import bytes_of
-from api.service import Service
-from core.errors import BadImageError, BadQueryError
-from generation.extract import check_schema
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.search import bytes_of
+from askpix.api.security.principal import Principal
+from askpix.api.service.images import content_of
+from askpix.api.service.service import Service
+from askpix.api.services.describe import audit, caption, extract
+from askpix.api.services.single_file import Looked, look, look_again
+from askpix.core.errors import BadImageError, BadQueryError
+from askpix.generation.tasks.extract import check_schema
 
 router = APIRouter(prefix="/v1", tags=["describe"])
 SAFE_GENERATORS = (None, "auto", "extractive")

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Response
 
-from api.problems import ProblemError
+from askpix.api.security.problems import ProblemError
 
 router = APIRouter(prefix="/docs", include_in_schema=False)
 _FILES = {

@@ -7,11 +7,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from api.pictures import choose_format, file_date, file_of, media_type, snap, thumbnail
-from api.routes import TheService, Who, problems
-from api.schemas import DeletedOut, ImageOut, ImagesOut
-from api.uploads import safe_name
-from api.wire import image_out
+from askpix.api.jobs.uploads import safe_name
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.views import image_out
+from askpix.api.schemas.requests import DeletedOut, ImageOut, ImagesOut
+from askpix.api.service.images import choose_format, file_date, file_of, media_type, snap, thumbnail
 
 router = APIRouter(tags=["images"])
 _GUARD = {

@@ -8,10 +8,10 @@ import anyio.to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from api.jobs import OPEN
-from api.routes import TheService, Who, problems
-from api.schemas import JobOut, JobsOut
-from api.wire import event, job_out
+from askpix.api.jobs.queue import OPEN
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.views import event, job_out
+from askpix.api.schemas.requests import JobOut, JobsOut
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _EVERY_S = 0.25

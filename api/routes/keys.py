@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api.keys import Key
-from api.routes import TheService, Who, problems
-from api.schemas import _In, _Out
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.schemas.requests import _In, _Out
+from askpix.api.security.keys import Key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 trail_router = APIRouter(tags=["keys"])

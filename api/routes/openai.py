@@ -9,8 +9,10 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from api.asking import ask_collection
-from api.chat import (
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.search import picture_of
+from askpix.api.routes.views import answer_out
+from askpix.api.schemas.openai import (
     PREFIX,
     ChatIn,
     EmbeddingsIn,
@@ -21,16 +23,14 @@ from api.chat import (
     message_of,
     question_of,
 )
-from api.principal import Principal
-from api.problems import problem, status_of
-from api.routes import TheService, Who, problems
-from api.routes.search import picture_of
-from api.service import Service
-from api.wire import answer_out
-from core.errors import AskpixError, NotFoundError
-from core.types import Answer
-from ingest.collection import Collection
-from retrieval.embedder import Embedder
+from askpix.api.security.principal import Principal
+from askpix.api.security.problems import problem, status_of
+from askpix.api.service.service import Service
+from askpix.api.services.ask import ask_collection
+from askpix.core.errors import AskpixError, NotFoundError
+from askpix.core.types import Answer
+from askpix.ingest.catalog.models import Collection
+from askpix.retrieval.embedders.base import Embedder
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 _SHIPPED = ("auto", "mini")

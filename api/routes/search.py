@@ -7,16 +7,16 @@ from typing import Any
 from fastapi import APIRouter
 from PIL import Image
 
-from api.rerank_wiring import searcher
-from api.routes import TheService, Who, problems
-from api.schemas import GoodIn, GoodOut, SearchIn, SearchOut
-from api.service import Service
-from api.understanding import understand
-from api.wire import result_out
-from core.errors import BadImageError, BadQueryError, NotFoundError
-from core.images import open_image
-from core.types import SearchResult
-from ingest.collection import Collection
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.routes.views import result_out
+from askpix.api.schemas.requests import GoodIn, GoodOut, SearchIn, SearchOut
+from askpix.api.service.service import Service
+from askpix.api.services.query import understand
+from askpix.api.workspace.rerankers import searcher
+from askpix.core.errors import BadImageError, BadQueryError, NotFoundError
+from askpix.core.imaging.decode import open_image
+from askpix.core.types import SearchResult
+from askpix.ingest.catalog.models import Collection
 
 router = APIRouter(prefix="/v1/collections", tags=["search"])
 _MIN_SIDE = 512

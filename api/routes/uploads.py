@@ -6,14 +6,14 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from api.multipart import FilesOnDisk
-from api.problems import ProblemError
-from api.routes import TheService, Who, problems
-from api.schemas import AcceptedOut, UrlsIn
-from api.service import Service
-from api.uploads import Incoming
-from ingest.collection import Collection
-from ingest.fetch import FetchError, FetchLimits, check_url
+from askpix.api.jobs.multipart import FilesOnDisk
+from askpix.api.jobs.uploads import Incoming
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.schemas.requests import AcceptedOut, UrlsIn
+from askpix.api.security.problems import ProblemError
+from askpix.api.service.service import Service
+from askpix.ingest.catalog.models import Collection
+from askpix.ingest.sources.http_fetch import FetchError, FetchLimits, check_url
 
 router = APIRouter(prefix="/v1/collections", tags=["images"])
 _MAX_JSON = 8 * 2**20

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.errors import ModelUnavailableError
+from askpix.core.errors import ModelUnavailableError
 
 FOLDER = Path(__file__).resolve().parent
 

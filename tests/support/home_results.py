@@ -18,7 +18,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from api.cli.main import app
+from askpix.api.cli.main import app
 
 PICTURES = Path(__file__).resolve().parent.parent.parent / "api" / "demo" / "pictures"
 """The sample pictures: what is searched by, and what fixtures are made from."""

@@ -20,10 +20,10 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from api.client import Client
+from askpix.api.client.client import Client
 from tests.conftest import ROOT
-from tests.service import served, until_ready
 from tests.support.home_results import PICTURES, home_results, unpack
+from tests.support.service import served, until_ready
 
 PHOTOS, HOME = Path("/photos"), Path("/askpix-home")
 STORES = ("edge", "faiss")
@@ -126,7 +126,7 @@ def _fill(store: str) -> str:
 def _run(store: str, *words: str) -> str:
     others = {name: value for name, value in os.environ.items() if not name.startswith("ASKPIX_")}
     settings = {"ASKPIX_HOME": str(HOME), "ASKPIX_STORE": store, "ASKPIX_OPENVINO": "0"}
-    command = [sys.executable, "-m", "api.cli.main", *words]
+    command = [sys.executable, "-m", "askpix.api.cli.main", *words]
     environment = others | settings | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, cwd=PHOTOS, env=environment, stdout=subprocess.PIPE, text=True, check=True

@@ -1,0 +1,1 @@
+"""The commands ``askpix eval`` and ``askpix bench``."""

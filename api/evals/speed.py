@@ -1,0 +1,197 @@
+"""What ``askpix bench`` measures: the real parts and the bare libraries beside them, wired."""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from askpix.api.services.index import run_index
+from askpix.api.settings import Settings
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.db.postgres import temporary_schema
+from askpix.core.imaging.decode import open_image
+from askpix.core.types import Where
+from askpix.evaluation.performance.speed import IngestSpeed, QuerySpeed, measure_ingest, measure_queries
+from askpix.ingest.pipeline.embed_images import index
+from askpix.ingest.sources.walk import Source, walk
+from askpix.retrieval.onnx.mini import SIDE, MiniEmbedder
+from askpix.retrieval.query.parser import parse
+from askpix.retrieval.weights import weight_file
+
+NAME = "bench"
+
+
+@contextmanager
+def temporary_home(settings: Settings) -> Iterator[Settings]:
+    """The settings on a home of its own that is gone afterwards; on a server, on a schema of its own."""
+    url = settings.database_url
+    with (
+        tempfile.TemporaryDirectory(prefix="askpix-bench-") as home,
+        temporary_schema(url) if url else nullcontext(None) as schema,
+    ):
+        yield settings.model_copy(update={"home": Path(home), "database_url": schema})
+
+
+def collect(
+    paths: Sequence[Path], number: int, folder: Path, *, megapixels: float | None = None
+) -> list[Path]:
+    """``number`` different pictures in ``folder``: those under ``paths``, again and again with other bytes.
+
+    With ``megapixels`` each is enlarged to that size first, as a JPEG of a camera's quality.
+    """
+    found = [item.path for item in walk(paths) if isinstance(item, Source)]
+    photos = [path for path in found if path.suffix.lower() in (".jpg", ".jpeg")] or found
+    contents = [path.read_bytes() for path in photos[:number]]
+    if megapixels is not None:
+        contents = [_enlarged(data, megapixels) for data in contents]
+    made: list[Path] = []
+    for place in range(number):
+        target = folder / f"{place:05}.jpg"
+        # Bytes behind the end of a JPEG change its hash and not its picture.
+        target.write_bytes(contents[place % len(contents)] + f"{place}".encode())
+        made.append(target)
+    return made
+
+
+def _enlarged(data: bytes, megapixels: float) -> bytes:
+    picture = open_image(data).image
+    scale = (megapixels * 1e6 / (picture.width * picture.height)) ** 0.5
+    size = (round(picture.width * scale), round(picture.height * scale))
+    buffer = io.BytesIO()
+    picture.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> IngestSpeed:
+    """Stage one of ingestion against bare Pillow and bare ONNX Runtime on the same pictures."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        str(weight_file("efficientnet-lite2.onnx")), options, providers=["CPUExecutionProvider"]
+    )
+    ready = {path: _bare_decode(path) for path in files[:64]}
+    pixels = list(ready.values())
+
+    def bare_embed(batch: Sequence[Path]) -> None:
+        # Two at a time is the fastest the bare library does here: its caches hold them.
+        for start in range(0, len(batch), 2):
+            rows = [pixels[(start + i) % len(pixels)] for i in range(min(2, len(batch) - start))]
+            session.run(None, {"pixels": np.stack(rows)})
+
+    with temporary_home(settings) as home:
+        workspace = Workspace(home)
+        workspace.embedder("mini").embed_images([Image.new("RGB", (SIDE, SIDE))])  # loaded and warm
+
+        fresh = (f"{NAME}-{number}" for number in count())
+
+        def index_run() -> int:
+            collection = workspace.open_or_create(next(fresh))
+            with workspace.run_on(collection):
+                return index(
+                    list(files),
+                    collection=collection,
+                    catalog=workspace.catalog,
+                    open_store=workspace.store_opener(collection),
+                    embedder=workspace.embedder("mini"),
+                    limits=workspace.limits,
+                ).images
+
+        return measure_ingest(
+            index_run, _bare_decode, bare_embed, files, cores=workspace.workers, rounds=rounds
+        )
+
+
+def _bare_decode(path: Path) -> Any:
+    """What any program on Pillow must do to show the model a picture."""
+    with Image.open(path) as image:
+        image.draft("RGB", (SIDE, SIDE))
+        return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str]) -> QuerySpeed:
+    """A whole search against encoding the text and one bare query of the store."""
+    with temporary_home(settings) as home:
+        workspace = Workspace(home)
+        collection = workspace.open_or_create(NAME)
+        run_index(workspace, collection, list(files), ocr="off", prune=False)
+        # An embedder of its own: ours would remember the text that was just encoded.
+        embedder = MiniEmbedder.load()
+        with workspace.open_store(collection) as store:
+            retriever = workspace.retriever_on(collection, store)
+            return measure_queries(
+                # The pictures here are copies of a few: collapsing near duplicates would look through all of
+                # them for one page, which no archive asks for.
+                lambda text: retriever.retrieve(parse(text), show_all=True, collapse=False),
+                lambda text: store.search("image", embedder.embed_texts([text])[0], where=Where(), limit=10),
+                texts,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """MB of 2**20 bytes. ``resident`` is all that was in memory at once, ``own`` what was the process's alone
+    (None where the system does not tell): the rest are files it has mapped, above all the store's, which the
+    system lets go of when it needs the room."""
+
+    resident: float
+    own: float | None
+
+
+def peak_memory(paths: Sequence[Path]) -> PeakMemory:
+    """Of a whole ``askpix index`` process over these files and folders, words left unread."""
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [*_askpix(), "index", *(str(path.absolute()) for path in paths), "--ocr", "off"],
+            env=_environment(home),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        seen: list[tuple[float, float]] = []
+        try:
+            while True:
+                ended, status, used = os.wait4(process.pid, os.WNOHANG)
+                if ended:
+                    break
+                if now := _memory(process.pid):
+                    seen.append(now)
+                time.sleep(0.05)
+        except BaseException:
+            process.kill()
+            raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if seen:
+            return PeakMemory(max(most for most, _ in seen), max(own for _, own in seen))
+        # Where it is all there is: it never tells less than this process had when it started the other one.
+        unit = 1 if sys.platform == "darwin" else 1024
+        return PeakMemory(used.ru_maxrss * unit / 2**20, None)
+
+
+def _memory(pid: int) -> tuple[float, float] | None:
+    """The peak until now, and what is no file's now, in MB, as Linux tells them while it runs."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return None
+    told = {line.partition(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.endswith("kB")}
+    return (told["VmHWM"], told["RssAnon"]) if {"VmHWM", "RssAnon"} <= told.keys() else None
+
+
+def _askpix() -> list[str]:
+    return [sys.executable, "-m", "askpix.api.cli.main"]
+
+
+def _environment(home: str) -> dict[str, str]:
+    root = str(Path(__file__).resolve().parent.parent)
+    return {"ASKPIX_HOME": home, "PYTHONPATH": root, "PATH": "", "HOME": str(Path.home())}

@@ -1,0 +1,1 @@
+"""Load embedders and generators by their ids."""

@@ -1,0 +1,158 @@
+"""The part of ``wiring`` for models: from an id to one that is loaded, once.
+
+Everything heavy is imported where it is first needed, so that commands that need no model start fast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from askpix.core.errors import ModelUnavailableError
+from askpix.core.machine import usable_cores
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from askpix.api.models.auto_select import Choice
+    from askpix.api.models.generators import GeneratorOptions
+    from askpix.api.settings import Settings
+    from askpix.core.imaging.decode import ImageLimits
+    from askpix.core.types import ImageRecord
+    from askpix.generation.generators.base import Generator
+    from askpix.ingest.catalog.catalog import Collection
+    from askpix.ingest.ocr.reader import TextReader
+    from askpix.retrieval.embedders.base import Embedder, TextEmbedder
+    from askpix.retrieval.late_interaction.base import LateEmbedder
+    from askpix.retrieval.onnx.minilm import MiniLM
+    from askpix.retrieval.rerankers.base import Reranker
+
+
+class Models(ABC):
+    """Models by their ids, each loaded once, as ``settings`` has it."""
+
+    settings: Settings
+
+    def __init__(self) -> None:
+        self._embedders: dict[str, Embedder] = {}
+        self._generators: dict[str, tuple[Generator, str]] = {}
+        self.late_embedders: dict[str, LateEmbedder] = {}
+        self.rerankers: dict[str, Reranker] = {}
+        self._text_embedders: dict[str, TextEmbedder] = {}
+
+    @abstractmethod
+    def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
+        """The picture of a record, for models that look at it."""
+
+    @property
+    def workers(self) -> int:
+        """Threads for embedding and reading."""
+        if self.settings.workers:
+            return self.settings.workers
+        return usable_cores()
+
+    @cached_property
+    def text_embedder(self) -> MiniLM:
+        from askpix.retrieval.onnx.minilm import MiniLM
+
+        return MiniLM.load()
+
+    def text_embedder_of(self, collection: Collection) -> TextEmbedder:
+        """The one that made the collection's text vectors."""
+        return self.text_embedder_for(collection.text_embedder)
+
+    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
+        """The text embedder with this id, loaded once; ``auto`` is the one that ships."""
+        from askpix.retrieval.onnx.minilm import MiniLM
+
+        if text_embedder_id in ("auto", MiniLM.model_id):
+            return self.text_embedder
+        kind, _, reference = text_embedder_id.partition(":")
+        if kind != "onnx" or not reference:
+            raise ModelUnavailableError(
+                f"no text embedder {text_embedder_id!r}; name one as onnx:DIR_OR_REPO, or take 'auto'"
+            )
+        if text_embedder_id not in self._text_embedders:
+            from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, find_text_model
+
+            found = find_text_model(reference)
+            made = OnnxTextEmbedder.load(found.path, model_id=f"onnx:{found.name}")
+            self._text_embedders[made.model_id] = self._text_embedders[text_embedder_id] = made
+        return self._text_embedders[text_embedder_id]
+
+    @cached_property
+    def auto(self) -> Choice:
+        """What ``auto`` is here and now, and why."""
+        from askpix.api.models.auto_select import choose
+
+        return choose(self.settings, open_embedder=self.embedder)
+
+    def embedder(self, embedder_id: str) -> Embedder:
+        """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
+        name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
+        if name not in self._embedders:
+            if name != "mini":
+                from askpix.api.models.embedders import open_embedder
+
+                embedder = open_embedder(name, self.settings)
+                self._embedders[embedder.model_id] = embedder
+                self._embedders[name] = embedder
+                return embedder
+            from askpix.retrieval.onnx.mini import MiniEmbedder
+
+            self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
+        return self._embedders[name]
+
+    def generator(self, generator_id: str | None = None) -> Generator:
+        """The generator with this id; ``auto`` never sends a picture off the machine."""
+        return self.choose_generator(generator_id)[0]
+
+    def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
+        """The generator with this id, opened once, and why it was taken."""
+        from askpix.api.models.generators import find_local, open_generator
+        from askpix.generation.extractive.generator import ExtractiveGenerator
+
+        wanted = generator_id or self.settings.generator
+        if wanted not in self._generators:
+            chosen: tuple[Generator, str] | None = None
+            if wanted == "auto":
+                chosen = find_local(self._generator_options)
+            elif wanted != "extractive":
+                chosen = open_generator(wanted, self._generator_options)
+            if chosen is None:
+                why = (
+                    "it was asked for" if wanted != "auto" else "no model that sees was found on this machine"
+                )
+                chosen = ExtractiveGenerator(self.text_embedder.embed_texts), why
+            self._generators[wanted] = chosen
+        return self._generators[wanted]
+
+    @property
+    def _generator_options(self) -> GeneratorOptions:
+        from askpix.api.models.generators import GeneratorOptions
+
+        return GeneratorOptions(
+            home=self.settings.home,
+            limits=self.limits,
+            picture_of=self.picture_of,
+            max_tokens=self.settings.max_input_tokens,
+            servers=self.settings.local_servers.split(),
+            server_key=self.settings.server_key,
+            prove_sight=self.settings.prove_sight,
+            device=self.settings.device,
+            precision=self.settings.generator_precision,
+        )
+
+    @cached_property
+    def reader(self) -> TextReader:
+        from askpix.ingest.ocr.worker import ApartTextReader
+
+        # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
+        chosen = self.settings
+        workers = chosen.workers or min(self.workers, 8)
+        return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
+
+    @property
+    def limits(self) -> ImageLimits:
+        return self.settings.image_limits()

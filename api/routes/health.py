@@ -1,0 +1,38 @@
+"""Whether the server is well, and what it counts."""
+
+from typing import Any
+
+import anyio.to_thread
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+
+from askpix.api.routes import TheService, Who, problems
+from askpix.api.schemas.requests import HealthOut
+from askpix.api.security.problems import OverloadedError
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/healthz", response_model=HealthOut, responses=problems())
+async def health(service: TheService) -> Any:
+    """Whether the server should live on: 503 when its worker is stuck."""
+    if (stuck := service.healthy()) is not None:
+        raise OverloadedError(stuck, retry_after_s=30)
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=HealthOut, responses=problems())
+async def ready(service: TheService) -> Any:
+    """Whether requests should come here: 503 until the models are loaded, and once it is stopping."""
+    if not service.ready:
+        raise OverloadedError("starting, or stopping", retry_after_s=2)
+    return {"status": "ready"}
+
+
+@router.get("/metrics", response_class=PlainTextResponse, responses=problems())
+async def metrics(service: TheService, who: Who) -> Response:
+    """Prometheus' text format. Where there are keys, for admin keys of all collections."""
+    who.need("admin")
+    who.need_all()
+    jobs = await anyio.to_thread.run_sync(service.jobs.counts)
+    return Response(service.meters.text(jobs), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,125 @@
+"""The page: its files, as they lie in the package, and its session. All else it does through the API."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from askpix.api.routes import TheService, problems
+from askpix.api.schemas.requests import _In, _Out
+from askpix.api.security.principal import ANYBODY, Principal
+from askpix.api.security.problems import ProblemError
+from askpix.api.server.middleware import COOKIE, PAGE_HEADER
+
+router = APIRouter(tags=["page"])
+FILES = {
+    "index.html": "text/html; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    **{
+        f"js/{name}.js": "text/javascript; charset=utf-8"
+        for name in (
+            *("api", "app", "blur", "chat", "dom", "facets", "grid", "keys", "layout", "library", "map"),
+            *("models", "rail", "strings", "understood", "viewer"),
+        )
+    },
+    "vendor/land.svg": "image/svg+xml",
+    "vendor/thumbhash.js": "text/javascript; charset=utf-8",
+}
+"""What is served, and nothing else: no path of a request reaches the disk."""
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class SessionIn(_In):
+    """The key to come in with."""
+
+    key: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class SessionOut(_Out):
+    """Whether whoever asks may come in, and what they may do; ``keyed``: by a key."""
+
+    open: bool
+    scope: str | None = None
+    keyed: bool = False
+
+
+@router.get("/", include_in_schema=False)
+def root(request: Request) -> Response:
+    """The page itself."""
+    return _file("index.html", request)
+
+
+@router.get("/web/{path:path}", include_in_schema=False)
+def asset(path: str, request: Request) -> Response:
+    """What the page is made of."""
+    return _file(path, request)
+
+
+@router.post("/session", response_model=SessionOut, responses=problems())
+async def begin(body: SessionIn, request: Request, response: Response, service: TheService) -> Any:
+    """Exchange a key for a session of the page: a cookie that scripts cannot read."""
+    _from_the_page(request)
+    if await service.check_key(body.key) is None:
+        raise ProblemError(401, "this key is not known, or was revoked")
+    response.set_cookie(
+        COOKIE,
+        body.key,
+        max_age=30 * 86_400,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+        path="/",
+    )
+    return {"open": True}
+
+
+@router.get("/session", response_model=SessionOut, responses=problems())
+async def current(request: Request) -> Any:
+    """What the page asks first: whether it has to ask for a key."""
+    who: Principal | None = request.state.principal
+    if who is None:
+        return {"open": False}
+    return {"open": True, "scope": who.scope, "keyed": who is not ANYBODY}
+
+
+@router.delete("/session", response_model=SessionOut, responses=problems())
+async def end(request: Request, response: Response) -> Any:
+    """Forget the session."""
+    _from_the_page(request)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return {"open": False}
+
+
+def _from_the_page(request: Request) -> None:
+    if request.headers.get(PAGE_HEADER) != "1":
+        raise ProblemError(403, f"a session is begun and ended with the header {PAGE_HEADER}: 1")
+
+
+def _file(name: str, request: Request) -> Response:
+    if name not in FILES:
+        raise ProblemError(404, f"no file {name!r}")
+    data, etag = _content(name)
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": _POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if request.headers.get("if-none-match", "").removeprefix("W/") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=FILES[name], headers=headers)
+
+
+@cache
+def _content(name: str) -> tuple[bytes, str]:
+    data = files("api").joinpath("web", *name.split("/")).read_bytes()
+    return data, f'"{hashlib.sha256(data).hexdigest()[:16]}"'

@@ -1,0 +1,383 @@
+"""What goes over the wire, as pydantic models: requests are checked by them, answers documented.
+
+Answers are made by the same functions as the command line's ``--json`` (``askpix.api.console.render``); fields that are
+added there pass through.
+"""
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from askpix.api.console.options import parse_date
+from askpix.core.types import Near, Where
+
+Text = Annotated[str, Field(max_length=10_000)]
+_EXAMPLE_ID = "5b0a4f7e-3f54-5d0c-9b39-6a1f2f7f3c11"
+
+
+class _In(BaseModel):
+    """A request: a field nobody knows is a mistake worth telling."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Out(BaseModel):
+    """An answer; it may have more fields than are listed."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# --- requests ----------------------------------------------------------------------------------------------
+
+
+class CollectionIn(_In):
+    """A new collection."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "holiday"}]})
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    embedder: Annotated[str, Field(max_length=500)] | None = None
+
+
+class UrlsIn(_In):
+    """Pictures to be fetched."""
+
+    urls: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1)]
+
+
+class NearIn(_In):
+    """A circle on the globe."""
+
+    lat: Annotated[float, Field(ge=-90, le=90)]
+    lon: Annotated[float, Field(ge=-180, le=180)]
+    km: Annotated[float, Field(gt=0, lt=20_100)]
+
+
+class WhereIn(_In):
+    """The filter: what is given must hold. Dates are 2018, 2018-05, 2018-05-03 or with a time."""
+
+    model_config = ConfigDict(extra="allow")
+    after: datetime | None = None
+    before: datetime | None = None
+    near: NearIn | None = None
+    path: Annotated[str, Field(max_length=1000)] | None = None
+    kind: Literal["photo", "page", "frame"] | None = None
+    tags: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=50)] = []
+    camera: Annotated[str, Field(max_length=200)] | None = None
+    months: Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(max_length=12)] = []
+    weekdays: Annotated[list[Annotated[int, Field(ge=0, le=6)]], Field(max_length=7)] = []
+    hours: Annotated[list[Annotated[int, Field(ge=0, le=23)]], Field(max_length=24)] = []
+    amount_min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    amount_max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    country: Annotated[str, Field(max_length=5)] | None = None
+    spans: Annotated[list[tuple[datetime, datetime]], Field(max_length=20)] = []
+    phrases: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
+    without: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
+
+    @field_validator("after", "before", mode="before")
+    @classmethod
+    def _date(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not a date; write '2018', '2018-05' or '2018-05-03'")
+        try:
+            return parse_date(value)
+        except (typer.BadParameter, OverflowError) as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _known(self) -> "WhereIn":
+        unknown = sorted(set(self.model_extra or {}) - {field.name for field in fields(Where)})
+        if unknown:
+            raise ValueError(f"no filter {unknown[0]!r}")
+        if self.after and self.before and self.after >= self.before:
+            raise ValueError("'after' is not earlier than 'before': nothing can lie between")
+        return self
+
+    def where(self) -> Where:
+        """As the retriever takes it."""
+        given = {name: value for name, value in self if value not in (None, [])}
+        given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+        if self.near:
+            given["near"] = Near(self.near.lat, self.near.lon, self.near.km)
+        return Where(**given)
+
+
+class SearchIn(_In):
+    """A search: words, a picture, a filter, or all of them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"text": 'receipts "GRAND TOTAL" -sushi', "where": {"after": "2018"}, "top_k": 5}]
+        },
+    )
+    text: Text = ""
+    image: str | None = Field(
+        default=None, description="A data URI (`data:image/jpeg;base64,...`) or the id of a picture."
+    )
+    where: WhereIn = WhereIn()
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    offset: Annotated[int, Field(ge=0, le=100_000)] = 0
+    mode: Literal["auto", "image", "text", "hybrid"] = "auto"
+    all: bool = False
+    off: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = Field(
+        default=[],
+        description="Fields or words of clauses that shall stay words; `*` reads nothing into the text.",
+    )
+    collapse: bool = Field(default=True, description="Bursts and near duplicates are one hit.")
+    diverse: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Spread the first 100 hits (MMR): 1 as found, 0 as unlike as can be."
+    )
+    rerank: Annotated[str, Field(max_length=500)] | None = Field(
+        default=None,
+        description="A second look at the first 50: `pages`, `none`; others need the scope `admin`.",
+    )
+
+
+class GoodIn(_In):
+    """What a search was for: its words, and the pictures that were meant."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"text": "my red car", "images": ["ID"]}]}
+    )
+    text: Annotated[Text, Field(min_length=1)]
+    images: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=100)]
+
+
+class GoodOut(_Out):
+    """How many were noted."""
+
+    noted: int
+
+
+class TurnIn(_In):
+    """A question or an answer of the conversation so far."""
+
+    role: Literal["user", "assistant"]
+    content: Text
+
+
+class AskIn(_In):
+    """A question; with `history` it may lean on what was said before ("and in 2019?")."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"question": "What is the total on the hotel receipt?"}]},
+    )
+    question: Annotated[str, Field(min_length=1, max_length=10_000)]
+    top_k: Annotated[int, Field(ge=1, le=50)] = 5
+    generator: Annotated[str, Field(max_length=500)] | None = None
+    stream: bool = False
+    history: Annotated[list[TurnIn], Field(max_length=100)] = Field(default=[], description="Oldest first.")
+
+
+# --- answers -----------------------------------------------------------------------------------------------
+
+
+class Problem(_Out):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+
+
+class TextCounts(_Out):
+    """Pictures by whether their words have been read."""
+
+    pending: int
+    done: int
+    failed: int
+
+
+class CollectionOut(_Out):
+    """A collection and what is in it."""
+
+    name: str
+    id: str
+    embedder: str
+    dim: int
+    text_embedder: str
+    created_at: str
+    images: int
+    sources: int
+    failed: int
+    text: TextCounts
+
+
+class CollectionsOut(_Out):
+    """A page of collections."""
+
+    collections: list[CollectionOut]
+    total: int
+    limit: int
+    offset: int
+
+
+class FacetOut(_Out):
+    """A value that a filter takes, what people call it, and how many pictures have it."""
+
+    value: str | int
+    label: str
+    count: int
+
+
+class FacetsOut(_Out):
+    """Counts by facet."""
+
+    kinds: list[FacetOut]
+    years: list[FacetOut]
+    months: list[FacetOut]
+    countries: list[FacetOut]
+    cities: list[FacetOut]
+    cameras: list[FacetOut]
+    tags: list[FacetOut]
+
+
+class DeletedOut(_Out):
+    """What was deleted, and how many pictures it held."""
+
+    deleted: str
+    images: int
+
+
+class FileOut(_Out):
+    """A file that has come. ``duplicate``: these very bytes were there already."""
+
+    name: str
+    sha256: str
+    bytes: int
+    duplicate: bool
+
+
+class AcceptedOut(_Out):
+    """The job that works on it, and the files that have come."""
+
+    job: str
+    url: str
+    files: list[FileOut] = []
+
+
+class JobOut(_Out):
+    """A job. ``result`` is what ``askpix index --json`` prints, with ids and near duplicates."""
+
+    id: str
+    kind: str
+    collection: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: str
+    updated_at: str
+
+
+class JobsOut(_Out):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobOut]
+    limit: int
+    offset: int
+
+
+class HitOut(_Out):
+    """A picture that was found."""
+
+    rank: int
+    id: str
+    uri: str
+    kind: str
+    page: int | None
+    time_s: float | None
+    score: float
+    why: dict[str, float | None]
+    width: int
+    height: int
+    taken_at: str | None
+    snippet: str | None
+    duplicates: int
+    region: list[float] | None = Field(
+        default=None, description="Where on a sheet the picture lies that fits best: x0, y0, x1, y1."
+    )
+    preview: str | None = None
+
+
+class SearchOut(_Out):
+    """``matched`` is false when nothing in the collection fits; ``reason`` says why."""
+
+    query: dict[str, Any]
+    matched: bool
+    reason: str | None
+    hits: list[HitOut]
+    took_ms: float
+
+
+class CitationOut(_Out):
+    """A proof: boxes are in pixels of the upright original."""
+
+    marker: int
+    id: str
+    uri: str
+    page: int | None
+    quote: str | None
+    box: list[float] | None
+
+
+class AnswerOut(_Out):
+    """``answered`` is false when the evidence does not hold the answer."""
+
+    question: str
+    answer: str
+    answered: bool
+    citations: list[CitationOut]
+    hits: list[HitOut]
+    generator: str
+    usage: dict[str, Any]
+    took_ms: float
+
+
+class ImageOut(_Out):
+    """A picture's record."""
+
+    id: str
+    collection: str
+    uri: str
+    kind: str
+    page: int | None
+    width: int
+    height: int
+    taken_at: str | None
+    sha256: str
+    text: str
+    about: dict[str, Any] = Field(
+        default={},
+        description="Of one picture: what its owner wrote in the file or beside it (title, description, "
+        "people, albums, keywords, rating, creator, place), where there is any.",
+    )
+    caption: str | None = Field(default=None, description="Of one picture: a generator's sentence.")
+    file_date: str | None = Field(
+        default=None,
+        description="Of one picture without `taken_at`: when its file was last written. Where a `taken_at` "
+        "is from stands in `about.taken_from`: exif, gps, xmp, iptc, takeout or name.",
+    )
+
+
+class ImagesOut(_Out):
+    """A page of pictures."""
+
+    images: list[ImageOut]
+    total: int
+    limit: int
+    offset: int
+
+
+class HealthOut(_Out):
+    """How the server is."""
+
+    status: str

@@ -1,0 +1,1 @@
+"""Keys, principals, sessions, rate limits and the audit log."""

@@ -1,0 +1,280 @@
+"""The door of the service, before any route: request ids, who is there, how much they may ask at once.
+
+A plain ASGI middleware, so that mounted applications stand behind it too. On a loopback address it lets in
+only requests that name this machine as their host and come from no other site's page: a browser on this
+machine must not become another site's hand (DNS rebinding, cross-site posts).
+"""
+
+import ipaddress
+import json
+import logging
+import math
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from askpix.api.security.audit_log import belongs
+from askpix.api.security.principal import ANYBODY, LOCAL, Principal
+from askpix.api.security.problems import MEDIA_TYPE, OverloadedError, ProblemError, problem, problem_response
+from askpix.api.security.rate_limit import RateLimit
+from askpix.api.service.service import Service
+from askpix.core.errors import AskpixError
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Answered to anybody, and under any load."""
+_PUBLIC_PATHS = frozenset({"/session", "/", "/docs", "/openapi.json"})
+_MAX_BODY = 64 * 2**20
+"""Of a request that is no upload: a picture as a data URI at most."""
+COOKIE, PAGE_HEADER, ASSETS = "askpix_key", "X-Askpix-Page", ("/web/", "/docs/")
+"""The page's session: its key in a cookie that no script can read and no other site's page sends along."""
+_UPLOAD = re.compile(r"/v1/collections/[^/]+/images")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FAILURES_A_MINUTE = 30
+_SAFE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+_access = logging.getLogger("askpix.access")
+
+
+class Door:
+    """Wraps the app. ``hosts``: names a loopback server answers to; None when it listens for others."""
+
+    def __init__(self, app: ASGIApp, *, service: Service, hosts: Sequence[str] | None) -> None:
+        self._app, self._service = app, service
+        self._hosts = None if hosts is None else {host.lower() for host in hosts}
+        self._rate = RateLimit(service.settings.requests_per_minute)
+        self._own_rates: dict[int, RateLimit] = {}
+        """By the limit: keys of the same share one, each with its own count."""
+        self._failures = RateLimit(_FAILURES_A_MINUTE)
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        visit = _Visit(scope, self._service, send)
+        try:
+            await self._enter(scope, receive, visit)
+        except AskpixError as error:
+            if visit.status:
+                raise
+            response = problem_response(error, request_id=visit.id)
+            self._service.meters.refused.labels(str(response.status_code)).inc()
+            await response(scope, receive, visit.send)
+        finally:
+            visit.log()
+            await visit.note()
+
+    async def _enter(self, scope: Scope, receive: Receive, visit: "_Visit") -> None:
+        path, headers = scope["path"], Headers(scope=scope)
+        self._check_host(headers)
+        if path in OPEN_PATHS:
+            await self._app(scope, receive, visit.send)
+            return
+        if self._inside >= self._service.settings.max_waiting:
+            raise OverloadedError("the service is busy; try again in a moment")
+        self._inside += 1
+        self._service.meters.running.set(self._inside)
+        try:
+            # The page's own files need no key: a session that has ended must find the way back in.
+            files = path == "/" or path.startswith(ASSETS)
+            principal = None if files else await self._who(scope, headers)
+            if principal is None and path not in _PUBLIC_PATHS and not path.startswith(ASSETS):
+                raise ProblemError(401, "a key is needed: send it as 'Authorization: Bearer KEY'")
+            if principal is not None:
+                visit.who = principal.id
+                if not principal.local and (wait := self._rate_of(principal)):
+                    detail = "this key asks too often"
+                    raise OverloadedError(detail, status=429, retry_after_s=math.ceil(wait))
+            scope["state"]["principal"] = principal
+            upload = scope["method"] == "POST" and _UPLOAD.fullmatch(path)
+            limit = None if upload or (principal and principal.local) else _MAX_BODY
+            await self._app(scope, _limited(receive, headers, limit), visit.send)
+        finally:
+            self._inside -= 1
+            self._service.meters.running.set(self._inside)
+
+    def _rate_of(self, principal: Principal) -> float:
+        if principal is ANYBODY:
+            return 0.0
+        own = principal.requests_per_minute
+        rate = self._rate if own is None else self._own_rates.setdefault(own, RateLimit(own))
+        return rate.wait_s(principal.id)
+
+    def _check_host(self, headers: Headers) -> None:
+        if self._hosts is None:
+            return
+        host = _host(headers.get("host", ""))
+        if host not in self._hosts:
+            raise ProblemError(421, f"this server does not answer for the host {host!r}")
+        origin = headers.get("origin")
+        if origin in self._service.settings.allowed_origins:
+            return
+        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            raise ProblemError(403, "requests from the pages of other sites are not answered")
+
+    async def _who(self, scope: Scope, headers: Headers) -> Principal | None:
+        """None: nobody who may come in. Raises a 401 for a key that opens nothing."""
+        kind, _, text = headers.get("authorization", "").partition(" ")
+        cookie = "" if kind else key_in_cookie(headers)
+        if cookie:
+            # What the page asks in its own name only: another site's form or picture cannot add a header.
+            if scope["method"] not in ("GET", "HEAD") and headers.get(PAGE_HEADER) != "1":
+                raise ProblemError(403, f"a request with a session needs the header {PAGE_HEADER}: 1")
+            kind, text = "bearer", cookie
+        if kind.lower() == "bearer" and text.strip():
+            text = text.strip()
+            if secrets.compare_digest(text.encode(), self._service.token.encode()):
+                return LOCAL
+            client = (scope.get("client") or ("?",))[0]
+            key = await self._service.check_key(text)
+            if key is not None:
+                return Principal.of(key)
+            if await self._service.is_open():
+                return ANYBODY  # OpenAI's clients cannot be made to send none
+            if wait := self._failures.wait_s(client):
+                raise OverloadedError("too many wrong keys", status=429, retry_after_s=math.ceil(wait))
+            if cookie:
+                return None  # a session whose key was revoked: as if there were none
+            raise ProblemError(401, "this key is not known, or was revoked")
+        return ANYBODY if await self._service.is_open() else None
+
+
+class _Visit:
+    """One request on its way: its id, what was answered, and the line in the log."""
+
+    def __init__(self, scope: Scope, service: Service, send: Send) -> None:
+        given = Headers(scope=scope).get("x-request-id", "")
+        self.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self.status, self.who = 0, "-"
+        self._scope, self._service, self._send = scope, service, send
+        self._began = time.perf_counter()
+        self._plain_error = False
+        scope.setdefault("state", {})["request_id"] = self.id
+
+    async def send(self, message: Message) -> None:
+        """On to the client, with our headers; errors in other shapes become problems."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.id
+            for name, value in _SAFE_HEADERS.items():
+                headers.setdefault(name, value)
+            self._plain_error = self.status >= 400 and headers.get("content-type", "").startswith(
+                "text/plain"
+            )
+            if self._plain_error:
+                self._body = json.dumps(
+                    problem(self.status, _phrase(self.status), request_id=self.id)
+                ).encode()
+                headers["content-type"], headers["content-length"] = MEDIA_TYPE, str(len(self._body))
+        elif self._plain_error:
+            if message.get("more_body"):
+                return
+            message = {"type": "http.response.body", "body": self._body}
+            if self._scope["method"] == "HEAD":
+                message["body"] = b""
+        await self._send(message)
+
+    async def note(self) -> None:
+        """What changed something, or was not allowed to, goes on the trail."""
+        method, route = self._scope["method"], self.route
+        if not belongs(method, route, self.status):
+            return
+        add = partial(
+            self._service.trail.add,
+            who=self.who,
+            did=f"{method} {route}",
+            path=self._scope["path"],
+            status=self.status,
+            request=self.id,
+        )
+        try:
+            await anyio.to_thread.run_sync(add)
+        except (SQLAlchemyError, AskpixError):
+            _access.exception("the trail cannot be written")
+
+    @property
+    def route(self) -> str:
+        """As it is documented; "other" where none fits."""
+        return getattr(self._scope.get("route"), "path", None) or "other"
+
+    def log(self) -> None:
+        """One line of JSON, and the meters."""
+        took = time.perf_counter() - self._began
+        route = self.route
+        self._service.meters.requests.labels(route, str(self.status)).inc()
+        self._service.meters.seconds.labels(route).observe(took)
+        line: dict[str, Any] = {
+            "request": self.id,
+            "who": self.who,
+            "method": self._scope["method"],
+            "path": self._scope["path"],
+            "status": self.status,
+            "ms": round(took * 1000, 1),
+        }
+        _access.info(json.dumps(line))
+
+
+def key_in_cookie(headers: Headers) -> str:
+    """The key of the page's session; empty when there is none."""
+    cookies = SimpleCookie()
+    try:
+        cookies.load(headers.get("cookie", "")[:8192])
+    except CookieError:
+        return ""
+    return cookies[COOKIE].value if COOKIE in cookies else ""
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(header: str) -> str:
+    """``localhost`` of ``localhost:8000``, ``::1`` of ``[::1]:8000``."""
+    name = header.partition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
+    return name.lower().rstrip(".")
+
+
+def _limited(receive: Receive, headers: Headers, limit: int | None) -> Receive:
+    """``receive``, counting."""
+    if limit is None:
+        return receive
+    too_large = ProblemError(413, f"the request is over the limit of {limit} bytes")
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large
+    got = 0
+
+    async def counted() -> Message:
+        nonlocal got
+        message = await receive()
+        got += len(message.get("body", b""))
+        if got > limit:
+            raise too_large
+        return message
+
+    return counted

@@ -1,0 +1,128 @@
+"""Runs the service until it is told to stop: the socket, the note in the home, signals, and a clean end."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from askpix.api.console.render import hint
+from askpix.api.server.app import LOOPBACK_HOSTS, create_app
+from askpix.api.server.middleware import is_loopback
+from askpix.api.service.service import Service
+from askpix.api.settings import Settings
+from askpix.core.errors import AskpixError
+
+_GRACE_S = 10
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Until SIGTERM or Ctrl-C. Raises ``AskpixError`` when the home is served already, the address is taken,
+    or it is a public one and there is no key."""
+    _log_to_stderr()
+    public = not is_loopback(host)
+    service = Service(settings, public=public)
+    if public and not service.keys.any():
+        raise AskpixError(
+            f"{host!r} can be reached from other machines: make a key first (`askpix keys create NAME`), "
+            "or listen on 127.0.0.1"
+        )
+    service.start()
+    try:
+        with _listen(host, port) as listener:
+            url = _url(host, listener.getsockname()[1])
+            hosts = None if public else (*LOOPBACK_HOSTS, host)
+            app = create_app(service, hosts=hosts)
+            server = _Server(
+                uvicorn.Config(
+                    app,
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=_GRACE_S,
+                    timeout_keep_alive=15,
+                    h11_max_incomplete_event_size=64 * 1024,
+                ),
+                service,
+                url,
+            )
+            server.run(sockets=[listener])
+    finally:
+        ended = service.stop()
+    if not ended:  # everything is closed and written
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(130 if server.interrupted else 0)
+    if server.interrupted:
+        raise KeyboardInterrupt
+
+
+class _Server(uvicorn.Server):
+    """Tells the home where it is once it answers."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, url: str) -> None:
+        super().__init__(config)
+        self._service, self._url = service, url
+        self.interrupted = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then announce."""
+        await super().startup(sockets)
+        self._service.announce(self._url)
+        self._service.start_warm_up()
+        hint(f"serving {self._service.settings.home} at {self._url}  (/docs; Ctrl-C stops)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """No new requests; the job at work stops while the last answers go out."""
+        self._service.begin_stop()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, which raises them again at the end and so leaves no time to let go of the home."""
+        before = {number: signal.signal(number, self._told) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or number == signal.SIGINT
+        self.handle_exit(number, frame)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where it sees that this is TCP: else each answer on a kept
+    # connection waits 40 ms for the client's acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]"), port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise AskpixError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    # What listens on every address is reached on this machine's own.
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for name in ("uvicorn", "uvicorn.error", "mcp", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)

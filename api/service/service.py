@@ -1,0 +1,188 @@
+"""What a running server holds: the open workspace, its jobs and keys, and the note in the home that tells
+other commands where it is."""
+
+import contextlib
+import logging
+import secrets
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import filelock
+
+from askpix.api.jobs.queue import Job, JobLedger, JobRunner
+from askpix.api.jobs.uploads import Uploads
+from askpix.api.jobs.work import JobWork
+from askpix.api.security.audit_log import Trail
+from askpix.api.security.keys import Key, KeyRing
+from askpix.api.security.principal import Principal
+from askpix.api.security.tables import database_of
+from askpix.api.service.metrics import Meters
+from askpix.api.settings import Settings
+from askpix.api.workspace.pooled import HeldWorkspace
+from askpix.api.workspace.server_file import LOCK, Note, read_note, remove_note, write_note
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import AskpixError, NotFoundError
+from askpix.core.types import ImageRecord
+from askpix.ingest.catalog.catalog import Collection
+
+_STUCK_S = 15 * 60
+"""A worker that says nothing for so long is stuck: the largest document takes minutes a page at worst."""
+_OPEN_FOR_S = 1.0
+"""So long the first key that is made may take to close the door."""
+_log = logging.getLogger("askpix.service")
+
+
+class Service:
+    """One home, served. ``start`` before the first request, ``stop`` after the last."""
+
+    def __init__(
+        self, settings: Settings, *, public: bool = False, workspace: Workspace | None = None
+    ) -> None:
+        self.settings = settings
+        self.workspace: Workspace = workspace or HeldWorkspace(settings)
+        self.catalog = self.workspace.catalog
+        self.engine = database_of(settings.home)
+        self.jobs = JobLedger(self.engine)
+        self.keys = KeyRing(self.engine)
+        self.trail = Trail(self.engine)
+        self.uploads = Uploads(
+            settings.home, max_bytes=settings.max_upload_bytes, max_files=settings.max_upload_files
+        )
+        self.runner = JobRunner(self.jobs, JobWork(self.workspace, self.uploads))
+        self.meters = Meters()
+        self.token = secrets.token_urlsafe(32)
+        self.ready = self.stopping = False
+        self._warming: threading.Thread | None = None
+        self.public = public
+        self._open = (False, float("-inf"))
+        self._lock = filelock.FileLock(settings.home / LOCK, thread_local=False)
+
+    # --- beginning and end ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take the home. Raises ``AskpixError`` when another server has it."""
+        try:
+            self._lock.acquire(timeout=3)
+        except filelock.Timeout as error:
+            note = read_note(self.settings.home)
+            raise AskpixError(
+                f"{str(self.settings.home)!r} is served already, at {note.url if note else 'some address'}; "
+                "stop that server, or set another ASKPIX_HOME"
+            ) from error
+        self.uploads.clear_parts()
+        self.runner.start()
+
+    def announce(self, url: str) -> None:
+        """Tell the other commands of this home where the server is."""
+        write_note(self.settings.home, Note(url, self.token))
+
+    def start_warm_up(self) -> None:
+        """Load the models and the stores in a thread, so that the first query is fast."""
+        self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
+        self._warming.start()
+
+    def _warm_up(self) -> None:
+        try:
+            for collection in self.catalog.list_collections()[:16]:
+                if self.stopping:
+                    return
+                with self.workspace.open_retriever(collection):
+                    pass
+            self.workspace.embedder(self.settings.embedder)
+        except AskpixError as error:
+            _log.warning("warm-up: %s", error)
+        self.ready = not self.stopping
+
+    def begin_stop(self) -> None:
+        """No new work; streams end, and the job at work stops at its next safe point."""
+        self.ready, self.stopping = False, True
+        self.runner.begin_stop()
+
+    def stop(self, *, timeout_s: float = 30.0) -> bool:
+        """Running jobs stop at a safe point and go on at the next start; every store is closed.
+
+        Whether its threads have ended. One that is still inside a native library (a large model being
+        loaded) when the interpreter ends takes the process down with it: leave by ``os._exit`` then.
+        """
+        self.begin_stop()
+        remove_note(self.settings.home)
+        if self._warming is not None:
+            self._warming.join(timeout_s / 3)
+        ended = self.runner.stop(timeout_s)
+        if ended:
+            if isinstance(self.workspace, HeldWorkspace):
+                self.workspace.close()
+        else:
+            _log.warning("a job did not stop in time; it goes on at the next start")
+        self.engine.dispose()
+        self._lock.release()
+        return ended and not (self._warming is not None and self._warming.is_alive())
+
+    def healthy(self) -> str | None:
+        """None, or what is stuck."""
+        if not self.runner.alive:
+            return "the job worker is gone"
+        if self.runner.idle_s() > _STUCK_S:
+            return f"the job worker has said nothing for {self.runner.idle_s():.0f} s"
+        return None
+
+    # --- who comes in --------------------------------------------------------------------------------------
+
+    async def check_key(self, text: str) -> Key | None:
+        """The key that this is, if it is one."""
+        return await anyio.to_thread.run_sync(self.keys.check, text)
+
+    async def is_open(self) -> bool:
+        """Whether no key was made, and only this machine can reach the server: anybody may come in."""
+        if self.public:
+            return False
+        now = time.monotonic()
+        if now - self._open[1] > _OPEN_FOR_S:
+            self._open = (not await anyio.to_thread.run_sync(self.keys.any), now)
+        return self._open[0]
+
+    # --- what a principal may reach ------------------------------------------------------------------------
+
+    def image(self, principal: Principal, image_id: str) -> tuple[Collection, ImageRecord, str]:
+        """A picture that they may see, with its collection and SHA-256. Raises ``NotFoundError``."""
+        found = self.catalog.lookup.image(image_id)
+        if found is None or not principal.sees(found[0].name):
+            raise NotFoundError(f"no picture {image_id!r}")
+        return found
+
+    def job(self, principal: Principal, job_id: str) -> Job:
+        """A job on one of their collections, also one that was deleted since. Raises ``NotFoundError``."""
+        job = self.jobs.get(job_id)
+        if not principal.sees(job.collection):
+            raise NotFoundError(f"no job {job_id!r}")
+        return job
+
+    def enqueue(self, collection: Collection, kind: str, spec: dict[str, Any]) -> Job:
+        """A new job; durable on return."""
+        job = self.jobs.add(kind=kind, collection=collection.name, collection_id=collection.id, spec=spec)
+        self.runner.wake()
+        return job
+
+    def delete_collection(self, collection: Collection) -> int:
+        """With its jobs and what was uploaded into it. How many pictures it held."""
+        self.jobs.cancel_all(collection.id)
+        self.runner.wait_free(collection.id, timeout_s=30)
+        count = self.workspace.delete_collection(collection.name)
+        return count
+
+    def delete_image(self, collection: Collection, record: ImageRecord, sha256: str) -> None:
+        """Out of store and catalog. Uploaded files go too; files in folders stay."""
+        self.catalog.mark_lost([record.id])
+        with self.workspace.open_store(collection) as store:
+            store.delete([record.id])
+        self.catalog.forget_images([record.id])
+        self.uploads.delete_thumbnails(record.id)
+        if not self.catalog.lookup.ids_of(collection, sha256):
+            own = [uri for uri in (record.uri, *record.copies) if self.uploads.holds(uri)]
+            self.catalog.record(collection, states={}, added={}, gone=own)
+            for uri in own:
+                with contextlib.suppress(FileNotFoundError):
+                    Path(uri).unlink()

@@ -1,0 +1,103 @@
+"""Captions, extractions and audits of single files, with a model where there is one: for every door."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from askpix.api.services.single_file import Looked
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import ModelUnavailableError
+from askpix.generation.extractive.tables import Table, table_by_rules
+from askpix.generation.generators.base import Batcher, Generator
+from askpix.generation.tasks.audit import Finding, check_accessibility, check_with, check_words
+from askpix.generation.tasks.caption import Style, caption_by_rules, caption_with, captions_with
+from askpix.generation.tasks.extract import Extraction, extract_by_rules, extract_with
+from askpix.generation.tasks.table import table_with
+from askpix.retrieval.weights import class_names
+
+_CLASSES = 3
+_BATCH = 8
+"""Beyond it decoding is no faster a picture, and the memory fills."""
+
+
+def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: str | None = None) -> str:
+    """The picture in words."""
+
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id != "extractive":
+        return caption_with(model, looked.evidence, style=style)
+    return caption_by_rules(looked.evidence, _classes(workspace, looked), style=style)
+
+
+def captions(
+    workspace: Workspace, batch: Sequence[Looked], *, style: Style, generator: str | None = None
+) -> list[str]:
+    """Several pictures in words, in one batch where the model takes one."""
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id != "extractive":
+        return captions_with(model, [looked.evidence for looked in batch], style=style)
+    return [caption(workspace, looked, style=style, generator=generator) for looked in batch]
+
+
+def at_once(workspace: Workspace, generator: str | None = None) -> int:
+    """How many pictures are captioned together: several where that is faster, else one."""
+    model, _ = workspace.choose_generator(generator)
+    return _BATCH if isinstance(model, Batcher) else 1
+
+
+def seeing_generator(workspace: Workspace, generator_id: str) -> Generator:
+    """The generator with this id; ``ModelUnavailableError`` where that is none that sees."""
+    found, why = workspace.choose_generator(generator_id)
+    if found.model_id == "extractive":
+        raise ModelUnavailableError(f"captions need a model that sees; {generator_id!r}: {why}")
+    return found
+
+
+def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str | None = None) -> Extraction:
+    """The picture as an object of the schema."""
+
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id == "extractive":
+        return extract_by_rules(schema, looked.lines)
+    return extract_with(model, schema, looked.evidence)
+
+
+def read_table(workspace: Workspace, looked: Looked, *, generator: str | None = None) -> Table | None:
+    """The table or chart in the picture; None when none was made out."""
+    model, _ = workspace.choose_generator(generator)
+    if model.model_id == "extractive":
+        return table_by_rules(looked.lines)
+    return table_with(model, looked.evidence)
+
+
+def audit(
+    workspace: Workspace,
+    looked: Looked,
+    checks: Sequence[str],
+    *,
+    accessibility: bool = True,
+    generator: str | None = None,
+) -> list[Finding]:
+    """The picture held against the checks, then its text against the rules of accessibility."""
+
+    model, _ = workspace.choose_generator(generator)
+    blind = model.model_id == "extractive"
+    findings = [
+        check_words(check, looked.lines) if blind else check_with(model, check, looked.evidence)
+        for check in checks
+    ]
+    if accessibility:
+        findings += check_accessibility(looked.picture.image, looked.lines)
+    return findings
+
+
+def _classes(workspace: Workspace, looked: Looked) -> list[tuple[str, float]]:
+    """What the embedder that ships takes the picture for."""
+
+    model = workspace.embedder("mini")
+    if not hasattr(model, "probabilities"):  # a server's is wrapped, and not of the class
+        return []
+    # Its softmax is at temperature 2: squared, it is the classifier's own.
+    row = model.probabilities([looked.picture.image])[0] ** 2
+    row /= row.sum()
+    names = class_names()
+    return [(names[i], float(row[i])) for i in row.argsort()[::-1][:_CLASSES]]

@@ -1,0 +1,100 @@
+"""All stages of ingestion, one after the other, on one collection: for the command, jobs and benchmarks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from askpix.api.models.lazy import later
+from askpix.api.services.tag import tag
+from askpix.api.workspace.page_index import embed_pages_of
+from askpix.api.workspace.ray import ray_index, ray_read
+from askpix.api.workspace.region_index import embed_sheets_of
+from askpix.api.workspace.workspace import Workspace
+from askpix.ingest.catalog.models import Collection
+from askpix.ingest.catalog.tags import Vocabulary
+from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_pictures
+from askpix.ingest.pipeline.embed_images import OnProgress, index
+from askpix.ingest.pipeline.metadata_stage import describe
+from askpix.ingest.pipeline.ocr_stage import read_texts
+from askpix.ingest.pipeline.report import IngestReport, Progress
+
+
+def _tell_nobody(_: Progress) -> None: ...
+
+
+def run_index(
+    workspace: Workspace,
+    collection: Collection,
+    paths: Sequence[Path],
+    *,
+    ocr: str,
+    prune: bool,
+    vocabulary: Vocabulary | None = None,
+    on_progress: OnProgress = _tell_nobody,
+    captions: str | None = None,
+    budget: CaptionBudget | None = None,
+    ignore: Sequence[str] = (),
+    ray: str | None = None,
+) -> IngestReport:
+    """Pictures first, then what is written about them, then the words in them, then pages, then captions by
+    the generator ``captions``. ``ray``: the address of the cluster that does the work, or ``local``.
+
+    What ``on_progress`` raises, and KeyboardInterrupt, stop the run with all work kept.
+    """
+    with workspace.run_on(collection):
+        collection = workspace.collection(collection.name)  # its model may have been changed until now
+        open_store = workspace.store_opener(collection)
+        embedder = later(lambda: workspace.embedder(collection.embedder))
+        if ray:
+            report = ray_index(workspace, collection, paths, address=ray, prune=prune, ignore=ignore)
+        else:
+            report = index(
+                paths,
+                collection=collection,
+                catalog=workspace.catalog,
+                open_store=open_store,
+                embedder=embedder,
+                limits=workspace.limits,
+                prune=prune,
+                ignore=ignore,
+                on_progress=on_progress,
+            )
+        report = replace(report, sheets=embed_sheets_of(workspace, collection, on_progress))
+        described = describe(
+            collection=collection,
+            catalog=workspace.catalog,
+            open_store=open_store,
+            text_embedder=lambda: workspace.text_embedder_of(collection),
+            on_progress=on_progress,
+        )
+        tagged = tag(workspace, collection, vocabulary, on_progress=on_progress)
+        report = replace(report, tagged=tagged, described=described)
+        if ocr != "off" and ray:
+            report = replace(report, text=ray_read(workspace, collection, address=ray))
+        elif ocr != "off" and workspace.catalog.texts.any_waiting(collection.id):
+            text = read_texts(
+                collection=collection,
+                catalog=workspace.catalog,
+                open_store=open_store,
+                reader=workspace.reader,
+                text_embedder=workspace.text_embedder_of(collection),
+                limits=workspace.limits,
+                on_progress=on_progress,
+            )
+            report = replace(report, text=text)
+        report = replace(report, pages=embed_pages_of(workspace, collection, on_progress))
+        if captions is not None:
+            # It brings what validates schemas: 0.1 s that a run without captions need not wait.
+            from askpix.api.services.describe import seeing_generator  # noqa: PLC0415
+
+            made = caption_pictures(
+                collection=collection,
+                catalog=workspace.catalog,
+                open_store=open_store,
+                text_embedder=lambda: workspace.text_embedder_of(collection),
+                generator=seeing_generator(workspace, captions),
+                budget=budget or CaptionBudget(),
+                on_progress=on_progress,
+            )
+            report = replace(report, captions=made)
+        return report

@@ -1,0 +1,1 @@
+"""Open the stores, catalog and models of one home."""

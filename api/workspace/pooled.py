@@ -1,0 +1,158 @@
+"""A workspace whose stores stay open: what the server works with, for as long as it runs.
+
+The vector engine lets one process have a store, and opening a large one takes seconds: here it is opened at
+the first use and shared by every thread until the server stops, or the collection goes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from askpix.api.settings import Settings
+from askpix.api.workspace.text_batching import BatchedTexts
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from askpix.ingest.catalog.catalog import Collection
+    from askpix.retrieval.embedders.base import Embedder, TextEmbedder
+    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.onnx.minilm import MiniLM
+    from askpix.retrieval.search.retriever import Retriever
+    from askpix.retrieval.stores.base import VectorStore
+
+_MOST_OPEN = 64
+"""Stores open at once; beyond it those that nobody uses are closed, longest unused first."""
+_RETRIEVER_FOR_S = 1.0
+"""So long a retriever may know less than the newest pictures of how its collection is calibrated."""
+
+
+class _Held:
+    """An open store and who is using it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.opening = threading.Lock()
+        self.stack = ExitStack()
+        self.store: Any = None
+
+
+class HeldWorkspace(Workspace):
+    """Thread-safe. ``close`` at the end, when nobody uses it any more."""
+
+    def __init__(self, settings: Settings, *, most_open: int = _MOST_OPEN) -> None:
+        super().__init__(settings)
+        self._most_open = most_open
+        self._stores: OrderedDict[tuple[str, str], _Held] = OrderedDict()
+        self._gone: set[str] = set()
+        self._change = threading.Condition()
+        self._loading = threading.RLock()
+        self._retrievers: dict[tuple[Collection, int], tuple[float, Retriever]] = {}
+        self._batched: dict[str, BatchedTexts] = {}
+
+    # --- models: loaded by one thread at a time, texts of concurrent queries encoded together --------------
+
+    @cached_property
+    def text_embedder(self) -> MiniLM:
+        with self._loading:
+            return cast("MiniLM", self._batch(super().text_embedder))
+
+    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
+        with self._loading:
+            return cast("TextEmbedder", self._batch(super().text_embedder_for(text_embedder_id)))
+
+    def embedder(self, embedder_id: str) -> Embedder:
+        with self._loading:
+            return cast("Embedder", self._batch(super().embedder(embedder_id)))
+
+    def _batch(self, model: Any) -> Any:
+        if isinstance(model, BatchedTexts):
+            return model
+        return self._batched.setdefault(f"{id(model)}", BatchedTexts(model))
+
+    def retriever_on(
+        self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None
+    ) -> Retriever:
+        # What it is calibrated by lies in files: under load they are not read again for every query.
+        key, now = (collection, id(store)), time.monotonic()
+        kept = self._retrievers.get(key)
+        if page_leg is None and kept is not None and now - kept[0] < _RETRIEVER_FOR_S:
+            return kept[1]
+        made = super().retriever_on(collection, store, page_leg=page_leg)
+        if page_leg is None:
+            if len(self._retrievers) > self._most_open:
+                self._retrievers.clear()
+            self._retrievers[key] = (now, made)
+        return made
+
+    # --- stores --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def shared(self, key: tuple[str, str], open_it: Callable[[], Any]) -> Iterator[Any]:
+        held = self._take(key)
+        try:
+            with held.opening:
+                if held.store is None:
+                    held.store = held.stack.enter_context(closing(open_it()))
+            yield held.store
+        finally:
+            self._give(key, held)
+            self._close_idle()
+
+    def server(self) -> None:
+        return None  # we are it
+
+    def let_go(self, collection: Collection, which: str | None = None) -> None:
+        self.close_stores(collection.id, which)
+
+    def close_stores(self, collection_id: str, which: str | None = None) -> None:
+        """Let go of a collection's stores, once nobody uses them. All of them: it is gone."""
+        with self._change:
+            if which is None:
+                self._gone.add(collection_id)
+            keys = [k for k in self._stores if k[0] == collection_id and which in (None, k[1])]
+            idle = [self._stores.pop(key) for key in keys]
+            self._change.wait_for(lambda: all(held.users == 0 for held in idle))
+        self._retrievers.clear()
+        for held in idle:
+            held.stack.close()
+
+    def close(self) -> None:
+        """Let go of every store and of the catalog."""
+        with self._change:
+            ids = {collection_id for collection_id, _ in self._stores}
+        for collection_id in ids:
+            self.close_stores(collection_id)
+        self.catalog.close()
+
+    def _take(self, key: tuple[str, str]) -> _Held:
+        with self._change:
+            if key[0] in self._gone:
+                raise NotFoundError("the collection was deleted meanwhile")
+            held = self._stores.setdefault(key, _Held())
+            self._stores.move_to_end(key)
+            held.users += 1
+            return held
+
+    def _give(self, key: tuple[str, str], held: _Held) -> None:
+        with self._change:
+            held.users -= 1
+            if held.store is None and held.users == 0 and self._stores.get(key) is held:
+                del self._stores[key]  # it could not be opened
+            self._change.notify_all()
+
+    def _close_idle(self) -> None:
+        with self._change:
+            spare = len(self._stores) - self._most_open
+            idle = [key for key, held in self._stores.items() if held.users == 0][: max(0, spare)]
+            closing = [self._stores.pop(key) for key in idle]
+            if closing:
+                self._retrievers.clear()
+            for held in closing:
+                held.stack.close()

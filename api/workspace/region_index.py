@@ -1,0 +1,150 @@
+"""The part of ``wiring`` for pictures on sheets: their store, the stage that fills it, and the leg of search.
+
+They are kept as pages of many vectors are (``askpix.api.workspace.page_index``), made with the collection's own embedder and
+apart for each of its generations.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from askpix.api.workspace.page_index import open_page_leg
+from askpix.api.workspace.stores import open_server_pages
+from askpix.core.errors import ModelUnavailableError
+
+if TYPE_CHECKING:
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.ingest.catalog.models import Collection
+    from askpix.ingest.maintenance.verify_regions import SheetsProof
+    from askpix.ingest.pipeline.embed_images import OnProgress
+    from askpix.ingest.pipeline.report import SheetsReport
+    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.late_interaction.region_search import SheetLeg
+    from askpix.retrieval.late_interaction.store import PageStore
+
+
+@contextmanager
+def open_sheets(workspace: Workspace, collection: Collection) -> Iterator[Any]:
+    """The store of sheets of this generation, made when missing."""
+
+    def open_it() -> PageStore:
+        folder = _folder(workspace, collection)
+        if collection.store == "qdrant":
+            folder.mkdir(parents=True, exist_ok=True)  # says that there is something on the server
+            return open_server_pages(workspace.settings, _as_pages(collection))
+        from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
+
+        return QdrantEdgePages.open(
+            folder, model_id=collection.embedder, dim=collection.dim, wait_s=workspace.settings.wait_s
+        )
+
+    with workspace.shared((collection.id, _which(collection)), open_it) as sheets:
+        yield sheets
+
+
+def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], Any] | None:
+    """``open_sheets`` bound to a collection; None where there never was a sheet."""
+    some = _folder(workspace, collection).exists() or workspace.catalog.sheets.any(collection)
+    return (lambda: open_sheets(workspace, collection)) if some else None
+
+
+@contextmanager
+def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg | None]:
+    """The leg of search, held until the end of the ``with``; None where there is no sheet."""
+    if not workspace.catalog.sheets.any(collection):
+        yield None
+        return
+    from askpix.retrieval.late_interaction.region_search import SheetLeg
+
+    adapted = workspace.adaptation(collection)
+    with open_sheets(workspace, collection) as sheets:
+        yield SheetLeg(
+            sheets,
+            workspace.catalog.sheets.boxes,
+            dim=collection.dim,
+            lift=adapted.join_images if adapted else None,
+        )
+
+
+@contextmanager
+def open_legs(
+    workspace: Workspace, collection: Collection
+) -> Iterator[tuple[PageLeg | None, SheetLeg | None]]:
+    """What searches beside the collection's own store, as far as it has them."""
+    with open_page_leg(workspace, collection) as pages, open_sheet_leg(workspace, collection) as sheets:
+        yield pages, sheets
+
+
+def embed_sheets_of(
+    workspace: Workspace, collection: Collection, progress: OnProgress | None = None
+) -> SheetsReport:
+    """The stage of indexing; does nothing where there never was a sheet."""
+    from askpix.ingest.pipeline.region_stage import embed_sheets
+    from askpix.ingest.pipeline.report import SheetsReport
+
+    opener = sheets_opener(workspace, collection)
+    if opener is None:
+        return SheetsReport()
+    return embed_sheets(
+        collection=collection,
+        catalog=workspace.catalog,
+        open_pages=opener,
+        load=lambda: workspace.embedder(collection.embedder),
+        limits=workspace.limits,
+        on_progress=progress,
+    )
+
+
+def prove_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
+    """Whether each sheet has its vectors."""
+    from askpix.ingest.maintenance.verify_regions import SheetsProof, prove_sheets
+
+    opener = sheets_opener(workspace, collection)
+    if opener is None:
+        return SheetsProof()
+    with opener() as sheets:
+        return prove_sheets(collection, catalog=workspace.catalog, store=sheets)
+
+
+def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
+    """What was wrong. What can be made again is; hold the collection around it."""
+    found = prove_sheets_of(workspace, collection)
+    if not found.holds:
+        with open_sheets(workspace, collection) as sheets:
+            sheets.delete(found.spoiled)
+        with suppress(ModelUnavailableError):  # the next indexing run does it
+            embed_sheets_of(workspace, collection)
+    return found
+
+
+def drop_sheets(workspace: Workspace, collection: Collection) -> None:
+    """Remove what was embedded of this generation's sheets; no command may have it open."""
+    let_sheets_go(workspace, collection)
+    if collection.store == "qdrant" and _folder(workspace, collection).exists():
+        with open_server_pages(workspace.settings, _as_pages(collection)) as sheets:
+            sheets.delete_all()
+    shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
+
+
+def let_sheets_go(workspace: Workspace, collection: Collection) -> None:
+    """Close their store where this process holds it."""
+    workspace.let_go(collection, _which(collection))
+
+
+def _as_pages(collection: Collection) -> Collection:
+    """On a server each generation's sheets are apart: pictures have the same ids in all of them."""
+    name = f"sheets:{collection.generation}:{collection.embedder}"
+    return replace(collection, page_embedder=name, page_dim=collection.dim)
+
+
+def _which(collection: Collection) -> str:
+    return f"sheets-{collection.generation}"
+
+
+def _folder(workspace: Workspace, collection: Collection) -> Path:
+    return workspace.folder(collection) / _which(collection)

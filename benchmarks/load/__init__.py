@@ -1,0 +1,1 @@
+"""Large collections, concurrent clients and killed processes."""

@@ -1,0 +1,1 @@
+"""Speed of single parts beside the bare libraries."""

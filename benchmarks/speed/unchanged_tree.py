@@ -1,0 +1,132 @@
+"""How fast a tree in which nothing changed is gone through, beside a bare walk that asks for each stat."""
+
+import os
+import resource
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from askpix.core.db.engine import open_database
+from askpix.core.imaging.decode import DEFAULT_LIMITS
+from askpix.core.types import ImageRecord
+from askpix.ingest.catalog.catalog import Catalog
+from askpix.ingest.catalog.models import Collection, SourceState
+from askpix.ingest.catalog.tables import METADATA, VERSION
+from askpix.ingest.pipeline.embed_images import index
+from askpix.ingest.sources.walk import Source, walk
+
+_FOLDER = 1_000
+_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSpeed:
+    """``files_per_s`` of CPU time in a run that finds nothing to do, the best of some; ``bare_per_s`` of
+    scandir and stat alone, in turns with it; ``wall_per_s`` by the clock. ``peak_mb`` is the process's memory
+    at its peak, libraries included."""
+
+    files: int
+    one_folder: bool
+    files_per_s: float
+    wall_per_s: float
+    bare_per_s: float
+    ratio: float
+    peak_mb: float
+
+
+class _Silent:
+    """A store and an embedder that have nothing to do; a run that asks more of them fails."""
+
+    model_id, dim, workers, image_side = "none", 8, 1, 8
+
+    def __init__(self, files: int) -> None:
+        self._files = files
+
+    def count(self) -> int:
+        """As many as the catalog has: nothing is to be mended."""
+        return self._files
+
+    def delete(self, ids: list[str], /) -> None:
+        """Nothing is gone."""
+        assert not ids
+
+
+def measure_tree(work: Path, *, files: int, one_folder: bool, rounds: int = 3) -> TreeSpeed:
+    """Make ``files`` tiny files below ``work``, enter them as indexed, go through them ``rounds`` times."""
+    root = work / "pictures"
+    _make(root, files, one_folder=one_folder)
+    catalog = Catalog(open_database(work / "catalog.sqlite", METADATA, version=VERSION))
+    collection = catalog.create_collection("tree", embedder="none", dim=8, text_embedder="none", text_dim=8)
+    _enter(catalog, collection, root)
+    silent: Any = _Silent(files)
+    cpu, wall, bare = [], [], []
+    for _ in range(rounds):
+        began = time.process_time()
+        _bare(root)
+        bare.append(time.process_time() - began)
+        began, clock = time.process_time(), time.perf_counter()
+        report = index(
+            [root],
+            collection=collection,
+            catalog=catalog,
+            open_store=lambda: nullcontext(silent),
+            embedder=silent,
+            limits=DEFAULT_LIMITS,
+        )
+        cpu.append(time.process_time() - began)
+        wall.append(time.perf_counter() - clock)
+        if report.unchanged != files:
+            raise AssertionError(f"{report.unchanged} of {files} files were unchanged")
+    catalog.close()
+    return TreeSpeed(
+        files=files,
+        one_folder=one_folder,
+        files_per_s=files / min(cpu),
+        wall_per_s=files / min(wall),
+        bare_per_s=files / min(bare),
+        ratio=min(bare) / min(cpu),
+        peak_mb=_peak_mb(),
+    )
+
+
+def _make(root: Path, files: int, *, one_folder: bool) -> None:
+    for number in range(files):
+        folder = root if one_folder else root / f"{number // _FOLDER:05}"
+        if number % _FOLDER == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"IMG_{number:07}.jpg").write_bytes(b"%d" % number)
+
+
+def _enter(catalog: Catalog, collection: Collection, root: Path) -> None:
+    states: dict[str, SourceState] = {}
+    added: dict[str, list[ImageRecord]] = {}
+    for source in walk([root]):
+        assert isinstance(source, Source)
+        sha = sha256(source.uri.encode()).hexdigest()
+        states[source.uri] = SourceState(source.size, source.mtime_ns, sha)
+        added[sha] = [ImageRecord(collection.image_id(sha, None), source.uri, "photo", 8, 8)]
+        if len(states) == _BATCH:
+            catalog.record(collection, states=states, added=added)
+            states, added = {}, {}
+    catalog.record(collection, states=states, added=added)
+
+
+def _bare(root: Path) -> int:
+    total, stack = 0, [str(root)]
+    while stack:
+        with os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,1 @@
+"""Decode untrusted image bytes into upright RGB images within limits."""

@@ -1,0 +1,89 @@
+"""What image decoders raise for bad bytes, as one line that tells a person what the file is."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image, UnidentifiedImageError
+
+from askpix.core.errors import BadImageError
+
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Warning,
+)
+"""What Pillow's plugins, and the decoders in C below them, raise for damaged input; warnings where those are
+errors."""
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "BigTIFF"),
+    (b"MM\0+", "BigTIFF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
+_BRANDS = {
+    b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIC or AVIF", b"msf1": "HEIC or AVIF",
+    b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"heis": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC",
+}  # fmt: skip
+"""Of ISO 23008-12; a film begins with ``ftyp`` too."""
+
+
+@contextmanager
+def as_bad_image(data: bytes) -> Iterator[None]:
+    """Around the decoding of ``data``: what decoders raise becomes a ``BadImageError``."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise BadImageError(_why_unknown(data)) from error
+    except MemoryError as error:
+        raise BadImageError("there is not enough memory to decode it") from error
+    except DECODER_ERRORS as error:
+        raise BadImageError(f"damaged {signature(data) or 'picture'}: {one_line(error)}") from error
+
+
+def signature(data: bytes) -> str | None:
+    """The picture format that the first bytes announce."""
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12])
+    if data[:4] == b"RIFF":
+        return "WebP" if data[8:12] == b"WEBP" else None
+    if data[:2] == b"BM":
+        return "BMP" if data[6:10] == b"\0\0\0\0" else None
+    return next((name for start, name in _SIGNATURES if data.startswith(start)), None)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's words, or its name when it has none."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _why_unknown(data: bytes) -> str:
+    if known := signature(data):
+        return f"damaged {known}: its header cannot be read"
+    head = data[:512].lstrip().lower()
+    if b"<svg" in head or b"<!doctype svg" in head:
+        return "an SVG drawing, which is no picture of pixels"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "a web page, not a picture"
+    if head.startswith(b"%pdf"):
+        return "a PDF is a document, not a picture"
+    return "not a picture in a format that is read here: save it as JPEG or PNG"

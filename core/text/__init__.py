@@ -1,0 +1,1 @@
+"""Normalised words and the layout of text lines on a page."""

@@ -1,0 +1,1 @@
+"""Manifests, questions and data sets."""

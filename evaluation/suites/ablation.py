@@ -1,0 +1,121 @@
+"""Each leg of search alone beside all of them together: is the whole ever worse than its best part?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from askpix.evaluation.data.manifest import Case
+from askpix.evaluation.metrics.ranking import Estimate, Floats, Rank, bootstrap, ndcg_at, recall_at
+
+LEGS = ("image", "text", "words", "hybrid")
+"""Image vectors, passage vectors, BM25, and what ``askpix search`` does."""
+
+AskLeg = Callable[[str, str, str | None], Sequence[Sequence[str]]]
+"""(leg, query, folder to search in or None for all) -> the sources of each hit in rank order."""
+
+COLUMNS = ("queries of", "n", "gallery", "leg", "R@1 %", "R@5 %", "nDCG@10 %", "hybrid - leg, nDCG@10")
+
+
+@dataclass(frozen=True, slots=True)
+class LegScores:
+    """One leg on one group of queries in one gallery (``alone``: only the group's own folder)."""
+
+    group: str
+    queries: int
+    gallery: str
+    leg: str
+    recall_1: Estimate
+    recall_5: Estimate
+    ndcg_10: Estimate
+    hybrid_gains: Estimate
+    """nDCG@10 of the hybrid less that of this leg, paired by query; 0 for the hybrid itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegsReport:
+    """All groups, galleries and legs."""
+
+    gallery: int
+    scores: tuple[LegScores, ...]
+
+    def worse(self) -> tuple[LegScores, ...]:
+        """Where a single leg is significantly better than all together: its whole interval below 0."""
+        return tuple(score for score in self.scores if score.hybrid_gains.high < 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"worse": [asdict(score) for score in self.worse()]}
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Rows of a table, see ``COLUMNS``; values with 95 % intervals, in %."""
+        return [
+            (
+                score.group,
+                str(score.queries),
+                score.gallery,
+                score.leg,
+                *(_shown(e) for e in (score.recall_1, score.recall_5, score.ndcg_10)),
+                "" if score.leg == "hybrid" else _shown(score.hybrid_gains, sign="+"),
+            )
+            for score in self.scores
+        ]
+
+
+def in_half(case: Case, half: str | None) -> bool:
+    """Whether the case belongs to half ``a`` or ``b`` of the pictures: constants are chosen on one of them
+    and reported on the other. All of a picture's queries are on one side."""
+    return half is None or "ab"[crc32(case.image.name.encode()) % 2] == half
+
+
+def compare_legs(
+    groups: Sequence[tuple[str, str | None, Sequence[Case]]],
+    ask: AskLeg,
+    *,
+    gallery: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> LegsReport:
+    """Ask every case of every group: ``(name, folder, cases)``, each leg, in the folder alone and in all.
+
+    A group without a folder is asked in all only.
+    """
+    scores: list[LegScores] = []
+    total = sum(len(cases) * (1 + (folder is not None)) for _, folder, cases in groups)
+    done = 0
+    for name, folder, cases in groups:
+        for title, where in ((("alone", folder),) if folder else ()) + (("all", None),):
+            ranks: dict[str, list[Rank]] = {leg: [] for leg in LEGS}
+            for case in cases:
+                for leg in LEGS:
+                    ranks[leg].append(_rank(str(case.image), ask(leg, case.query, where)))
+                done += 1
+                if on_progress:
+                    on_progress(done, total)
+            hybrid = ndcg_at(ranks["hybrid"], 10)
+            scores += [_scores(name, title, leg, ranks[leg], hybrid) for leg in LEGS]
+    return LegsReport(gallery, tuple(scores))
+
+
+def _scores(group: str, gallery: str, leg: str, ranks: Sequence[Rank], hybrid: Floats) -> LegScores:
+    own = ndcg_at(ranks, 10)
+    return LegScores(
+        group=group,
+        queries=len(ranks),
+        gallery=gallery,
+        leg=leg,
+        recall_1=bootstrap(recall_at(ranks, 1)),
+        recall_5=bootstrap(recall_at(ranks, 5)),
+        ndcg_10=bootstrap(own),
+        hybrid_gains=bootstrap(hybrid - own) if leg != "hybrid" else bootstrap(np.zeros(len(ranks))),
+    )
+
+
+def _rank(wanted: str, hits: Sequence[Sequence[str]]) -> Rank:
+    return next((rank for rank, sources in enumerate(hits, start=1) if wanted in sources), None)
+
+
+def _shown(estimate: Estimate, sign: str = "") -> str:
+    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"

@@ -1,0 +1,1 @@
+"""Answer questions from hits, or by counting and summing over a collection."""

@@ -1,0 +1,1 @@
+"""The extractive generator: answers read from text and tables, without a model."""

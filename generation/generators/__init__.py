@@ -1,0 +1,1 @@
+"""Generators: hosted APIs, OpenAI-compatible servers and local vision-language models."""

@@ -1,0 +1,235 @@
+"""Vision-language models behind an API: OpenAI, Anthropic, Google, and any OpenAI-compatible server.
+
+``pydantic-ai`` speaks their protocols. Here is what is ours: evidence becomes numbered text and pictures of
+the size that the budget chose, the stream becomes pieces, and what went wrong becomes one clear line.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai import direct
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAPIError,
+    ModelHTTPError,
+    UserError,
+)
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    SystemPromptPart,
+    TextPart,
+    TextPartDelta,
+    UserContent,
+    UserPromptPart,
+)
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
+
+from askpix.core.errors import (
+    AuthError,
+    GenerationError,
+    LimitError,
+    ModelUnavailableError,
+    NoSightError,
+)
+from askpix.core.types import ImageRecord, Message, Sent, Usage
+from askpix.generation.generators.async_stream import StreamBridge
+from askpix.generation.generators.base import Piece
+from askpix.generation.generators.image_payload import PictureOf, render
+from askpix.generation.generators.messages import Film, build_turns
+from askpix.generation.generators.providers import Opener
+from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
+
+PriceOf = Callable[[int, int], float | None]
+"""US dollars for so many input and output tokens; None when nobody knows."""
+
+_UNAUTHORISED, _NO_ACCESS, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 413, 429
+_NO_PICTURES = re.compile(
+    r"(image|vision|multi-?modal|picture)[^.]{0,80}not (be )?(support|allow|enabl|accept)|mmproj"
+    r"|not (a )?(support|vision|multi-?modal)[^.]{0,40}(image|vision|model)",
+    re.IGNORECASE,
+)
+"""How servers say that a model takes words only: llama.cpp, vLLM and Ollama word it so."""
+_KEPT = 200
+"""Characters of a provider's own message that are passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a model is waited for, in seconds, and how often it is asked again after a passing error."""
+
+    first_s: float = 120.0
+    """For the first word: a local server may have to load the model."""
+    total_s: float = 600.0
+    retries: int = 3
+
+
+class HostedGenerator:
+    """A ``Generator`` behind an API. Thread-safe; ``close`` an iterator early to stop the model."""
+
+    def __init__(
+        self,
+        open_model: Opener,
+        *,
+        model_id: str,
+        limits: ModelLimits,
+        picture_of: PictureOf,
+        price_of: PriceOf,
+        max_tokens: int,
+        max_output: int = 1024,
+        sees: bool = True,
+        waits: Waits = Waits(),
+    ) -> None:
+        """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
+        self._open_model, self.model_id, self.limits = open_model, model_id, limits
+        self._picture_of, self._price_of = picture_of, price_of
+        self._max_tokens, self._max_output = max_tokens, max_output
+        self.sees = sees
+        self._waits = waits
+        self._bridge: StreamBridge[Piece] = StreamBridge()
+
+    def plan(self, messages: Sequence[Message], /) -> Plan:
+        """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
+        last = messages[-1]
+        said = sum(len(message.text) for message in messages[:-1])
+        return make_plan(
+            last.text,
+            last.evidence,
+            self.limits,
+            max_tokens=self._max_tokens,
+            sees=self.sees,
+            overhead=50 + said // 3,
+        )
+
+    def price(self, plan: Plan) -> float | None:
+        """The most a request with this plan costs, in US dollars; None when the price is not known."""
+        return self._price_of(plan.tokens, self._max_output)
+
+    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
+        """The answer as it is written; usage comes last.
+
+        Raises ``GenerationError`` (it failed, or took too long), ``AuthError`` (the key), ``LimitError``
+        (its limits, or ours), ``ModelUnavailableError`` (no such model or server).
+        """
+        plan = self.plan(messages)
+        request, plan = _request(messages, plan, self._picture_of, self.limits)
+        settings = ModelSettings(
+            max_tokens=self._max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
+        )
+        try:
+            yield from self._bridge.iterate(lambda: self._stream(request, settings, plan))
+        except TimeoutError as error:
+            raise GenerationError(
+                f"{self.model_id!r} took longer than {self._waits.first_s:g} s to begin or "
+                f"{self._waits.total_s:g} s to end; ask again, or choose another --generator"
+            ) from error
+        except (AgentRunError, UserError) as error:
+            raise _translated(error, self.model_id) from error
+
+    async def _stream(
+        self, request: list[ModelMessage], settings: ModelSettings, plan: Plan
+    ) -> AsyncIterator[Piece]:
+        loop = asyncio.get_running_loop()
+        began, written = loop.time(), 0
+        async with (
+            asyncio.timeout(self._waits.first_s) as clock,
+            self._open_model() as model,
+            direct.model_request_stream(model, request, model_settings=settings) as stream,
+        ):
+            async for event in stream:
+                text = _text_of(event)
+                if not text:
+                    continue
+                if not written:
+                    clock.reschedule(began + self._waits.total_s)
+                written += len(text)
+                yield Piece(text)
+            self._check_end(stream.get())
+            usage = stream.usage
+            yield Piece("", self._usage(usage() if callable(usage) else usage, plan, written))
+
+    def _check_end(self, whole: ModelResponse) -> None:
+        """A stream that just stops is half an answer, whatever the client makes of it."""
+        said = (whole.provider_details or {}).get("finish_reason")
+        if said is None:
+            raise GenerationError(f"the answer of {self.model_id!r} was cut off; ask again")
+        if whole.finish_reason == "content_filter":
+            raise GenerationError(f"{self.model_id!r} withheld its answer ({said})")
+
+    def _usage(self, counted: RequestUsage, plan: Plan, written: int) -> Usage:
+        given = counted.input_tokens or plan.tokens
+        made = counted.output_tokens or -(-written // 4)
+        return Usage(
+            input_tokens=given,
+            image_tokens=plan.image_tokens,
+            output_tokens=made,
+            cost_usd=self._price_of(given, made),
+            estimated=not counted.input_tokens,
+            sent=plan.sent,
+        )
+
+
+def _text_of(event: Any) -> str:
+    """The words of the answer in an event; thoughts are not part of it."""
+    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+        return event.part.content
+    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+        return event.delta.content_delta
+    return ""
+
+
+def _request(
+    messages: Sequence[Message], plan: Plan, picture_of: PictureOf, limits: ModelLimits
+) -> tuple[list[ModelMessage], Plan]:
+    """Our messages as pydantic-ai's, and the plan as it was carried out (``build_turns``)."""
+
+    def show(sent: Sent, record: ImageRecord) -> BinaryContent:
+        data = render(sent, record, picture_of, max_bytes=limits.bytes)
+        detail = {"detail": limits.detail} if limits.detail else None
+        return BinaryContent(data, media_type="image/jpeg", vendor_metadata=detail)
+
+    turns, plan = build_turns(messages, plan, show)
+    found: list[ModelMessage] = []
+    for turn in turns:
+        texts = [part for part in turn.parts if isinstance(part, str)]
+        if turn.role == "assistant":
+            found.append(ModelResponse(parts=[TextPart(text) for text in texts]))
+        elif turn.role == "system":
+            found.append(ModelRequest(parts=[SystemPromptPart(text) for text in texts]))
+        else:
+            content: list[UserContent] = [part for part in turn.parts if not isinstance(part, Film)]
+            found.append(ModelRequest(parts=[UserPromptPart(content)]))
+    return found, plan
+
+
+def _translated(error: Exception, model_id: str) -> Exception:
+    """One line of ours for what a provider or its client raised."""
+    said = " ".join(str(error).split())[:_KEPT]
+    if isinstance(error, ModelHTTPError):
+        code = error.status_code
+        if code not in (_UNAUTHORISED, _NO_ACCESS, _TOO_MANY) and _NO_PICTURES.search(str(error.body)):
+            return NoSightError(f"{model_id!r} takes no pictures: {said}")
+        if code == _UNAUTHORISED:
+            return AuthError(f"{model_id!r} does not accept the key; check its environment variable")
+        if code == _NO_ACCESS:
+            return AuthError(f"the key may not use {model_id!r}: {said}")
+        if code == _NOT_FOUND:
+            return ModelUnavailableError(f"there is no model {model_id!r} at its provider or server: {said}")
+        if code == _TOO_MANY:
+            return LimitError(f"{model_id!r} is over its rate limit or out of credit; wait, or take another")
+        if code == _TOO_LARGE:
+            return LimitError(
+                f"the question is too large for {model_id!r}; ask about fewer pictures (--top-k)"
+            )
+        return GenerationError(f"{model_id!r} failed with status {code}: {said}")
+    if isinstance(error, ModelAPIError):
+        return GenerationError(f"cannot reach {model_id!r}: {said}; is it running, and the address right?")
+    return GenerationError(f"{model_id!r} failed: {said}")

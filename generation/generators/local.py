@@ -1,0 +1,136 @@
+"""A vision-language model in this process as a generator: LLaVA, Qwen-VL, InternVL, PaliGemma, their kin."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+from PIL import Image
+
+from askpix.core.types import ImageRecord, Message, Sent, Usage
+from askpix.generation.generators.base import Piece
+from askpix.generation.generators.image_payload import PictureOf, cut
+from askpix.generation.generators.messages import as_films, build_turns
+from askpix.generation.generators.vlm import Counted, Vlm
+from askpix.generation.prompting.budget import ModelLimits, Plan, limits_of, make_plan
+
+_NAMES = {
+    "internvl": "internvl",
+    "idefics3": "idefics3",
+    "smolvlm": "smolvlm",
+    "llava": "llava-1.5",
+    "llava_next": "llava-v1.6",
+    "llava_next_video": "llava-next-video",
+    "llava_onevision": "llava-onevision",
+    "qwen2_vl": "qwen2-vl",
+    "qwen2_5_vl": "qwen2.5-vl",
+    "qwen3_vl": "qwen3-vl",
+    "qwen3_vl_moe": "qwen3-vl",
+    "paligemma": "paligemma",
+    "gemma3": "gemma-3",
+    "phi4_multimodal": "phi-4-multimodal",
+}
+"""A directory may be called anything: what its configuration says it is counts then."""
+
+
+class LocalGenerator:
+    """A ``Generator`` in this process. Thread-safe; ``close`` an iterator early to stop the model."""
+
+    def __init__(
+        self,
+        vlm: Vlm,
+        *,
+        picture_of: PictureOf,
+        max_tokens: int,
+        max_output: int = 1024,
+        sees: bool = True,
+        within_s: float = 600.0,
+    ) -> None:
+        """``max_tokens`` of input a question may hold; ``sees`` False gives words alone. An answer that is
+        not done ``within_s`` seconds after its turn came is given up."""
+        self._vlm, self.model_id = vlm, f"transformers:{vlm.reference}"
+        self.limits = limits_for(vlm, max_output)
+        self._picture_of, self._max_tokens, self._max_output = picture_of, max_tokens, max_output
+        self.sees, self._within_s = sees, within_s
+
+    def plan(self, messages: Sequence[Message], /) -> Plan:
+        """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
+        last = messages[-1]
+        if self._vlm.answers_alone:
+            return self._plan_alone(last)
+        said = sum(len(message.text) for message in messages[:-1])
+        return make_plan(
+            last.text,
+            last.evidence,
+            self.limits,
+            max_tokens=self._max_tokens,
+            sees=self.sees,
+            overhead=50 + said // 3,
+        )
+
+    def _plan_alone(self, last: Message) -> Plan:
+        """The best hit's picture and nothing else: no words of it, nothing of the other hits."""
+        first = tuple(replace(each, lines=()) for each in last.evidence[:1])
+        plan = make_plan(
+            last.text, first, self.limits, max_tokens=self._max_tokens, sees=self.sees, overhead=10
+        )
+        lines = [len(each.lines) for each in last.evidence]
+        sent = (*plan.sent, *(Sent(each.number, "text") for each in last.evidence[1:]))
+        left = tuple(replace(each, lines=()) for each in last.evidence[1:])
+        counted = tuple(replace(each, of_lines=count) for each, count in zip(sent, lines, strict=True))
+        return replace(plan, sent=counted, evidence=(*plan.evidence, *left))
+
+    def price(self, plan: Plan) -> float | None:
+        """Nothing: it runs here."""
+        return 0.0
+
+    def generate(self, messages: Sequence[Message], /) -> Generator[Piece, None, None]:
+        """The answer as it is written; usage comes last.
+
+        Raises ``GenerationError`` (it failed, or took too long) and ``LimitError`` (its context, or the
+        memory here).
+        """
+
+        turns, plan = build_turns(messages, self.plan(messages), self._show)
+        if self._vlm.takes_films:
+            turns = as_films(turns, plan)
+        alone = self._vlm.answers_alone
+        seen = next((sent.number for sent in plan.sent if sent.how != "text"), None)
+        if alone and seen is None:
+            yield Piece("NO ANSWER This model answers about a picture, and none could be shown to it.")
+            yield Piece("", Usage(sent=plan.sent))
+            return
+        for part in self._vlm.write(turns, most=self._max_output, within_s=self._within_s):
+            if isinstance(part, Counted):
+                # It saw one picture and cannot cite: what it says is about that one.
+                yield Piece(f" [{seen}]" if alone else "", _usage(part, plan))
+            else:
+                yield Piece(part)
+
+    def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
+        """The answers to several requests, made in one batch; raises as ``generate``."""
+        turns = [build_turns(messages, self.plan(messages), self._show)[0] for messages in requests]
+        return self._vlm.write_all(turns, most=self._max_output, within_s=self._within_s) if turns else []
+
+    def _show(self, sent: Sent, record: ImageRecord) -> Image.Image:
+        return cut(sent, record, self._picture_of)
+
+
+def _usage(counted: Counted, plan: Plan) -> Usage:
+    return Usage(
+        input_tokens=counted.given,
+        image_tokens=counted.images,
+        output_tokens=counted.made,
+        cost_usd=0.0,
+        sent=plan.sent,
+    )
+
+
+def limits_for(vlm: Vlm, max_output: int) -> ModelLimits:
+    """What a picture costs this model and how much it holds beside an answer of ``max_output`` tokens."""
+    name = vlm.reference.partition("@")[0].rstrip("/").rpartition("/")[2]
+    limits = limits_of(name)
+    if limits.assumed:
+        limits = limits_of(_NAMES.get(vlm.model_type, name))
+    context = limits.context
+    if vlm.context is not None:
+        context = vlm.context if limits.assumed else min(context, vlm.context)
+    return replace(limits, context=max(context - max_output, context // 2))

@@ -1,0 +1,1 @@
+"""Check answers against the evidence: citations, claims, injected instructions."""

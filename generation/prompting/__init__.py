@@ -1,0 +1,1 @@
+"""Build prompts within a model's budget of tokens."""

@@ -1,0 +1,1 @@
+"""Understand questions: follow-ups, rewriting, and questions about a whole collection."""

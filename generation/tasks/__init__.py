@@ -1,0 +1,1 @@
+"""Captions, field extraction, screenshot audits and tables of one image."""

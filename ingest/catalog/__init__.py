@@ -1,0 +1,1 @@
+"""The catalog: collections, images, texts, tags and the ledgers of each stage."""

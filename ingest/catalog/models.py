@@ -1,0 +1,43 @@
+"""What the ledger knows of a collection and of a source."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named set of pictures with one embedder. ``id`` is a UUID."""
+
+    id: str
+    name: str
+    embedder: str
+    dim: int
+    text_embedder: str
+    text_dim: int
+    created_at: datetime
+    generation: int = 0
+    """Which of its vectors these are: changing the model makes new ones beside those in use."""
+    page_embedder: str | None = None
+    """The model that makes many vectors a page (late interaction); None where there is none."""
+    page_dim: int | None = None
+    store: str = "edge"
+    """Which kind of store keeps its vectors, now and later: ``edge``, ``qdrant`` or ``faiss``."""
+
+    def image_id(self, sha256: str, page: int | None) -> str:
+        """The id of a picture: the same bytes and page in the same collection, the same id."""
+        return str(uuid.uuid5(uuid.UUID(self.id), f"{sha256}#{page or 0}"))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """A source as the ledger knows it: as it was when it was last looked into."""
+
+    size: int
+    mtime_ns: int
+    sha256: str | None
+    error: str | None = None
+    tried_with: str | None = None
+    """The limits under which ``error`` came about: with others it is worth another try."""
+    beside: str | None = None
+    """The files beside it that tell about it, as ``askpix.ingest.metadata.sidecars.Beside`` stamps them."""

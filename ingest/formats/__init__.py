@@ -1,0 +1,1 @@
+"""File formats: images, PDF, office files, videos, raw and vector files."""

@@ -1,0 +1,98 @@
+"""Animated images (GIF, WebP, PNG, AVIF): the scenes that come after their first frame, and the frame of any
+moment. The first frame is the picture itself, as for everybody who shows it as one.
+
+A frame lasts as long as the file says, and a tenth of a second where it says a hundredth or less: browsers
+show it so (WebKit, Gecko and Blink alike).
+"""
+
+import io
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from askpix.core.errors import BadImageError
+from askpix.core.imaging.color import to_rgb
+from askpix.core.imaging.decode import FORMATS, ImageLimits, Picture, check_size
+from askpix.core.imaging.decoder_errors import as_bad_image
+from askpix.ingest.formats.content import place_at
+from askpix.ingest.formats.scenes import SMALL, Scenes
+
+_MOST_FRAMES = 5_000
+_MOST_PIXELS = 1_000_000_000
+"""Of all frames together: some ten seconds of decoding. What comes after is not looked at."""
+_MOST_SCENES = 100
+_TOO_SHORT, _INSTEAD = 10, 100
+"""Milliseconds of a frame."""
+
+
+class Scene(NamedTuple):
+    """A frame and where it is: ``askpix.ingest.formats.content.place_at`` of its moment."""
+
+    place: int
+    picture: Picture
+
+
+def may_move(data: bytes) -> bool:
+    """Whether a file may be an animation, by its first bytes."""
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return data.count(b"\x21\xf9\x04") > 1  # graphic control extensions: one a frame
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
+        return bool(data[20:21] and data[20] & 2)
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"acTL" in data[: max(0, data.find(b"IDAT"))]
+    return data[4:12] == b"ftypavis"
+
+
+def later_scenes(data: bytes, *, limits: ImageLimits, min_side: int | None = None) -> Iterator[Scene]:
+    """A frame for each scene after the first one, at most a hundred. ``min_side`` as in ``open_image``.
+
+    Raises ``BadImageError`` where the file is damaged from there on; what came before is good.
+    """
+    scenes = Scenes()
+    taken = 0
+    for number, (at, image) in enumerate(_frames(data, limits)):
+        small = image.resize(SMALL, Image.Resampling.BOX, reducing_gap=1.0)
+        begins = scenes.takes(np.asarray(small, np.float32), at / 1000)
+        if begins and number:
+            taken += 1
+            yield Scene(place_at(at / 1000), _picture(image, min_side))
+        if taken >= _MOST_SCENES:
+            return
+
+
+def frame_at(data: bytes, place: int, *, limits: ImageLimits, min_side: int | None = None) -> Picture:
+    """The frame that is shown at a place. Raises ``BadImageError`` where there is none."""
+    for at, image in _frames(data, limits):
+        if place_at(at / 1000) >= place:
+            return _picture(image, min_side)
+    raise BadImageError(f"no frame at {(place - 1) / 1000:.3f} s: the animation is cut off or has changed")
+
+
+def _frames(data: bytes, limits: ImageLimits) -> Iterator[tuple[int, Image.Image]]:
+    """Each frame as it is shown, whole, with the millisecond that it begins at."""
+    with as_bad_image(data), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        check_size(*opened.size, limits)
+        count = getattr(opened, "n_frames", 1)
+        most = min(count, _MOST_FRAMES, _MOST_PIXELS // (opened.width * opened.height))
+        if count == 1:
+            return
+        at = 0
+        for number in range(most):
+            opened.seek(number)
+            opened.load()
+            yield at, to_rgb(opened)
+            lasts = opened.info.get("duration") or 0
+            at += round(lasts) if isinstance(lasts, int | float) and lasts > _TOO_SHORT else _INSTEAD
+
+
+def _picture(image: Image.Image, min_side: int | None) -> Picture:
+    shorter = min(image.size)
+    shown = image.copy() if min_side is None or min_side >= shorter else _shrunk(image, min_side / shorter)
+    return Picture(shown, image.width, image.height, "animation", 1, Image.Exif())
+
+
+def _shrunk(image: Image.Image, scale: float) -> Image.Image:
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.BOX, reducing_gap=1.0)

@@ -1,0 +1,1 @@
+"""Verify, re-embed, export and import collections."""

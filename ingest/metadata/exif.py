@@ -1,0 +1,176 @@
+"""What a camera wrote into a picture: when, where, with what. Hostile values become None, never an error."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from askpix.core.imaging.decoder_errors import DECODER_ERRORS
+
+_PHOTOGRAPHY_BEGINS = 1826
+_MAX_CHARS = 200
+_STAMP = re.compile(
+    r"(\d{4})\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2})\D(\d{1,2})(?:\D(\d{1,2}))?)?(?!\d)", re.ASCII
+)
+
+
+_OFFSETS = (36881, 36882, 36880)
+"""OffsetTimeOriginal, OffsetTimeDigitized, OffsetTime (Exif 2.31)."""
+_GPS_STAMP, _GPS_DATE = ExifTags.GPS.GPSTimeStamp, ExifTags.GPS.GPSDateStamp
+_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
+_QUARTER = 15
+"""Minutes: every zone's offset is so many from the next (Nepal has 5:45)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """``taken_at`` is local time without a zone; ``lat``/``lon`` in degrees (WGS 84).
+
+    ``offset_minutes`` is how far local time is ahead of UTC, where the picture says so or its satellites'
+    time tells it. ``from_gps``: only those gave the time.
+    """
+
+    taken_at: datetime | None = None
+    camera: str | None = None
+    lat: float | None = None
+    lon: float | None = None
+    offset_minutes: int | None = None
+    from_gps: bool = False
+
+
+def read_metadata(exif: Image.Exif) -> Metadata:
+    """From EXIF: DateTimeOriginal, else DateTimeDigitized, else DateTime; make and model; GPS position."""
+    details = _read(lambda: exif.get_ifd(ExifTags.IFD.Exif)) or {}
+    gps = _read(lambda: exif.get_ifd(ExifTags.IFD.GPSInfo)) or {}
+    stamps = (
+        details.get(ExifTags.Base.DateTimeOriginal),
+        details.get(ExifTags.Base.DateTimeDigitized),
+        _read(lambda: exif.get(ExifTags.Base.DateTime)),
+    )
+    lat, lon = _position(gps)
+    taken_at = next((date for stamp in stamps if (date := parse_date(stamp))), None)
+    offset = next((minutes for tag in _OFFSETS if (minutes := _minutes(details.get(tag))) is not None), None)
+    instant = _instant(gps)
+    if instant and taken_at and offset is None:
+        offset = offset_between(taken_at, instant)
+    from_gps = instant is not None and taken_at is None
+    if instant and taken_at is None:
+        taken_at, offset = local_time(instant, offset, lon)
+    return Metadata(
+        taken_at=taken_at,
+        camera=_camera(
+            _read(lambda: exif.get(ExifTags.Base.Make)), _read(lambda: exif.get(ExifTags.Base.Model))
+        ),
+        lat=lat,
+        lon=lon,
+        offset_minutes=offset,
+        from_gps=from_gps,
+    )
+
+
+def offset_between(local: datetime, utc: datetime) -> int | None:
+    """Minutes of the zone in which ``local`` is the moment ``utc``; None when there is no such zone.
+
+    Clocks of cameras are a little off, so up to two minutes are overlooked; zones go from -12 to +14 hours.
+    """
+    minutes = (local - utc).total_seconds() / 60
+    nearest = round(minutes / _QUARTER) * _QUARTER
+    return nearest if abs(minutes - nearest) <= 2 and -12 * 60 <= nearest <= 14 * 60 else None
+
+
+def local_time(utc: datetime, offset_minutes: int | None, lon: float | None) -> tuple[datetime, int | None]:
+    """Local time of a moment, and the offset it was told by.
+
+    Without an offset that of the meridian is taken (15 degrees an hour, as ships do): right to about an hour,
+    so that the day nearly always is. Without a place it stays UTC.
+    """
+    if offset_minutes is None and lon is not None:
+        return utc + timedelta(hours=round(lon / 15)), None
+    return utc + timedelta(minutes=offset_minutes or 0), offset_minutes
+
+
+def _minutes(value: Any) -> int | None:
+    text = _text(value)
+    if text.upper() == "Z":
+        return 0
+    match = _OFFSET.fullmatch(text)
+    if not match:
+        return None
+    minutes = int(match[2]) * 60 + int(match[3])
+    minutes = -minutes if match[1] == "-" else minutes
+    return minutes if int(match[3]) < 60 and -12 * 60 <= minutes <= 14 * 60 else None
+
+
+def _instant(gps: Mapping[int, Any]) -> datetime | None:
+    """What the satellites' clock said, UTC."""
+    day = parse_date(gps.get(_GPS_DATE))
+    try:
+        hours, minutes, seconds = (float(part) for part in gps.get(_GPS_STAMP) or ())
+        if day is None or not (0 <= hours < 24 and 0 <= minutes < 60 and 0 <= seconds < 61):
+            return None
+        return day + timedelta(hours=hours, minutes=minutes, seconds=int(seconds))
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _read(value: Callable[[], Any]) -> Any:
+    """Pillow decodes a tag when it is asked for: each may be broken on its own."""
+    try:
+        return value()
+    except DECODER_ERRORS:
+        return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value[: 4 * _MAX_CHARS].decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return ""
+    # Up to the first zero, as C programs wrote it.
+    shown = value.partition("\0")[0][:_MAX_CHARS]
+    return " ".join("".join(char if char.isprintable() else " " for char in shown).split())
+
+
+def parse_date(value: Any) -> datetime | None:
+    """Local time as EXIF and its kin write it; None for nonsense, and for moments that no camera saw."""
+    match = _STAMP.match(_text(value))
+    if not match:
+        return None
+    try:
+        date = datetime(*(int(part or 0) for part in match.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    plausible = date.year >= _PHOTOGRAPHY_BEGINS and date < datetime.now() + timedelta(days=2)
+    return date if plausible else None
+
+
+def _camera(make: Any, model: Any) -> str | None:
+    make_text, model_text = _text(make), _text(model)
+    # Many models already begin with the maker: "Canon", "Canon EOS 5D".
+    if make_text and model_text.casefold().startswith(make_text.split()[0].casefold()):
+        make_text = ""
+    return f"{make_text} {model_text}".strip() or None
+
+
+def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
+    lat = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef), "S", 90.0)
+    lon = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef), "W", 180.0)
+    # Cameras without a fix write 0, 0: a spot in the Atlantic where few pictures are taken.
+    if lat is None or lon is None or (lat == 0 and lon == 0):
+        return None, None
+    return lat, lon
+
+
+def _degrees(value: Any, reference: Any, negative: str, limit: float) -> float | None:
+    try:
+        degrees, minutes, seconds = (float(part) for part in value)
+        total = degrees + minutes / 60 + seconds / 3600
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    if _text(reference).upper().startswith(negative):
+        total = -abs(total)
+    return total if math.isfinite(total) and abs(total) <= limit else None

@@ -1,0 +1,194 @@
+"""XMP: what programs write about a picture, in it or in a file beside it (ISO 16684-1). Never trusted.
+
+Read: dc, photoshop, xmp, exif, Iptc4xmpCore and Iptc4xmpExt fields; people from face regions (MWG 2010, and
+Microsoft's), PersonInImage and Lightroom's "People|Ann". No document type, hence no entity, is let in.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+from xml.etree import ElementTree
+
+from askpix.ingest.metadata.exif import parse_date
+from askpix.ingest.metadata.model import About, clean_names, clean_text, on_earth
+
+MAX_XMP = 4 * 2**20
+"""Bytes; darktable's and Lightroom's histories of edits take some hundred thousand."""
+_MOST_NODES, _DEEPEST = 100_000, 32
+_NAMESPACES = {
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "core": "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/",
+    "ext": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "regions": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "microsoft": "http://ns.microsoft.com/photo/1.2/t/Region#",
+    "lightroom": "http://ns.adobe.com/lightroom/1.0/",
+    "digikam": "http://www.digikam.org/ns/1.0/",
+}
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_ZONED = re.compile(r"(.*T.*?)(Z|[+-]\d\d:?\d\d)$", re.ASCII)
+_DEGREES = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])", re.ASCII)
+_PEOPLE = ("people", "person", "personen", "personnes", "personas", "persone", "faces")
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses a document type before any entity of it is read, whatever the encoding; and what is too deep
+    or too wide, which would cost a time that grows with its square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._nodes = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > _DEEPEST or self._nodes > _MOST_NODES:
+            raise ValueError("too many elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
+        raise ValueError("a document type is not let in")
+
+
+def read_xmp(packet: bytes) -> About:
+    """What the packet says; nothing when it is damaged, too large or hostile."""
+    if len(packet) > MAX_XMP:
+        return About()
+    try:
+        parser = ElementTree.XMLParser(target=_Builder())  # noqa: S314 - no document type, see above
+        parser.feed(packet.strip(b"\0 \r\n\t"))
+        root = parser.close()
+        return _Packet(root).about()
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        return About()
+
+
+class _Packet:
+    """Properties by name: XMP writes each as an attribute or as an element, alone or in a list."""
+
+    def __init__(self, root: ElementTree.Element) -> None:
+        self._found: dict[str, list[str]] = {}
+        self._defaults: dict[str, str] = {}
+        self._types: list[tuple[str, str]] = []
+        for node in root.iter():
+            if isinstance(node.tag, str):
+                self._note(node)
+
+    def _note(self, node: ElementTree.Element) -> None:
+        for name, value in node.attrib.items():
+            self._found.setdefault(name, []).append(value)
+        items = [item for item in node.iter() if item is not node]
+        values = [item.text for item in items if item.tag.endswith("}li") and item.text] if items else []
+        if node.text and not items:
+            values = [node.text]
+        if values and not node.tag.endswith(("}li", "}Bag", "}Seq", "}Alt", "}RDF", "}Description")):
+            self._found.setdefault(node.tag, []).extend(values)
+            default = [item.text for item in items if item.get(_LANG) == "x-default" and item.text]
+            if default:
+                self._defaults[node.tag] = default[0]
+        # A region's name and kind stand side by side, as attributes or as elements.
+        if shown := self._of(node, "regions", "Name"):
+            self._types.append((self._of(node, "regions", "Type") or "Face", shown))
+
+    @staticmethod
+    def _of(node: ElementTree.Element, space: str, name: str) -> str | None:
+        key = f"{{{_NAMESPACES[space]}}}{name}"
+        child = node.find(key)
+        return node.get(key) or (child.text if child is not None else None)
+
+    def _all(self, space: str, name: str) -> list[str]:
+        return self._found.get(f"{{{_NAMESPACES[space]}}}{name}", [])
+
+    def _text(self, space: str, name: str) -> str | None:
+        key = f"{{{_NAMESPACES[space]}}}{name}"
+        return clean_text(self._defaults.get(key) or next(iter(self._found.get(key, [])), None))
+
+    def about(self) -> About:
+        taken_at, offset = self._moment()
+        lat, lon = on_earth(
+            _degrees(self._text("exif", "GPSLatitude")), _degrees(self._text("exif", "GPSLongitude"))
+        )
+        hierarchies = [word.split("|") for word in self._all("lightroom", "hierarchicalSubject")]
+        hierarchies += [word.split("/") for word in self._all("digikam", "TagsList")]
+        people = [name for kind, name in self._types if kind.casefold() == "face"]
+        people += self._all("microsoft", "PersonDisplayName") + list(self._persons())
+        people += [path[-1] for path in hierarchies if len(path) > 1 and path[0].casefold() in _PEOPLE]
+        keywords = self._all("dc", "subject") + [path[-1] for path in hierarchies]
+        names = clean_names(people)
+        words = clean_names(keywords)
+        return About(
+            taken_at=taken_at,
+            taken_from="xmp" if taken_at else None,
+            offset_minutes=offset,
+            lat=lat,
+            lon=lon,
+            title=self._text("dc", "title") or self._text("photoshop", "Headline"),
+            description=self._text("dc", "description"),
+            creator=self._text("dc", "creator"),
+            rating=_rating(self._text("xmp", "Rating")),
+            place=_joined(
+                self._text("core", "Location"),
+                self._text("photoshop", "City"),
+                self._text("photoshop", "State"),
+                self._text("photoshop", "Country"),
+            ),
+            keywords=tuple(word for word in words if word not in names),
+            people=names,
+        )
+
+    def _persons(self) -> Iterator[str]:
+        yield from self._all("ext", "PersonInImage")
+
+    def _moment(self) -> tuple[datetime | None, int | None]:
+        fields = (("exif", "DateTimeOriginal"), ("photoshop", "DateCreated"), ("xmp", "CreateDate"))
+        for space, name in fields:
+            text = self._text(space, name)
+            zoned = _ZONED.match(text or "")
+            moment = parse_date(zoned[1] if zoned else text)
+            if moment:
+                return moment, _offset(zoned[2]) if zoned else None
+        return None, None
+
+
+def _offset(zone: str) -> int | None:
+    if zone == "Z":
+        return None  # many programs write Z behind local time
+    try:
+        shift = datetime.strptime(zone, "%z").utcoffset() or timedelta()
+    except ValueError:
+        return None
+    return int(shift.total_seconds() // 60)
+
+
+def _degrees(text: str | None) -> float | None:
+    """``48,51.5N`` or ``48,51,30N`` (XMP specification part 2, GPSCoordinate), or plain degrees."""
+    if text is None:
+        return None
+    match = _DEGREES.fullmatch(text.strip())
+    if not match:
+        try:
+            return float(text)
+        except ValueError:
+            return None
+    total = int(match[1]) + float(match[2]) / 60 + float(match[3] or 0) / 3600
+    return -total if match[4] in "SW" else total
+
+
+def _rating(text: str | None) -> int | None:
+    try:
+        rating = int(float(text or ""))
+    except (ValueError, OverflowError):
+        return None
+    return rating if -1 <= rating <= 5 else None
+
+
+def _joined(*parts: Any) -> str | None:
+    return ", ".join(part for part in parts if part) or None

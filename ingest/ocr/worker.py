@@ -1,0 +1,126 @@
+"""Words read in processes apart: a picture that makes the networks' runtime crash costs itself and no other.
+
+Each process has an engine on one core and reads one picture at a time, so that as many as there are cores
+read side by side without one interpreter's lock. One that ends is replaced; its picture is tried once more,
+for it may have been ended from outside. See ``askpix.core.sandbox``.
+"""
+
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+from PIL import Image
+
+from askpix.core.errors import BadImageError, ModelUnavailableError
+from askpix.core.machine import usable_cores
+from askpix.core.sandbox import NONSENSE, Child, answer_all
+from askpix.core.types import Box, TextLine
+
+CPU_SECONDS = 600
+"""Of one picture; a full page takes some seconds."""
+_MOST_PIXELS = 3 * 200_000_000
+
+
+class ApartTextReader:
+    """A ``TextReader`` whose engines live in children. Thread-safe; ``read`` waits for nobody."""
+
+    def __init__(self, *, name: str, workers: int, load: dict[str, Any]) -> None:
+        self.engine_id = name
+        self.workers = workers
+        self._load = load
+        self._idle: deque[Child] = deque()
+        finalize(self, _end_all, self._idle)
+
+    @classmethod
+    def load(
+        cls, *, workers: int | None = None, models: Path | None = None, openvino: bool = False
+    ) -> "ApartTextReader":
+        """The first child is started and asked at once; ``askpix.ingest.ocr.engine.OcrEngine.load`` is what it does.
+
+        Raises ``ModelUnavailableError``.
+        """
+        child = Child("askpix.ingest.ocr.worker")
+        folder = str(models.expanduser().absolute()) if models else None
+        question = {"do": "load", "models": folder, "openvino": openvino}
+        try:
+            said, _ = child.ask(question)
+        except BadImageError as error:
+            child.end()
+            raise ModelUnavailableError(str(error)) from error
+        except NONSENSE as error:
+            child.end()
+            raise ModelUnavailableError("OCR cannot be loaded: its process ends at once") from error
+        made = cls(name=str(said["engine"]), workers=workers or usable_cores(), load=question)
+        made._idle.append(child)
+        return made
+
+    def read(self, image: Image.Image, /) -> list[TextLine]:
+        """See ``askpix.ingest.ocr.reader.TextReader.read``."""
+        picture = image if image.mode == "RGB" else image.convert("RGB")
+        question = {"do": "read", "size": picture.size}
+        pixels = picture.tobytes()
+        for attempt in range(2):
+            child = self._taken()
+            try:
+                answer, _ = child.ask(question, pixels)
+                lines = [
+                    TextLine(str(text), Box(*(float(side) for side in box)), float(confidence))
+                    for text, confidence, *box in answer["lines"]
+                ]
+            except BadImageError:
+                self._idle.append(child)
+                raise
+            except NONSENSE as error:
+                child.end()
+                if attempt:
+                    raise BadImageError("it makes the reader of words crash, or takes too long") from error
+            except BaseException:
+                child.end()  # Ctrl-C: what it would still say is nobody's
+                raise
+            else:
+                self._idle.append(child)
+                return lines
+        raise AssertionError
+
+    def close(self) -> None:
+        """End the children; reading again starts new ones."""
+        _end_all(self._idle)
+
+    def _taken(self) -> Child:
+        with suppress(IndexError):
+            return self._idle.pop()
+        child = Child("askpix.ingest.ocr.worker")
+        try:
+            child.ask(self._load)
+        except BaseException:
+            child.end()
+            raise
+        return child
+
+
+def _end_all(idle: deque[Child]) -> None:
+    while idle:
+        idle.pop().end()
+
+
+def serve() -> None:
+    """In the child."""
+    from askpix.ingest.ocr.reader import RapidOcrReader  # noqa: PLC0415 - the networks are for the child alone
+
+    reader: RapidOcrReader | None = None
+
+    def answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        nonlocal reader
+        if question["do"] == "load":
+            reader = RapidOcrReader.load(workers=1, models=question["models"], openvino=question["openvino"])
+            return {"engine": reader.engine_id}, b""
+        if reader is None:
+            raise BadImageError("no engine is loaded")
+        width, height = question["size"]
+        lines = reader.read(Image.frombytes("RGB", (width, height), data))
+        return {"lines": [[line.text, line.confidence, *line.box] for line in lines]}, b""
+
+    # Its networks reserve more memory than a limit on addresses could tell from a leak.
+    answer_all(answer, most=_MOST_PIXELS, seconds=CPU_SECONDS, memory=None)

@@ -1,0 +1,49 @@
+"""From a record back to its picture: the very bytes that were indexed, from whichever file still has them."""
+
+from collections.abc import Sequence
+
+from askpix.core.errors import BadImageError, NotFoundError
+from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.types import ImageRecord
+from askpix.ingest.catalog.models import Collection
+from askpix.ingest.formats.content import Content, place_of, sha256_of
+from askpix.ingest.formats.pages import open_page
+from askpix.ingest.sources.remote import read_source
+
+FILE_ID = "file:"
+"""Records of files that are in no collection have ids that begin so; the SHA-256 of their bytes follows."""
+
+
+def open_original(
+    record: ImageRecord,
+    collections: Sequence[Collection],
+    *,
+    limits: ImageLimits,
+    min_side: int | None = None,
+) -> Picture:
+    """The picture of a record, decoded as ``min_side`` allows (see ``askpix.core.imaging.decode.open_image``).
+
+    Raises ``NotFoundError`` when no file has its bytes any more, ``BadImageError`` when they cannot be
+    decoded.
+    """
+    data = original_bytes(record, collections, limits=limits)
+    return open_page(data, place_of(record), limits=limits, min_side=min_side)
+
+
+def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, limits: ImageLimits) -> Content:
+    """What is in the file that the record was made from; a file that changed since is not taken for it.
+
+    ``collections`` are those that the record may belong to. Raises ``NotFoundError`` when none has them.
+    """
+    for uri in (record.uri, *record.copies):
+        try:
+            data = read_source(uri, limits)
+        except BadImageError:
+            continue
+        # The id follows from the bytes: no need to ask the catalog what they were.
+        sha256 = sha256_of(data)
+        if record.id == FILE_ID + sha256 or any(
+            each.image_id(sha256, place_of(record)) == record.id for each in collections
+        ):
+            return data
+    raise NotFoundError(f"{record.uri!r} is gone or has changed; run `askpix index` on its folder again")

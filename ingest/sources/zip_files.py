@@ -1,0 +1,187 @@
+"""Pictures inside zip archives, as they lie there: nothing is unpacked to the disk.
+
+A source's address is ``zip:///ARCHIVE.zip!/NAME``. Names in an archive are only names: nothing is ever
+written by them. What an entry says of its size is not believed; no more than the limit is inflated.
+"""
+
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any, cast
+
+from askpix.core.errors import BadImageError
+from askpix.core.imaging.decode import ImageLimits
+from askpix.ingest.formats.content import FILM_EXTENSIONS, FILMS_POSSIBLE, NO_FILMS
+from askpix.ingest.metadata.merge import combine, read_bytes_inside
+from askpix.ingest.metadata.model import About
+from askpix.ingest.metadata.sidecars import Beside
+from askpix.ingest.sources.ignore import Ignores
+from askpix.ingest.sources.walk import EXTENSIONS, Skipped, Source, is_ignored
+
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,  # a compression that Python does not know
+    RuntimeError,  # a password; RecursionError
+    LookupError,
+    ValueError,
+)
+"""What ``zipfile`` raises for damaged, encrypted and unknown archives."""
+UNREADABLE = (OSError, *ZIP_ERRORS)
+"""With what the disk does."""
+_SCHEME, _MARK = "zip://", ".zip!/"
+_MOST_ENTRIES = 2_000_000
+_HEAD = 512 * 1024
+_ENCRYPTED = 1
+
+
+def is_zip(path: Path) -> bool:
+    """Whether what lies in it is meant when it is named."""
+    return path.suffix.casefold() == ".zip" and path.is_file()
+
+
+def zip_uri(path: Path) -> str:
+    """With which the addresses of all that is in it begin."""
+    return f"{_SCHEME}{path.absolute().as_posix()}!/"
+
+
+def is_inside(uri: str) -> bool:
+    """Whether it is the address of something in an archive."""
+    return uri.startswith(_SCHEME)
+
+
+def find_inside(path: Path, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
+    """Every picture, document and film in an archive, by name. What cannot be read is said."""
+    start = zip_uri(path)
+    try:
+        infos = _opened(path).infolist()
+    except UNREADABLE as error:
+        yield Skipped(str(path), f"cannot read: {_why(error)}")
+        return
+    if len(infos) > _MOST_ENTRIES:
+        yield Skipped(str(path), f"cannot read: more than {_MOST_ENTRIES:,} entries, which is the limit")
+        return
+    ignores = Ignores.of(ignore, start.rstrip("/")) if ignore else Ignores()
+    folders: dict[str, list[zipfile.ZipInfo]] = {}
+    for info in infos:
+        if not info.is_dir():
+            folders.setdefault(info.filename.rpartition("/")[0], []).append(info)
+    for folder, inside in sorted(folders.items()):
+        if any(map(is_ignored, filter(None, folder.split("/")))):
+            continue
+        beside = Beside.of(cast(Any, [_Entry(info) for info in inside]))
+        for info in sorted(inside, key=lambda each: each.filename):
+            name = info.filename.rpartition("/")[2]
+            kind = name.rpartition(".")[2].casefold() if "." in name else ""
+            if kind not in EXTENSIONS or is_ignored(name):
+                continue
+            uri = start + info.filename
+            if ignores.leaves_out(uri, is_folder=False):
+                continue
+            if info.flag_bits & _ENCRYPTED:
+                yield Skipped(uri, "encrypted; unpack it to index it")
+            elif kind in FILM_EXTENSIONS and not FILMS_POSSIBLE:
+                yield Skipped(uri, NO_FILMS)
+            else:
+                yield Source(uri, info.file_size, _stamp(info), beside.stamp(name) if beside else None)
+
+
+def read_inside(uri: str, limits: ImageLimits) -> bytes:
+    """The bytes of an entry, never more than the limit. Raises ``BadImageError``."""
+    path, name = _parts(uri)
+    data = _read(path, name, limits.max_bytes)
+    if len(data) > limits.max_bytes:
+        raise BadImageError(f"{name!r} is over the limit of {limits.max_bytes} bytes; unpack it to index it")
+    return data
+
+
+def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | None:
+    """What an entry and those beside it say (``askpix.ingest.pipeline.metadata_stage``); None when it is not as it was."""
+    path, name = _parts(uri)
+    try:
+        info = _opened(path).getinfo(name)
+        if (info.file_size, _stamp(info)) != (size, stamp):
+            return None
+        head = _read(path, name, _HEAD)
+    except (*UNREADABLE, BadImageError):
+        return None
+
+    def read(other: str, most: int) -> bytes | None:
+        try:
+            data = _read(path, str(PurePosixPath(name).with_name(other)), most)
+        except (*UNREADABLE, BadImageError):
+            return None
+        return data if len(data) <= most else None
+
+    return combine(name.rpartition("/")[2], read_bytes_inside(head), beside, read)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry as a folder's list has its files."""
+
+    info: zipfile.ZipInfo
+
+    @property
+    def name(self) -> str:
+        return self.info.filename.rpartition("/")[2]
+
+    def is_file(self, *, follow_symlinks: bool = False) -> bool:
+        return not stat.S_ISLNK(self.info.external_attr >> 16) or follow_symlinks
+
+    def stat(self, *, follow_symlinks: bool = False) -> SimpleNamespace:
+        del follow_symlinks
+        return SimpleNamespace(st_size=self.info.file_size, st_mtime_ns=_stamp(self.info))
+
+
+def _stamp(info: zipfile.ZipInfo) -> int:
+    """Of its content: archives made anew have new dates and the same sums."""
+    return info.CRC + 1
+
+
+def _parts(uri: str) -> tuple[Path, str]:
+    whole = uri.removeprefix(_SCHEME)
+    # The first that is a file: names of folders and of entries may have the mark too.
+    at = whole.casefold().find(_MARK)
+    while at >= 0:
+        path = Path(whole[: at + len(_MARK) - 2])
+        if path.is_file():
+            return path, whole[at + len(_MARK) :]
+        at = whole.casefold().find(_MARK, at + 1)
+    raise BadImageError(f"cannot read {uri!r}: its archive is gone") from FileNotFoundError(uri)
+
+
+def _read(path: Path, name: str, most: int) -> bytes:
+    try:
+        with _opened(path).open(name) as file:
+            return file.read(most + 1)
+    except UNREADABLE as error:
+        raise BadImageError(f"cannot read {name!r} in {path.name!r}: {_why(error)}") from error
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    status = path.stat()
+    return _kept(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _kept(path: Path, size: int, mtime_ns: int) -> zipfile.ZipFile:
+    """Its list is read once: that of 100,000 entries takes a second. Entries are read by several threads."""
+    del size, mtime_ns
+    return zipfile.ZipFile(path)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, RuntimeError):
+        return "it is encrypted, or packed in a way that is not known here"
+    return "the archive is damaged"

@@ -1,0 +1,1 @@
+"""Images in images: regions on album pages, screenshots, previews."""

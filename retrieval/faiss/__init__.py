@@ -1,0 +1,1 @@
+"""A vector store on FAISS with its records in SQLite."""

@@ -1,0 +1,1 @@
+"""Multi-vector page embeddings (ColPali family) and their search."""

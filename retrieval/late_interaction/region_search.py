@@ -1,0 +1,108 @@
+"""The leg of search that compares a query with the pictures on sheets, each a picture of its own.
+
+A sheet is as near as its nearest picture, by the same cosine as any other picture, so both stand in one
+ranking. Without this leg no captioned photo on a drawn album page was found among the first ten; with it as
+many as when the photos are files (``tools/measure_sheets.py``).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from askpix.core.types import Box, Vectors
+from askpix.retrieval.late_interaction.base import Matrix
+from askpix.retrieval.late_interaction.store import PageStore
+
+SHEET_DEPTH = 50
+"""Sheets that the leg brings into a search, however many hits are asked for."""
+
+BoxesOf = Callable[[Sequence[str]], Mapping[str, Sequence[Box]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """The picture on a sheet that fits best: where it lies, and its vector ``(dim,)``."""
+
+    box: Box
+    vector: Vectors
+
+
+class SheetLeg:
+    """On an open store of sheets. Thread-safe as far as its parts are."""
+
+    def __init__(
+        self,
+        pages: PageStore,
+        boxes_of: BoxesOf,
+        *,
+        dim: int,
+        lift: Callable[[Vectors], Vectors] | None = None,
+    ) -> None:
+        """``boxes_of`` tells where the pictures of sheets lie, in the order of their vectors. ``lift`` brings
+        vectors of ``dim`` numbers into the space that queries come from (``askpix.retrieval.stores.adapted``)."""
+        self._pages, self._boxes_of, self._dim, self._lift = pages, boxes_of, dim, lift
+
+    def find(self, query: Vectors, *, among: Collection[str] | None = None) -> dict[str, float]:
+        """The cosine of the nearest picture on each of the ``SHEET_DEPTH`` nearest sheets, among those ids or
+        all, by id."""
+        own = query[: self._dim]
+        asked: Matrix = (own / max(float(np.linalg.norm(own)), 1e-12))[None].astype(np.float16)
+        hits = self._pages.search_pages(asked, limit=SHEET_DEPTH, among=among)
+        if self._lift is None:
+            return {hit.id: hit.score for hit in hits}
+        return {key: float((rows @ query).max()) for key, rows in self._rows([h.id for h in hits]).items()}
+
+    def best(self, ids: Sequence[str], query: Vectors) -> dict[str, Piece]:
+        """The picture on each of these sheets that the query is nearest to; unknown ids are left out."""
+        found, boxes = self._rows(ids), self._boxes_of(ids)
+        pieces: dict[str, Piece] = {}
+        for key, rows in found.items():
+            at = int(np.argmax(rows @ query))
+            if at < len(boxes.get(key, ())):
+                pieces[key] = Piece(boxes[key][at], rows[at])
+        return pieces
+
+    def _rows(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        held = self._pages.matrices(ids)
+        plain = {key: np.asarray(matrix, np.float32) for key, matrix in held.items() if len(matrix)}
+        return plain if self._lift is None else {key: self._lift(rows) for key, rows in plain.items()}
+
+
+@dataclass(slots=True)
+class SheetsFound:
+    """What one query found on sheets; nothing without a leg."""
+
+    leg: SheetLeg | None = None
+    query: Vectors | None = None
+    cosines: dict[str, float] = field(default_factory=dict)
+    """Of the nearest picture on each sheet, by id; once joined, of those that are nearer than their whole."""
+
+    def join(self, seen: dict[str, float], nearest: Sequence[str], *, first: int) -> list[str]:
+        """Put them in ``seen``, which has the cosine of every whole picture that is there: those that are
+        gone, or left out, have none. Returns the ``first`` nearest of them and of ``nearest``."""
+        self.cosines = {key: c for key, c in self.cosines.items() if c > seen.get(key, np.inf)}
+        seen |= self.cosines
+        if not self.cosines:
+            return list(nearest)
+        return sorted({*nearest, *self.cosines}, key=lambda key: (-seen[key], key))[:first]
+
+    def regions(self, ids: Iterable[str]) -> dict[str, Box]:
+        """Where on those of ``ids`` that were found so the picture lies that is nearest to the query."""
+        return {key: piece.box for key, piece in self._best(ids).items()}
+
+    def shown(self, ids: Sequence[str], vectors: Vectors) -> Vectors:
+        """``vectors`` of these pictures, with that of the nearest picture in the place of its sheet's."""
+        best = self._best(ids)
+        if best:
+            vectors = vectors.copy()
+            for at, key in enumerate(ids):
+                if key in best:
+                    vectors[at] = best[key].vector
+        return vectors
+
+    def _best(self, ids: Iterable[str]) -> dict[str, Piece]:
+        mine = [key for key in ids if key in self.cosines]
+        if self.leg is None or self.query is None or not mine:
+            return {}
+        return self.leg.best(mine, self.query)

@@ -1,0 +1,1 @@
+"""Find models on the hub, in caches and folders; what is known about each."""

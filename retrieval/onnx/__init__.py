@@ -1,0 +1,1 @@
+"""Embedders and text models on ONNX Runtime and OpenVINO, without torch."""

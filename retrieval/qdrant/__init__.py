@@ -1,0 +1,1 @@
+"""Vector stores on Qdrant: Edge in this process, and a server or cluster."""

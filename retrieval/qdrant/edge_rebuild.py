@@ -1,0 +1,81 @@
+"""Rebuilding a Qdrant Edge shard beside the one in use, in a process of its own.
+
+The engine's ``optimize`` keeps Python's lock for as long as it runs, minutes at a million pictures, and
+with it every search. So a copy of the shard is optimised by a child process, and taken into use when it is
+ready (``qdrant_shard``). The child dies with its parent, and yields the processor to those who search.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import qdrant_edge as edge
+
+from askpix.core.errors import StoreUnavailableError
+
+_NICE = 5
+_POLL_S = 0.05
+_CHILD = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from askpix.retrieval.qdrant.edge_rebuild import child; child(*sys.argv[2:])"
+)
+_PR_SET_PDEATHSIG = 1
+
+
+def child(path: str, dim: str, text_dim: str, graph: str, parent: str) -> None:
+    """In the child: optimise the shard at ``path`` in place."""
+    from askpix.retrieval.qdrant.edge_shard import edge_config  # noqa: PLC0415 - that module starts this one
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):  # it died before this was said
+            return
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    engine = edge.EdgeShard.load(path, edge_config(int(dim), int(text_dim), graph=graph == "graph"))
+    engine.optimize()
+    engine.flush()
+    engine.close()
+
+
+def rebuild(path: Path, *, dim: int, text_dim: int, graph: bool, stop: threading.Event) -> bool:
+    """Optimise the shard at ``path``, which nobody has open, and wait for it; False when ``stop`` was set.
+
+    A child that fails is a ``StoreUnavailableError``.
+    """
+    root = str(Path(__file__).resolve().parent.parent)
+    shape = [str(dim), str(text_dim), "graph" if graph else "scan", str(os.getpid())]
+    with (
+        (path.parent / f"{path.name}.log").open("w+b") as log,
+        subprocess.Popen(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", _CHILD, root, str(path), *shape],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the parent, which ends it in order
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                if stop.wait(_POLL_S):
+                    return False
+        finally:
+            if process.poll() is None:
+                process.kill()
+        if process.returncode:
+            log.seek(0)
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+            reason = lines[-1][:300] if lines else f"it ended with {process.returncode}"
+            raise StoreUnavailableError(f"the index of {str(path.parent)!r} could not be built: {reason}")
+    return True
+
+
+def room_for_copy(folder: Path, shard: Path, spare: int) -> bool:
+    """Whether the disk holds the shard two more times: the copy, and what optimising makes of it."""
+    size = sum(file.stat().st_blocks * 512 for file in shard.rglob("*") if file.is_file())
+    return shutil.disk_usage(folder).free > 2 * size + spare

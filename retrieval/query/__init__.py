@@ -1,0 +1,1 @@
+"""Parse a query into meaning and filters: dates, places, amounts, media."""

@@ -1,0 +1,191 @@
+"""A typed query into what it asks for: meaning, exact words, words to leave out, filters.
+
+Deterministic and offline. Each reader proposes what some of the words mean; what is believed becomes a
+clause, so that a person can see and undo it, and what no reader takes is searched by meaning. No word
+disappears: each is in the text, in a part or in a clause. Readers are precise rather than clever: a date that
+does not exist, a place nobody knows and a word that may be many things stay words.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from askpix.core.errors import BadQueryError
+from askpix.core.types import Clause, Part, Query, Where
+from askpix.retrieval.query.alternatives import read_lists
+from askpix.retrieval.query.amounts import read_amounts
+from askpix.retrieval.query.base import TAKEN, Claim, Context, Known, Reader, merged
+from askpix.retrieval.query.dates import read_dates, read_days, read_months, read_seasons
+from askpix.retrieval.query.fields import read_fields
+from askpix.retrieval.query.media import read_cameras, read_files, read_kinds, read_tags
+from askpix.retrieval.query.operators import (
+    read_likeness,
+    read_minus,
+    read_quotes,
+    read_unwanted,
+    read_weights,
+)
+from askpix.retrieval.query.places import read_places, read_points
+from askpix.retrieval.query.times import read_moments, read_times
+from askpix.retrieval.text.tokenize import content_words, squeeze
+
+MAX_LENGTH = 2_000
+"""Characters of a query. Text embedders read about 1,000 of them."""
+EVERYTHING = "*"
+"""In ``off``: read nothing at all."""
+
+_SIGNS: tuple[Reader, ...] = (read_fields, read_files, read_quotes, read_minus, read_tags)
+"""Typed on purpose: believed in any text. Quotes before words: what stands in them is meant literally."""
+_PROSE: tuple[Reader, ...] = (
+    read_likeness,
+    read_points,
+    read_cameras,
+    read_times,
+    read_moments,
+    read_amounts,
+    read_lists,
+    read_dates,
+    read_months,
+    read_seasons,
+    read_days,
+    read_places,
+    read_kinds,
+    read_unwanted,
+)
+"""Plain language. Not read in a question about what stands in a chart or on a page."""
+_DENIED = re.compile(r"(?:\b(?:not|never|except|excluding|without|nor)|n['’]t)\s+$", re.IGNORECASE)
+_MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
+"""Countries that write 05/12 for the twelfth of May."""
+_MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff all every only just".split())
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was understood so far."""
+
+    text: str
+    where: Where
+    off: frozenset[str]
+    taken: list[Claim] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
+
+
+def parse(
+    raw: str,
+    where: Where | None = None,
+    *,
+    now: datetime | None = None,
+    locale: str = "en",
+    off: Collection[str] = (),
+    known: Callable[[], Known] | None = None,
+    beside_picture: bool = False,
+) -> Query:
+    """Understand ``raw`` on top of the caller's filter.
+
+    ``"exact words"`` must stand in the picture's text; ``-word`` and ``-"some words"`` must not. A minus
+    counts at the beginning of a word and before a letter ("x-ray", "-5" and a lone "-" are words); a quote
+    that is not closed is a character like any other. ``field:value`` and plain language set the other filters
+    (README, "What a query understands"). The rest is searched by meaning. Control characters count as spaces.
+
+    ``now`` is local time; without it "last summer" stays words. ``locale`` ("en_US") says whether 05/12 is in
+    December. ``off`` holds fields or words of clauses that shall stay words, or ``EVERYTHING``. ``known``
+    tells what the collection holds; asked at most once, and only when words depend on it. ``beside_picture``
+    says that a picture is asked with: "like this but at night" means it.
+
+    Raises ``BadQueryError`` for text over ``MAX_LENGTH`` characters, and when the same words are both
+    demanded and excluded.
+    """
+    if len(raw) > MAX_LENGTH:
+        raise BadQueryError(f"a query of {len(raw)} characters is over the limit of {MAX_LENGTH}; shorten it")
+    spaced = "".join(" " if unicodedata.category(char) in {"Cc", "Cs"} else char for char in raw)
+    reading = _Reading(" ".join(spaced.split()), where or Where(), frozenset(off))
+    if EVERYTHING not in reading.off:
+        context = Context(
+            reading.text,
+            now=now,
+            day_first=re.split(r"[-_.@]", locale.casefold() + "_")[1] not in _MONTH_FIRST,
+            known=known,
+            beside_picture=beside_picture,
+        )
+        readers = _SIGNS if context.about_content else _SIGNS + _PROSE
+        # What is taken out may bring words together that mean something now.
+        while _read(reading, readers, context):
+            pass
+    _refuse_contradiction(reading.where)
+    return _finished(raw, reading, where or Where())
+
+
+def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> bool:
+    """One round of all readers; whether any of them took something."""
+    masked, believed = reading.text, list[Claim]()
+    for read in readers:
+        for claim in read(masked, context):
+            words = reading.text[claim.start : claim.end]
+            if TAKEN in masked[claim.start : claim.end] or not words.strip():
+                continue
+            if read in _PROSE and claim.where and _DENIED.search(masked[: claim.start]):
+                continue  # "not taken in 2019" is not "taken in 2019"
+            if not {claim.field, words.strip()} & reading.off:
+                changed = merged(reading.where, claim.where)
+                if changed is None:
+                    continue
+                reading.where = changed
+                believed.append(claim)
+            masked = masked[: claim.start] + TAKEN * len(words) + masked[claim.end :]
+    for claim in sorted(believed, key=lambda claim: claim.start):
+        words = reading.text[claim.start : claim.end].strip()
+        if claim.field:
+            reading.clauses.append(Clause(words, claim.field, claim.value))
+        reading.taken.append(claim)
+    for claim in sorted(believed, key=lambda claim: -claim.start):
+        reading.text = f"{reading.text[: claim.start]} {claim.kept} {reading.text[claim.end :]}"
+    reading.text = _tidy(" ".join(reading.text.split())) if believed else " ".join(reading.text.split())
+    return bool(believed)
+
+
+def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
+    """The query: words that carry no meaning become a clause of their own, and the parts are put together."""
+    text, parts = reading.text, list[Part]()
+    unwanted = [part for claim in reading.taken for part in claim.parts]
+    if EVERYTHING not in reading.off and "weight" not in reading.off:
+        weights = list(read_weights(text, Context("")))
+        rest = text
+        for claim in reversed(weights):
+            reading.clauses.append(Clause(text[claim.start : claim.end], claim.field, claim.value))
+            rest = f"{rest[: claim.start]} {rest[claim.end :]}"
+            text = f"{text[: claim.start]}{claim.kept}{text[claim.end :]}"
+        parts = [part for claim in weights for part in claim.parts]
+        if weights and (rest := " ".join(rest.split())):
+            parts.insert(0, Part(rest))
+        text = " ".join(text.split())
+    filters = reading.where != asked or unwanted
+    if text and not parts and filters and "filler" not in reading.off and _says_nothing(text):
+        reading.clauses.append(Clause(text, "filler", ""))
+        text = ""
+    if unwanted and not text:
+        # Words that must not be in the text are a filter and need no ranking.
+        unwanted = [part for claim in reading.taken if claim.field == "not" for part in claim.parts]
+    if unwanted:
+        parts = [*(parts or ([Part(text)] if text else [])), *unwanted]
+    order = " ".join(raw.split())
+    clauses = sorted(reading.clauses, key=lambda clause: order.find(clause.words) % (MAX_LENGTH + 1))
+    return Query(raw=raw, text=text, where=reading.where, clauses=tuple(clauses), parts=tuple(parts))
+
+
+def _tidy(text: str) -> str:
+    """Without the commas and spaces that stood around what was taken out."""
+    return re.sub(r"\s+(?=[,;.?!](?:\s|$))", "", text).strip(" ,;")
+
+
+def _says_nothing(text: str) -> bool:
+    # "2:" is what a weight leaves of "2:in Lisbon".
+    return not set(content_words(text)) - _MEDIUM or re.fullmatch(r"[\d.]+:", text) is not None
+
+
+def _refuse_contradiction(where: Where) -> None:
+    excluded = {squeeze(phrase) for phrase in where.without}
+    for phrase in where.phrases:
+        if squeeze(phrase) in excluded:
+            raise BadQueryError(f"{phrase!r} is both demanded and excluded; take one of them out")

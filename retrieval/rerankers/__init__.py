@@ -1,0 +1,1 @@
+"""Rerankers: cross-encoders, vision-language models and generators."""

@@ -1,0 +1,162 @@
+"""Cross-encoders over the text of pictures: question and text read together by one model.
+
+Two ways to run one: ONNX Runtime (exports of ms-marco-MiniLM, bge-reranker and the like; no torch) and the
+sequence classification of transformers. The score of a picture is that of its best window (MaxP, Dai and
+Callan 2019), as the model's logit; a picture without text gets none.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from askpix.core.errors import ModelUnavailableError
+from askpix.core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
+from askpix.retrieval.model_hub.download import download, download_one_of
+from askpix.retrieval.model_hub.source import Source
+from askpix.retrieval.onnx.session import open_session
+from askpix.retrieval.rerankers.base import Candidate
+from askpix.retrieval.rerankers.fold_text_windows import windows
+
+_BATCH = 16
+_LONGEST = 512
+_QUERY_CHARACTERS = 600
+_FILES = ("model.onnx", "model_fp16.onnx", "model_O2.onnx", "model_quantized.onnx", "model_int8.onnx")
+
+Pairs = Sequence[tuple[str, str]]
+Logits = NDArray[np.float32]
+
+
+class CrossEncoder:
+    """A ``Reranker`` of texts. ``score`` gives the ``(n,)`` logits of (question, text) pairs. Thread-safe."""
+
+    def __init__(self, model_id: str, score: Callable[[Pairs], Logits]) -> None:
+        self.model_id, self._score = model_id, score
+
+    def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
+        """The best window's logit of each; None for a picture without text."""
+        asked = _clean(query)[:_QUERY_CHARACTERS]
+        pieces = [windows(_clean(candidate.record.text), asked) for candidate in candidates]
+        pairs = [(asked, piece) for group in pieces for piece in group]
+        # Texts of like length together: little is spent on padding.
+        order = sorted(range(len(pairs)), key=lambda at: len(pairs[at][1]))
+        logits = np.zeros(len(pairs), np.float32)
+        for start in range(0, len(order), _BATCH):
+            part = order[start : start + _BATCH]
+            logits[part] = self._score([pairs[at] for at in part])
+        found: Iterator[float] = iter(logits.tolist())
+        best = [[next(found) for _ in group] for group in pieces]
+        return [max(group) if group else None for group in best]
+
+
+def published_cross_encoder(repository: str) -> Source:
+    """The hub's export ``OWNER/NAME[@REVISION]``, the best of its precisions, downloaded and pinned.
+
+    Raises ``ModelUnavailableError``.
+    """
+    copy = download_one_of(repository, [f"{inside}{name}" for name in _FILES for inside in ("onnx/", "")])
+    if copy is None:
+        raise ModelUnavailableError(f"{repository!r} holds no ONNX export ({', '.join(_FILES)})")
+    name = f"{repository.partition('@')[0]}@{copy.name}"  # the branch may move on meanwhile
+    return Source(download(name, ["tokenizer.json", "*.onnx_data", "onnx/*.onnx_data"]), name)
+
+
+def onnx_cross_encoder(folder: Path, *, model_id: str, threads: int = 0) -> CrossEncoder:
+    """From a folder with ``tokenizer.json`` and an ONNX file in it or in ``onnx/``.
+
+    ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
+    """
+    paths = [path for name in _FILES for path in (folder / "onnx" / name, folder / name) if path.is_file()]
+    if not paths or not (folder / "tokenizer.json").is_file():
+        raise ModelUnavailableError(
+            f"{str(folder)!r} holds no ONNX cross-encoder (model.onnx, in it or in onnx/, and tokenizer.json)"
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises bare Exception
+        raise ModelUnavailableError(f"cannot read {folder.name!r}/tokenizer.json: {error}") from error
+    tokenizer.enable_truncation(_LONGEST, strategy="longest_first")
+    tokenizer.no_padding()
+    session: Any = open_session(paths[0], threads=threads)
+    names = [each.name for each in session.get_inputs()]
+    if "input_ids" not in names:
+        raise ModelUnavailableError(f"{paths[0].name!r} takes {names}: that is no text model")
+    pad = tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0
+    lock = threading.Lock()
+
+    def score(pairs: Pairs) -> Logits:
+        with lock:
+            encoded = tokenizer.encode_batch(list(pairs))
+        width = max(len(each.ids) for each in encoded)
+        feed = {
+            "input_ids": np.full((len(pairs), width), pad, np.int64),
+            "attention_mask": np.zeros((len(pairs), width), np.int64),
+            "token_type_ids": np.zeros((len(pairs), width), np.int64),
+        }
+        for row, each in enumerate(encoded):
+            feed["input_ids"][row, : len(each.ids)] = each.ids
+            feed["attention_mask"][row, : len(each.ids)] = 1
+            feed["token_type_ids"][row, : len(each.ids)] = each.type_ids
+        (logits, *_) = session.run(None, {name: rows for name, rows in feed.items() if name in names})
+        return _one_logit(np.asarray(logits, np.float32), model_id)
+
+    return _checked(CrossEncoder(model_id, score), score)
+
+
+def transformers_cross_encoder(
+    reference: str, *, device: str = "auto", dtype: str = "auto", name: str | None = None
+) -> CrossEncoder:
+    """A sequence-classification model in a directory or hub repository; ``name`` is what to call it.
+
+    Raises ``ModelUnavailableError``.
+    """
+    torch, transformers = import_torch("a cross-encoder")
+    where = pick_device(torch, device)
+    load = transformers.AutoModelForSequenceClassification.from_pretrained
+    model = load_model(load, reference, device=where, dtype=pick_dtype(torch, where, dtype))
+    tokenizer = from_pretrained(transformers.AutoTokenizer.from_pretrained, reference)
+    longest = min(_LONGEST, int(tokenizer.model_max_length))
+    lock = threading.Lock()
+
+    def score(pairs: Pairs) -> Logits:
+        with lock, torch.inference_mode():
+            inputs = tokenizer(
+                [asked for asked, _ in pairs],
+                [text for _, text in pairs],
+                padding=True,
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
+            ).to(where)
+            logits = model(**inputs).logits.float().cpu().numpy()
+        return _one_logit(logits, name or reference)
+
+    return _checked(CrossEncoder(f"transformers:{name or reference}", score), score)
+
+
+def _one_logit(logits: Logits, name: str) -> Logits:
+    """``(n,)`` from ``(n, 1)``, or from the ``(n, 2)`` of a yes/no classifier: how much more yes than no."""
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        return logits[:, 0]
+    if logits.ndim == 2 and logits.shape[1] == 2:
+        return logits[:, 1] - logits[:, 0]
+    raise ModelUnavailableError(f"{name!r} gives {logits.shape[1:]} numbers a pair; a reranker gives one")
+
+
+def _checked(encoder: CrossEncoder, score: Callable[[Pairs], Logits]) -> CrossEncoder:
+    """The encoder, once it has scored a pair: what is no reranker is told at once."""
+    try:
+        score([("a question", "a text")])
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelUnavailableError(f"{encoder.model_id!r} cannot score pairs of texts: {reason}") from error
+    return encoder
+
+
+def _clean(text: str) -> str:
+    """Half characters stop tokenizers."""
+    return text.encode("utf-8", "replace").decode("utf-8")

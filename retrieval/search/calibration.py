@@ -1,0 +1,198 @@
+"""Does anything match at all? What this embedder says of this collection when nothing should.
+
+A flat cut-off cannot work: what is a high cosine differs between models, and the best of a million pictures
+is higher than the best of ten. So everything is measured in what is usual for this embedder on this
+collection, and two sets of sentences tell what that is (``null_captions``). For the FIRST nearest pictures
+
+    fit(picture) = (cosine(query, picture) - SHARE * mean cosine of the TOP of PICTURES that fit it best
+                    - (1 - SHARE) * mean cosine of sentence and picture) / spread of a sentence's cosines
+
+takes down pictures that are near to every sentence, and those that show something else plainly. Where the
+collection is large, what is there is there more than once, and its pictures are like each other; the best
+of many unrelated ones are not:
+
+    likeness = (mean cosine among the nearest SEVERAL - mean of the collection) / its standard deviation
+    evidence = (1 - a) * best fit + a * (mean fit of SEVERAL + LIKENESS * likeness) - USUAL * ordinary
+
+with a = pictures / (pictures + MANY), and ``ordinary`` the query's cosine with the nearest of PICTURES, in
+standard deviations of theirs among each other: a sentence that says what pictures usually show fits some of
+them anyhow. A query matches by what pictures show when its evidence is above what QUANTILE of the sentences
+about NOTHING reach in the same collection, and MARGIN more.
+
+The five constants of the evidence were chosen on captions of one half of the photos, and checked on the other
+(README, "Numbers"; ``askpix eval retrieval --absent``). No cosine of any model is among them: shifted,
+scaled and gapped spaces give the same verdicts (tests).
+"""
+
+import math
+import zipfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from askpix.core.files import written_whole
+from askpix.core.types import Vectors, Where
+from askpix.retrieval.embedders.base import Embedder
+from askpix.retrieval.stores.base import VectorStore
+from askpix.retrieval.text.null_captions import NOTHING, PICTURES
+
+FIRST = 10
+"""Pictures looked at for a verdict: the nearest ones."""
+_SHARE, _TOP = 0.5, 10
+_SEVERAL, _LIKENESS, _USUAL, _MANY = 5, 0.5, 0.15, 200
+_QUANTILE, _MARGIN = 0.9, 0.5
+_SAMPLE = 512
+_LEAST_SPREAD = 0.01
+_GROWTH = 0.2
+_PRIOR = 10
+"""Few pictures say little about one query's cosines: what is known of all sentences' counts as so many."""
+_CAPTIONS = crc32("\n".join((*PICTURES, *NOTHING)).encode())
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What is normal for an embedder on a collection of ``count`` pictures."""
+
+    model_id: str
+    count: int
+    mean: Vectors
+    """``(dim,)`` mean of the pictures' vectors: a query's dot product with it is its usual cosine."""
+    centre: float
+    """Mean cosine of sentence and picture."""
+    spread: float
+    """Usual standard deviation of one sentence's cosines over the collection, above 0."""
+    threshold: float
+    """The least evidence that means something."""
+    pictures: Vectors
+    """``(len(PICTURES), dim)``"""
+    nothing: Vectors
+    """``(len(NOTHING), dim)``"""
+    likeness: float = 0.0
+    """Mean cosine of two pictures."""
+    likeness_spread: float = 1.0
+    """Its standard deviation, above 0."""
+    captions: int = _CAPTIONS
+    """Checksum of the sentences."""
+    margin: float = _MARGIN
+    """Of this version: a file with another one, or without, is made anew."""
+
+    def fits(self, model_id: str, count: int) -> bool:
+        """Whether it still holds for a collection that has ``count`` pictures now."""
+        current = self._same_model(model_id) and self.margin == _MARGIN
+        return current and abs(count - self.count) <= _GROWTH * self.count
+
+    def _same_model(self, model_id: str) -> bool:
+        return self.model_id == model_id and self.captions == _CAPTIONS
+
+    def usual(self, query: Vectors) -> float:
+        """The cosine that a query ``(dim,)`` has with pictures of this collection on the average."""
+        return _blend(self.count, float(query @ self.mean), self.centre)
+
+    def evidence(self, query: Vectors, vectors: Vectors) -> float:
+        """How strongly the nearest pictures ``(n, dim)`` show what is asked, above; -inf without any."""
+        if len(vectors) == 0:
+            return -math.inf
+        cosines = vectors @ query
+        order = np.argsort(-cosines, kind="stable")
+        # Of few sentences (a test's) the best few and not all.
+        # Not "@": OpenBLAS would wake a second thread, and wait 8 ms for it where the cores are busy.
+        near = np.einsum("pd,nd->pn", self.pictures, vectors)
+        top = min(_TOP, len(near))
+        usual = np.partition(near, len(near) - top, axis=0)[len(near) - top :].mean(axis=0)
+        fits = (cosines - _SHARE * usual - (1 - _SHARE) * self.centre) / self.spread
+        several = vectors[order[:_SEVERAL]]
+        alike = 0.0
+        if len(several) > 1:
+            among = (several @ several.T)[~np.eye(len(several), dtype=bool)].mean()
+            alike = float(among - self.likeness) / self.likeness_spread
+        share = self.count / (self.count + _MANY)
+        many = float(fits[order[:_SEVERAL]].mean()) + _LIKENESS * alike
+        return (1 - share) * float(fits.max()) + share * many - _USUAL * self._ordinary(query)
+
+    def _ordinary(self, query: Vectors) -> float:
+        if len(self.pictures) < 2:
+            return 0.0
+        mean, spread = self._among
+        return (float((self.pictures @ query).max()) - mean) / spread
+
+    @cached_property
+    def _among(self) -> tuple[float, float]:
+        """Mean and standard deviation of the cosines of the sentences with each other."""
+        among = (self.pictures @ self.pictures.T)[~np.eye(len(self.pictures), dtype=bool)]
+        return float(among.mean()), max(float(among.std()), _LEAST_SPREAD)
+
+    def confidence(self, evidence: float) -> float:
+        """0..1, and 0.5 at the threshold: for ordering verdicts, not a probability of any population."""
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, evidence - self.threshold))))
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        with written_whole(path) as draft, draft.open("wb") as file:
+            half = {
+                name: value.astype(np.float16) if isinstance(value, np.ndarray) else np.array(value)
+                for name, value in asdict(self).items()
+            }
+            np.savez(file, **half)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> "Calibration | None":
+        """What ``save`` wrote; None when it is missing, damaged or of another version: it is only a cache."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+                found = {field.name: held[field.name] for field in fields(cls)}
+            return cls(**{k: v.astype(np.float32) if v.ndim else v.item() for k, v in found.items()})
+        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+            return None
+
+
+def calibrate(embedder: Embedder, store: VectorStore, known: Calibration | None = None) -> Calibration:
+    """Embed the sentences, unless ``known`` has them, and search the collection for those about nothing."""
+    if known is not None and known._same_model(embedder.model_id):
+        pictures, nothing = known.pictures, known.nothing
+    else:
+        pictures, nothing = embedder.embed_texts(PICTURES), embedder.embed_texts(NOTHING)
+    count = store.count()
+    sample = store.sample_vectors(_SAMPLE)
+    if count == 0 or len(sample) == 0:
+        mean = np.zeros(embedder.dim, np.float32)
+        return Calibration(embedder.model_id, 0, mean, 0.0, 1.0, 0.0, pictures, nothing)
+    cosines = pictures @ sample.T
+    among = (sample @ sample.T)[~np.eye(len(sample), dtype=bool)] if len(sample) > 1 else np.ones(1)
+    made = Calibration(
+        model_id=embedder.model_id,
+        count=count,
+        mean=sample.mean(axis=0),
+        centre=float(cosines.mean()),
+        spread=max(_blend(count, float(cosines.std(axis=1).mean()), float(cosines.std())), _LEAST_SPREAD),
+        threshold=0.0,
+        pictures=pictures,
+        nothing=nothing,
+        likeness=float(among.mean()),
+        likeness_spread=max(float(among.std()), _LEAST_SPREAD),
+    )
+    reached = [made.evidence(sentence, _nearest(sentence, store)) for sentence in nothing]
+    return replace(made, threshold=float(np.quantile(reached, _QUANTILE)) + _MARGIN)
+
+
+def load_calibration(path: Path, embedder: Embedder, store: VectorStore) -> Calibration:
+    """The calibration kept at ``path``, made anew when the collection has outgrown it."""
+    found = Calibration.load(path)
+    if found is not None and found.fits(embedder.model_id, store.count()):
+        return found
+    made = calibrate(embedder, store, found)
+    with suppress(OSError):  # a disk that is full or read-only makes it slower, not wrong
+        made.save(path)
+    return made
+
+
+def _blend(count: int, own: float, prior: float) -> float:
+    return (count * own + _PRIOR * prior) / (count + _PRIOR)
+
+
+def _nearest(sentence: Vectors, store: VectorStore) -> Vectors:
+    found = store.search("image", sentence, where=Where(), limit=FIRST)
+    return store.image_vectors([hit.id for hit in found])

@@ -1,0 +1,104 @@
+"""What a vector store is. One contract test suite (tests/unit/retrieval/stores/test_contract.py) runs on every adapter."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from askpix.core.types import ImageRecord, Vectors, Where
+from askpix.retrieval.stores.facets import MOST, Facets
+
+Leg: TypeAlias = Literal["image", "text", "words"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An id and how well it fits: cosine for ``image`` and ``text``, BM25 for ``words``."""
+
+    id: str
+    score: float
+
+
+class VectorStore(Protocol):
+    """Pictures of one collection: an image vector, text vectors and words each, and a payload to filter on.
+
+    A store is created for ``(model_id, dim, text_model_id, text_dim)`` and refuses to be opened with
+    others (``IndexMismatchError``). Writes are durable when the call returns. Threads may share one store.
+    """
+
+    def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
+        """Add or replace pictures; ``image_vectors`` is ``(len(records), dim)``.
+
+        A replaced picture keeps no text vectors of its former self: call ``set_text`` after it.
+        """
+        ...
+
+    def set_text(self, ids: Sequence[str], texts: Sequence[str], vectors: Sequence[Vectors], /) -> None:
+        """Attach the words read in pictures that are already there.
+
+        ``vectors[i]`` is ``(n_i, text_dim)``, one row per passage; ``n_i`` may be 0 (no text). Ids that are
+        not in the store are ignored (the picture was removed meanwhile).
+        """
+        ...
+
+    def set_copies(self, record: ImageRecord, /) -> None:
+        """Rewrite ``uri`` and ``copies`` of a picture that is already there; ignored if it is not."""
+        ...
+
+    def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
+        """Rewrite the tags of pictures by id; unknown ids are ignored."""
+        ...
+
+    def search(
+        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+    ) -> list[Scored]:
+        """Best first, ties by id. ``query`` is a ``(dim,)`` vector for ``image`` and ``text`` (best passage
+        counts) and a string for ``words`` (BM25 over the text)."""
+        ...
+
+    def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:
+        """Ids that satisfy ``where``, newest ``taken_at`` first, then undated ones, ties by id."""
+        ...
+
+    def get(self, ids: Sequence[str], /) -> list[ImageRecord]:
+        """Records in the order of ``ids``; unknown ids are left out."""
+        ...
+
+    def image_vectors(self, ids: Sequence[str], /) -> Vectors:
+        """``(len(ids), dim)``. An unknown id is a ``NotFoundError``."""
+        ...
+
+    def sample_vectors(self, n: int, /) -> Vectors:
+        """Image vectors of up to ``n`` pictures, the same ones at every call: ``(min(n, count), dim)``."""
+        ...
+
+    def passages(self, ids: Sequence[str], /) -> list[Vectors]:
+        """The text vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
+        ...
+
+    def delete(self, ids: Sequence[str], /) -> None:
+        """Remove pictures; unknown ids are ignored."""
+        ...
+
+    def ids(self) -> Iterator[str]:
+        """Every id, in any order."""
+        ...
+
+    def count(self, where: Where | None = None, /) -> int: ...
+
+    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+        """How the pictures that satisfy ``where`` spread over years, months, places, kinds, cameras and tags:
+        the ``most`` frequent values of each."""
+        ...
+
+    def optimize(self) -> None:
+        """Build what makes searches fast at this size (quantisation, graph). Blocks; safe at any time."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go. Closing twice is fine."""
+        ...
+
+
+OpenStore: TypeAlias = Callable[[], AbstractContextManager[VectorStore]]
+"""Opens a collection's store for a while; another process may have it before and after."""

@@ -1,0 +1,49 @@
+"""A store that keeps silent about some of its pictures: what would be found were they not there?"""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from askpix.core.types import ImageRecord, Vectors, Where
+from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+
+
+class LeftOut:
+    """The readable side of a ``VectorStore``, less the pictures ``ids``. It writes nothing."""
+
+    def __init__(self, store: VectorStore, ids: Collection[str]) -> None:
+        self._store, self._ids = store, frozenset(ids)
+
+    def search(
+        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+    ) -> list[Scored]:
+        """As the store's own, the others moving up."""
+        wanted = offset + limit
+        found = self._store.search(leg, query, where=where, limit=wanted + len(self._ids))
+        return [hit for hit in found if hit.id not in self._ids][offset:wanted]
+
+    def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:
+        """As the store's own, the others moving up."""
+        wanted = offset + limit
+        found = self._store.scroll(where, limit=wanted + len(self._ids))
+        return [point for point in found if point not in self._ids][offset:wanted]
+
+    def get(self, ids: Sequence[str], /) -> list[ImageRecord]:
+        """Records of those that are not left out."""
+        return self._store.get([point for point in ids if point not in self._ids])
+
+    def image_vectors(self, ids: Sequence[str], /) -> Vectors:
+        """As the store's own."""
+        return self._store.image_vectors(ids)
+
+    def sample_vectors(self, n: int, /) -> Vectors:
+        """As the store's own: what is usual does not change with a few pictures."""
+        return self._store.sample_vectors(n)
+
+    def ids(self) -> Iterator[str]:
+        """Ids of those that are not left out."""
+        return (point for point in self._store.ids() if point not in self._ids)
+
+    def count(self, where: Where | None = None, /) -> int:
+        """How many are not left out."""
+        if where is None or where == Where():
+            return sum(1 for _ in self.ids())
+        return len(self.scroll(where, limit=self._store.count(where)))

@@ -1,0 +1,95 @@
+"""The small files beside a shard: who holds the folder, and what it was made with.
+
+folder/manifest.json     the models, the format's version, whether the shard has a graph
+folder/lock, owner.json  held by one process; who that is, for the message to others
+"""
+
+import json
+import os
+import shlex
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from askpix.core.errors import IndexMismatchError, StoreUnavailableError
+
+FORMAT = 1
+PAYLOAD = 2
+"""Of the derived fields (``askpix.retrieval.stores.derived_fields``). A store with older ones opens, and gets these at the next
+``optimize``; until then filters on fields that it lacks are not satisfied."""
+_MODELS = ("model", "dim", "text_model", "text_dim")
+
+
+def acquire(folder: Path, wait_s: float) -> filelock.FileLock:
+    """The folder's lock, or a StoreUnavailableError that says who holds it. Kill -9 leaves no lock behind."""
+    # thread_local=False: the thread that closes need not be the one that opened.
+    lock, owner = filelock.FileLock(folder / "lock", thread_local=False), folder / "owner.json"
+    try:
+        lock.acquire(timeout=wait_s, poll_interval=0.02)
+    except filelock.Timeout as error:
+        held = read_json(owner)
+        who = "another process"
+        if held.get("pid") == os.getpid():
+            who = f"this very process ({os.getpid()})"
+        elif held:
+            who = f"process {held.get('pid')} ({held.get('command')})"
+        since = f" since {held['since']}" if "since" in held else ""
+        raise StoreUnavailableError(
+            f"collection {folder.parent.name!r} is in use by {who}{since}; wait for it to finish, or stop it"
+        ) from error
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+    since = datetime.now().astimezone().isoformat(" ", "seconds")
+    try:
+        write_json(owner, {"pid": os.getpid(), "command": command, "since": since})
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def manifest(folder: Path, models: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of the folder, written when new; refuses other models and newer versions."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        if (folder / "shard" / "edge_config.json").exists():
+            raise StoreUnavailableError(f"{str(path)!r} is gone; delete that folder and index again")
+        made = {"format": FORMAT, "payload": PAYLOAD, "graph": False} | {key: models[key] for key in _MODELS}
+        write_json(path, made)
+        return made
+    found = read_json(path)
+    if isinstance(found.get("format"), int) and found["format"] > FORMAT:
+        raise IndexMismatchError(f"{str(folder)!r} was written by a newer version of Askpix: update Askpix")
+    if not {"format", *_MODELS} <= found.keys():
+        raise StoreUnavailableError(f"{str(path)!r} is damaged; delete that folder and index again")
+    if any(found[key] != models[key] for key in _MODELS):
+        raise IndexMismatchError(
+            f"the vectors in {str(folder)!r} were made with {_named(found)}, not with {_named(models)}; open"
+            " them with their own models, or index into another --collection"
+        )
+    return found
+
+
+def _named(models: dict[str, Any]) -> str:
+    return (
+        f"{models['model']!r} ({models['dim']} numbers) and {models['text_model']!r} ({models['text_dim']})"
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty when there is none to be read."""
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(content), "utf-8")
+    draft.replace(path)

@@ -1,0 +1,1 @@
+"""Words, snippets, entities and place names in text."""

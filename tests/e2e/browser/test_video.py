@@ -1,0 +1,66 @@
+"""A film in the page, in a real browser: its moments are tiles, and it plays from where it was found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import browser, ready, serious, tab, until
+from tests.support.films import film
+from tests.support.service import served, until_ready
+from tests.unit.ingest.formats.test_animation import moving
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """VP9 in WebM: what every Chromium plays, also those built without licensed codecs."""
+    folder = tmp_path_factory.mktemp("video")
+    scenes = [("cat", 3.0), ("rocket-launch", 3.0), ("coffee-cup", 3.0)]
+    path = film(folder / "holiday.webm", scenes, size=(320, 240), codec="libvpx-vp9", gop=10)
+    with served(folder / "askpix", ASKPIX_GENERATOR="extractive") as (address, _):
+        client = until_ready(address)
+        client.create_collection("default")
+        client.wait(client.upload("default", [path])["job"])
+        yield address
+
+
+def test_a_scene_is_found_and_played_from_there(url: str, tmp_path: Path) -> None:
+    with browser() as chromium, tab(chromium, url) as made:
+        page = ready(made).page
+        page.fill("#query", "a rocket launch")
+        until(page, "document.querySelector('.tile')?.textContent.includes('0:03')")
+        page.click(".tile")
+        page.wait_for_selector("#viewer[open]")
+        page.wait_for_selector("#viewer .small")
+        assert page.locator("#viewer [role=group] .small").all_inner_texts() == ["0:00", "0:03", "0:06"]
+        assert serious(page) == []
+        page.click("#viewer button:has-text('Play from 0:03')")
+        until(page, "document.querySelector('#viewer video')?.readyState >= 2")
+        playing = page.locator("#viewer video")
+        begun, long = playing.evaluate("film => [film.currentTime, film.duration]")
+        assert 2.9 <= begun <= 6 and long == pytest.approx(9, abs=0.5)
+        assert serious(page) == []
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#viewer", state="hidden")
+
+
+def test_an_animation_plays_as_the_picture_that_it_is(url: str, tmp_path: Path) -> None:
+    """The scenes of a GIF are tiles of their own; its first frame is the picture."""
+    client = until_ready(url)
+    client.create_collection("moving")
+    path = tmp_path / "walk.gif"
+    path.write_bytes(moving("GIF", ("red", 10), ("green", 10), size=(320, 240)))
+    client.wait(client.upload("moving", [path])["job"])
+    with browser() as chromium, tab(chromium, url) as made:
+        page = ready(made).page
+        page.select_option("#collection", "moving")
+        until(page, "document.querySelectorAll('.tile img').length == 2")
+        page.locator(".tile", has_text="0:01").click()
+        page.wait_for_selector("#viewer[open]")
+        page.wait_for_selector("#viewer .small")
+        assert page.locator("#viewer [role=group] .small").all_inner_texts() == ["0:00", "0:01"]
+        page.click("#viewer button:has-text('Play from 0:01')")
+        until(page, "document.querySelector('#viewer img.moving')?.naturalWidth == 320")
+        assert serious(page) == []

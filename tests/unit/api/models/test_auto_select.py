@@ -1,0 +1,165 @@
+"""What ``auto`` takes: weights in a made-up hub cache, an opener that works or fails, languages."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from askpix.api.models.auto_select import choose, hub_reachable, wanted_languages, weights_here
+from askpix.api.services.models import own_rerankers, published_models
+from askpix.api.settings import Settings
+from askpix.core.errors import ModelUnavailableError
+from askpix.retrieval.embedders.base import Embedder
+from tests.support.fakes import ColourEmbedder
+
+SIGLIP2, CLIP = "google/siglip2-base-patch16-224", "openai/clip-vit-base-patch32"
+NLLB = "visheratin/nllb-clip-base-siglip"
+Cache = Callable[..., None]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
+    """Puts repositories into an otherwise empty hub cache."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def put(*repos: str) -> None:
+        for repo in repos:
+            folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / "abc"
+            folder.mkdir(parents=True)
+            (folder / "model.safetensors").write_bytes(b"x")
+            (folder / "config.json").write_text("{}")
+
+    return put
+
+
+def works(embedder_id: str) -> Embedder:
+    return ColourEmbedder(model_id=embedder_id)
+
+
+def fails(embedder_id: str) -> Embedder:
+    raise ModelUnavailableError(f"cannot load {embedder_id!r}")
+
+
+def settings(languages: str = "en") -> Settings:
+    return Settings(languages=languages)
+
+
+def test_with_nothing_else_here_it_is_mini(cache: Cache) -> None:
+    choice = choose(settings(), open_embedder=fails)
+    assert choice.embedder_id == "mini" and "no weights" in choice.reason
+
+
+def test_the_best_of_what_is_here(cache: Cache) -> None:
+    cache(SIGLIP2, CLIP)
+    choice = choose(settings(), open_embedder=works, device="cpu")
+    assert choice.embedder_id == f"transformers:{SIGLIP2}" and "CPU" in choice.reason
+
+
+def test_a_gpu_takes_a_larger_one(cache: Cache) -> None:
+    cache(SIGLIP2, "google/siglip2-so400m-patch14-384")
+    big = choose(settings(), open_embedder=works, device="gpu")
+    assert big.embedder_id == "transformers:google/siglip2-so400m-patch14-384"
+    assert choose(settings(), open_embedder=works, device="cpu").embedder_id == f"transformers:{SIGLIP2}"
+
+
+def test_what_does_not_open_is_passed_over_and_told(cache: Cache) -> None:
+    cache(SIGLIP2, CLIP)
+
+    def only_clip(embedder_id: str) -> Embedder:
+        return works(embedder_id) if CLIP in embedder_id else fails(embedder_id)
+
+    choice = choose(settings(), open_embedder=only_clip, device="cpu")
+    assert choice.embedder_id == f"transformers:{CLIP}" and SIGLIP2 in choice.reason
+    none = choose(settings(), open_embedder=fails, device="cpu")
+    assert none.embedder_id == "mini" and "does not open" in none.reason
+
+
+def test_other_languages_come_first_to_those_who_ask_for_them(cache: Cache) -> None:
+    cache("google/siglip-base-patch16-224", NLLB)
+    english = choose(settings("en"), open_embedder=works, device="cpu")
+    assert english.embedder_id == "transformers:google/siglip-base-patch16-224"
+    bengali = choose(settings("bn"), open_embedder=works, device="cpu")
+    assert bengali.embedder_id == "open_clip:nllb-clip-base-siglip@v1" and "bn" in bengali.reason
+
+
+def test_siglip2_serves_german_and_nllb_what_it_is_weak_in(cache: Cache) -> None:
+    cache(SIGLIP2, NLLB)
+    assert SIGLIP2 in choose(settings("de,en"), open_embedder=works, device="cpu").embedder_id
+    assert "nllb" in choose(settings("bn en"), open_embedder=works, device="cpu").embedder_id
+    assert SIGLIP2 in choose(settings("en"), open_embedder=works, device="cpu").embedder_id
+
+
+def test_a_non_commercial_licence_is_taken_for_nobody_who_needs_only_english(cache: Cache) -> None:
+    cache(NLLB)
+    assert choose(settings("en"), open_embedder=works, device="cpu").embedder_id == "mini"
+
+
+def test_mini_says_when_it_is_not_for_the_language(cache: Cache) -> None:
+    assert "de was asked for" in choose(settings("de"), open_embedder=works).reason
+
+
+def test_half_a_download_is_no_model(cache: Cache, tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / "models--google--siglip2-base-patch16-224" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert not weights_here(SIGLIP2)
+    (folder / "model.safetensors").symlink_to(tmp_path / "blob that is gone")
+    assert not weights_here(SIGLIP2)
+    (tmp_path / "blob that is gone").write_bytes(b"x")
+    assert weights_here(SIGLIP2)
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [("de", ("de",)), ("de,en", ("de", "en")), ("pt-BR zh_CN", ("pt", "zh")), (" , ", ("en",))],
+)
+def test_languages_as_people_write_them(text: str, codes: tuple[str, ...]) -> None:
+    assert wanted_languages(settings(text)) == codes
+
+
+def test_the_locale_decides_when_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, codes in (
+        (("de_DE", "UTF-8"), ("de", "en")),
+        ((None, None), ("en",)),
+        (("C", "UTF-8"), ("en",)),
+    ):
+        monkeypatch.setattr("locale.getlocale", lambda given=given: given)
+        monkeypatch.setattr("locale.setlocale", lambda *_: "C")
+        assert wanted_languages(settings("auto")) == codes
+
+
+def test_the_table_says_why_not(cache: Cache) -> None:
+    cache(SIGLIP2)
+    rows = {row.id: row for row in published_models()}
+    here, away = rows[f"transformers:{SIGLIP2}"], rows[f"transformers:{CLIP}"]
+    assert here.usable and here.reason is None
+    assert (
+        not away.usable
+        and away.reason is not None
+        and "weights" in away.reason
+        and "HF_HUB_OFFLINE" in away.reason
+    )
+    assert (
+        away.scores[0].value == 30.4 and "open_clip" in away.scores[0].source and away.languages == "English"
+    )
+    assert hub_reachable() == "HF_HUB_OFFLINE is set"
+
+
+def test_the_table_has_page_embedders_text_embedders_and_rerankers(cache: Cache) -> None:
+    cache("vidore/colqwen2-v1.0-hf", "BAAI/bge-reranker-v2-m3")
+    rows = {row.id: row for row in [*published_models(), *own_rerankers()]}
+    pages = rows["transformers:vidore/colqwen2-v1.0-hf"]
+    assert pages.role == "page embedder" and pages.usable and pages.dim == 128
+    assert pages.scores[0].benchmark.startswith("ViDoRe")
+    reranker = rows["transformers:BAAI/bge-reranker-v2-m3"]
+    assert reranker.role == "reranker" and reranker.usable and reranker.languages == "many"
+    away = rows["transformers:cross-encoder/ms-marco-MiniLM-L6-v2"]
+    assert not away.usable and "weights" in str(away.reason) and away.languages == "English"
+    assert rows["onnx:intfloat/multilingual-e5-small"].role == "text embedder"
+    assert rows["pages"].role == rows["generator[:ID]"].role == "reranker"
+
+
+def test_none_of_them_is_taken_for_an_embedder_by_itself(cache: Cache) -> None:
+    cache("vidore/colqwen2-v1.0-hf", "BAAI/bge-reranker-v2-m3", "intfloat/multilingual-e5-small")
+    assert choose(settings(), open_embedder=works, device="gpu").embedder_id == "mini"

@@ -1,0 +1,259 @@
+"""Transactions end whatever ends them; tables come to what is known now, on both kinds of database."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    event,
+    false,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
+
+from askpix.core.db.engine import held, open_database, transaction
+from askpix.core.errors import AskpixError, IndexMismatchError, StoreUnavailableError
+from askpix.ingest.catalog import tables
+from tests.conftest import ROOT
+from tests.support.postgres import new_schema
+
+METADATA = MetaData()
+numbers = Table("numbers", METADATA, Column("n", Integer, primary_key=True))
+
+
+def test_ctrl_c_in_a_statement_leaves_no_lock(tmp_path: Path) -> None:
+    """SQLAlchemy closes the interrupted connection, but SQLite keeps its lock as long as a cursor lives."""
+    engine = open_database(tmp_path / "catalog.sqlite", METADATA, version=1)
+    original = engine.dialect.do_executemany
+
+    def interrupted(cursor: Any, statement: str, parameters: Sequence[Any], context: Any = None) -> None:
+        cursor.execute(statement, parameters[0])
+        cursor.execute("SELECT 1 UNION SELECT 2")  # not read to its end: still at work
+        raise KeyboardInterrupt
+
+    engine.dialect.do_executemany = interrupted  # type: ignore[method-assign, assignment]
+    try:
+        with transaction(engine) as connection:
+            connection.execute(insert(numbers), [{"n": 1}, {"n": 2}])
+        pytest.fail("the interrupt was swallowed")
+    except KeyboardInterrupt:
+        # As in the ingestion: what is saved now is saved while the interrupt is still being handled.
+        engine.dialect.do_executemany = original  # type: ignore[method-assign]
+        with transaction(engine) as connection:
+            connection.execute(insert(numbers), [{"n": 3}, {"n": 4}])
+    with transaction(engine, write=False) as connection:
+        assert list(connection.execute(select(numbers.c.n)).scalars()) == [3, 4]
+
+
+def test_what_an_older_version_did_not_have_is_added(database: Path | str) -> None:
+    engine = open_database(database, METADATA, version=1)
+    with transaction(engine) as connection:
+        connection.execute(insert(numbers), [{"n": 1}])
+    engine.dispose()
+
+    later = MetaData()
+    grown = Table(
+        "numbers",
+        later,
+        Column("n", Integer, primary_key=True),
+        Column("note", String),
+        Column("kind", String(8), nullable=False, server_default="plain"),
+        Column("loud", Boolean, nullable=False, server_default=false()),
+        Index("numbers_by_note", "note"),
+    )
+    words = Table("words", later, Column("word", String, primary_key=True))
+    engine = open_database(database, later, version=1)
+    with transaction(engine) as connection:
+        assert connection.execute(select(grown)).all() == [(1, None, "plain", False)]
+        assert connection.execute(select(words)).all() == []
+        assert "numbers_by_note" in {row["name"] for row in inspect(connection).get_indexes("numbers")}
+    engine.dispose()
+
+    # The older version goes on with it: what it does not know does not disturb it.
+    engine = open_database(database, METADATA, version=1)
+    with transaction(engine) as connection:
+        connection.execute(insert(numbers), [{"n": 2}])
+        assert connection.execute(select(numbers.c.n)).scalars().all() == [1, 2]
+    engine.dispose()
+
+
+def test_an_older_one_is_brought_up_by_revisions_in_one_transaction(
+    database: Path | str, tmp_path: Path
+) -> None:
+    """A column that changes what it holds and loses its name: what nothing additive can do."""
+    folder = tmp_path / "100% of the revisions"
+    folder.mkdir()
+    engine = open_database(database, METADATA, version=1)
+    with transaction(engine) as connection:
+        connection.execute(insert(numbers), [{"n": 1}, {"n": 2}])
+    engine.dispose()
+
+    later = MetaData(info={"migrations": folder})
+    grown = Table("numbers", later, Column("double", Integer, primary_key=True))
+    head = "from alembic import op\nfrom sqlalchemy import text\nrevision, down_revision = {!r}, {!r}\n"
+    (folder / "0001_first.py").write_text(head.format("0001", None) + "def upgrade(): 1 / 0")
+    (folder / "0002_double.py").write_text(
+        head.format("0002", "0001") + "def upgrade():\n"
+        "    op.execute(text('update numbers set n = n + 10'))\n"
+        "    with op.batch_alter_table('numbers') as table:\n"
+        "        table.alter_column('n', new_column_name='double')\n"
+    )
+    broken = folder / "0003_broken.py"
+    broken.write_text(head.format("0003", "0002") + "def upgrade(): 1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        open_database(database, later, version=3)
+    engine = open_database(database, METADATA, version=1)  # nothing was changed
+    with transaction(engine, write=False) as connection:
+        assert connection.execute(select(numbers.c.n)).scalars().all() == [1, 2]
+    engine.dispose()
+
+    broken.write_text(
+        head.format("0003", "0002")
+        + "def upgrade(): op.execute(text('delete from numbers where double = 11'))"
+    )
+    engine = open_database(database, later, version=3)
+    with transaction(engine) as connection:
+        assert connection.execute(select(grown.c.double)).scalars().all() == [12]
+    engine.dispose()
+    with pytest.raises(IndexMismatchError, match="newer version"):
+        open_database(database, METADATA, version=2)
+
+
+def test_a_home_from_before_there_were_revisions_opens(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE numbers (n INTEGER NOT NULL PRIMARY KEY)")
+        old.execute("INSERT INTO numbers VALUES (7)")
+        old.execute("PRAGMA user_version=1")
+        old.commit()
+    engine = open_database(path, METADATA, version=1)
+    with transaction(engine, write=False) as connection:
+        assert connection.execute(select(numbers.c.n)).scalars().all() == [7]
+        assert connection.execute(text("select version_num from alembic_version")).scalar() == "0001"
+    engine.dispose()
+
+
+def test_the_revisions_of_the_catalog_end_at_its_version() -> None:
+    scripts = ScriptDirectory(
+        str(ROOT / "core" / "alembic"), version_locations=[tables.METADATA.info["migrations"]]
+    )
+    assert scripts.get_heads() == [f"{tables.VERSION:04d}"]
+    assert [each.revision for each in scripts.walk_revisions()][-1] == "0001"
+
+
+# --- a server ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def engine(postgres: str) -> Iterator[Engine]:
+    opened = open_database(new_schema(postgres), METADATA, version=1)
+    yield opened
+    opened.dispose()
+
+
+def test_a_writer_waits_for_another_and_says_when_it_took_too_long(engine: Engine) -> None:
+    event.listen(engine, "connect", lambda connection, _: connection.execute("SET lock_timeout = '100ms'"))
+    engine.dispose()
+    with transaction(engine) as first:
+        first.execute(insert(numbers), [{"n": 1}])
+        with pytest.raises(StoreUnavailableError, match="written by another process"), transaction(engine):
+            pytest.fail("two writers at once")
+        with transaction(engine, write=False) as reader:  # never waits
+            assert reader.execute(select(numbers.c.n)).all() == []
+
+
+def test_a_reader_sees_one_moment_and_cannot_write(engine: Engine) -> None:
+    with transaction(engine, write=False) as reader:
+        assert reader.execute(select(numbers.c.n)).all() == []
+        with transaction(engine) as writer:
+            writer.execute(insert(numbers), [{"n": 1}])
+        assert reader.execute(select(numbers.c.n)).all() == []
+    with pytest.raises(StoreUnavailableError, match="read-only"), transaction(engine, write=False) as reader:
+        reader.execute(insert(numbers), [{"n": 2}])
+
+
+def test_a_broken_connection_is_said_and_the_next_call_has_a_new_one(engine: Engine) -> None:
+    with (
+        pytest.raises(StoreUnavailableError, match="run the command again"),
+        transaction(engine) as connection,
+    ):
+        connection.execute(insert(numbers), [{"n": 1}])
+        end_sessions(engine)
+        connection.execute(insert(numbers), [{"n": 2}])
+    with transaction(engine) as connection:
+        assert connection.execute(select(numbers.c.n)).all() == []
+
+
+def test_one_name_is_held_by_one_of_all_until_it_is_gone(engine: Engine) -> None:
+    with held(engine, "run") as mine, held(engine, "run") as theirs, held(engine, "other") as another:
+        assert (mine, theirs, another) == (True, False, True)
+    for turn in range(100):
+        with held(engine, "run") as mine:
+            assert mine, f"turn {turn}: given back before the next may ask"
+    with pytest.raises(ZeroDivisionError), held(engine, "run"):
+        raise ZeroDivisionError
+    with held(engine, "run") as mine:
+        assert mine
+    with (
+        pytest.raises(StoreUnavailableError, match="connection to the database was lost"),
+        held(engine, "run"),
+    ):
+        end_sessions(engine)
+
+
+def test_a_text_with_a_nul_is_kept_without_it(postgres: str) -> None:
+    metadata = MetaData()
+    words = Table("words", metadata, Column("word", String), Column("more", JSON))
+    engine = open_database(new_schema(postgres), metadata, version=1)
+    with transaction(engine) as connection:
+        connection.execute(insert(words), [{"word": "Can\0on\0", "more": ["a\0b", "\ud800"]}])
+        assert connection.execute(select(words.c.word)).scalar() == "Canon"
+        assert connection.execute(select(func.json_array_length(words.c.more))).scalar() == 2
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://me@host/db", "write postgresql://USER@HOST/DATABASE"),
+        ("nonsense", "cannot be read; write postgresql://"),
+        ("postgresql://me:secret@127.0.0.1:9/askpix", r"refused"),
+        ("postgres://me:secret@/askpix?host=/nowhere", r"cannot be used"),
+    ],
+)
+def test_a_wrong_address_is_one_line_without_the_password(url: str, said: str) -> None:
+    with pytest.raises(AskpixError, match=said) as caught:
+        open_database(url, METADATA, version=1)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_said(postgres: str) -> None:
+    with pytest.raises(StoreUnavailableError, match="does not exist"):
+        open_database(postgres.replace("/postgres?", "/missing?"), METADATA, version=1)
+
+
+def end_sessions(engine: Engine) -> None:
+    ours = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'askpix'"
+    import psycopg
+
+    with psycopg.connect(
+        engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    ) as other:
+        other.execute(ours)

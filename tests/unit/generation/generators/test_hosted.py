@@ -1,0 +1,247 @@
+"""Models behind an API, over real wire traffic: real clients, a server that speaks their protocols."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from askpix.core.errors import (
+    AskpixError,
+    AuthError,
+    GenerationError,
+    LimitError,
+    ModelUnavailableError,
+    NotFoundError,
+)
+from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
+from askpix.generation.answering.answer import answer_question
+from askpix.generation.generators.hosted import HostedGenerator, Waits
+from askpix.generation.generators.providers import Provider, free, open_model, open_server, price_of
+from askpix.generation.generators.vision_check import draw_canary, pick_number, sees
+from askpix.generation.prompting.budget import limits_of
+from askpix.generation.prompting.prompt import build_messages
+from tests.support.fakes import picture
+from tests.support.wire import Server, Wire
+
+PROVIDERS: list[tuple[Provider, str]] = [
+    ("openai", "gpt-4o"),
+    ("anthropic", "claude-opus-4-6"),
+    ("google", "gemini-2.5-flash"),
+]
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with Server(Wire()) as server:
+        yield server.wire
+
+
+def photo(record: ImageRecord, min_side: int | None) -> Image.Image:
+    return picture("red" if record.id == "r" else "blue", size=(record.width, record.height))
+
+
+def made(
+    wire: Wire, provider: Provider | None = "openai", name: str = "gpt-4o", **more: object
+) -> HostedGenerator:
+    base = wire.url if provider in ("anthropic", "google") else f"{wire.url}/v1"
+    model = open_model(provider, name, key="secret", base_url=base) if provider else open_server(name, base)
+    options: dict[str, object] = {
+        "model_id": f"{provider}:{name}",
+        "limits": limits_of(name),
+        "picture_of": photo,
+        "price_of": price_of(provider, name) if provider else free,
+        "max_tokens": 8000,
+        "waits": Waits(first_s=5, total_s=10, retries=2),
+    }
+    return HostedGenerator(model, **{**options, **more})  # type: ignore[arg-type]
+
+
+def evidence() -> list[Evidence]:
+    line = TextLine("GRAND TOTAL 67.85", Box(100, 900, 500, 930))
+    red = ImageRecord("r", "/scans/receipt.png", "page", 800, 1200, page=1)
+    blue = ImageRecord("b", "/photos/sea.jpg", "photo", 400, 300)
+    return [Evidence(1, Hit(1, red, 1.0), (line,)), Evidence(2, Hit(2, blue, 0.5))]
+
+
+def asked_messages() -> list[Message]:
+    return build_messages("What is the grand total?", evidence())
+
+
+@pytest.mark.parametrize(("provider", "name"), PROVIDERS)
+def test_every_provider_gets_words_and_pictures_and_streams(
+    wire: Wire, provider: Provider, name: str
+) -> None:
+    wire.say = lambda asked: ["It is ", '67.85 [1: "GRAND ', 'TOTAL 67.85"].']
+    pieces = list(made(wire, provider, name).generate(asked_messages()))
+    assert "".join(piece.text for piece in pieces) == 'It is 67.85 [1: "GRAND TOTAL 67.85"].'
+    assert len([piece for piece in pieces if piece.text]) == 3
+    [asked] = wire.asked
+    assert "Answer only from the evidence" in asked.system
+    assert asked.texts[0].startswith("[1] receipt.png") and "| GRAND TOTAL 67.85" in asked.texts[0]
+    assert asked.texts[-1] == "What is the grand total?"
+    # Both pictures, each after its words, in their own colours and not larger than they are.
+    red, blue = asked.pictures
+    assert red.size[0] <= 800 and blue.size[0] <= 400
+    assert red.getpixel((5, 5))[0] > 200 and blue.getpixel((5, 5))[2] > 200  # type: ignore[index]
+    assert not red.getexif()
+    usage = pieces[-1].usage
+    assert usage and (usage.input_tokens, usage.output_tokens, usage.estimated) == (900, 12, False)
+    assert usage.cost_usd and 0 < usage.cost_usd < 0.1
+    assert [sent.how for sent in usage.sent] == ["picture", "picture"]
+    assert usage.image_tokens == sum(sent.tokens for sent in usage.sent) > 0
+    assert [(sent.width, sent.height) for sent in usage.sent] == [red.size, blue.size]
+
+
+def test_the_key_goes_to_its_provider_and_no_key_to_strangers(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "the-secret-of-openai")
+    monkeypatch.setenv("OPENAI_ORG_ID", "my-company")
+    list(made(wire, None, "tiny-vl").generate(asked_messages()))
+    sent = str(wire.asked[0].headers)
+    assert "the-secret-of-openai" not in sent and "my-company" not in sent
+    list(made(wire, "openai").generate(asked_messages()))
+    assert wire.asked[1].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (401, AuthError, "does not accept the key"),
+        (403, AuthError, "may not use"),
+        (404, ModelUnavailableError, "no model"),
+        (413, LimitError, "too large"),
+        (400, GenerationError, "status 400: .*said 400 to you"),
+    ],
+)
+@pytest.mark.parametrize(("provider", "name"), PROVIDERS)
+def test_what_a_provider_refuses_is_one_clear_line(
+    wire: Wire, provider: Provider, name: str, status: int, error: type[AskpixError], words: str
+) -> None:
+    wire.statuses = [status]
+    with pytest.raises(error, match=words) as caught:
+        list(made(wire, provider, name).generate(asked_messages()))
+    assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("provider", "name"), PROVIDERS[:2])
+def test_passing_trouble_is_asked_again(wire: Wire, provider: Provider, name: str) -> None:
+    wire.statuses = [429, 503]
+    assert list(made(wire, provider, name).generate(asked_messages()))
+    assert len(wire.asked) == 3
+    wire.statuses = [429] * 9
+    with pytest.raises(LimitError, match="rate limit"):
+        list(made(wire, provider, name).generate(asked_messages()))
+
+
+def test_a_cut_stream_is_an_error_and_not_half_an_answer(wire: Wire) -> None:
+    wire.say = lambda asked: ["The total", " is", " 6", "7.85 [1]"]
+    wire.cut_after = 2
+    with pytest.raises(GenerationError, match="openai:gpt-4o"):
+        list(made(wire).generate(asked_messages()))
+
+
+def test_a_slow_first_word_is_given_up(wire: Wire) -> None:
+    wire.first_after_s = 1.5
+    began = time.monotonic()
+    with pytest.raises(GenerationError, match=r"took longer than 0\.3 s"):
+        list(made(wire, waits=Waits(first_s=0.3, total_s=9, retries=0)).generate(asked_messages()))
+    assert time.monotonic() - began < 1.4
+
+
+def test_an_endless_answer_is_given_up(wire: Wire) -> None:
+    wire.say = lambda asked: ["word "] * 500
+    wire.pause_s = 0.02
+    with pytest.raises(GenerationError, match="1 s to end"):
+        list(made(wire, waits=Waits(first_s=5, total_s=1, retries=0)).generate(asked_messages()))
+    assert wire.gone.wait(5)
+
+
+def test_who_stops_reading_stops_the_model(wire: Wire) -> None:
+    wire.say = lambda asked: ["word "] * 500
+    wire.pause_s = 0.02
+    stream = made(wire).generate(asked_messages())
+    assert next(stream).text == "word "
+    stream.close()  # type: ignore[attr-defined]
+    assert wire.gone.wait(5)
+
+
+def test_nobody_there(wire: Wire) -> None:
+    generator = made(wire, None, "tiny-vl")
+    wire.url = "http://127.0.0.1:9"
+    generator = made(wire, None, "tiny-vl", waits=Waits(5, 10, retries=0))
+    with pytest.raises(GenerationError, match="cannot reach 'None:tiny-vl'"):
+        list(generator.generate(asked_messages()))
+
+
+def test_a_server_that_does_not_count_is_counted_for(wire: Wire) -> None:
+    wire.count_tokens = False
+    wire.say = lambda asked: ["NO ANSWER there is none."]
+    usage = list(made(wire, None, "tiny-vl").generate(asked_messages()))[-1].usage
+    assert usage and usage.estimated and usage.input_tokens > usage.image_tokens > 0
+    assert usage.output_tokens == 6 and usage.cost_usd == 0.0
+
+
+def test_a_blind_back_end_gets_words_alone_and_is_told(wire: Wire) -> None:
+    list(made(wire, sees=False).generate(asked_messages()))
+    [asked] = wire.asked
+    assert not asked.pictures
+    assert "(the picture itself is not shown)" in asked.texts[0]
+
+
+def test_a_picture_whose_file_is_gone_is_left_with_its_words(wire: Wire) -> None:
+    def gone(record: ImageRecord, min_side: int | None) -> Image.Image:
+        if record.id == "r":
+            raise NotFoundError("gone")
+        return photo(record, min_side)
+
+    usage = list(made(wire, picture_of=gone).generate(asked_messages()))[-1].usage
+    assert usage and [sent.how for sent in usage.sent] == ["text", "picture"]
+    assert len(wire.asked[0].pictures) == 1
+
+
+def test_follow_ups_keep_their_order(wire: Wire) -> None:
+    system, last = asked_messages()
+    list(made(wire).generate([system, Message("user", "hello"), Message("assistant", "yes?"), last]))
+    roles = [message["role"] for message in wire.asked[0].body["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+
+
+def _same(image: Image.Image, number: int) -> bool:
+    small = image.convert("L").resize((64, 64))
+    return _distance(small, number) < 2
+
+
+def _distance(small: Image.Image, number: int) -> float:
+    from PIL import ImageChops, ImageStat
+
+    drawn = draw_canary(number).convert("L").resize((64, 64))
+    return ImageStat.Stat(ImageChops.difference(small, drawn)).mean[0]
+
+
+def test_the_canary_tells_who_sees(wire: Wire) -> None:
+    number = pick_number(7)
+    generator = made(wire, picture_of=lambda record, side: draw_canary(number))
+    wire.say = lambda asked: [f"{number}"] if asked.pictures and _same(asked.pictures[0], number) else ["?"]
+    assert sees(generator, number=number)
+    wire.say = lambda asked: ["I see a picture with the number 1", "234 in it."]
+    assert not sees(generator, number=number)
+    wire.say = lambda asked: [f"{number}0"]
+    assert not sees(generator, number=number)
+    assert len({pick_number(seed) for seed in range(50)}) > 30
+
+
+def test_a_whole_question_with_a_checked_answer(wire: Wire) -> None:
+    wire.say = lambda asked: ['The total is 67.85 [1: "GRAND TOTAL 67.85"]; it was sunny [2: "SUN"].']
+    hits = tuple(each.hit for each in evidence())
+    lines = {each.hit.record.id: each.lines for each in evidence()}
+    answer = answer_question(
+        "What is the grand total?",
+        retrieve=lambda text, k: SearchResult(Query(text), True, None, hits, 1.0),
+        lines_of=lambda ids: lines,
+        generator=made(wire),
+    )
+    assert answer.answered and answer.generator == "openai:gpt-4o"
+    assert answer.citations[0].quote == "GRAND TOTAL 67.85" and answer.citations[0].box
+    assert [sent.number for sent in answer.usage.sent] == [1, 2]

