@@ -5,6 +5,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/askpix
 COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY askpix askpix
 COPY core core
 COPY retrieval retrieval
 COPY ingest ingest

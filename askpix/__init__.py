@@ -1,1 +1,1 @@
-"""Askpix: ask your images. Each room of the code is a sub-package here: ``askpix.retrieval``, ``askpix.api``..."""
+"""Askpix: ask your images. Each room of the code is a sub-package here: ``retrieval``, ``askpix.api``..."""

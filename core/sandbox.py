@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 from askpix.core.errors import BadImageError, ModelUnavailableError
 from askpix.core.machine import usable_cores
+from askpix.core.subprocesses import python_command
 
 NONSENSE = (EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError)
 """What follows from an answer that is none, or not one to the question."""
@@ -41,10 +41,8 @@ class Child:
 
     def __init__(self, module: str) -> None:
         """``module`` has the ``serve`` that it runs."""
-        code = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import serve; serve()"
-        root = str(Path(__file__).resolve().parent.parent)
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", code, *dict.fromkeys([root, *(path for path in sys.path if path)])],
+            python_command(f"{module}:serve"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

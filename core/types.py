@@ -66,9 +66,11 @@ class ImageRecord:
     phash: str | None = None
     """What it looks like, in hexadecimal (``askpix.retrieval.search.perceptual_hash``); None: not known."""
     preview: str | None = None
-    """A blurred stand-in in hexadecimal (``askpix.ingest.vision.thumbhash``), in the catalog alone; None: not made yet."""
+    """A blurred stand-in in hexadecimal (``ingest.vision.thumbhash``), in the catalog alone; None: not made
+    yet."""
     regions: tuple[Box, ...] = ()
-    """Where pictures lie on it, if it is a sheet of them (``askpix.ingest.vision.regions``); in the catalog alone."""
+    """Where pictures lie on it, if it is a sheet of them (``ingest.vision.regions``); in the catalog
+    alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Where:
     ``spans``: in one of these, each from its first moment up to, and without, its second.
     ``hours`` asks for ``taken_at``. Any of the months (1-12), weekdays (0 is Monday), hours (0-23) will do.
     ``amount_min`` and ``amount_max`` are inclusive: one total in the text, or one amount where no total is
-    named, lies between (``askpix.retrieval.text.entities``). ``country`` is the ISO 3166 code of the nearest city,
+    named, lies between (``retrieval.text.entities``). ``country`` is the ISO 3166 code of the nearest city,
     or "US-CA" for a state of the USA.
     """
 

@@ -23,7 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ROOT = Path(__file__).resolve().parent.parent
 
 # torchvision beside a CPU build of torch: here, and in every process that a test starts.
-_SHIM = ROOT / "tests" / "torchvision_on_cpu"
+_SHIM = ROOT / "tests" / "support" / "torchvision_on_cpu"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_SHIM), os.environ.get("PYTHONPATH", "")]))
 runpy.run_path(str(_SHIM / "sitecustomize.py"))
 

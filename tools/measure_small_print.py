@@ -3,8 +3,8 @@
     python tools/measure_small_print.py
 
 Draws sheets with 300 dots an inch, in columns, under a headline; a third of the sheet has print. Each is
-read as a page was before there was `askpix.ingest.ocr.resolution`, and as it is now: share of the words that are read,
-and CPU seconds.
+read as a page was before there was `ingest.ocr.resolution`, and as it is now: share of the words that are
+read, and CPU seconds.
 """
 
 import random
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from askpix.core.types import TextLine  # noqa: E402
-from askpix.ingest.ocr import reader  # noqa: E402
+from askpix.ingest.ocr import reader as ocr  # noqa: E402
 from askpix.ingest.ocr.resolution import detect_side  # noqa: E402
 
 PAPERS = {"A4": (2480, 3508, 1), "A3": (3508, 4961, 3), "A2": (4961, 7016, 5), "4K screen": (3840, 2160, 2)}
@@ -32,7 +32,7 @@ WORDS = (
 
 def main() -> None:
     """One row of Markdown a sheet and size."""
-    reader = reader.RapidOcrReader.load(workers=1)
+    reader = ocr.RapidOcrReader.load(workers=1)
     print(
         "| sheet, print | words | before | CPU s | now | CPU s | looked at |\n|---|---|---|---|---|---|---|"
     )
@@ -44,9 +44,9 @@ def main() -> None:
             chosen.append(detect_side(finder, picture))
             return chosen[-1]
 
-        with patch.object(reader, "is_page", return_value=False):
+        with patch.object(ocr, "is_page", return_value=False):
             before = read(reader, image, words)
-        with patch.object(reader, "detect_side", noted):
+        with patch.object(ocr, "detect_side", noted):
             now = read(reader, image, words)
         unit = "px" if "screen" in paper else "pt"
         print(
@@ -85,7 +85,7 @@ def sheet(
     return image, words
 
 
-def read(reader: reader.RapidOcrReader, image: Image.Image, words: list[str]) -> tuple[float, float]:
+def read(reader: ocr.RapidOcrReader, image: Image.Image, words: list[str]) -> tuple[float, float]:
     """Share of the words, each as often as it stands there, and CPU seconds."""
     began = time.process_time()
     lines: list[TextLine] = reader.read(image)

@@ -64,8 +64,8 @@ def run_chat(
     second_look: bool | None = None,
 ) -> "Iterator[Answer]":
     """An answer to each question, which may lean on those before; those that fail are told and left out."""
-    from askpix.api.console.fold_text import printable
     from askpix.api.console.render import hint
+    from askpix.api.console.text import printable
     from askpix.core.errors import AskpixError
     from askpix.core.types import Message
 
@@ -151,7 +151,8 @@ def ask_command(
     ] = False,
 ) -> None:
     """Ask a question: the answer cites the picture and the place in it, or says that nothing holds it."""
-    from askpix.api.console.render import answer_json, hint, print_json, show_answer
+    from askpix.api.console.render import hint, print_json, show_answer
+    from askpix.api.schemas.serialize import answer_json
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
 
@@ -212,8 +213,9 @@ def show_turn(answer: "Answer", *, as_json: bool) -> None:
     import json
     import sys
 
-    from askpix.api.console.fold_text import printable
-    from askpix.api.console.render import answer_json, hint, show_answer
+    from askpix.api.console.render import hint, show_answer
+    from askpix.api.console.text import printable
+    from askpix.api.schemas.serialize import answer_json
 
     if as_json:
         sys.stdout.write(json.dumps(answer_json(answer), ensure_ascii=False, default=str) + "\n")
@@ -226,8 +228,8 @@ def show_turn(answer: "Answer", *, as_json: bool) -> None:
 
 def show_plan(plan: dict[str, "Any"]) -> None:
     """A plan for a person."""
-    from askpix.api.console.fold_text import printable
     from askpix.api.console.render import say, short
+    from askpix.api.console.text import printable
 
     say(f"{plan['generator']}: {plan['why']}")
     for sent in plan["sent"]:

@@ -42,8 +42,7 @@ def restore_command(
     from dataclasses import asdict
 
     from askpix.api.console.render import hint, print_json, say
-    from askpix.api.services.backup import restore
-    from askpix.api.services.moved_home import follow_home
+    from askpix.api.services.backup import follow_home, restore
     from askpix.api.settings import load_settings
 
     settings = load_settings()

@@ -61,8 +61,8 @@ def classify_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Say which of the given labels each picture shows. Nothing is trained or kept."""
-    from askpix.api.console.fold_text import printable
     from askpix.api.console.render import hint, place, print_json, table
+    from askpix.api.console.text import printable
     from askpix.api.services.labels import read_labels
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace

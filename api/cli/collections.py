@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from askpix.api.services.collections import describe, facets_json
+
 _SHOWN = 12
 """Values of a facet that fit on a line or two; --json gives more."""
 
@@ -65,28 +67,6 @@ def show_command(
         say(f"{key:14} {shown}")
     for facet, counts in counted.items():
         say(f"{facet:14} " + ", ".join(f"{each['label']} ({each['count']})" for each in counts[:_SHOWN]))
-
-
-def facets_json(workspace: Any, collection: Any) -> dict[str, list[dict[str, Any]]]:
-    """Counts by facet as JSON: the value that a filter takes, and what people call it."""
-    from calendar import month_name
-
-    from askpix.api.console.fold_text import printable
-    from askpix.core.types import Where
-    from askpix.retrieval.text.gazetteer import gazetteer
-
-    with workspace.open_store(collection) as store:
-        found = store.facets(Where())
-
-    def label(facet: str, value: str | int) -> str:
-        if facet == "countries":
-            return gazetteer().country_name(str(value))
-        return month_name[int(value)] if facet == "months" else printable(str(value))
-
-    return {
-        facet: [{"value": value, "label": label(facet, value), "count": count} for value, count in counts]
-        for facet, counts in found.items()
-    }
 
 
 @group.command("create")
@@ -184,9 +164,9 @@ def reembed_command(
 
 
 def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, as_json: bool) -> None:
-    from askpix.api.console.fold_text import printable
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json, say
+    from askpix.api.console.text import printable
     from askpix.api.services.reembed import TOP, reembed
 
     try:
@@ -281,22 +261,6 @@ def _counter(what: str) -> Callable[[int, int], None]:
             typer.echo(f"\r{done} of {total} pictures {what}", nl=done >= total, err=True)
 
     return show
-
-
-def describe(workspace: Any, collection: Any) -> dict[str, Any]:
-    """A collection as JSON."""
-    counts = workspace.catalog.counts(collection)
-    return {
-        "name": collection.name,
-        "id": collection.id,
-        "embedder": collection.embedder,
-        "dim": collection.dim,
-        "text_embedder": collection.text_embedder,
-        "page_embedder": collection.page_embedder,
-        "store": collection.store,
-        "created_at": collection.created_at.isoformat(),
-        **counts,
-    }
 
 
 def register(app: typer.Typer) -> None:

@@ -16,19 +16,11 @@ def demo_command(
 ) -> None:
     """Index the sample pictures, search them four times, ask them three questions."""
     from askpix.api.cli.ask import run_ask
-    from askpix.api.cli.fold_index_report import show_report
+    from askpix.api.cli.index import show_report
     from askpix.api.console.progress import ProgressLine
-    from askpix.api.console.render import (
-        answer_json,
-        hint,
-        print_json,
-        result_json,
-        say,
-        short,
-        show_answer,
-        show_result,
-    )
+    from askpix.api.console.render import hint, print_json, say, short, show_answer, show_result
     from askpix.api.demo import PICTURES, QUESTIONS, SEARCHES
+    from askpix.api.schemas.serialize import answer_json, result_json
     from askpix.api.services.index import run_index
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace

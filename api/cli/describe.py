@@ -1,9 +1,15 @@
-"""``askpix caption``: pictures in words."""
+"""``askpix caption``, ``extract`` and ``audit``: what one image shows, without a collection."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from askpix.generation.extractive.tables import Table
+    from askpix.generation.tasks.extract import Extraction
+
+from typing import Literal
 
 
 def caption_command(
@@ -17,8 +23,8 @@ def caption_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Describe each picture in words. Without a model that sees: what it looks like, and what is written."""
-    from askpix.api.console.fold_text import printable
     from askpix.api.console.render import hint, place, print_json, say
+    from askpix.api.console.text import printable
     from askpix.api.services.describe import at_once, captions
     from askpix.api.services.single_file import Looked, pages
     from askpix.api.settings import load_settings
@@ -64,6 +70,112 @@ def caption_command(
         raise typer.Exit(3)
 
 
+def extract_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or a PDF.")],
+    schema: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON schema of an object.")] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Instead: the table, or the numbers printed at a chart's bars.")
+    ] = False,
+    page: Annotated[int | None, typer.Option(min=1, help="Of a document; the first by default.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(metavar="ID", help="Who reads it; see `askpix models`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output (it always is).")] = False,
+) -> None:
+    """Fill in a JSON schema from a picture, or take its table off it; each value with its place."""
+    from askpix.api.console.render import print_json
+    from askpix.api.services.describe import extract, read_table
+    from askpix.api.services.single_file import look
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+
+    if (schema is None) == (not table):
+        raise typer.BadParameter("name what to extract: --schema FILE, or --table")
+    workspace = Workspace(load_settings())
+    if schema is None:
+        print_json(table_json(read_table(workspace, look(workspace, path, page=page), generator=generator)))
+        return
+    wanted = read_schema(schema)
+    found = extract(workspace, look(workspace, path, page=page), wanted, generator=generator)
+    print_json(extraction_json(found))
+
+
+def table_json(table: "Table | None") -> dict[str, Any]:
+    """A table with the place of each cell; no rows, and why, where there is none."""
+    if table is None:
+        why = "no numbers are printed beside labels of their own; bars and lines are not measured"
+        return {"columns": [], "rows": [], "sure": False, "why": why, "boxes": []}
+    boxes = [[list(box) if box else None for box in row] for row in table.boxes]
+    rows = [list(row) for row in table.rows]
+    return {
+        "columns": list(table.columns),
+        "rows": rows,
+        "sure": table.sure,
+        "why": table.why,
+        "boxes": boxes,
+    }
+
+
+def extraction_json(found: "Extraction") -> dict[str, Any]:
+    """What was extracted, in the contract's shape: the object's fields, and ``evidence``."""
+    evidence = {
+        name: {"quote": proof.quote, "box": list(proof.box) if proof.box else None}
+        for name, proof in found.evidence.items()
+    }
+    return {**found.value, "evidence": evidence}
+
+
+def read_schema(path: Path) -> Any:
+    """The schema in a file. Raises ``AskpixError`` with what is wrong with it."""
+    import json
+
+    from askpix.core.errors import BadQueryError, NotFoundError
+    from askpix.generation.tasks.extract import check_schema
+
+    try:
+        return check_schema(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise NotFoundError(f"cannot read the schema {str(path)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadQueryError(f"{str(path)!r} is not JSON: {error}") from error
+
+
+def audit_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A screenshot.")],
+    check: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="What must hold: \"the button says 'Save'\"; repeat for several."),
+    ] = None,
+    accessibility: Annotated[bool, typer.Option(help="Measure contrast and size of the text too.")] = True,
+    generator: Annotated[
+        str | None, typer.Option(metavar="ID", help="Who judges; see `askpix models`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Check a screenshot: your own assertions, and whether its text can be read. PASS, FAIL or unsure."""
+    from dataclasses import asdict
+
+    from askpix.api.console.render import print_json, say
+    from askpix.api.console.text import printable
+    from askpix.api.services.describe import audit
+    from askpix.api.services.single_file import look
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+
+    workspace = Workspace(load_settings())
+    looked = look(workspace, path)
+    findings = audit(workspace, looked, check or [], accessibility=accessibility, generator=generator)
+    if as_json:
+        rows = [{**asdict(each), "box": list(each.box) if each.box else None} for each in findings]
+        print_json({"findings": rows})
+        return
+    for each in findings:
+        box = "  at " + ",".join(f"{side:.0f}" for side in each.box) if each.box else ""
+        say(f"{each.verdict.upper():6} {printable(each.check)}: {printable(each.evidence)}{box}")
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
+    """Add the commands to the app."""
     app.command("caption")(caption_command)
+    app.command("extract")(extract_command)
+    app.command("audit")(audit_command)

@@ -1,9 +1,18 @@
-"""``askpix index``: fill a collection from folders and files."""
+"""``askpix index``: fill a collection from folders and files, once or while they change."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from askpix.api.console.text import printable
+
+if TYPE_CHECKING:
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.ingest.catalog.catalog import Collection
+    from askpix.ingest.pipeline.report import Failure, IngestReport
 
 
 def index_command(
@@ -58,8 +67,6 @@ def index_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
-    from askpix.api.cli.fold_index_report import failures, show_report
-    from askpix.api.cli.fold_watch import follow_folders
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json
     from askpix.api.services.index import run_index
@@ -128,3 +135,99 @@ def index_command(
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
     app.command("index")(index_command)
+
+
+def show_report(report: "IngestReport") -> None:
+    """What a run did, for a person."""
+    from askpix.api.console.render import hint, say
+
+    changes = [
+        f"{count} {name}"
+        for name, count in (
+            ("added", report.added),
+            ("updated", report.updated),
+            ("unchanged", report.unchanged),
+            ("removed", report.removed),
+            ("duplicates", report.duplicates),
+        )
+        if count
+    ]
+    say(
+        f"{report.collection}: {', '.join(changes) or 'no pictures found'} in {report.seconds:.1f} s"
+        + (f" ({report.images_per_second:.1f} pictures/s)" if report.images_per_second else "")
+        + f"; {report.images} pictures in the collection"
+    )
+    if report.sheets.embedded:
+        say(f"{report.sheets.pictures} pictures found on {report.sheets.embedded} sheets")
+    if report.described:
+        say(f"dates, places, names or words from files beside and in them: {report.described} pictures")
+    if report.tagged:
+        say(f"{report.tagged} pictures held against the tags; `askpix search --tag TAG` finds them")
+    if report.text and report.text.read:
+        say(f"words found in {report.text.with_text} of {report.text.read} pictures")
+    if report.pages.embedded:
+        say(f"{report.pages.embedded} pages embedded patch by patch")
+    if report.captions.captioned or report.captions.stopped:
+        cost = f", {report.captions.cost_usd:.4f} USD" if report.captions.cost_usd else ""
+        say(
+            f"{report.captions.captioned} captions, {report.captions.tokens} tokens{cost}; "
+            f"{report.captions.left} pictures without one"
+            + (f"; stopped: {printable(report.captions.stopped)}" if report.captions.stopped else "")
+        )
+    for skip in report.skipped[:20]:
+        hint(f"skipped {printable(skip.path)}: {printable(skip.reason)}")
+    if len(report.skipped) > 20:
+        hint(f"... and {len(report.skipped) - 20} more skipped; --json lists them all")
+    for failure in failures(report):
+        hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
+
+
+def failures(report: "IngestReport") -> "list[Failure]":
+    """Of all stages."""
+    later = (report.sheets, report.text, report.pages, report.captions)
+    return [*report.failed, *(failure for stage in later for failure in stage.failed)]
+
+
+def follow_folders(
+    workspace: "Workspace",
+    collection: "Collection",
+    paths: list[Path],
+    *,
+    ocr: str,
+    prune: bool,
+    as_json: bool,
+    ignore: Sequence[str] = (),
+) -> None:
+    """Index what changes under the paths, burst by burst, until Ctrl-C. What fails now is tried again at the
+    next change: an error ends nothing."""
+    import json
+    from dataclasses import asdict
+
+    from askpix.api.console.progress import ProgressLine
+    from askpix.api.console.render import hint, say
+    from askpix.api.services.index import run_index
+    from askpix.core.errors import AskpixError, BadQueryError
+    from askpix.ingest.sources.remote import remote_uri
+    from askpix.ingest.sources.watch import follow
+
+    local = [path for path in paths if not remote_uri(path)]
+    if not local:
+        raise BadQueryError("--watch follows folders; run the command again to see what changed elsewhere")
+    hint(f"watching {', '.join(printable(str(path)) for path in paths)}; Ctrl-C ends it")
+    # Globs with a slash are relative to the folders that were named.
+    anchored = any("/" in glob.rstrip("/") for glob in ignore)
+    for changed in follow(local, prune=prune, ignore=ignore):
+        targets = local if anchored else changed
+        try:
+            with ProgressLine() as progress:
+                report = run_index(
+                    workspace, collection, targets, ocr=ocr, prune=prune, ignore=ignore, on_progress=progress
+                )
+        except AskpixError as error:
+            hint(f"error: {printable(str(error))}")
+            continue
+        if as_json:
+            say(json.dumps(asdict(report), ensure_ascii=False))
+            sys.stdout.flush()
+        else:
+            show_report(report)

@@ -19,17 +19,14 @@ from askpix.api.cli import (
     collections,
     demo,
     describe,
-    fold_audit,
-    fold_extract,
     index,
     keys,
-    mcp,
     search,
     serve,
     status,
 )
-from askpix.api.console.fold_text import printable
-from askpix.api.evals import answers, bench, make, public, report, sweep
+from askpix.api.console.text import printable
+from askpix.api.evals import answers, bench, make, public, report, retrieval, sweep
 from askpix.core.errors import AskpixError
 
 app = typer.Typer(
@@ -46,17 +43,15 @@ for group in (
     search,
     ask,
     describe,
-    fold_extract,
     classify,
-    fold_audit,
     collections,
     adapt,
     status,
     serve,
-    mcp,
     keys,
     backup,
     bench,
+    retrieval,
     answers,
     make,
     public,

@@ -69,7 +69,8 @@ def search_command(
     from dataclasses import replace
 
     from askpix.api.console.options import find_picture, make_where
-    from askpix.api.console.render import print_json, result_json, show_result
+    from askpix.api.console.render import print_json, show_result
+    from askpix.api.schemas.serialize import result_json
     from askpix.api.services.query import understand
     from askpix.api.settings import load_settings
     from askpix.api.workspace.rerankers import searcher

@@ -1,4 +1,4 @@
-"""``askpix serve``: the HTTP service on a home."""
+"""``askpix serve`` and ``askpix mcp``: a home as a service, over HTTP and for agents."""
 
 from typing import Annotated
 
@@ -18,6 +18,19 @@ def serve_command(
     serve(load_settings(), host=host, port=port)
 
 
+def mcp_command() -> None:
+    """Serve this home to an agent over standard input and output (Model Context Protocol)."""
+    from askpix.api.routes.mcp import create_mcp
+    from askpix.api.service.service import Service
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
+
+    settings = load_settings()
+    # Stores are opened for each call, or asked of the server of this home: others may work meanwhile.
+    create_mcp(Service(settings, workspace=Workspace(settings))).run("stdio")
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
+    """Add the commands to the app."""
     app.command("serve")(serve_command)
+    app.command("mcp")(mcp_command)

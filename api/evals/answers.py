@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from askpix.api.evals.bench import evaluation
+from askpix.api.evals.retrieval import evaluation
 
 if TYPE_CHECKING:
     from askpix.api.workspace.workspace import Workspace
@@ -57,7 +57,7 @@ def answers_command(
     found from those that were misread, and silence where it is right from silence where it is not.
     """
     from askpix.api.console.render import hint, print_json, say, table
-    from askpix.api.evals.bench import _gallery
+    from askpix.api.evals.retrieval import _gallery
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import BadQueryError
@@ -120,9 +120,9 @@ def extract_command(
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Company, date, address and total of receipts by the rules that need no model: exact match per field."""
-    from askpix.api.console.fold_text import printable
     from askpix.api.console.render import hint, print_json, say, table
-    from askpix.api.evals.bench import _gallery
+    from askpix.api.console.text import printable
+    from askpix.api.evals.retrieval import _gallery
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import NotFoundError

@@ -1,151 +1,16 @@
-"""``askpix eval`` and ``askpix bench``: quality and speed, measured again by anyone."""
+"""``askpix bench``: speed on this machine beside the bare libraries in the same run."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from askpix.api.workspace.workspace import Workspace
-    from askpix.core.types import SearchResult
-    from askpix.evaluation.data.manifest import Dataset
-    from askpix.evaluation.suites.retrieval import Retrieve
-    from askpix.ingest.catalog.catalog import Collection
-
-evaluation = typer.Typer(
-    no_args_is_help=True, help="Quality on a manifest of pictures with captions or questions."
-)
-
-
-@evaluation.command("retrieval")
-def retrieval_command(
-    manifests: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="MANIFEST.jsonl...",
-            help="Pictures with captions, questions or fields; several make one gallery.",
-        ),
-    ],
-    collection: Annotated[
-        str | None, typer.Option(help="Search this collection instead of indexing the manifest's pictures.")
-    ] = None,
-    distractors: Annotated[
-        bool, typer.Option("--distractors", help="Add the manifest's distractors to the gallery.")
-    ] = False,
-    ocr: Annotated[Literal["on", "off"], typer.Option(help="Read the words in the pictures.")] = "on",
-    mode: Annotated[
-        Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which legs of search are used.")
-    ] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N queries.")] = None,
-    rerank: Annotated[
-        str | None, typer.Option(metavar="ID", help="Also with this second look: what it gains and costs.")
-    ] = None,
-    legs: Annotated[
-        bool, typer.Option("--legs", help="Each leg alone beside all together, in each folder and in all.")
-    ] = False,
-    absent: Annotated[
-        bool, typer.Option("--absent", help="Instead: is it known when what is asked for is not there?")
-    ] = False,
-    half: Annotated[
-        Literal["a", "b"] | None, typer.Option(help="With --legs, --absent: ask of this half.")
-    ] = None,
-    literal: Annotated[
-        bool, typer.Option("--literal", help="Read nothing as a filter: every word is searched by meaning.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
-) -> None:
-    """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
-
-    The pictures are indexed into a collection of their own, which is kept for the next time.
-    """
-    from askpix.api.console.render import hint, print_json, say, table
-    from askpix.api.services.query import reading_of
-    from askpix.api.settings import load_settings
-    from askpix.api.workspace.rerankers import searcher
-    from askpix.api.workspace.workspace import Workspace
-    from askpix.evaluation.data.manifest import merge, read_manifest
-    from askpix.evaluation.suites.reranking import compare
-    from askpix.evaluation.suites.retrieval import COLUMNS, evaluate
-
-    datasets = [read_manifest(manifest) for manifest in manifests]
-    dataset = merge(datasets)
-    workspace = Workspace(load_settings())
-    if collection is not None:
-        target = workspace.collection(collection)
-    else:
-        target = _gallery(workspace, dataset, distractors=distractors, ocr=ocr)
-    if legs or absent:
-        from askpix.api.evals.retrieval import show_absent, show_legs
-
-        show = show_absent if absent else show_legs
-        show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json, literal=literal)
-        return
-    with workspace.open_retriever(target) as retriever:
-        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
-
-        def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
-            def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
-                result = search(read(query), top_k=10, mode=mode, show_all=True, collapse=False)
-                return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
-
-            return retrieve
-
-        def progress(done: int, total: int) -> None:
-            if sys.stderr.isatty() and done % 50 == 0:
-                typer.echo(f"\r{done} of {total} queries", nl=done == total, err=True)
-
-        gallery = workspace.catalog.count_images(target)
-        cases, plain = dataset.cases[:limit], asking(retriever.retrieve)
-        if rerank is not None:
-            both = compare(
-                dataset.name,
-                cases,
-                plain,
-                asking(searcher(workspace, retriever, rerank)),
-                reranker=rerank,
-                gallery=gallery,
-                on_progress=progress,
-            )
-            if as_json:
-                print_json(both.to_json())
-                return
-            hint(f"{dataset.name}: {gallery} pictures, mode {mode}, embedder {target.embedder}")
-            table(COLUMNS, both.before.rows())
-            table(COLUMNS, both.after.rows())
-            say(*both.lines())
-            return
-        report = evaluate(
-            dataset.name, cases, plain, gallery=gallery, absent=dataset.absent[:limit], on_progress=progress
-        )
-    if as_json:
-        print_json(report.to_json())
-        return
-    hint(f"{report.dataset}: {report.gallery} pictures, mode {mode}, embedder {target.embedder}")
-    table(COLUMNS, report.rows())
-    if report.absent_refused is not None:
-        share = report.absent_refused
-        shown = f"{100 * share.value:.1f} ({100 * share.low:.1f}-{100 * share.high:.1f})"
-        say(f"refused as matching nothing: {shown} % of {report.absent} queries that no picture answers")
-
-
-def _gallery(
-    workspace: "Workspace", dataset: "Dataset", *, distractors: bool, ocr: Literal["on", "off"]
-) -> "Collection":
-    """The manifest's pictures in a collection named after it, indexed when they are not yet."""
-    from askpix.api.console.progress import ProgressLine
-    from askpix.api.services.index import run_index
-
-    paths = [*dataset.gallery, *(dataset.distractors if distractors else ())]
-    kind = "all" if distractors else "test"
-    name = f"eval-{dataset.name.lower()}-{kind}{'' if ocr == 'on' else '-no-ocr'}"[:63]
-    target = workspace.open_or_create(name)
-    with ProgressLine() as progress:
-        run_index(workspace, target, paths, ocr=ocr, prune=False, on_progress=progress)
-    return target
-
+    from askpix.api.settings import Settings
+    from askpix.evaluation.performance.embedding import BatchSpeed
+    from askpix.evaluation.performance.speed import IngestSpeed, QuerySpeed
 
 QUERIES = tuple(
     f"{what} {where}"
@@ -164,110 +29,258 @@ QUERIES = tuple(
 """All different: a query that was just asked is not encoded again."""
 
 
-def bench_command(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
-    ] = None,
-    pictures: Annotated[int, typer.Option(min=16, help="How many pictures a run indexes.")] = 256,
-    megapixels: Annotated[
-        float | None, typer.Option(min=0.1, max=100, help="Enlarge each picture to this size first.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 3,
-    kills: Annotated[
-        int, typer.Option(min=0, help="Instead: kill an indexing run this often, and look for losses.")
-    ] = 0,
-    stages: Annotated[
-        Literal["index", "all"],
-        typer.Option(help="What --kills hits: stage one, or all of it with OCR and a change of the model."),
-    ] = "index",
-    memory: Annotated[
-        bool, typer.Option("--memory", help="Instead: peak memory of indexing everything under PATH, once.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+]
+_Pictures = Annotated[int, typer.Option(min=16, help="How many pictures a run indexes.")]
+_Megapixels = Annotated[
+    float | None,
+    typer.Option(min=0.1, max=100, help="Enlarge each picture to this size first."),
+]
+_Rounds = Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")]
+_Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+class DefaultCommand(TyperGroup):
+    """A group whose first command is meant when none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts the first command's name before arguments that name none."""
+        if not args or args[0] not in (*self.commands, "--help", "-h"):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+def both_command(
+    paths: _Paths = None,
+    pictures: _Pictures = 256,
+    megapixels: _Megapixels = None,
+    rounds: _Rounds = 3,
+    as_json: _Json = False,
 ) -> None:
-    """Speed here beside the bare libraries in the same run: indexing (words left unread) and queries."""
+    """Indexing (words left unread) and searching."""
+    from askpix.api.evals.speed import bench_ingest, bench_queries
+
+    def measure(settings: "Settings", files: list[Path]) -> tuple[dict[str, Any], list[str]]:
+        ingest = bench_ingest(settings, files, rounds=rounds)
+        queries = bench_queries(settings, files, QUERIES)
+        return {"ingest": ingest, "queries": queries}, [*_ingest_lines(ingest), _query_line(queries)]
+
+    _measure(paths, pictures, megapixels, measure, as_json=as_json)
+
+
+def index_command(
+    paths: _Paths = None,
+    pictures: _Pictures = 256,
+    megapixels: _Megapixels = None,
+    rounds: _Rounds = 3,
+    as_json: _Json = False,
+) -> None:
+    """Indexing, words left unread."""
+    from askpix.api.evals.speed import bench_ingest
+
+    def measure(settings: "Settings", files: list[Path]) -> tuple[dict[str, Any], list[str]]:
+        ingest = bench_ingest(settings, files, rounds=rounds)
+        return {"ingest": ingest}, _ingest_lines(ingest)
+
+    _measure(paths, pictures, megapixels, measure, as_json=as_json)
+
+
+def search_command(paths: _Paths = None, pictures: _Pictures = 256, as_json: _Json = False) -> None:
+    """Whole searches beside encoding the words and one query of the store."""
+    from askpix.api.evals.speed import bench_queries
+
+    def measure(settings: "Settings", files: list[Path]) -> tuple[dict[str, Any], list[str]]:
+        queries = bench_queries(settings, files, QUERIES)
+        return {"queries": queries}, [_query_line(queries)]
+
+    _measure(paths, pictures, None, measure, as_json=as_json)
+
+
+def _measure(
+    paths: list[Path] | None,
+    pictures: int,
+    megapixels: float | None,
+    measure: Callable[["Settings", list[Path]], tuple[dict[str, Any], list[str]]],
+    *,
+    as_json: bool,
+) -> None:
     import tempfile
 
     from askpix.api.console.render import print_json, say
     from askpix.api.demo import PICTURES
-    from askpix.api.evals import speed
+    from askpix.api.evals.speed import collect
     from askpix.api.settings import load_settings
-    from askpix.core.errors import AskpixError
     from askpix.evaluation.performance.speed import machine
     from askpix.ingest.sources.walk import check_paths
 
     settings = load_settings()
     sources = paths or [PICTURES / "photos"]
     check_paths(sources)
-    result: dict[str, object] = {"machine": machine("pillow", "onnxruntime", "qdrant-edge-py", "numpy")}
-    lines: list[str] = []
-    found_losses = False
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
-        if memory:
-            peak = speed.peak_memory(sources)
-            result["peak_mb"] = round(peak.resident)
-            result["peak_own_mb"] = None if peak.own is None else round(peak.own)
-            own = (
-                ""
-                if peak.own is None
-                else f", at most {peak.own:.0f} MB of it its own, the rest mapped files"
-            )
-            lines.append(f"peak memory of indexing: {peak.resident:.0f} MB{own}")
-        else:
-            files = speed.collect(sources, pictures, Path(work), megapixels=megapixels)
-            if kills:
-                from benchmarks.load.kills import bench_kills
-
-                report = bench_kills(settings, files, kills=kills, stages=stages)
-                found_losses = bool(report.problems)
-                result["kills"] = report
-                lines.append(
-                    f"{report.kills} kills in {report.runs} runs: {', '.join(report.problems) or 'all well'}"
-                )
-            else:
-                ingest = speed.bench_ingest(settings, files, rounds=rounds)
-                queries = speed.bench_queries(settings, files, QUERIES)
-                result |= {"ingest": ingest, "queries": queries}
-                lines += [
-                    f"indexing {ingest.ratio:.2f} of the bound ({ingest.cpu_ratio:.2f} by CPU time): "
-                    f"{ingest.achieved_per_s:.1f} of {ingest.bound_per_s:.1f} pictures/s",
-                    f"  {ingest.ratio_to_bare:.2f} of the bare parts on all cores, by the clock in turn: "
-                    f"{ingest.bare_per_s:.1f} pictures/s",
-                    f"  bare decode {ingest.decode_ms:.1f} ms + bare embedding {ingest.embed_ms:.1f} ms "
-                    f"of CPU a picture, {ingest.cores} cores",
-                    f"search {queries.ratio_p50:.2f} times its bare parts: p50 {queries.search_p50:.1f} ms, "
-                    f"p95 {queries.search_p95:.1f} ms; encoding + one store query {queries.bare_p50:.1f} ms",
-                ]
+        files = collect(sources, pictures, Path(work), megapixels=megapixels)
+        result, lines = measure(settings, files)
     if as_json:
-        print_json(result)
+        print_json({"machine": machine("pillow", "onnxruntime", "qdrant-edge-py", "numpy"), **result})
     else:
         say(*lines)
-    if found_losses:
-        raise AskpixError("pictures were lost or doubled; see above")
+
+
+def _ingest_lines(ingest: "IngestSpeed") -> list[str]:
+    return [
+        f"indexing {ingest.ratio:.2f} of the bound ({ingest.cpu_ratio:.2f} by CPU time): "
+        f"{ingest.achieved_per_s:.1f} of {ingest.bound_per_s:.1f} pictures/s",
+        f"  {ingest.ratio_to_bare:.2f} of the bare parts on all cores, by the clock in turn: "
+        f"{ingest.bare_per_s:.1f} pictures/s",
+        f"  bare decode {ingest.decode_ms:.1f} ms + bare embedding {ingest.embed_ms:.1f} ms "
+        f"of CPU a picture, {ingest.cores} cores",
+    ]
+
+
+def _query_line(queries: "QuerySpeed") -> str:
+    return (
+        f"search {queries.ratio_p50:.2f} times its bare parts: p50 {queries.search_p50:.1f} ms, "
+        f"p95 {queries.search_p95:.1f} ms; encoding + one store query {queries.bare_p50:.1f} ms"
+    )
+
+
+def embed_command(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+    ] = None,
+    embedder: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="An embedder to measure; may be given again."),
+    ] = None,
+    random: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="vit-b-32|siglip-b-16",
+            help="One with random weights: needs no download, and speed does not see weights.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Each turn takes about this long at least.")] = 1.0,
+    limit: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="About so long for each embedder, or model."),
+    ] = 300.0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Embedders beside a hand-written loop over their library: pictures/s, texts/s at batch 1, 16, 64."""
+    import tempfile
+    from dataclasses import asdict
+
+    from askpix.api.console.render import print_json, say
+    from askpix.api.demo import PICTURES
+    from askpix.api.evals.embed import measure_embedder, save_random
+    from askpix.api.evals.speed import collect
+    from askpix.api.settings import load_settings
+    from askpix.core.errors import BadQueryError
+    from askpix.core.imaging.decode import open_image
+    from askpix.evaluation.performance.speed import machine
+    from askpix.ingest.sources.walk import check_paths
+
+    settings = load_settings()
+    if not embedder and not random:
+        raise BadQueryError("name what to measure: --embedder ID, or --random vit-b-32")
+    sources = paths or [PICTURES / "photos"]
+    check_paths(sources)
+    report: dict[str, Any] = {"machine": machine("torch", "pillow"), "embedders": {}}
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+        (Path(work) / "pictures").mkdir()
+        files = collect(sources, 16, Path(work) / "pictures", megapixels=None)
+        images = [open_image(path).image for path in files]
+        wanted = {name: name for name in embedder or []}
+        wanted |= {f"random {kind}": save_random(Path(work) / kind, kind) for kind in random or []}
+        for name, embedder_id in wanted.items():
+            if not as_json:
+                say(name)
+            rows = measure_embedder(
+                embedder_id,
+                settings,
+                images,
+                rounds=rounds,
+                seconds=seconds,
+                limit_s=limit,
+                on_row=None if as_json else _say_row,
+            )
+            report["embedders"][name] = [asdict(row) for row in rows]
+    if as_json:
+        print_json(report)
+
+
+def _say_row(row: "BatchSpeed") -> None:
+    from askpix.api.console.render import say
+
+    if row.ratio is None:
+        say(f"  {row.what:8} batch {row.batch:2}: not measured, --limit is too short for it")
+        return
+    say(
+        f"  {row.what:8} batch {row.batch:2}: {row.ratio:.2f} of the bare loop ({row.cpu_ratio:.2f} by CPU "
+        f"time; {row.per_s:.1f}/s, bare {row.bare_per_s:.1f}/s; {row.turns} turns)",
+    )
+
+
+def decode_command(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Pictures to decode; default: the sample pictures."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=1, help="At most so many files.")] = 64,
+    megapixels: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=100, help="Enlarge each to this size first, as a camera's JPEG."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Files into pictures of an embedder's size, by format, beside the bare decoder of each."""
+    import tempfile
+
+    from askpix.api.console.render import print_json, table
+    from askpix.api.demo import PICTURES
+    from askpix.api.evals.decode import contents_of, measure_decode
+    from askpix.api.evals.speed import collect
+    from askpix.evaluation.performance.speed import machine
+    from askpix.ingest.sources.walk import Source, check_paths, walk
+    from askpix.retrieval.onnx.mini import SIDE
+
+    sources = paths or [PICTURES]
+    check_paths(sources)
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+        if megapixels is None:
+            files = [item.path for item in walk(sources) if isinstance(item, Source)][:pictures]
+        else:
+            files = collect(sources, pictures, Path(work), megapixels=megapixels)
+        rows = measure_decode(contents_of(files), side=SIDE, rounds=rounds)
+    if as_json:
+        print_json({"machine": machine("pillow", "pypdfium2", "rawpy", "resvg-py"), "decode": rows})
+        return
+    table(
+        ("format", "pictures", "megapixels", "ms", "bare ms", "bare / ours"),
+        [
+            (
+                row.format,
+                str(row.pictures),
+                f"{row.megapixels:.1f}",
+                f"{row.ms:.2f}",
+                f"{row.bare_ms:.2f}",
+                f"{row.ratio:.2f}",
+            )
+            for row in rows
+        ],
+    )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    from askpix.api.evals.bench_decode_command import decode_command
-    from askpix.api.evals.bench_embed_command import DefaultCommand, embed_command
-    from benchmarks.load.fold_bench_serve import serve_command
-    from benchmarks.load.fold_bench_store import store_command
-    from benchmarks.peers.run import peers_command
-    from benchmarks.speed.fold_bench_generate import generate_command
-    from benchmarks.speed.fold_bench_ocr import ocr_command
-    from benchmarks.speed.fold_bench_tree import tree_command
-
-    speed = typer.Typer(cls=DefaultCommand, help="Speed here beside the bare libraries in the same run.")
-    speed.command("index")(bench_command)
-    speed.command("ingest", hidden=True)(bench_command)
-    speed.command("embed")(embed_command)
-    speed.command("decode")(decode_command)
-    speed.command("tree")(tree_command)
-    speed.command("ocr")(ocr_command)
-    speed.command("generate")(generate_command)
-    speed.command("store")(store_command)
-    speed.command("serve")(serve_command)
-    speed.command("peers")(peers_command)
-    app.add_typer(speed, name="bench")
-    app.add_typer(evaluation, name="eval")
+    bench = typer.Typer(cls=DefaultCommand, help="Speed here beside the bare libraries in the same run.")
+    bench.command("all", help="Indexing and searching; meant when no other is named.")(both_command)
+    bench.command("index")(index_command)
+    bench.command("search")(search_command)
+    bench.command("embed")(embed_command)
+    bench.command("decode")(decode_command)
+    app.add_typer(bench, name="bench")

@@ -151,7 +151,7 @@ def _libraw(data: bytes, side: int, drawn: Sequence[Size]) -> Iterator[Image.Ima
 
 
 def _libjxl(data: bytes, side: int, drawn: Sequence[Size]) -> Iterator[Image.Image]:
-    import pillow_jxl  # noqa: F401, PLC0415 - registers the format, in this process only when it is measured
+    import pillow_jxl  # noqa: F401 - registers the format, in this process only when it is measured
 
     yield from _pillow(data, side, drawn)
 

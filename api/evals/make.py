@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from askpix.api.evals.answers import _records
-from askpix.api.evals.bench import evaluation
+from askpix.api.evals.retrieval import evaluation
 
 if TYPE_CHECKING:
     from askpix.core.types import ImageRecord

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from askpix.api.evals.bench import evaluation
+from askpix.api.evals.retrieval import evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,12 +1,23 @@
 """``askpix eval retrieval --legs`` and ``--absent``: the parts of search, and whether it knows its limits."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.core.types import SearchResult
+    from askpix.evaluation.data.manifest import Dataset
+    from askpix.evaluation.suites.retrieval import Retrieve
+    from askpix.ingest.catalog.catalog import Collection
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from askpix.api.workspace.workspace import Workspace
@@ -140,3 +151,140 @@ def _ids_by_path(retriever: "Retriever") -> Iterator[tuple[str, str]]:
 def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty() and (done % 50 == 0 or done == total):
         typer.echo(f"\r{done} of {total} queries", nl=done == total, err=True)
+
+
+evaluation = typer.Typer(
+    no_args_is_help=True, help="Quality on a manifest of pictures with captions or questions."
+)
+
+
+@evaluation.command("retrieval")
+def retrieval_command(
+    manifests: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MANIFEST.jsonl...",
+            help="Pictures with captions, questions or fields; several make one gallery.",
+        ),
+    ],
+    collection: Annotated[
+        str | None, typer.Option(help="Search this collection instead of indexing the manifest's pictures.")
+    ] = None,
+    distractors: Annotated[
+        bool, typer.Option("--distractors", help="Add the manifest's distractors to the gallery.")
+    ] = False,
+    ocr: Annotated[Literal["on", "off"], typer.Option(help="Read the words in the pictures.")] = "on",
+    mode: Annotated[
+        Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which legs of search are used.")
+    ] = "auto",
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N queries.")] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="ID", help="Also with this second look: what it gains and costs.")
+    ] = None,
+    legs: Annotated[
+        bool, typer.Option("--legs", help="Each leg alone beside all together, in each folder and in all.")
+    ] = False,
+    absent: Annotated[
+        bool, typer.Option("--absent", help="Instead: is it known when what is asked for is not there?")
+    ] = False,
+    half: Annotated[
+        Literal["a", "b"] | None, typer.Option(help="With --legs, --absent: ask of this half.")
+    ] = None,
+    literal: Annotated[
+        bool, typer.Option("--literal", help="Read nothing as a filter: every word is searched by meaning.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
+) -> None:
+    """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
+
+    The pictures are indexed into a collection of their own, which is kept for the next time.
+    """
+    from askpix.api.console.render import hint, print_json, say, table
+    from askpix.api.services.query import reading_of
+    from askpix.api.settings import load_settings
+    from askpix.api.workspace.rerankers import searcher
+    from askpix.api.workspace.workspace import Workspace
+    from askpix.evaluation.data.manifest import merge, read_manifest
+    from askpix.evaluation.suites.reranking import compare
+    from askpix.evaluation.suites.retrieval import COLUMNS, evaluate
+
+    datasets = [read_manifest(manifest) for manifest in manifests]
+    dataset = merge(datasets)
+    workspace = Workspace(load_settings())
+    if collection is not None:
+        target = workspace.collection(collection)
+    else:
+        target = _gallery(workspace, dataset, distractors=distractors, ocr=ocr)
+    if legs or absent:
+        from askpix.api.evals.retrieval import show_absent, show_legs
+
+        show = show_absent if absent else show_legs
+        show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json, literal=literal)
+        return
+    with workspace.open_retriever(target) as retriever:
+        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
+
+        def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
+            def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
+                result = search(read(query), top_k=10, mode=mode, show_all=True, collapse=False)
+                return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
+
+            return retrieve
+
+        def progress(done: int, total: int) -> None:
+            if sys.stderr.isatty() and done % 50 == 0:
+                typer.echo(f"\r{done} of {total} queries", nl=done == total, err=True)
+
+        gallery = workspace.catalog.count_images(target)
+        cases, plain = dataset.cases[:limit], asking(retriever.retrieve)
+        if rerank is not None:
+            both = compare(
+                dataset.name,
+                cases,
+                plain,
+                asking(searcher(workspace, retriever, rerank)),
+                reranker=rerank,
+                gallery=gallery,
+                on_progress=progress,
+            )
+            if as_json:
+                print_json(both.to_json())
+                return
+            hint(f"{dataset.name}: {gallery} pictures, mode {mode}, embedder {target.embedder}")
+            table(COLUMNS, both.before.rows())
+            table(COLUMNS, both.after.rows())
+            say(*both.lines())
+            return
+        report = evaluate(
+            dataset.name, cases, plain, gallery=gallery, absent=dataset.absent[:limit], on_progress=progress
+        )
+    if as_json:
+        print_json(report.to_json())
+        return
+    hint(f"{report.dataset}: {report.gallery} pictures, mode {mode}, embedder {target.embedder}")
+    table(COLUMNS, report.rows())
+    if report.absent_refused is not None:
+        share = report.absent_refused
+        shown = f"{100 * share.value:.1f} ({100 * share.low:.1f}-{100 * share.high:.1f})"
+        say(f"refused as matching nothing: {shown} % of {report.absent} queries that no picture answers")
+
+
+def _gallery(
+    workspace: "Workspace", dataset: "Dataset", *, distractors: bool, ocr: Literal["on", "off"]
+) -> "Collection":
+    """The manifest's pictures in a collection named after it, indexed when they are not yet."""
+    from askpix.api.console.progress import ProgressLine
+    from askpix.api.services.index import run_index
+
+    paths = [*dataset.gallery, *(dataset.distractors if distractors else ())]
+    kind = "all" if distractors else "test"
+    name = f"eval-{dataset.name.lower()}-{kind}{'' if ocr == 'on' else '-no-ocr'}"[:63]
+    target = workspace.open_or_create(name)
+    with ProgressLine() as progress:
+        run_index(workspace, target, paths, ocr=ocr, prune=False, on_progress=progress)
+    return target
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group ``eval``, to which the other suites add their commands."""
+    app.add_typer(evaluation, name="eval")

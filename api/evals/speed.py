@@ -1,14 +1,9 @@
 """What ``askpix bench`` measures: the real parts and the bare libraries beside them, wired."""
 
 import io
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -137,61 +132,3 @@ def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str
                 lambda text: store.search("image", embedder.embed_texts([text])[0], where=Where(), limit=10),
                 texts,
             )
-
-
-@dataclass(frozen=True, slots=True)
-class PeakMemory:
-    """MB of 2**20 bytes. ``resident`` is all that was in memory at once, ``own`` what was the process's alone
-    (None where the system does not tell): the rest are files it has mapped, above all the store's, which the
-    system lets go of when it needs the room."""
-
-    resident: float
-    own: float | None
-
-
-def peak_memory(paths: Sequence[Path]) -> PeakMemory:
-    """Of a whole ``askpix index`` process over these files and folders, words left unread."""
-    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [*_askpix(), "index", *(str(path.absolute()) for path in paths), "--ocr", "off"],
-            env=_environment(home),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        seen: list[tuple[float, float]] = []
-        try:
-            while True:
-                ended, status, used = os.wait4(process.pid, os.WNOHANG)
-                if ended:
-                    break
-                if now := _memory(process.pid):
-                    seen.append(now)
-                time.sleep(0.05)
-        except BaseException:
-            process.kill()
-            raise
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if seen:
-            return PeakMemory(max(most for most, _ in seen), max(own for _, own in seen))
-        # Where it is all there is: it never tells less than this process had when it started the other one.
-        unit = 1 if sys.platform == "darwin" else 1024
-        return PeakMemory(used.ru_maxrss * unit / 2**20, None)
-
-
-def _memory(pid: int) -> tuple[float, float] | None:
-    """The peak until now, and what is no file's now, in MB, as Linux tells them while it runs."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
-    except OSError:
-        return None
-    told = {line.partition(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.endswith("kB")}
-    return (told["VmHWM"], told["RssAnon"]) if {"VmHWM", "RssAnon"} <= told.keys() else None
-
-
-def _askpix() -> list[str]:
-    return [sys.executable, "-m", "askpix.api.cli.main"]
-
-
-def _environment(home: str) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parent.parent)
-    return {"ASKPIX_HOME": home, "PYTHONPATH": root, "PATH": "", "HOME": str(Path.home())}

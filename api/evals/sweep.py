@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from askpix.api.evals.answers import Manifests, _asker, _records, _spread
-from askpix.api.evals.bench import evaluation
+from askpix.api.evals.retrieval import evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

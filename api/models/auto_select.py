@@ -3,7 +3,8 @@
 What is here and works, in this order:
 
 1. ``ASKPIX_EMBEDDER`` names another than ``auto``: that one.
-2. A published model (``retrieval/model_hub/registry.toml``) whose weights lie in the Hugging Face cache and whose
+2. A published model (``retrieval/model_hub/registry.toml``) whose weights lie in the Hugging Face cache and
+whose
    pip extra is installed: with a GPU the largest SigLIP 2 first, on a CPU SigLIP 2 B/16; then SigLIP, CLIP.
    For other languages than English (``ASKPIX_LANGUAGES``, else the locale) those that serve all of them come
    first: SigLIP 2, then nllb-clip, whose licence is non-commercial, so it is taken for nobody else.
@@ -106,7 +107,7 @@ def missing_extra(fact: ModelFact) -> str | None:
 
 def weights_here(repo: str) -> bool:
     """Whether weights of a hub repository lie in the Hugging Face cache, whole."""
-    from huggingface_hub import constants  # noqa: PLC0415 - a tenth of a second, seldom needed
+    from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
     try:
@@ -122,7 +123,7 @@ def weights_here(repo: str) -> bool:
 
 def hub_reachable(timeout_s: float = 1.5) -> str | None:
     """None when the hub answers; else why it does not."""
-    from huggingface_hub import constants  # noqa: PLC0415
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
@@ -139,10 +140,10 @@ def hub_reachable(timeout_s: float = 1.5) -> str | None:
 def _device() -> Device:
     """``gpu`` when torch or ONNX Runtime has one."""
     if importlib.util.find_spec("torch") is not None:
-        import torch  # noqa: PLC0415 - seconds, and only when weights are here
+        import torch
 
         if torch.cuda.is_available() or torch.backends.mps.is_available():
             return "gpu"
-    import onnxruntime  # noqa: PLC0415
+    import onnxruntime
 
     return "gpu" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"

@@ -34,7 +34,7 @@ class KnownVlm:
 @cache
 def known_vlms() -> tuple[KnownVlm, ...]:
     """Every model of the file, in its order."""
-    text = files("generation").joinpath("local_models.toml").read_text("utf-8")
+    text = files("askpix.generation.generators").joinpath("local_models.toml").read_text("utf-8")
     return tuple(KnownVlm(**row) for row in tomllib.loads(text)["model"])
 
 
@@ -56,6 +56,6 @@ def vlms_here(*, device: str) -> Iterator[KnownVlm]:
 
 
 def _has_gpu() -> bool:
-    import torch  # noqa: PLC0415 - seconds, and only when weights are here
+    import torch
 
     return bool(torch.cuda.is_available() or torch.backends.mps.is_available())

@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import answer_out, event, result_out
-from askpix.api.schemas.requests import AnswerOut, AskIn
+from askpix.api.schemas.requests import AskIn
+from askpix.api.schemas.responses import AnswerOut
 from askpix.api.security.principal import Principal
 from askpix.api.security.problems import problem, status_of
 from askpix.api.service.service import Service

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.schemas.requests import _Out
+from askpix.api.schemas.responses import Out
 from askpix.api.services.reembed import kept_report
 from askpix.core.errors import AskpixError
 from askpix.ingest.catalog.folders import folders as folders_of
@@ -16,14 +16,14 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 _MOST_PLACES = 2_000
 
 
-class MonthOut(_Out):
+class MonthOut(Out):
     """``month`` is None for pictures without a date."""
 
     month: str | None
     count: int
 
 
-class TimelineOut(_Out):
+class TimelineOut(Out):
     """Newest first, as ``/images?order=newest`` gives them: a picture's shape is
     ``2 ** ((byte - 128) / 32)``, its width over its height."""
 
@@ -32,7 +32,7 @@ class TimelineOut(_Out):
     months: list[MonthOut]
 
 
-class PlaceOut(_Out):
+class PlaceOut(Out):
     """Pictures near each other, and one of them."""
 
     lat: float
@@ -41,14 +41,14 @@ class PlaceOut(_Out):
     id: str
 
 
-class PlacesOut(_Out):
+class PlacesOut(Out):
     """Most pictures first."""
 
     places: list[PlaceOut]
     total: int
 
 
-class FolderOut(_Out):
+class FolderOut(Out):
     """Files looked into, those that failed, the pictures in them, and how many of these are unread."""
 
     path: str
@@ -58,14 +58,14 @@ class FolderOut(_Out):
     pending: int
 
 
-class FoldersOut(_Out):
+class FoldersOut(Out):
     """``indexing``: a run is at work on them, or was cut off."""
 
     folders: list[FolderOut]
     indexing: bool
 
 
-class BuildingOut(_Out):
+class BuildingOut(Out):
     """Vectors of another model on their way."""
 
     embedder: str
@@ -73,7 +73,7 @@ class BuildingOut(_Out):
     expected: int
 
 
-class ModelsInUseOut(_Out):
+class ModelsInUseOut(Out):
     """Who sees, reads and answers; and how a change of the model is going, or went."""
 
     embedder: str

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Query, Response
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import collection_out
-from askpix.api.schemas.requests import CollectionIn, CollectionOut, CollectionsOut, DeletedOut, FacetsOut
+from askpix.api.schemas.requests import CollectionIn
+from askpix.api.schemas.responses import CollectionOut, CollectionsOut, DeletedOut, FacetsOut
 from askpix.api.security.problems import ProblemError
+from askpix.api.services.collections import facets_json
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 _SAFE_EMBEDDERS = (None, "auto", "mini")
@@ -53,8 +55,6 @@ def show(name: str, service: TheService, who: Who) -> Any:
 @router.get("/{name}/facets", response_model=FacetsOut, responses=problems(404))
 def facets(name: str, service: TheService, who: Who) -> Any:
     """How many pictures there are by year, month, place, kind, camera and tag; the most frequent first."""
-    from askpix.api.cli.collections import facets_json  # noqa: PLC0415 - beside its command
-
     return facets_json(service.workspace, who.collection(service.catalog, name))
 
 

@@ -61,4 +61,4 @@ def part(name: str) -> Response:
 
 @cache
 def _vendored(name: str) -> bytes:
-    return files("api").joinpath("web", "vendor", "swagger", name).read_bytes()
+    return files("askpix.api").joinpath("web", "vendor", "swagger", name).read_bytes()

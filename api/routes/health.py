@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.schemas.requests import HealthOut
+from askpix.api.schemas.responses import HealthOut
 from askpix.api.security.problems import OverloadedError
 
 router = APIRouter(tags=["status"])

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from askpix.api.jobs.uploads import safe_name
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import image_out
-from askpix.api.schemas.requests import DeletedOut, ImageOut, ImagesOut
+from askpix.api.schemas.responses import DeletedOut, ImageOut, ImagesOut
 from askpix.api.service.images import choose_format, file_date, file_of, media_type, snap, thumbnail
 
 router = APIRouter(tags=["images"])

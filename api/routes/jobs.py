@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from askpix.api.jobs.queue import OPEN
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import event, job_out
-from askpix.api.schemas.requests import JobOut, JobsOut
+from askpix.api.schemas.responses import JobOut, JobsOut
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _EVERY_S = 0.25

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.schemas.requests import _In, _Out
+from askpix.api.schemas.requests import _In
+from askpix.api.schemas.responses import Out
 from askpix.api.security.keys import Key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -32,7 +33,7 @@ class RotateIn(_In):
     overlap_s: int = Field(default=86_400, ge=0, le=90 * 86_400)
 
 
-class KeyOut(_Out):
+class KeyOut(Out):
     """A key as it is kept: its secret is not."""
 
     id: str
@@ -52,7 +53,7 @@ class NewKeyOut(KeyOut):
     key: str
 
 
-class EntryOut(_Out):
+class EntryOut(Out):
     """Who did what."""
 
     number: int
@@ -64,13 +65,13 @@ class EntryOut(_Out):
     request: str
 
 
-class TrailOut(_Out):
+class TrailOut(Out):
     """Newest first; ``before`` of the next page is the last number here."""
 
     entries: list[EntryOut]
 
 
-class KeysOut(_Out):
+class KeysOut(Out):
     """Every key, revoked ones too, oldest first."""
 
     keys: list[KeyOut]

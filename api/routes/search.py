@@ -9,7 +9,8 @@ from PIL import Image
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import result_out
-from askpix.api.schemas.requests import GoodIn, GoodOut, SearchIn, SearchOut
+from askpix.api.schemas.requests import GoodIn, SearchIn
+from askpix.api.schemas.responses import GoodOut, SearchOut
 from askpix.api.service.service import Service
 from askpix.api.services.query import understand
 from askpix.api.workspace.rerankers import searcher

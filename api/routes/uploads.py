@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from askpix.api.jobs.multipart import FilesOnDisk
 from askpix.api.jobs.uploads import Incoming
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.schemas.requests import AcceptedOut, UrlsIn
+from askpix.api.schemas.requests import UrlsIn
+from askpix.api.schemas.responses import AcceptedOut
 from askpix.api.security.problems import ProblemError
 from askpix.api.service.service import Service
 from askpix.ingest.catalog.models import Collection

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from askpix.api.console.render import answer_json, result_json
 from askpix.api.jobs.queue import Job
+from askpix.api.schemas.serialize import answer_json, result_json
 from askpix.api.security.principal import Principal
 from askpix.api.service.service import Service
+from askpix.api.services.collections import describe
 from askpix.core.types import Answer, ImageRecord, SearchResult
 from askpix.ingest.catalog.models import Collection
 
@@ -72,8 +73,6 @@ def job_out(service: Service, principal: Principal, job: Job) -> dict[str, Any]:
 
 def collection_out(service: Service, collection: Collection) -> dict[str, Any]:
     """A collection and what is in it."""
-    from askpix.api.cli.collections import describe  # noqa: PLC0415 - beside its command
-
     return describe(service.workspace, collection)
 
 

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from askpix.api.routes import TheService, problems
-from askpix.api.schemas.requests import _In, _Out
+from askpix.api.schemas.requests import _In
+from askpix.api.schemas.responses import Out
 from askpix.api.security.principal import ANYBODY, Principal
 from askpix.api.security.problems import ProblemError
-from askpix.api.server.middleware import COOKIE, PAGE_HEADER
+from askpix.api.security.session import COOKIE, PAGE_HEADER
 
 router = APIRouter(tags=["page"])
 FILES = {
@@ -42,7 +43,7 @@ class SessionIn(_In):
     key: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class SessionOut(_Out):
+class SessionOut(Out):
     """Whether whoever asks may come in, and what they may do; ``keyed``: by a key."""
 
     open: bool
@@ -121,5 +122,5 @@ def _file(name: str, request: Request) -> Response:
 
 @cache
 def _content(name: str) -> tuple[bytes, str]:
-    data = files("api").joinpath("web", *name.split("/")).read_bytes()
+    data = files("askpix.api").joinpath("web", *name.split("/")).read_bytes()
     return data, f'"{hashlib.sha256(data).hexdigest()[:16]}"'

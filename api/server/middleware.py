@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from askpix.api.security.audit_log import belongs
 from askpix.api.security.principal import ANYBODY, LOCAL, Principal
 from askpix.api.security.problems import MEDIA_TYPE, OverloadedError, ProblemError, problem, problem_response
 from askpix.api.security.rate_limit import RateLimit
+from askpix.api.security.session import ASSETS, PAGE_HEADER, key_in_cookie
 from askpix.api.service.service import Service
 from askpix.core.errors import AskpixError
 
@@ -36,8 +36,6 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _PUBLIC_PATHS = frozenset({"/session", "/", "/docs", "/openapi.json"})
 _MAX_BODY = 64 * 2**20
 """Of a request that is no upload: a picture as a data URI at most."""
-COOKIE, PAGE_HEADER, ASSETS = "askpix_key", "X-Askpix-Page", ("/web/", "/docs/")
-"""The page's session: its key in a cookie that no script can read and no other site's page sends along."""
 _UPLOAD = re.compile(r"/v1/collections/[^/]+/images")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FAILURES_A_MINUTE = 30
@@ -227,16 +225,6 @@ class _Visit:
             "ms": round(took * 1000, 1),
         }
         _access.info(json.dumps(line))
-
-
-def key_in_cookie(headers: Headers) -> str:
-    """The key of the page's session; empty when there is none."""
-    cookies = SimpleCookie()
-    try:
-        cookies.load(headers.get("cookie", "")[:8192])
-    except CookieError:
-        return ""
-    return cookies[COOKIE].value if COOKIE in cookies else ""
 
 
 def _phrase(status: int) -> str:

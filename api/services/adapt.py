@@ -51,8 +51,8 @@ def adapt(
     clicks: bool = True,
     on_progress: OnProgress | None = None,
 ) -> AdaptReport:
-    """Fit the map of ``askpix.retrieval.embedders.adaptation`` on captions from ``listing``, else from and beside the files, and on
-    the good hits of the collection's people (``clicks``).
+    """Fit the map of ``retrieval.embedders.adaptation`` on captions from ``listing``, else from and beside
+    the files, and on the good hits of the collection's people (``clicks``).
 
     It is kept only when it finds more in cross-validation than chance explains; else what was there stays.
     Raises ``AskpixError`` when there are too few captions, ``NotFoundError`` for a listing that is not there.

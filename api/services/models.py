@@ -175,8 +175,8 @@ def _generator(
 
 
 def published_models() -> list[ModelInfo]:
-    """What is known of published embedders and rerankers (``retrieval/model_hub/registry.toml``), and why not where
-    unusable.
+    """What is known of published embedders and rerankers (``retrieval/model_hub/registry.toml``), and why not
+    where unusable.
 
     None of them is loaded. The hub is asked for a connection when that is what an answer depends on.
     """

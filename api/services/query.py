@@ -33,7 +33,8 @@ def understand(
     now: datetime | None = None,
     locale: str | None = None,
 ) -> Query:
-    """``askpix.retrieval.query.parser.parse`` with the local time, the locale of this process and what ``store`` holds.
+    """``retrieval.query.parser.parse`` with the local time, the locale of this process and what ``store``
+    holds.
 
     ``kept`` is the file that remembers what it holds. ``off`` as in ``parse``.
     """

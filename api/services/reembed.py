@@ -1,7 +1,8 @@
 """``collections reembed``: another model for a collection, judged on its own searches, and the way back.
 
-The new vectors are built beside those in use (``askpix.ingest.maintenance.reembed``); search goes on with the old ones until
-all is there. Then one transaction changes over. The vectors replaced are kept until they are dropped.
+The new vectors are built beside those in use (``ingest.maintenance.reembed``); search goes on with the old
+ones until all is there. Then one transaction changes over. The vectors replaced are kept until they are
+dropped.
 """
 
 import json

@@ -4,8 +4,9 @@ from askpix.api.services.labels import read_labels
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import BadQueryError
 from askpix.ingest.catalog.catalog import Collection
-from askpix.ingest.catalog.tags import Vocabulary, tag_pictures
+from askpix.ingest.catalog.tags import Vocabulary
 from askpix.ingest.pipeline.embed_images import OnProgress
+from askpix.ingest.pipeline.tag_stage import tag_pictures
 from askpix.retrieval.classification.zero_shot import clean_labels
 
 

@@ -1,4 +1,4 @@
-"""``askpix index --engine ray``: the stages of ``askpix.ingest.ray.engine`` on the settings of this process."""
+"""``askpix index --engine ray``: the stages of ``ingest.ray.engine`` on the settings of this process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The part of ``wiring`` for pictures on sheets: their store, the stage that fills it, and the leg of search.
 
-They are kept as pages of many vectors are (``askpix.api.workspace.page_index``), made with the collection's own embedder and
-apart for each of its generations.
+They are kept as pages of many vectors are (``api.workspace.page_index``), made with the collection's own
+embedder and apart for each of its generations.
 """
 
 from __future__ import annotations

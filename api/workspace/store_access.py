@@ -27,7 +27,7 @@ class SharedStores:
         ``key`` is a collection's id and which of its stores.
         """
         if (server := self.server()) is not None:
-            from askpix.api.client.client import RemoteStore  # noqa: PLC0415
+            from askpix.api.client.client import RemoteStore
 
             yield RemoteStore(server, key)
             return
@@ -39,7 +39,7 @@ class SharedStores:
         note = running_server(self.settings.home)
         if note is None:
             return None
-        from askpix.api.client.client import Client  # noqa: PLC0415
+        from askpix.api.client.client import Client
 
         return Client(note.url, key=note.token, timeout_s=600)
 

@@ -162,7 +162,8 @@ class Workspace(SharedStores, Models):
     # --- a collection in use -------------------------------------------------------------------------
 
     def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
-        """The picture of a record from whichever file still has its bytes; see ``askpix.ingest.sources.original``."""
+        """The picture of a record from whichever file still has its bytes; see
+        ``ingest.sources.original``."""
         from askpix.ingest.sources.original import open_original
 
         collections = self.catalog.list_collections()

@@ -57,9 +57,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], seconds: float 
     """None when the run was killed after ``seconds`` (None: never); else what went wrong, "" if nothing."""
     # A file: a pipe that nobody reads would stop a talkative run.
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(  # noqa: S603 - the caller's own command, no shell
-            command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=said
-        )
+        process = subprocess.Popen(command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=said)
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -1,7 +1,6 @@
-"""``askpix bench --kills``: the whole pipeline killed with SIGKILL at random moments, on either database.
+"""``python -m benchmarks kills``: the whole pipeline killed with SIGKILL at random moments.
 
-    python -m benchmarks.load.kills FOLDER...     what is killed: index, read, then change the model, once each
-
+On either database (``ASKPIX_DATABASE_URL``). What is killed is ``main``: index, read, then change the model.
 The second model is the first with its numbers in reverse order: other vectors, nothing to download.
 """
 
@@ -9,23 +8,30 @@ import hashlib
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import typer
 from PIL import Image
 
-from askpix.api.evals.speed import NAME, temporary_home
+from askpix.api.console.render import print_json, say
+from askpix.api.demo import PICTURES
+from askpix.api.evals.speed import NAME, collect, temporary_home
 from askpix.api.services.index import run_index
 from askpix.api.services.reembed import reembed
 from askpix.api.settings import Settings, load_settings
 from askpix.api.workspace.region_index import prove_sheets_of
 from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import AskpixError
 from askpix.core.imaging.decode import open_image
+from askpix.core.subprocesses import python_command
 from askpix.core.types import Vectors
 from askpix.ingest.maintenance.verify import prove
+from askpix.ingest.sources.walk import check_paths
 from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.onnx.mini import MiniEmbedder
 from benchmarks.load.kill_schedule import KillReport, run_kills
@@ -178,13 +184,8 @@ def bench_kills(
     one; ``all`` goes through files, words and a change of the model, with files that change between the runs.
     """
     with temporary_home(settings) as home:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.load.kills",
-            stages,
-            *sorted({str(f.parent) for f in files}),
-        ]
+        folders = sorted({str(f.parent) for f in files})
+        command = python_command("benchmarks.load.kills:main", stages, *folders)
         environment = _environment(home)
         if stages == "all":
             for number, path in enumerate(files[::_SHEETS]):
@@ -211,20 +212,45 @@ def bench_kills(
 
 
 def _whole(command: Sequence[str], environment: dict[str, str]) -> list[str]:
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return [f"a whole run ended with {done.returncode}: {done.stderr[-300:]}"] if done.returncode else []
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parent.parent)
-    found = {"ASKPIX_HOME": str(settings.home), "PYTHONPATH": root, "PATH": "", "HOME": str(Path.home())}
+    found = {"ASKPIX_HOME": str(settings.home), "PATH": "", "HOME": str(Path.home())}
     found |= {"ASKPIX_STORE": settings.store, "ASKPIX_WORKERS": str(settings.workers)}
     if settings.qdrant_url:
         found["ASKPIX_QDRANT_URL"] = settings.qdrant_url
     return found | ({"ASKPIX_DATABASE_URL": settings.database_url} if settings.database_url else {})
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run once what is to be killed: the arguments are the stages and the folders."""
     work(TwoModels(load_settings()), [Path(name) for name in sys.argv[2:]], sys.argv[1])  # type: ignore[arg-type]
+
+
+def kills_command(
+    kills: Annotated[int, typer.Option(min=1, help="How many runs are killed.")] = 15,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Pictures to work on; default: the sample photos."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=16, help="How many pictures a run indexes.")] = 256,
+    stages: Annotated[
+        Literal["index", "all"],
+        typer.Option(help="Stage one, or all of it with OCR and a change of the model."),
+    ] = "index",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Kill indexing runs at random moments and look for pictures that are lost or doubled."""
+    settings, sources = load_settings(), paths or [PICTURES / "photos"]
+    check_paths(sources)
+    with tempfile.TemporaryDirectory(prefix="askpix-bench-") as folder:
+        files = collect(sources, pictures, Path(folder))
+        report = bench_kills(settings, files, kills=kills, stages=stages)
+    if as_json:
+        print_json({"kills": report})
+    else:
+        say(f"{report.kills} kills in {report.runs} runs: {', '.join(report.problems) or 'all well'}")
+    if report.problems:
+        raise AskpixError("pictures were lost or doubled; see above")

@@ -145,7 +145,7 @@ def _picture(number: int, folder: Path) -> Path:
 def _memory_mb(pid: int) -> float:
     """Of a process and those below it, without what is mapped from files where the system tells."""
     command = ["ps", "-A", "-o", "pid=,ppid=,rss="]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no input
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
     rows = [tuple(map(int, line.split())) for line in said.stdout.splitlines() if len(line.split()) == 3]
     family, size = {pid}, 0.0
     for _ in rows:

@@ -57,7 +57,7 @@ class ClipBack:
 
     def save(self) -> None:
         """Write the files of ``inference`` and have them indexed."""
-        import pandas  # type: ignore[import-untyped]  # noqa: PLC0415 - in the peer's own environment
+        import pandas  # type: ignore[import-untyped]
 
         for name in ("img_emb", "metadata"):
             (self._embeddings / name).mkdir(parents=True)

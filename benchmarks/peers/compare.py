@@ -77,7 +77,7 @@ def run_driver(driver: Driver, phase: str, folder: Path, home: Path, *, queries:
     doing = phase if phase in ASKED else "index"
     command = [*driver.command, doing, str(folder), str(home), str(queries)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own drivers
+        done = subprocess.run(
             command, env=dict(driver.environment), capture_output=True, timeout=_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -50,8 +50,8 @@ _BACK_NEEDS = (
 )
 """What those two of its modules import, in versions that go together now: autofaiss wants NumPy 1, for which
 pyarrow 22 and later have no wheel."""
-_DRIVERS = Path(__file__).resolve().parent / "peer_drivers"
-_ROOT = Path(__file__).resolve().parent.parent
+_DRIVERS = Path(__file__).parent
+_ROOT = _DRIVERS.parent.parent
 
 
 def ours() -> Driver:
@@ -123,7 +123,7 @@ def _environment(*paths: Path) -> dict[str, str]:
 
 
 def _install(command: Sequence[str], peer: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - pip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["pip says nothing"]
         raise AskpixError(f"{peer} cannot be installed: {lines[-1][:300]}")

@@ -40,7 +40,7 @@ class Askpix:
     distribution = "askpix"
 
     def __init__(self, home: Path, dim: int) -> None:
-        from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore  # noqa: PLC0415 - one of them is measured
+        from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
 
         self._store = QdrantEdgeStore.open(
             home / "vectors", model_id="bench", dim=dim, text_model_id="bench", text_dim=8
@@ -62,7 +62,7 @@ class QdrantLocal:
     distribution = "qdrant-client"
 
     def __init__(self, home: Path, dim: int) -> None:
-        from qdrant_client import QdrantClient, models  # noqa: PLC0415 - one of them is measured
+        from qdrant_client import QdrantClient, models
 
         self._models = models
         self._client = QdrantClient(path=str(home / "qdrant"))
@@ -95,7 +95,7 @@ class Faiss:
     distribution = "faiss-cpu"
 
     def __init__(self, home: Path, dim: int) -> None:
-        import faiss  # noqa: PLC0415 - one of them is measured
+        import faiss
 
         self._faiss: Any = faiss
         self._files = home / "index.faiss", home / "rows.pickle"

@@ -1,4 +1,4 @@
-"""What ``askpix bench embed --engines`` measures: one image tower in torch, ONNX Runtime and OpenVINO.
+"""``python -m benchmarks engines``: one image tower in torch, ONNX Runtime and OpenVINO.
 
 Weights are random: the cosines tell how far one strays from torch in fp32, not what search would lose.
 """
@@ -14,9 +14,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from askpix.api.evals.embed import RANDOM
 from askpix.core.errors import BadQueryError, ModelUnavailableError
@@ -182,3 +183,33 @@ def _openvino_int8(openvino: Any, path: Path, pixels: Any) -> Any:
 
 def _unit(rows: Any) -> Any:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def engines_command(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[vit-b-32|siglip-b-16]...", help="Default: both."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Engines take turns this often.")] = 5,
+    limit: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="About so long for each.")] = 300.0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+) -> None:
+    """Torch, ONNX Runtime and OpenVINO on this CPU, by precision, on random weights."""
+    import tempfile
+
+    from askpix.api.console.render import print_json, say
+    from askpix.evaluation.performance.speed import machine
+
+    rows = []
+    for kind in kinds or RANDOM:
+        with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
+            rows += measure_engines(kind, Path(work), rounds=rounds, limit_s=limit)
+    if as_json:
+        print_json({"machine": machine("torch", "onnxruntime"), "engines": rows})
+        return
+    for row in rows:
+        say(
+            f"{row['model']:12} {row['engine']:13} {row['precision']:5} {row['per_s']:6.1f} pictures/s, "
+            f"{row['ratio']:.2f} of torch fp32 ({row['cpu_ratio']:.2f} by CPU time), "
+            f"cosine {row['cosine']:.4f}",
+        )

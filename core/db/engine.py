@@ -24,7 +24,7 @@ def open_database(where: Path | str, metadata: MetaData, *, version: int) -> Eng
 
     Tables, columns and indexes that an older version did not have yet are added, whatever the version: such
     columns must be nullable or have a ``server_default``. Anything else is a new ``version`` with an Alembic
-    revision of that number (``askpix.core.db.migrate``), run in one transaction with all that it takes. Raises
+    revision of that number (``core.db.migrate``), run in one transaction with all that it takes. Raises
     ``IndexMismatchError`` when a newer version of Askpix wrote it, ``StoreUnavailableError`` when it is
     damaged, locked, not writable or cannot be reached.
     """

@@ -37,8 +37,8 @@ def answer_archive(
     """The answer with its plan; None when the question is not about the whole collection.
 
     ``understand`` reads dates, places and kinds off the words of a search. Exact where the catalog knows;
-    counts of what pictures show have bounds (``askpix.retrieval.classification.membership``), and nothing is counted when no
-    picture shows it clearly: ``answered`` is False then.
+    counts of what pictures show have bounds (``retrieval.classification.membership``), and nothing is counted
+    when no picture shows it clearly: ``answered`` is False then.
     """
     began = time.perf_counter()
     asked = read_archive_question(question)

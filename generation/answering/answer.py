@@ -64,8 +64,8 @@ def stream_answer(
     ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
     they hold citations as the generator writes them. When nothing matched, the generator is not asked.
     ``why`` this generator was taken goes into the answer. ``history`` is what was said before; the question
-    must stand alone all the same (``askpix.generation.questions.follow_up``). With ``second_look`` the generator looks again,
-    closely, at what a claim cites that the words of its pictures do not bear.
+    must stand alone all the same (``generation.questions.follow_up``). With ``second_look`` the generator
+    looks again, closely, at what a claim cites that the words of its pictures do not bear.
 
     Raises ``BadQueryError`` for an empty question, and what the callables raise.
     """

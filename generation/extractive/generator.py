@@ -1,9 +1,9 @@
 """The generator that invents nothing: it picks the words, facts or picture that answer, and quotes them.
 
-A question is sorted by rules (``askpix.generation.questions.understand``). Values come from typed patterns beside the words that
-name them, from labels of forms and tables, and from the usual places of receipts; other questions are
-answered with the rows that share most words with them and mean most nearly the same. Where nothing fits
-well it says ``NO ANSWER``: a wrong answer is worse than none.
+A question is sorted by rules (``generation.questions.understand``). Values come from typed patterns beside
+the words that name them, from labels of forms and tables, and from the usual places of receipts; other
+questions are answered with the rows that share most words with them and mean most nearly the same. Where
+nothing fits well it says ``NO ANSWER``: a wrong answer is worse than none.
 """
 
 import re
@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from askpix.core.types import Evidence, Message, Usage, Vectors
-from askpix.generation.extractive.fold_found import Found
 from askpix.generation.extractive.labels import find_labelled
-from askpix.generation.extractive.page import Page
+from askpix.generation.extractive.page import Found, Page
 from askpix.generation.extractive.record_facts import KNOWN
 from askpix.generation.extractive.table_lookup import find_in_table
 from askpix.generation.extractive.values import find_value

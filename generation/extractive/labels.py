@@ -8,8 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from askpix.generation.extractive.fold_found import Found
-from askpix.generation.extractive.page import Cell, Page
+from askpix.generation.extractive.page import Cell, Found, Page
 from askpix.generation.extractive.patterns import Finder, Span
 from askpix.generation.word_match import holds, squeeze, tokens
 

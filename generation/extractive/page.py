@@ -89,3 +89,13 @@ class Page:
                 return best[1]
             at += step
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value with the words it was read from, as they stand in the page."""
+
+    value: str
+    quote: str
+    fit: float
+    """0 to 1: how sure the rules are that this is what was asked for."""

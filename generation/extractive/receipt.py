@@ -6,8 +6,7 @@ Rules, with their reasons beside them; written on one half of a sample of receip
 import re
 from collections.abc import Iterator
 
-from askpix.generation.extractive.fold_found import Found
-from askpix.generation.extractive.page import Cell, Page
+from askpix.generation.extractive.page import Cell, Found, Page
 from askpix.generation.extractive.patterns import Span, address_words, amounts, dates, phones, times, value_of
 from askpix.generation.word_match import normalise, squeeze
 

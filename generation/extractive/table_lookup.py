@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from askpix.core.types import TextLine
-from askpix.generation.extractive.fold_found import Found
+from askpix.generation.extractive.page import Found
 from askpix.generation.extractive.tables import Table, table_by_rules
 from askpix.generation.questions.understand import Asked
 from askpix.generation.word_match import content_words, holds, squeeze

@@ -3,9 +3,8 @@
 import re
 
 from askpix.generation.extractive import patterns, receipt
-from askpix.generation.extractive.fold_found import Found
 from askpix.generation.extractive.labels import find_labelled, find_near
-from askpix.generation.extractive.page import Page
+from askpix.generation.extractive.page import Found, Page
 from askpix.generation.extractive.patterns import Finder
 from askpix.generation.questions.rules import Wanted
 from askpix.generation.questions.understand import Asked

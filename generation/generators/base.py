@@ -1,8 +1,8 @@
 """What a generator is: something that reads messages with evidence and streams an answer.
 
 The text it streams cites evidence as ``[2]`` and may quote: ``[2: "GRAND TOTAL 67.85"]``. When the evidence
-does not hold an answer its text starts with ``NO ANSWER`` (see ``askpix.generation.prompting.prompt``). That is the whole
-protocol between models of any kind and ``askpix.generation.answering.answer``.
+does not hold an answer its text starts with ``NO ANSWER`` (see ``generation.prompting.prompt``). That is the
+whole protocol between models of any kind and ``askpix.generation.answering.answer``.
 """
 
 from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ A claim is a sentence or a line of a list. It is kept, kept with a doubt, or dro
     a number and no citation                          in no evidence: dropped; in some: a doubt
 
 A doubt about a number or name in a picture that the model saw may be settled by a second look at the place:
-what is shown there is kept without the doubt, what is not is dropped (``askpix.generation.grounding.second_look``).
+what is shown there is kept without the doubt, what is not is dropped (``generation.grounding.second_look``).
 
 Links and pictures in markdown and HTML are always undone: an answer that is rendered must not fetch anything.
 """
@@ -153,7 +153,8 @@ def judge(
 
     ``seen`` are the numbers of evidence that was shown as a picture; ``look`` looks at such a picture again
     where a claim is doubtful. What comes back is fit for
-    ``askpix.generation.grounding.citations.verify``: claims that were dropped are gone from the text, with their citations.
+    ``generation.grounding.citations.verify``: claims that were dropped are gone from the text, with their
+    citations.
     """
     whole = parse_answer(text, evidence)
     if not whole.answered:

@@ -92,7 +92,9 @@ class _Ladder:
 
 @cache
 def _models() -> tuple[tuple[re.Pattern[str], ModelLimits], ...]:
-    held = tomllib.loads(files("generation").joinpath("model_limits.toml").read_text("utf-8"))
+    held = tomllib.loads(
+        files("askpix.generation.prompting").joinpath("model_limits.toml").read_text("utf-8")
+    )
     found = []
     for row in held["model"]:
         match, formula = row.pop("match"), dict(row.pop("formula"))

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from askpix.generation.extractive import receipt
-from askpix.generation.extractive.fold_found import Found
-from askpix.generation.extractive.page import Page
+from askpix.generation.extractive.page import Found, Page
 from askpix.generation.extractive.patterns import value_of
 from askpix.generation.extractive.values import find_value
 from askpix.generation.questions.understand import understand

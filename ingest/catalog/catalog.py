@@ -17,9 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from askpix.core.db.engine import held, is_shared, transaction, upsert
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
 from askpix.core.types import ImageRecord, TextLine
-from askpix.ingest.catalog.fold_moved import move_sources
 from askpix.ingest.catalog.generations import Generations
-from askpix.ingest.catalog.lookup import Lookup
+from askpix.ingest.catalog.lookup import Lookup, move_sources
 from askpix.ingest.catalog.models import Collection, SourceState
 from askpix.ingest.catalog.notes import NoteLedger, undescribe, unstore
 from askpix.ingest.catalog.pages import PageLedger
@@ -292,7 +291,7 @@ class Catalog:
             return uris_of(connection, collection.id, shas)
 
     def move_sources(self, old: str, new: str) -> dict[str, list[str]]:
-        """See ``askpix.ingest.catalog.fold_moved.move_sources``."""
+        """See ``askpix.ingest.catalog.lookup.move_sources``."""
         return move_sources(self._engine, old, new)
 
     def records(self, collection: Collection, shas: Sequence[str]) -> Iterator[ImageRecord]:

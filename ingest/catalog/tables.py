@@ -31,7 +31,7 @@ from askpix.ingest.vision.screenshots import with_tag
 
 VERSION = 1
 """Raised for changes that an older Askpix cannot live with. A new column that is nullable or has a
-``server_default``, and a new table, need no more than to stand here: see ``askpix.core.db.engine.open_database``."""
+``server_default``, and a new table, need no more than to stand here: see ``core.db.engine.open_database``."""
 METADATA = MetaData(info={"migrations": Path(__file__).with_name("migrations")})
 
 # Rows are numbered anew at each upsert: 2**31 would not be for ever on a server with a hundred million.
@@ -127,7 +127,8 @@ images = Table(
     Column("text_error", Text),
     # Of the collection's vocabulary; NULL = not held against it yet.
     Column("tags", JSON(none_as_null=True)),
-    # What is written about it in the file and beside it (``askpix.ingest.metadata.model``); NULL = nothing, or not looked.
+    # What is written about it in the file and beside it (``ingest.metadata.model``); NULL = nothing, or not
+    # looked.
     Column("about", JSON(none_as_null=True)),
     # Where pictures lie on it (``askpix.ingest.vision.regions``): [[x0, y0, x1, y1], ...]; NULL = nowhere.
     Column("regions", JSON(none_as_null=True)),

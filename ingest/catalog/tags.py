@@ -15,11 +15,6 @@ from askpix.core.errors import NotFoundError
 from askpix.core.types import Vectors
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.tables import images, own_tags, vocabularies
-from askpix.ingest.pipeline.report import Progress
-from askpix.ingest.vision.screenshots import with_tag
-from askpix.retrieval.stores.base import VectorStore
-
-_AT_ONCE = 512
 
 Tagger = Callable[[Vectors], Sequence[Sequence[str]]]
 """Image vectors ``(n, dim)`` into the tags of each."""
@@ -98,35 +93,6 @@ class TagLedger:
         if tags:
             with transaction(self._engine) as connection:
                 connection.execute(change, [{"key": i, "found": list(found)} for i, found in tags.items()])
-
-
-def tag_pictures(
-    *,
-    collection: Collection,
-    ledger: TagLedger,
-    store: VectorStore,
-    tagger: Tagger,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> int:
-    """Tag every picture that has not been; returns how many. Killed at any moment, the next run goes on."""
-    done, total = 0, ledger.count_untagged(collection)
-    while ids := ledger.untagged(collection, limit=_AT_ONCE):
-        records = store.get(ids)
-        there = [record.id for record in records]
-        # What the store lost has none: it is tagged when it has been embedded again.
-        found: dict[str, Sequence[str]] = dict.fromkeys(ids, ())
-        if there:
-            tagged = zip(records, tagger(store.image_vectors(there)), strict=True)
-            # Known without looking, so no vocabulary takes it away.
-            found.update((record.id, with_tag(record, tags).tags) for record, tags in tagged)
-            own = ledger.own(there)
-            every = {point: (*found[point], *own.get(point, ())) for point in there}
-            store.set_tags({point: tuple(dict.fromkeys(tags)) for point, tags in every.items()})
-        ledger.save(found)
-        done += len(ids)
-        if on_progress:
-            on_progress(Progress("tagging", done, total, 0.0, 0))
-    return done
 
 
 def _untagged(collection: Collection) -> ColumnElement[bool]:

@@ -15,7 +15,8 @@ from askpix.core.imaging.decoder_errors import DECODER_ERRORS, one_line
 
 
 def open_jpeg_xl(data: bytes, *, limits: ImageLimits, min_side: int | None) -> Picture:
-    """See ``askpix.ingest.formats.sandboxed.open_rare``. Of an animation the first frame; ``min_side`` does not matter."""
+    """See ``ingest.formats.sandboxed.open_rare``. Of an animation the first frame; ``min_side`` does not
+    matter."""
     del min_side
     try:
         with Image.open(io.BytesIO(data), formats=("JXL",)) as opened:

@@ -73,7 +73,7 @@ def office_kind(data: bytes) -> str | None:
 class Conversions:
     """The last documents as PDFs: their pages are asked for one after the other. One is made at a time.
 
-    Like the processes of ``askpix.core.sandbox`` it belongs to the whole process: LibreOffice takes all of a core.
+    Like the processes of ``core.sandbox`` it belongs to the whole process: LibreOffice takes all of a core.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ animation its first frame and one for each further scene.
 Office documents are PDFs by the time their pages are asked for (``askpix.ingest.formats.office``).
 
 PDF pages are pictures here, with sizes and boxes at one resolution however they are drawn, so that a box on a
-page means the same place at every call; a process of its own draws them (``askpix.ingest.formats.pdf_worker``).
+page means the same place at every call; a process of its own draws them (``ingest.formats.pdf_worker``).
 """
 
 from collections.abc import Iterator
@@ -74,7 +74,8 @@ def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = Non
 def open_page(
     data: Content, place: int | None, *, limits: ImageLimits, min_side: int | None = None
 ) -> Picture:
-    """One picture of a file; ``place`` as ``askpix.ingest.formats.content.place_of`` has it. Raises ``BadImageError``."""
+    """One picture of a file; ``place`` as ``ingest.formats.content.place_of`` has it. Raises
+    ``BadImageError``."""
     if isinstance(data, OnDisk) or is_film(data):
         with opened_film(data, limits) as film:
             return film.picture(place or 1, min_side)

@@ -1,7 +1,7 @@
 """PDF: pages as pictures, at a resolution of one's choice, and the text that lies in them.
 
-PDFium draws untrusted files in C++ and cannot be interrupted, so only ``askpix.ingest.formats.pdf_worker`` calls this, in a
-process of its own.
+PDFium draws untrusted files in C++ and cannot be interrupted, so only ``ingest.formats.pdf_worker`` calls
+this, in a process of its own.
 """
 
 import logging
@@ -77,8 +77,9 @@ class PdfDocument:
         self._document.close()
 
     def picture(self, number: int, min_side: int | None) -> Picture:
-        """Page ``number`` (from 1) drawn; ``min_side`` as in ``askpix.core.imaging.decode.open_image``. Its ``width`` and
-        ``height`` are those at ``PDF_DPI``, also where ``limits.pdf_dpi`` has it drawn larger or smaller."""
+        """Page ``number`` (from 1) drawn; ``min_side`` as in ``core.imaging.decode.open_image``. Its
+        ``width`` and ``height`` are those at ``PDF_DPI``, also where ``limits.pdf_dpi`` has it drawn larger
+        or smaller."""
         with self._sheet(number) as sheet:
             width, height = _size(sheet)
             check_size(width, height, self._limits)

@@ -1,6 +1,6 @@
 """Formats that are decoded in a process apart: camera raw files, SVG drawings, JPEG XL.
 
-Their decoders are less fuzzed than those of ``askpix.core.imaging.decode``, or know a size only when all is decoded.
+Their decoders are less fuzzed than those of ``core.imaging.decode``, or know a size only when all is decoded.
 """
 
 import io

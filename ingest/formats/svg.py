@@ -1,6 +1,6 @@
 """SVG drawings by resvg, which has no scripts and no network; what they refer to outside is left out.
 
-Only ``askpix.ingest.formats.sandboxed`` calls this, in a process apart: a drawing may take any time and memory.
+Only ``ingest.formats.sandboxed`` calls this, in a process apart: a drawing may take any time and memory.
 """
 
 import re

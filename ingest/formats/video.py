@@ -4,7 +4,8 @@ Scenes are found among the key frames, which encoders put where a scene begins a
 decoding those alone costs a fiftieth of decoding all. Where they lie far apart (screen recordings) frames
 between them are looked at too. A frame is taken when it differs from the last one that was.
 
-FFmpeg decodes untrusted bytes in C, so only ``askpix.ingest.formats.video_worker`` calls this, in a process of its own.
+FFmpeg decodes untrusted bytes in C, so only ``ingest.formats.video_worker`` calls this, in a process of its
+own.
 """
 
 from bisect import bisect_right

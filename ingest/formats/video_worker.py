@@ -1,6 +1,6 @@
 """Films in processes apart: one that makes FFmpeg crash, or decode for ever, costs itself alone.
 
-A child has one film open at a time (``askpix.core.sandbox``). It reads the film from its file; one that came from a
+A child has one film open at a time (``core.sandbox``). It reads the film from its file; one that came from a
 bucket is sent to it.
 """
 
@@ -55,7 +55,8 @@ class ApartFilm:
             return
 
     def moments(self, min_side: int | None) -> Iterator[tuple[int, Picture]]:
-        """Places (``askpix.ingest.formats.content.place_at``) and pictures of the moments that tell the film, in order.
+        """Places (``ingest.formats.content.place_at``) and pictures of the moments that tell the film, in
+        order.
 
         Ends with a ``BadImageError`` where the film does before its time: what came before it holds.
         """

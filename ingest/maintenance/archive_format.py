@@ -11,7 +11,7 @@ parts/00000.pages.f16   where there is a page embedder: the many vectors of page
 parts/00000.sheets.f16  where there are sheets: the vectors of the pictures on them, in the same way
 
 There are no ids in it: they follow from the content and the collection that it becomes part of. Nothing in
-it is ever unpacked to a path it names, and nothing is believed: see ``askpix.ingest.maintenance.archive_reader``.
+it is ever unpacked to a path it names, and nothing is believed: see ``ingest.maintenance.archive_reader``.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""Reads an archive (``askpix.ingest.maintenance.archive_format``) piece by piece, and believes nothing that it says."""
+"""Reads an archive (``ingest.maintenance.archive_format``) piece by piece, and believes nothing that it
+says."""
 
 import json
 import zipfile

@@ -1,4 +1,5 @@
-"""Does every sheet have one vector for each picture on it (``askpix.ingest.vision.regions``), and nothing else has any?
+"""Does every sheet have one vector for each picture on it (``ingest.vision.regions``), and nothing else has
+any?
 
 What is wrong is mended by the stage itself: it removes what is no sheet and makes what is missing.
 """

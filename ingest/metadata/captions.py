@@ -1,8 +1,8 @@
 """What people wrote about their pictures: captions, titles and keywords in the files and beside them.
 
-In the file: what ``askpix.ingest.metadata.descriptions`` reads. Beside ``a.jpg``: ``a.txt``, ``a.jpg.txt``, ``a.json``,
-``a.jpg.json`` (as Google Takeout and image datasets write them). Or one file for all: JSON lines or CSV.
-All of it is untrusted; what cannot be read is no caption.
+In the file: what ``ingest.metadata.descriptions`` reads. Beside ``a.jpg``: ``a.txt``, ``a.jpg.txt``,
+``a.json``, ``a.jpg.json`` (as Google Takeout and image datasets write them). Or one file for all: JSON lines
+or CSV. All of it is untrusted; what cannot be read is no caption.
 """
 
 import csv

@@ -52,7 +52,7 @@ class TextReader(Protocol):
         """Lines in reading order, boxes in pixels of ``image``. Thread-safe.
 
         What stands in one visual row stays together, left to right, as separate lines where there is a gap
-        between them ("GRAND TOTAL", then "67.85"): ``askpix.core.text.layout.rows`` gives the rows back. Raises
+        between them ("GRAND TOTAL", then "67.85"): ``core.text.layout.rows`` gives the rows back. Raises
         ``BadImageError`` when this picture makes the engine fail.
         """
         ...

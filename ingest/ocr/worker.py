@@ -37,7 +37,7 @@ class ApartTextReader:
     def load(
         cls, *, workers: int | None = None, models: Path | None = None, openvino: bool = False
     ) -> "ApartTextReader":
-        """The first child is started and asked at once; ``askpix.ingest.ocr.engine.OcrEngine.load`` is what it does.
+        """The first child is started and asked at once; ``ingest.ocr.engine.OcrEngine.load`` is what it does.
 
         Raises ``ModelUnavailableError``.
         """

@@ -78,11 +78,11 @@ def index(
 
     Unchanged files (size and time, as the ledger has them) cost a look-up; touched, renamed and copied ones
     a hash. ``prune`` forgets files under ``paths`` that are gone. Bad files are reported and the run goes
-    on; they are tried again when they or ``limits`` change. ``ignore``: see ``askpix.ingest.sources.walk.walk``; ``remote``
-    reads paths that are URIs. On KeyboardInterrupt what is done is kept.
-    ``embedder`` is asked for nothing where there is nothing to embed; ``batch_size`` None: what it likes.
-    ``threads`` read, decode and embed (default: as many as there are cores or ``embedder.workers``, and one
-    more where files cannot be asked for ahead). Hold ``collection_run`` around it.
+    on; they are tried again when they or ``limits`` change. ``ignore``: see ``ingest.sources.walk.walk``;
+    ``remote`` reads paths that are URIs. On KeyboardInterrupt what is done is kept. ``embedder`` is asked for
+    nothing where there is nothing to embed; ``batch_size`` None: what it likes. ``threads`` read, decode and
+    embed (default: as many as there are cores or ``embedder.workers``, and one more where files cannot be
+    asked for ahead). Hold ``collection_run`` around it.
 
     Raises ``NotFoundError`` for a missing path and ``StoreUnavailableError`` when the store or the catalog
     cannot be read or written.

@@ -33,7 +33,7 @@ from askpix.retrieval.stores.base import OpenStore
 
 _MIN_SIDE = 1280
 """A large photo is decoded down to no less than this shorter side: more pixels make no word more
-readable. Pages are decoded in full, up to ``_FULL``: their print may be small (``askpix.ingest.ocr.resolution``)."""
+readable. Pages are decoded in full, up to ``_FULL``: their print may be small (``ingest.ocr.resolution``)."""
 _FULL = 2 * CLOSEST
 _GROUP = 4
 """Pages of one file that a thread reads with one look at its bytes."""

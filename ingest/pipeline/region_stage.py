@@ -1,4 +1,5 @@
-"""After stage one: the pictures that lie on sheets (``askpix.ingest.vision.regions``), each embedded as one of its own.
+"""After stage one: the pictures that lie on sheets (``ingest.vision.regions``), each embedded as one of its
+own.
 
     ledger - store of sheets -> [ read, check the hash -> decode as closely as its smallest picture needs
     -> cut out -> embed ] x threads -> store of sheets, now and then

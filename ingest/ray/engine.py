@@ -70,7 +70,8 @@ class RayEngine:
         prune: bool = False,
         shard: int = SHARD,
     ) -> IngestReport:
-        """As ``askpix.ingest.pipeline.embed_images.index``. A run that was killed is finished first, by its manifest."""
+        """As ``ingest.pipeline.embed_images.index``. A run that was killed is finished first, by its
+        manifest."""
         began = time.perf_counter()
         collection, catalog = self._collection, self._catalog
         rows: list[dict[str, Any]] = []

@@ -21,7 +21,7 @@ def open_original(
     limits: ImageLimits,
     min_side: int | None = None,
 ) -> Picture:
-    """The picture of a record, decoded as ``min_side`` allows (see ``askpix.core.imaging.decode.open_image``).
+    """The picture of a record, decoded as ``min_side`` allows (see ``core.imaging.decode.open_image``).
 
     Raises ``NotFoundError`` when no file has its bytes any more, ``BadImageError`` when they cannot be
     decoded.

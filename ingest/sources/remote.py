@@ -2,7 +2,8 @@
 pictures on the web, one or many.
 
 They are held to the limits of files. What the server says of each (etag, size, date) stands for the file's
-stat, so what is unchanged there is not fetched. URLs on the web are fetched by the rules of ``askpix.ingest.sources.http_fetch``.
+stat, so what is unchanged there is not fetched. URLs on the web are fetched by the rules of
+``ingest.sources.http_fetch``.
 """
 
 import hashlib
@@ -60,7 +61,8 @@ def remote_uri(path: Path | str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Reads them. ``resolve``, ``allowed`` and ``ports`` are for tests, as in ``askpix.ingest.sources.http_fetch.fetch``."""
+    """Reads them. ``resolve``, ``allowed`` and ``ports`` are for tests, as in
+    ``ingest.sources.http_fetch.fetch``."""
 
     resolve: Resolve = resolve
     allowed: Callable[[str], bool] = is_public

@@ -104,7 +104,8 @@ def read_inside(uri: str, limits: ImageLimits) -> bytes:
 
 
 def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | None:
-    """What an entry and those beside it say (``askpix.ingest.pipeline.metadata_stage``); None when it is not as it was."""
+    """What an entry and those beside it say (``ingest.pipeline.metadata_stage``); None when it is not as it
+    was."""
     path, name = _parts(uri)
     try:
         info = _opened(path).getinfo(name)

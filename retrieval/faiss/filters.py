@@ -8,8 +8,8 @@ from typing import Any
 
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Where
-from askpix.retrieval.qdrant.filters import city_ending, clean, iso, longest_literal
 from askpix.retrieval.stores.derived_fields import on_globe, whole_years
+from askpix.retrieval.stores.filter_check import city_ending, clean, iso, longest_literal
 from askpix.retrieval.text.tokenize import squeeze
 
 _EARTH_KM = 6371.0088

@@ -40,7 +40,7 @@ class SheetLeg:
         lift: Callable[[Vectors], Vectors] | None = None,
     ) -> None:
         """``boxes_of`` tells where the pictures of sheets lie, in the order of their vectors. ``lift`` brings
-        vectors of ``dim`` numbers into the space that queries come from (``askpix.retrieval.stores.adapted``)."""
+        vectors of ``dim`` numbers into the space that queries come from (``retrieval.stores.adapted``)."""
         self._pages, self._boxes_of, self._dim, self._lift = pages, boxes_of, dim, lift
 
     def find(self, query: Vectors, *, among: Collection[str] | None = None) -> dict[str, float]:

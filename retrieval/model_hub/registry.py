@@ -1,4 +1,4 @@
-"""What is known of published embedders, from ``model_facts.toml``: size, licence, languages, scores."""
+"""What is known of published embedders, from ``registry.toml``: size, licence, languages, scores."""
 
 import re
 import tomllib
@@ -76,7 +76,7 @@ def serves(languages: Collection[str], language: str) -> bool:
 @cache
 def model_facts() -> tuple[ModelFact, ...]:
     """Every model of the file, in its order."""
-    text = files("retrieval").joinpath("model_facts.toml").read_text("utf-8")
+    text = files("askpix.retrieval.model_hub").joinpath("registry.toml").read_text("utf-8")
     return tuple(_fact(row) for row in tomllib.loads(text)["model"])
 
 

@@ -1,7 +1,8 @@
 """Pictures into the numbers a model was trained on, as its configuration files say: nothing is assumed.
 
 ``preprocessor_config.json`` of transformers (CLIP, SigLIP, ViT processors) and ``preprocess_cfg.json`` of
-open_clip. Equal to the processors of transformers on Pillow (tests/unit/retrieval/onnx/test_image_embedder.py).
+open_clip. Equal to the processors of transformers on Pillow
+(tests/unit/retrieval/onnx/test_image_embedder.py).
 """
 
 from collections.abc import Mapping

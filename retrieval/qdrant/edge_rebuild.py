@@ -17,20 +17,18 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from askpix.core.errors import StoreUnavailableError
+from askpix.core.subprocesses import python_command
+from askpix.retrieval.qdrant.edge_config import edge_config
 
 _NICE = 5
 _POLL_S = 0.05
-_CHILD = (
-    "import sys; sys.path.insert(0, sys.argv[1]);"
-    " from askpix.retrieval.qdrant.edge_rebuild import child; child(*sys.argv[2:])"
-)
+_CHILD = "askpix.retrieval.qdrant.edge_rebuild:child"
 _PR_SET_PDEATHSIG = 1
 
 
-def child(path: str, dim: str, text_dim: str, graph: str, parent: str) -> None:
-    """In the child: optimise the shard at ``path`` in place."""
-    from askpix.retrieval.qdrant.edge_shard import edge_config  # noqa: PLC0415 - that module starts this one
-
+def child() -> None:
+    """In the child: optimise the shard that the arguments name in place."""
+    path, dim, text_dim, graph, parent = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != int(parent):  # it died before this was said
@@ -48,12 +46,11 @@ def rebuild(path: Path, *, dim: int, text_dim: int, graph: bool, stop: threading
 
     A child that fails is a ``StoreUnavailableError``.
     """
-    root = str(Path(__file__).resolve().parent.parent)
     shape = [str(dim), str(text_dim), "graph" if graph else "scan", str(os.getpid())]
     with (
         (path.parent / f"{path.name}.log").open("w+b") as log,
         subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _CHILD, root, str(path), *shape],
+            python_command(_CHILD, str(path), *shape),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -17,6 +17,7 @@ import filelock
 import qdrant_edge as edge
 
 from askpix.core.errors import AskpixError, StoreUnavailableError
+from askpix.retrieval.qdrant.edge_config import edge_config
 from askpix.retrieval.qdrant.edge_rebuild import rebuild, room_for_copy
 from askpix.retrieval.qdrant.filters import INDEXES
 from askpix.retrieval.stores.folder import acquire, manifest, read_json, write_json
@@ -265,23 +266,6 @@ class Shard:
                 closed.unlink()
         self._engine = engine
         self._sweep()
-
-
-def edge_config(dim: int, text_dim: int, *, graph: bool) -> edge.EdgeConfig:
-    """Three vectors a picture. Without a graph: a scan over 4-bit codes, rescored with the originals."""
-    index = edge.HnswIndexConfig(m=16 if graph else 0, ef_construct=128, full_scan_threshold=10_000)
-    codes = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
-    best_row = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
-    cosine = edge.Distance.Cosine
-    return edge.EdgeConfig(
-        vectors={
-            "image": edge.EdgeVectorParams(dim, cosine, hnsw_config=index, quantization_config=codes),
-            "text": edge.EdgeVectorParams(
-                text_dim, cosine, hnsw_config=index, quantization_config=codes, multivector_config=best_row
-            ),
-        },
-        sparse_vectors={"words": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-    )
 
 
 @contextmanager

@@ -21,9 +21,10 @@ import qdrant_edge as edge
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.qdrant.edge_shard import Shard
-from askpix.retrieval.qdrant.filters import FACET_FIELDS, Check, to_filter
+from askpix.retrieval.qdrant.filters import to_filter
 from askpix.retrieval.stores.base import Leg, Scored
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
+from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.folder import PAYLOAD
 from askpix.retrieval.stores.payload import derived_fields, path_fields, tag_fields, to_payload, to_record
 from askpix.retrieval.text.tokenize import content_words, tokens

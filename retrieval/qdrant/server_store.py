@@ -23,10 +23,11 @@ from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.qdrant.connection import ClusterShape, QdrantServer
 from askpix.retrieval.qdrant.edge_store import bm25_engine, point_ids
-from askpix.retrieval.qdrant.filters import FACET_FIELDS, Check, to_filter
+from askpix.retrieval.qdrant.filters import to_filter
 from askpix.retrieval.qdrant.server_models import TENANT, server_sparse, to_server_filter
 from askpix.retrieval.stores.base import Leg, Scored
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
+from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.payload import path_fields, tag_fields, to_payload, to_record
 from askpix.retrieval.text.tokenize import content_words, tokens
 

@@ -1,4 +1,4 @@
-"""A collection searched with what was learned from its owner's captions (``askpix.retrieval.embedders.adaptation``).
+"""A collection searched with what was learned from its owner's captions (``retrieval.embedders.adaptation``).
 
 To whoever searches, embedder and store have one space of ``dim + e`` numbers: a picture's vector and its
 second one, joined so that a dot product is the weighted mean of both cosines. Nothing is written into the

@@ -1,4 +1,5 @@
-"""What a vector store is. One contract test suite (tests/unit/retrieval/stores/test_contract.py) runs on every adapter."""
+"""What a vector store is. One contract test suite (tests/unit/retrieval/stores/test_contract.py) runs on
+every adapter."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -11,7 +11,7 @@ from askpix.retrieval.text.gazetteer import gazetteer
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Follows from the record alone; what its fields mean for a filter is said at ``askpix.core.types.Where``."""
+    """Follows from the record alone; what its fields mean for a filter is said at ``core.types.Where``."""
 
     written: tuple[date, ...] = ()
     """Dates of the text, where the picture has no ``taken_at``."""

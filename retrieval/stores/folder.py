@@ -19,8 +19,8 @@ from askpix.core.errors import IndexMismatchError, StoreUnavailableError
 
 FORMAT = 1
 PAYLOAD = 2
-"""Of the derived fields (``askpix.retrieval.stores.derived_fields``). A store with older ones opens, and gets these at the next
-``optimize``; until then filters on fields that it lacks are not satisfied."""
+"""Of the derived fields (``retrieval.stores.derived_fields``). A store with older ones opens, and gets these
+at the next ``optimize``; until then filters on fields that it lacks are not satisfied."""
 _MODELS = ("model", "dim", "text_model", "text_dim")
 
 

@@ -29,7 +29,7 @@ def weight_file(name: str, folder: Path = FOLDER) -> Path:
 
 def class_names() -> list[str]:
     """What the 1,000 classes of ImageNet-1k are called, in the classifier's order (CLIP's curated names)."""
-    return (FOLDER.parent / "imagenet_classes.txt").read_text("utf-8").splitlines()
+    return (FOLDER / "imagenet_classes.txt").read_text("utf-8").splitlines()
 
 
 def megabytes(model: str) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from askpix.api.demo import PICTURES
+from tests.support.fakes import picture
 
 Scene = tuple[str | Image.Image, float]
 """A sample photo, a colour or a picture, and for how many seconds."""
@@ -83,3 +85,29 @@ def _picture(shown: str | Image.Image, size: tuple[int, int]) -> Image.Image:
     if photo.exists():
         return Image.open(photo).convert("RGB").resize(size)
     return Image.new("RGB", size, shown)
+
+
+def moving(
+    form: str, *scenes: tuple[str, int], duration: int = 100, size: tuple[int, int] = (96, 72)
+) -> bytes:
+    """``scenes`` of a colour and so many frames; a white stripe walks, so that no two frames are the same."""
+    frames = []
+    for colour, count in scenes:
+        for number in range(count):
+            frame = picture(colour, size=size)
+            frame.paste("white", (number * 2 % size[0], 0, number * 2 % size[0] + 2, size[1]))
+            frame.paste("black", (0, 0, size[0] // 8, size[1] // 8))
+            frames.append(frame)
+    buffer = BytesIO()
+    frames[0].save(
+        buffer, form, save_all=True, append_images=frames[1:], duration=duration, loop=0, **SAVED[form]
+    )
+    return buffer.getvalue()
+
+
+SAVED = {
+    "GIF": {"disposal": 2},
+    "WEBP": {"lossless": True},
+    "PNG": {},
+    "AVIF": {"quality": 90},
+}

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import (
+    Engine,
+)
+
 _NUMBERS = itertools.count(1)
 
 
@@ -48,3 +52,13 @@ def new_schema(server: str) -> str:
         connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
         connection.execute(f"CREATE SCHEMA {name}")
     return f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{name}"
+
+
+def end_sessions(engine: Engine) -> None:
+    ours = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'askpix'"
+    import psycopg
+
+    with psycopg.connect(
+        engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    ) as other:
+        other.execute(ours)

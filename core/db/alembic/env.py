@@ -1,4 +1,5 @@
-"""Run by Alembic around its revisions: they go through the connection and transaction of ``askpix.core.db.migrate``."""
+"""Run by Alembic around its revisions: they go through the connection and transaction of
+``core.db.migrate``."""
 
 from alembic import context
 

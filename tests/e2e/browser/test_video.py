@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import browser, ready, serious, tab, until
-from tests.support.films import film
+from tests.support.films import film, moving
 from tests.support.service import served, until_ready
-from tests.unit.ingest.formats.test_animation import moving
 
 pytestmark = pytest.mark.slow
 

@@ -8,16 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.cli import PICTURES, Askpix, runner
 from tests.support.hostile import BAD
 
-PICTURES = ROOT / "api" / "demo" / "pictures"
 ALBUM = (
     "photos/cat.jpg",
     "photos/rocket-launch.jpg",
@@ -28,36 +27,6 @@ ALBUM = (
     "receipts/hotel-alpenblick.jpg",
     "documents/library-report.pdf",
 )
-Askpix = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def runner(home: Path, cwd: Path) -> Askpix:
-    """Runs ``askpix`` on a home; ``code`` is the exit code it must have."""
-
-    def run(
-        *words: str | Path, code: int = 0, stdin: str = "", **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ASKPIX_")},
-            "ASKPIX_HOME": str(home),
-            "ASKPIX_OPENVINO": "0",
-            **settings,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "askpix.api.cli.main", *map(str, words)],
-            cwd=cwd,
-            input=stdin,
-            env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
 
 
 @pytest.fixture
@@ -338,7 +307,8 @@ def test_a_collection_in_use_is_said_plainly(indexed: tuple[Askpix, dict[str, An
     askpix, _ = indexed
     # A second writer is played by a process that opens the store and waits.
     code = (
-        "import sys; from askpix.api.settings import load_settings; from askpix.api.workspace.workspace import Workspace\n"
+        "import sys; from askpix.api.settings import load_settings\n"
+        "from askpix.api.workspace.workspace import Workspace\n"
         "w = Workspace(load_settings())\n"
         "with w.open_store(w.collection('default')):\n"
         "    print('open', flush=True); sys.stdin.read()\n"

@@ -14,7 +14,7 @@ from askpix.api.demo import PICTURES, QUESTIONS, SEARCHES
 from askpix.core.imaging.decode import ImageLimits
 from askpix.ingest.formats.pages import open_pages
 from tests.conftest import ROOT
-from tests.e2e.cli.test_cli import runner
+from tests.support.cli import runner
 
 FILES = sorted(path for path in PICTURES.rglob("*") if path.is_file())
 

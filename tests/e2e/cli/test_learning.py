@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askpix.retrieval.weights import weight_file
-from tests.e2e.cli.test_cli import PICTURES, Askpix, runner
+from tests.support.cli import PICTURES, Askpix, runner
 from tests.support.fakes import picture
 from tests.support.hostile import BAD
 from tests.support.two_tower_models import hub_copy

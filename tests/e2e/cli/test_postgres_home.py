@@ -13,10 +13,9 @@ from askpix.api.services.reembed import reembed
 from askpix.api.settings import Settings
 from benchmarks.load.kills import TwoModels, bench_kills
 from tests.conftest import ROOT
-from tests.e2e.cli.test_cli import PICTURES, runner
+from tests.support.cli import PICTURES, runner
 from tests.support.fakes import grain, picture
-from tests.support.postgres import new_schema
-from tests.unit.core.db.test_database import end_sessions
+from tests.support.postgres import end_sessions, new_schema
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
 from askpix.retrieval.query.parser import parse
 from tests.conftest import ROOT
-from tests.e2e.cli.test_cli import runner
+from tests.support.cli import runner
 
 GOLDEN = ROOT / "tests" / "golden"
 

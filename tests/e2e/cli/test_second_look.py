@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cli.test_cli import PICTURES, Askpix, runner
+from tests.support.cli import PICTURES, Askpix, runner
 
 pytest.importorskip("torch", reason="needs the extra torch")
 pytest.importorskip("transformers", reason="needs the extra torch")
 
-from tests import tiny_models
+from tests.support import tiny_models
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from askpix.api.client.client import Client
-from tests.e2e.cli.test_cli import PICTURES, Askpix, runner
+from tests.support.cli import PICTURES, Askpix, runner
 from tests.support.films import film
 from tests.support.service import jpeg, served, until_ready
 

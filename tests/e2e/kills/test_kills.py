@@ -27,9 +27,8 @@ from askpix.ingest.catalog.tables import METADATA, VERSION
 from askpix.ingest.pipeline.embed_images import collection_run, index
 from askpix.ingest.pipeline.ocr_stage import read_texts
 from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
+from tests.conftest import ROOT
 from tests.support.fakes import ColourEmbedder, WordEmbedder
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class SlowEmbedder(ColourEmbedder):

@@ -10,12 +10,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from askpix.api.routes.web import FILES
+from askpix.api.security.session import COOKIE
 from askpix.api.server.app import create_app
-from askpix.api.server.middleware import COOKIE
 from askpix.api.service.service import Service
 from askpix.api.settings import Settings
+from tests.conftest import ROOT
 
-WEB = Path(__file__).resolve().parent.parent / "api" / "web"
+WEB = ROOT / "api" / "web"
 PAGE = {"X-Askpix-Page": "1"}
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from askpix.api.evals.decode import contents_of, measure_decode
 from askpix.core.errors import NotFoundError
-from tests.e2e.cli.test_cli import PICTURES, runner
+from tests.support.cli import PICTURES, runner
 from tests.support.raw_files import dng
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' width='40' height='80'><rect width='9' height='9'/></svg>"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from askpix.api.evals import speed
-from askpix.api.evals.speed import peak_memory
+from benchmarks.speed.memory import peak_memory
 from tests.support.fakes import picture
 
 pytestmark = pytest.mark.slow

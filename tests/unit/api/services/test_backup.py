@@ -20,7 +20,7 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError
 from askpix.ingest.pipeline.embed_images import collection_run
 from askpix.retrieval.query.parser import parse
-from tests.e2e.cli.test_cli import runner
+from tests.support.cli import runner
 from tests.support.service import jpeg, served, until_ready
 from tests.support.sparse import copy_tree
 

@@ -11,18 +11,11 @@ from askpix.api.workspace.query_log import RecentQueries
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, NotFoundError
 from askpix.ingest.catalog.catalog import Collection
-from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.query.parser import parse
-from tests.support.fakes import ColourEmbedder, picture
+from tests.support.fakes import picture
+from tests.support.workspaces import Fakes
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "gray")
-
-
-class Fakes(Workspace):
-    """The workspace with embedders of mean colours: ``narrow`` and ``wide``."""
-
-    def embedder(self, embedder_id: str) -> Embedder:
-        return ColourEmbedder(dim={"narrow": 5, "wide": 9}[embedder_id], model_id=embedder_id)
 
 
 @pytest.fixture

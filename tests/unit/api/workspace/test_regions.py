@@ -31,7 +31,7 @@ from askpix.retrieval.query.parser import parse
 from tests.support.browser import browser, ready, tab
 from tests.support.fakes import grain
 from tests.support.service import served, until_ready
-from tests.unit.api.services.test_reembed import Fakes
+from tests.support.workspaces import Fakes
 
 SIZE = (620, 877)
 PLACES = ((40, 60, 290, 240), (330, 60, 580, 240), (40, 300, 290, 560), (330, 300, 580, 560))

@@ -31,7 +31,7 @@ from askpix.core.db.engine import held, open_database, transaction
 from askpix.core.errors import AskpixError, IndexMismatchError, StoreUnavailableError
 from askpix.ingest.catalog import tables
 from tests.conftest import ROOT
-from tests.support.postgres import new_schema
+from tests.support.postgres import end_sessions, new_schema
 
 METADATA = MetaData()
 numbers = Table("numbers", METADATA, Column("n", Integer, primary_key=True))
@@ -151,7 +151,7 @@ def test_a_home_from_before_there_were_revisions_opens(tmp_path: Path) -> None:
 
 def test_the_revisions_of_the_catalog_end_at_its_version() -> None:
     scripts = ScriptDirectory(
-        str(ROOT / "core" / "alembic"), version_locations=[tables.METADATA.info["migrations"]]
+        str(ROOT / "core" / "db" / "alembic"), version_locations=[tables.METADATA.info["migrations"]]
     )
     assert scripts.get_heads() == [f"{tables.VERSION:04d}"]
     assert [each.revision for each in scripts.walk_revisions()][-1] == "0001"
@@ -247,13 +247,3 @@ def test_a_wrong_address_is_one_line_without_the_password(url: str, said: str) -
 def test_a_database_that_is_not_there_is_said(postgres: str) -> None:
     with pytest.raises(StoreUnavailableError, match="does not exist"):
         open_database(postgres.replace("/postgres?", "/missing?"), METADATA, version=1)
-
-
-def end_sessions(engine: Engine) -> None:
-    ours = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'askpix'"
-    import psycopg
-
-    with psycopg.connect(
-        engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    ) as other:
-        other.execute(ours)

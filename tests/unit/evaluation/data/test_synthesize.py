@@ -16,8 +16,8 @@ from askpix.evaluation.data.manifest import read_manifest
 from askpix.evaluation.data.questions import read_questions, read_receipts
 from askpix.evaluation.data.synthesize import Candidate, Known, make_queries
 from askpix.evaluation.suites.retrieval import evaluate
-from tests.e2e.cli.test_cli import runner
 from tests.support.browser import browser, tab, until
+from tests.support.cli import runner
 
 HERE = Path("/p")
 NASTY = "</script><img src=x onerror=alert(1)>.jpg"

@@ -16,8 +16,8 @@ from askpix.evaluation.public.choices import score_mmmu
 from askpix.evaluation.public.mmmu_videomme import load_mmmu_parquet, load_videomme, score_videomme
 from askpix.evaluation.public.vidore import judge_pages, load_vidore, ndcg
 from tests.support.films import film
+from tests.support.public_benchmarks import item, png
 from tests.support.wire import Server, Wire
-from tests.unit.evaluation.public.test_runner import item, png
 
 
 def table(path: Path, *rows: dict[str, Any]) -> Path:

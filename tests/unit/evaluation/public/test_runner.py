@@ -2,13 +2,11 @@
 
 import base64
 import csv
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
 from askpix.api.cli.main import app
@@ -38,22 +36,10 @@ from askpix.evaluation.public.document_qa import (
 )
 from askpix.evaluation.public.multiple_choice import load_mmbench, load_mmmu, rotate
 from askpix.evaluation.public.runner import Benchmark, Item, Response, run
+from tests.support.public_benchmarks import item, png
 from tests.support.wire import Server, Wire
 
 ANIMALS = {"A": "teddy bear", "B": "rabbit", "C": "cat", "D": "dog"}
-
-
-def item(*golds: str, groups: tuple[str, ...] = (), choices: dict[str, str] | None = None) -> Item:
-    return Item("1", "?", (), golds, groups, choices or {})
-
-
-def png(colour: str = "red", text: str = "") -> bytes:
-    image = Image.new("RGB", (320, 80), colour)
-    if text:
-        ImageDraw.Draw(image).text((12, 20), text, fill="black", font=ImageFont.load_default(size=32))
-    held = io.BytesIO()
-    image.save(held, "PNG")
-    return held.getvalue()
 
 
 def save(path: Path, colour: str = "white", text: str = "") -> None:

@@ -15,7 +15,7 @@ from askpix.evaluation.suites.ablation import LegScores, LegsReport
 from askpix.evaluation.suites.answering import Reply, ask_all
 from askpix.evaluation.suites.retrieval import RetrievalReport, Scores
 from askpix.evaluation.suites.sweep import Choice, SweepReport, SweepRow
-from tests.e2e.cli.test_cli import runner
+from tests.support.cli import runner
 
 SURE = Estimate(0.5, 0.4, 0.6)
 

@@ -21,7 +21,7 @@ from askpix.generation.generators.messages import Film, Turn, as_films, build_tu
 from askpix.generation.generators.vlm import Counted, Vlm
 from askpix.generation.prompting.prompt import build_messages
 from askpix.generation.tasks.caption import caption_with, captions_with
-from tests import tiny_vlms
+from tests.support import tiny_vlms
 from tests.support.fakes import picture
 
 pytestmark = pytest.mark.slow

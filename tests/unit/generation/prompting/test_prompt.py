@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,9 +9,10 @@ from hypothesis import strategies as st
 
 from askpix.core.types import Box, Evidence, Hit, TextLine
 from askpix.generation.prompting.prompt import Cited, build_messages, describe, parse_answer
+from tests.conftest import ROOT
 from tests.support.fakes import record
 
-GOLDEN = Path(__file__).parent / "golden" / "prompt.txt"
+GOLDEN = ROOT / "tests" / "golden" / "prompt.txt"
 
 
 def evidence(number: int, *texts: str, **fields: object) -> Evidence:

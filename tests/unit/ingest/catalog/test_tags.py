@@ -11,7 +11,8 @@ from askpix.core.types import Vectors, Where
 from askpix.ingest.catalog.catalog import Catalog, Collection
 from askpix.ingest.catalog.models import SourceState
 from askpix.ingest.catalog.tables import METADATA, VERSION
-from askpix.ingest.catalog.tags import Vocabulary, tag_pictures
+from askpix.ingest.catalog.tags import Vocabulary
+from askpix.ingest.pipeline.tag_stage import tag_pictures
 from tests.support.fakes import MemoryStore, record, unit
 
 CATS = Vocabulary(("cat", "dog"), 0.3)

@@ -18,31 +18,7 @@ from askpix.ingest.formats.content import place_at
 from askpix.ingest.formats.pages import open_page, open_pages
 from askpix.retrieval.query.parser import parse
 from tests.support.fakes import ColourEmbedder, picture
-
-SAVED = {
-    "GIF": {"disposal": 2},
-    "WEBP": {"lossless": True},
-    "PNG": {},
-    "AVIF": {"quality": 90},
-}
-
-
-def moving(
-    form: str, *scenes: tuple[str, int], duration: int = 100, size: tuple[int, int] = (96, 72)
-) -> bytes:
-    """``scenes`` of a colour and so many frames; a white stripe walks, so that no two frames are the same."""
-    frames = []
-    for colour, count in scenes:
-        for number in range(count):
-            frame = picture(colour, size=size)
-            frame.paste("white", (number * 2 % size[0], 0, number * 2 % size[0] + 2, size[1]))
-            frame.paste("black", (0, 0, size[0] // 8, size[1] // 8))
-            frames.append(frame)
-    buffer = BytesIO()
-    frames[0].save(
-        buffer, form, save_all=True, append_images=frames[1:], duration=duration, loop=0, **SAVED[form]
-    )
-    return buffer.getvalue()
+from tests.support.films import SAVED, moving
 
 
 def colour_of(image: Image.Image) -> str:

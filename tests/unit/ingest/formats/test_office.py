@@ -20,7 +20,7 @@ from askpix.ingest.formats.pages import open_page, open_pages
 from askpix.ingest.formats.pdf_worker import opened
 from askpix.ingest.pipeline.plan import tried_with
 from askpix.ingest.sources.walk import Skipped, Source, walk
-from tests.e2e.cli.test_cli import runner
+from tests.support.cli import runner
 from tests.support.office_files import PDF, docx, odt, program
 
 RTF = rb"{\rtf1\ansi The password of the boathouse is marigold.\par}"

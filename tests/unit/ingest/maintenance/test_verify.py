@@ -20,7 +20,7 @@ from askpix.ingest.pipeline.embed_images import index
 from askpix.ingest.pipeline.text_sync import prepare
 from tests.support.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture, record, unit
 from tests.support.postgres import new_schema
-from tests.unit.retrieval.stores.test_contract import DIM, OPENERS, TEXT_DIM
+from tests.support.stores import DIM, OPENERS, TEXT_DIM
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "gray")
 

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from askpix.core.types import Where
-from askpix.ingest.catalog.tags import Vocabulary, tag_pictures
+from askpix.ingest.catalog.tags import Vocabulary
 from askpix.ingest.metadata.merge import look_into
 from askpix.ingest.metadata.model import About, from_name, merged
 from askpix.ingest.metadata.sidecars import Beside, candidates, unpack
 from askpix.ingest.metadata.takeout import read_album, read_takeout
 from askpix.ingest.metadata.xmp import read_xmp
 from askpix.ingest.pipeline.metadata_stage import describe
+from askpix.ingest.pipeline.tag_stage import tag_pictures
 from tests.support.fakes import WordEmbedder
-from tests.unit.ingest.pipeline.test_embed_images import World, paint
+from tests.support.indexing import World, paint, words
 
 XMP = """<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -352,11 +353,6 @@ def tell(world: World) -> int:
 
 def names(world: World, where: Where) -> list[str]:
     return sorted(Path(world.record(i).uri).name for i in world.store.scroll(where, limit=99))
-
-
-def words(world: World, query: str) -> list[str]:
-    hits = world.store.search("words", query, where=Where(), limit=9)
-    return [Path(world.record(hit.id).uri).name for hit in hits]
 
 
 def test_what_lies_beside_is_found_and_nothing_is_embedded_again(world: World) -> None:

@@ -168,7 +168,8 @@ def test_more_threads_than_workers_are_fine() -> None:
 
 
 def test_importing_the_protocol_loads_no_engine() -> None:
-    code = "import sys, askpix.ingest.ocr.reader; print({'rapidocr', 'onnxruntime', 'openvino', 'cv2'} & set(sys.modules))"
+    engines = "{'rapidocr', 'onnxruntime', 'openvino', 'cv2'}"
+    code = f"import sys, askpix.ingest.ocr.reader; print({engines} & set(sys.modules))"
     assert run_python(code) == "set()"
 
 

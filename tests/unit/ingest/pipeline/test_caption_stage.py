@@ -12,8 +12,7 @@ from askpix.generation.prompting.budget import Plan
 from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_pictures
 from askpix.ingest.pipeline.report import CaptionReport
 from tests.support.fakes import WordEmbedder
-from tests.unit.ingest.metadata.test_merge import words
-from tests.unit.ingest.pipeline.test_embed_images import World, paint
+from tests.support.indexing import World, paint, words
 
 
 class Painter:

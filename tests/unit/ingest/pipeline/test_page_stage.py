@@ -4,14 +4,12 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from askpix.core.db.engine import open_database
 from askpix.core.errors import StoreUnavailableError
@@ -23,41 +21,12 @@ from askpix.ingest.catalog.tables import METADATA, VERSION
 from askpix.ingest.pipeline.embed_images import index
 from askpix.ingest.pipeline.page_stage import embed_pages
 from askpix.ingest.pipeline.report import PagesReport
-from askpix.retrieval.late_interaction.base import Matrix
 from askpix.retrieval.late_interaction.page_search import PageLeg
 from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
 from askpix.retrieval.query.parser import parse
 from askpix.retrieval.search.retriever import Retriever
 from tests.support.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture
-
-
-class PatchEmbedder:
-    """A ``LateEmbedder``: 16 patches a picture, each the mean colour there; a query is its colour words."""
-
-    model_id, dim, image_side, batch = "patches", 5, 64, 2
-
-    def __init__(self) -> None:
-        self.colours = ColourEmbedder()
-        self.seen = 0
-        self.before: Callable[[], None] = lambda: None
-
-    def embed_images(self, images: Sequence[Image.Image], /) -> list[Matrix]:
-        self.before()
-        self.seen += len(images)
-        return [
-            self.colours.embed_images(
-                [
-                    image.crop((x * w // 4, y * h // 4, (x + 1) * w // 4, (y + 1) * h // 4))
-                    for y in range(4)
-                    for x in range(4)
-                ]
-            ).astype(np.float16)
-            for image in images
-            for w, h in [image.size]
-        ]
-
-    def embed_texts(self, texts: Sequence[str], /) -> list[Matrix]:
-        return [self.colours.embed_texts(text.split() or [""]).astype(np.float16) for text in texts]
+from tests.support.late_interaction import PatchEmbedder, half
 
 
 class World:
@@ -116,13 +85,6 @@ class World:
     def ids(self) -> set[str]:
         with self.open_pages() as pages:
             return set(pages.ids())
-
-
-def half(colour: str) -> Image.Image:
-    """A white page whose lower half is of that colour."""
-    page = Image.new("RGB", (80, 80), "white")
-    page.paste(picture(colour, size=(80, 40)), (0, 40))
-    return page
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """``index --engine ray`` on a local Ray: the same index as without, after a kill in the middle too.
 
-python -m tests.unit.ingest.ray.test_engine FOLDER HOME      indexes FOLDER into HOME on Ray, as the killed process does
+python -m tests.unit.ingest.ray.test_engine FOLDER HOME   what is killed
 """
 
 import os

@@ -24,7 +24,7 @@ from askpix.ingest.sources import buckets
 from askpix.ingest.sources.remote import Remote, name_of, read_source, remote_uri
 from askpix.ingest.sources.walk import Skipped, Source, check_paths
 from tests.support.fakes import WordEmbedder
-from tests.unit.ingest.pipeline.test_embed_images import World
+from tests.support.indexing import World
 
 
 def png(colour: str) -> bytes:

@@ -15,7 +15,7 @@ from askpix.ingest.pipeline.plan import make_plan
 from askpix.ingest.sources.remote import Remote, read_source
 from askpix.ingest.sources.walk import Skipped, Source, walk
 from askpix.ingest.sources.zip_files import find_inside, look_inside, zip_uri
-from tests.e2e.cli.test_cli import Askpix, runner
+from tests.support.cli import Askpix, runner
 from tests.support.service import jpeg, served, until_ready
 
 LIMITS = ImageLimits()

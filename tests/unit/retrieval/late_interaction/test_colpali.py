@@ -17,7 +17,7 @@ from tests.support.fakes import picture
 torch = pytest.importorskip("torch", reason="needs the extra transformers")
 pytest.importorskip("transformers", reason="needs the extra transformers")
 
-from tests import tiny_models  # noqa: E402
+from tests.support import tiny_models  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -23,10 +23,10 @@ from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from tests.conftest import ROOT
 from tests.support.fake_hub import COMMIT, Hub, Repository, serving
 from tests.support.onnx_exports import export_towers
+from tests.support.parity import pictures
 from tests.support.tiny_models import export_cross_encoder, save_cross_encoder
 from tests.support.tiny_vlms import save_vlm
 from tests.support.two_tower_models import save_transformers
-from tests.unit.retrieval.embedders.test_torch_embedders import pictures
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,10 @@ def test_a_hub_that_goes_away_is_one_line_and_the_next_run_goes_on(hub: Hub) -> 
 def test_a_killed_download_goes_on_in_the_next_process(hub: Hub, tmp_path: Path) -> None:
     hub.cuts["model.safetensors"] = [6 * 2**20]
     hub.pause = threading.Event()
-    code = f"from askpix.retrieval.model_hub.download import download; print(download({NAME!r}, ['*.safetensors']))"
+    code = (
+        "from askpix.retrieval.model_hub.download import download;"
+        f"print(download({NAME!r}, ['*.safetensors']))"
+    )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "hub")}
     environment.pop("HF_HUB_OFFLINE", None)
     run = {"cwd": ROOT, "env": environment, "text": True}

@@ -19,8 +19,8 @@ from askpix.retrieval.onnx.preprocess import from_open_clip, from_preprocessor
 from askpix.retrieval.onnx.tokenizer import canonical, cleaner
 from tests.conftest import ROOT
 from tests.support.onnx_exports import export_towers, free, pixel_values, token_ids, write_graph
+from tests.support.parity import TEXTS, pictures
 from tests.support.two_tower_models import save_transformers
-from tests.unit.retrieval.embedders.test_torch_embedders import TEXTS, pictures
 
 pytestmark = pytest.mark.slow
 
@@ -317,7 +317,8 @@ def test_strips_give_the_same_pixels_as_resizing_all(size: tuple[int, int]) -> N
 
 def test_a_strip_takes_no_memory() -> None:
     code = (
-        "import resource\nfrom PIL import Image\nfrom askpix.retrieval.onnx.preprocess import from_preprocessor\n"
+        "import resource\nfrom PIL import Image\n"
+        "from askpix.retrieval.onnx.preprocess import from_preprocessor\n"
         "p = from_preprocessor({'size': {'shortest_edge': 224}, 'crop_size': 224, 'do_center_crop': True})\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for size in ((1, 20000), (20000, 1), (3, 65000)):\n"

@@ -21,8 +21,8 @@ from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.preprocess import from_open_clip, from_preprocessor
 from tests.support.fakes import picture
 from tests.support.onnx_exports import export_towers
+from tests.support.parity import TEXTS, distance, pictures
 from tests.support.two_tower_models import hub_copy, save_transformers
-from tests.unit.retrieval.embedders.test_torch_embedders import TEXTS, distance, pictures
 
 FAMILIES = ("clip", "siglip")
 

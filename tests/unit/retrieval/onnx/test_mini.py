@@ -15,9 +15,10 @@ from askpix.core.types import Vectors
 from askpix.retrieval import weights
 from askpix.retrieval.onnx.mini import SIDE, MiniEmbedder
 from askpix.retrieval.onnx.minilm import MiniLM
+from tests.conftest import ROOT
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "mini.npz", allow_pickle=False)
-PHOTOS = Path(__file__).resolve().parent.parent / "api" / "demo" / "pictures" / "photos"
+GOLDEN = np.load(ROOT / "tests" / "golden" / "mini.npz", allow_pickle=False)
+PHOTOS = ROOT / "api" / "demo" / "pictures" / "photos"
 CAPTIONS = {
     "cat.jpg": "a cat looks into the camera",
     "coffee-cup.jpg": "a cup of coffee on a saucer",

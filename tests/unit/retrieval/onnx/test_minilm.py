@@ -10,8 +10,9 @@ import pytest
 from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.onnx.minilm import DIM, MiniLM
 from askpix.retrieval.onnx.session import open_session
+from tests.conftest import ROOT
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "mini.npz", allow_pickle=False)
+GOLDEN = np.load(ROOT / "tests" / "golden" / "mini.npz", allow_pickle=False)
 TEXTS = [str(text) for text in GOLDEN["texts"]]
 
 

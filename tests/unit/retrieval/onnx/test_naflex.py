@@ -13,9 +13,9 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.naflex import fitting_size, from_naflex
 from tests.support.onnx_exports import export_naflex
+from tests.support.parity import TEXTS as FEW
+from tests.support.parity import distance, pictures
 from tests.support.two_tower_models import save_transformers
-from tests.unit.retrieval.embedders.test_torch_embedders import TEXTS as FEW
-from tests.unit.retrieval.embedders.test_torch_embedders import distance, pictures
 
 
 @pytest.fixture(scope="module")

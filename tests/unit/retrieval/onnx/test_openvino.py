@@ -15,11 +15,11 @@ from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.openvino import OpenVinoSession, open_bf16
 from askpix.retrieval.onnx.session import open_session
 from askpix.retrieval.weights import weight_file
-from tests.e2e.cli.test_cli import runner
+from tests.support.cli import runner
 from tests.support.fakes import picture
 from tests.support.onnx_exports import export_towers
+from tests.support.parity import TEXTS, pictures
 from tests.support.two_tower_models import save_transformers
-from tests.unit.retrieval.embedders.test_torch_embedders import TEXTS, pictures
 
 LITE = weight_file("efficientnet-lite2.onnx")
 

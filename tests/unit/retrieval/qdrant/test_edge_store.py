@@ -22,10 +22,10 @@ import askpix.retrieval.qdrant.edge_store
 from askpix.core.errors import AskpixError, BadQueryError, IndexMismatchError, StoreUnavailableError
 from askpix.core.types import Near, Where
 from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
+from tests.conftest import ROOT
 from tests.support.fakes import record, unit
 from tests.support.sparse import copy_tree
 
-ROOT = Path(__file__).resolve().parent.parent
 DIM = 8
 MODELS: dict[str, Any] = {"model_id": "colour", "dim": DIM, "text_model_id": "word-bag", "text_dim": 6}
 

@@ -16,7 +16,7 @@ from askpix.retrieval.late_interaction.base import Matrix, maxsim
 from askpix.retrieval.qdrant.connection import QdrantServer
 from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
 from askpix.retrieval.qdrant.server_pages import QdrantServerPages
-from tests.unit.retrieval.stores.test_contract import SerialClient
+from tests.support.stores import SerialClient
 
 DIM = 128
 

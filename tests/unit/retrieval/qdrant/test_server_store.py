@@ -20,7 +20,7 @@ from askpix.retrieval.qdrant.filters import INDEXES
 from askpix.retrieval.qdrant.server_models import server_indexes, to_server_filter
 from askpix.retrieval.qdrant.server_store import QdrantServerStore
 from tests.support.fakes import record, unit
-from tests.unit.retrieval.stores.test_contract import SerialClient
+from tests.support.stores import SerialClient
 
 Answers = Callable[[str, str, Any], tuple[int, Any]]
 MADE_WITH = {"model_id": "colour", "dim": 4, "text_model_id": "word-bag", "text_dim": 4}

@@ -8,7 +8,6 @@ phrasings were added and read in the same way. A change there is a change of wha
 import json
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +18,11 @@ from askpix.core.errors import BadQueryError
 from askpix.core.types import Near, Part, Query, Where
 from askpix.retrieval.query.base import Known
 from askpix.retrieval.query.parser import EVERYTHING, parse
+from tests.conftest import ROOT
 
 NOW = datetime(2026, 11, 23, 3, 0)  # a Monday
 TABLE = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "golden" / "queries.jsonl").read_text("utf-8").splitlines()
+    json.loads(line) for line in (ROOT / "tests" / "golden" / "queries.jsonl").read_text("utf-8").splitlines()
 ]
 NOTHING = Known(frozenset({"photo"}), frozenset(), frozenset(), frozenset(), (), {})
 HOLIDAYS = Known(

@@ -16,12 +16,16 @@ from askpix.generation.generators.base import Piece
 from askpix.retrieval.late_interaction.reranker import LateReranker
 from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
 from askpix.retrieval.rerankers.base import DEPTH, Candidate, rerank, second_look
-from askpix.retrieval.rerankers.cross_encoder import onnx_cross_encoder, transformers_cross_encoder
-from askpix.retrieval.rerankers.fold_text_windows import MOST, windows
+from askpix.retrieval.rerankers.cross_encoder import (
+    MOST,
+    onnx_cross_encoder,
+    transformers_cross_encoder,
+    windows,
+)
 from askpix.retrieval.rerankers.generator import GeneratorReranker, read_mark
 from askpix.retrieval.rerankers.vlm import VlmReranker
 from tests.support.fakes import picture, record
-from tests.unit.ingest.pipeline.test_page_stage import PatchEmbedder, half
+from tests.support.late_interaction import PatchEmbedder, half
 
 HOSTILE = [
     "",
@@ -150,7 +154,7 @@ def test_windows_hold_every_word_and_the_best_are_taken() -> None:
 torch = pytest.importorskip("torch", reason="needs the extra torch")
 pytest.importorskip("transformers", reason="needs the extra torch")
 
-from tests import tiny_models  # noqa: E402
+from tests.support import tiny_models  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """One contract for every vector store. A new adapter adds a line to ``OPENERS`` and runs all of it."""
 
-import os
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,93 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
 
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Near, Vectors, Where
-from askpix.retrieval.faiss.index import IndexKind
-from askpix.retrieval.faiss.store import FaissStore
-from askpix.retrieval.qdrant.connection import QdrantServer
-from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
-from askpix.retrieval.qdrant.server_store import QdrantServerStore
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 from tests.support.fakes import MemoryStore, record, unit
 from tests.support.sparse import copy_tree
+from tests.support.stores import DIM, LASTING, OPENERS, TEXT_DIM
 
-DIM, TEXT_DIM = 16, 12
 NOWHERE = str(uuid.UUID(int=7))
-
-
-def open_qdrant_edge(folder: Path) -> QdrantEdgeStore:
-    return QdrantEdgeStore.open(
-        folder, model_id="colour", dim=DIM, text_model_id="word-bag", text_dim=TEXT_DIM
-    )
-
-
-def open_faiss(folder: Path, index: IndexKind | None = None) -> FaissStore:
-    return FaissStore.open(
-        folder, model_id="colour", dim=DIM, text_model_id="word-bag", text_dim=TEXT_DIM, index=index
-    )
-
-
-class SerialClient(QdrantClient):
-    """Qdrant's local mode, which knows no threads and warns of what only a server does."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(path=str(folder), force_disable_check_same_thread=True)
-        self._turn = threading.RLock()
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or name == "close" or not callable(found):
-            return found
-
-        def in_turn(*args: Any, **options: Any) -> Any:
-            with self._turn, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return found(*args, **options)
-
-        return in_turn
-
-
-def open_qdrant_local(folder: Path) -> QdrantServerStore:
-    return QdrantServerStore.open(
-        QdrantServer(SerialClient(folder), "local"),
-        physical="askpix-test",
-        tenant="one",
-        model_id="colour",
-        dim=DIM,
-        text_model_id="word-bag",
-        text_dim=TEXT_DIM,
-    )
-
-
-def open_qdrant_server(folder: Path) -> QdrantServerStore:
-    """A tenant of its own for each folder, in a physical collection of the tests."""
-    server = QdrantServer.connect(
-        os.environ["ASKPIX_QDRANT_URL"], api_key=os.environ.get("ASKPIX_QDRANT_API_KEY")
-    )
-    return QdrantServerStore.open(
-        server,
-        physical="askpix-contract-tests",
-        tenant=str(folder),
-        model_id="colour",
-        dim=DIM,
-        text_model_id="word-bag",
-        text_dim=TEXT_DIM,
-    )
-
-
-Opener = Callable[[Path], Any]
-LASTING: dict[str, Opener] = {
-    "qdrant_edge": open_qdrant_edge,
-    "faiss": open_faiss,
-    "qdrant_local": open_qdrant_local,
-}
-if "ASKPIX_QDRANT_URL" in os.environ:
-    LASTING["qdrant_server"] = open_qdrant_server
-"""Stores whose content is there again when they are opened again."""
-OPENERS: dict[str, Opener] = {"memory": lambda _: MemoryStore(dim=DIM, text_dim=TEXT_DIM), **LASTING}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Text that is safe to show in a terminal."""
+"""Untrusted text made safe for a terminal."""
 
 import unicodedata
 

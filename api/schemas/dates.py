@@ -1,0 +1,27 @@
+"""Dates as people write them in options and requests."""
+
+import re
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    pass
+
+
+def parse_date(text: str | None) -> datetime | None:
+    """The first moment of ``2018``, ``2018-05``, ``2018-05-03T14:00``, ``today`` or ``yesterday``."""
+    if text is None:
+        return None
+    words = text.strip().lower()
+    if words in ("today", "yesterday"):
+        day = date.today() - timedelta(days=words == "yesterday")
+        return datetime(day.year, day.month, day.day)
+    match = re.fullmatch(r"(\d{4})(?:-(\d{1,2}))?", words)
+    try:
+        if match:
+            return datetime(int(match[1]), int(match[2] or 1), 1)
+        return datetime.fromisoformat(words.upper()).replace(tzinfo=None)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a date; write 2018, 2018-05 or 2018-05-03") from error
