@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from askpix.api.services.collections import describe, facets_json
-
 _SHOWN = 12
 """Values of a facet that fit on a line or two; --json gives more."""
 
@@ -21,6 +19,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 def list_command(as_json: JsonOption = False) -> None:
     """The collections and what is in them."""
     from askpix.api.console.render import hint, print_json, table
+    from askpix.api.services.collections import describe
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
 
@@ -50,6 +49,7 @@ def show_command(
 ) -> None:
     """One collection in detail."""
     from askpix.api.console.render import print_json, say
+    from askpix.api.services.collections import describe, facets_json
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
 
@@ -80,6 +80,7 @@ def create_command(
 ) -> None:
     """An empty collection."""
     from askpix.api.console.render import hint, print_json, say
+    from askpix.api.services.collections import describe
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
 

@@ -32,14 +32,14 @@ def askpix(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Askpix:
     album.mkdir()
     for name in ("documents/library-report.pdf", "photos/cat.jpg", "receipts/sakura-sushi.jpg"):
         (album / Path(name).name).write_bytes((PICTURES / name).read_bytes())
-    run = runner(home / "askpix", models)
+    run = runner(home / "askpix", models, torch=True)
     done = run("index", album, "--page-embedder", "transformers:colqwen2", "--json")
     report = json.loads(done.stdout)
     # The PDF's pages, and the receipt for its many lines.
     assert report["pages"]["embedded"] == 3 and report["pages"]["failed"] == []
     again = json.loads(run("index", album, "--json").stdout)
     assert again["pages"]["embedded"] == 0
-    return runner(home / "askpix", home)  # elsewhere: the relative name must not matter
+    return runner(home / "askpix", home, torch=True)  # elsewhere: the relative name must not matter
 
 
 def hits(done: Any) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def test_eval_shows_gain_and_cost(askpix: Askpix, models: Path, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_page_embedder_can_be_changed_and_taken_off(askpix: Askpix, models: Path, tmp_path: Path) -> None:
-    run = runner(tmp_path / "home", models)
+    run = runner(tmp_path / "home", models, torch=True)
     album = tmp_path / "report.pdf"
     album.write_bytes((PICTURES / "documents" / "library-report.pdf").read_bytes())
     for model, pages in (("colqwen2", 2), ("colpali", 2), ("colpali", 0)):

@@ -92,7 +92,8 @@ def test_bench_embed_on_every_library(tmp_path: Path) -> None:
 def test_bench_without_a_name_is_what_it_was() -> None:
     done = run("bench", "--pictures", "3")
     assert done.exit_code == 2 and "16" in done.output
-    assert "--kills" in run("bench", "index", "--help").output
+    assert "--rounds" in run("bench", "index", "--help").output
+    assert "--rounds" not in run("bench", "search", "--help").output
     assert "embed" in run("bench", "--help").output
     assert "embed" in run("bench", "-h").output
 

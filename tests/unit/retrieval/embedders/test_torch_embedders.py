@@ -23,6 +23,7 @@ from askpix.retrieval.embedders.torch_base import shaped
 from askpix.retrieval.embedders.torch_runner import TorchRunner, best_batch
 from askpix.retrieval.embedders.transformers import load_transformers_embedder
 from tests.conftest import ROOT
+from tests.support.cli import runner
 from tests.support.fakes import picture
 from tests.support.parity import TEXTS, distance, pictures
 from tests.support.two_tower_models import (
@@ -307,27 +308,22 @@ def test_a_model_from_the_hubs_cache_end_to_end(tmp_path: Path, kind: str) -> No
     pictures_folder.mkdir()
     for colour in ("red", "green", "blue"):
         picture(colour, colour, (200, 120)).save(pictures_folder / f"{colour}.png")
-    environment = {"HF_HOME": str(tmp_path / "hf")}
-    home = tmp_path / "home"
-    done = askpix(
-        "index", str(pictures_folder), "--embedder", model, "--ocr", "off", "--json", home=home, **environment
+    askpix = runner(tmp_path / "home", tmp_path, torch=True)
+    cache = {"HF_HOME": str(tmp_path / "hf")}
+    report = json.loads(
+        askpix("index", pictures_folder, "--embedder", model, "--ocr", "off", "--json", **cache).stdout
     )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
     assert report["added"] == 3
     assert report["embedder"] == f"{model}@{snapshot.name}"
-    again = askpix("index", str(pictures_folder), "--embedder", model, "--json", home=home, **environment)
-    assert json.loads(again.stdout)["unchanged"] == 3, again.stderr
-    other = askpix("index", str(pictures_folder), "--embedder", "mini", home=home, **environment)
-    assert other.returncode == 1 and "reembed" in other.stderr and model in other.stderr
-    found = askpix(
-        "search", "--image", str(pictures_folder / "red.png"), "--all", "--json", home=home, **environment
-    )
-    assert found.returncode == 0, found.stderr
+    again = askpix("index", pictures_folder, "--embedder", model, "--json", **cache)
+    assert json.loads(again.stdout)["unchanged"] == 3
+    other = askpix("index", pictures_folder, "--embedder", "mini", code=1, **cache)
+    assert "reembed" in other.stderr and model in other.stderr
+    found = askpix("search", "--image", pictures_folder / "red.png", "--all", "--json", **cache)
     hits = json.loads(found.stdout)["hits"]
     assert hits[0]["uri"].endswith("red.png") and hits[0]["why"]["image"] == pytest.approx(1, abs=1e-3)
-    words = askpix("search", "a red dog", "--all", "--json", home=home, **environment)
-    assert len(json.loads(words.stdout)["hits"]) == 3, words.stderr
+    words = askpix("search", "a red dog", "--all", "--json", **cache)
+    assert len(json.loads(words.stdout)["hits"]) == 3
 
 
 def test_a_torchvision_for_another_torch_is_one_line(tmp_path: Path) -> None:

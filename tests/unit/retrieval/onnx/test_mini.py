@@ -145,7 +145,7 @@ def test_weights_are_those_of_the_manifest() -> None:
         assert entry["sources"]
         assert entry["licence"]
     beside = {path.name for path in weights.FOLDER.iterdir() if path.is_file()}
-    assert beside - set(files) == {"MANIFEST.json", "README.md", "__init__.py"}
+    assert beside - set(files) == {"MANIFEST.json", "README.md", "__init__.py", "imagenet_classes.txt"}
     assert weights.megabytes("mini") + weights.megabytes("minilm") < 50
 
 
