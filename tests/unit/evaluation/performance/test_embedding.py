@@ -1,7 +1,6 @@
 """Embedders beside bare loops: the measure itself, and the real command on a tiny model."""
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,35 +10,40 @@ from typer.testing import CliRunner
 
 from askpix.api.cli.main import app
 from askpix.evaluation.performance.embedding import measure_embedding
+from tests.support.clock import FakeClock, fake_clock
 from tests.support.onnx_exports import export_towers
 from tests.support.two_tower_models import save_open_clip, save_transformers
 
 
-def test_a_loop_half_as_fast_is_seen() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    return fake_clock(monkeypatch, "askpix.evaluation.performance.embedding")
+
+
+def test_a_loop_half_as_fast_is_seen(clock: FakeClock) -> None:
     sizes: list[int] = []
 
     def ours(items: Sequence[Any]) -> None:
         sizes.append(len(items))
-        time.sleep(0.004)
+        clock.sleep(0.004)
 
     rows = measure_embedding(
-        "texts", ours, lambda items: time.sleep(0.008), ["a"], batches=(1, 4), rounds=3, least_s=0.02
+        "texts", ours, lambda items: clock.sleep(0.008), ["a"], batches=(1, 4), rounds=3, least_s=0.02
     )
     assert [row.batch for row in rows] == [1, 4] and set(sizes) == {1, 2, 4}
-    assert all(row.ratio is not None and 1.3 < row.ratio < 3 for row in rows)
+    assert all(row.ratio is not None and row.ratio == pytest.approx(2) for row in rows)
     assert all((row.per_s or 0) > (row.bare_per_s or 0) for row in rows)
 
 
-def test_it_ends_when_time_is_out() -> None:
+def test_it_ends_when_time_is_out(clock: FakeClock) -> None:
     def slow(items: Sequence[Any]) -> None:
-        time.sleep(0.01 * len(items))
+        clock.sleep(0.01 * len(items))
 
     told: list[int] = []
-    began = time.perf_counter()
     rows = measure_embedding(
         "pictures", slow, slow, ["a"], rounds=100, most_s=1.0, on_row=lambda row: told.append(row.batch)
     )
-    assert time.perf_counter() - began < 4
+    assert clock.now < 1.5
     assert told == [1, 16, 64]
     assert 1 <= rows[0].turns < 100 and rows[0].ratio is not None
     assert rows[2].turns == 0 and rows[2].ratio is None and rows[2].cpu_ratio is None

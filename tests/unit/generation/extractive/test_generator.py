@@ -1,6 +1,5 @@
 """Each type of question on constructed pictures: the right words with the right box, or an honest no."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -338,9 +337,9 @@ def test_no_evidence_and_no_question() -> None:
         assert "".join(piece.text for piece in generator.generate(messages)).startswith("NO ANSWER")
 
 
+@pytest.mark.timeout(60)  # what is quadratic takes hours
 @pytest.mark.parametrize("char", ["1", "a", "1 ", "1,", "(1)", "a@", "jan ", "www.", "$ ", "total "])
 def test_endless_lines_are_read_in_time(char: str) -> None:
-    began = time.process_time()
     for question in (
         "What is the total?",
         "When?",
@@ -349,7 +348,6 @@ def test_endless_lines_are_read_in_time(char: str) -> None:
         "What address?",
     ):
         ask(question, evidence(1, page("SHOP", char * 20_000)))
-    assert time.process_time() - began < 5
 
 
 def test_usage_is_free() -> None:

@@ -90,10 +90,8 @@ def test_a_second_process_is_told_who_holds_the_collection(folder: Path) -> None
     holder = python(HOLD, folder)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n", holder.communicate()
     try:
-        started = time.monotonic()
         with pytest.raises(StoreUnavailableError) as refused:
             open_store(folder, wait_s=0.3)
-        assert 0.25 < time.monotonic() - started < 5
         message = one_line(refused.value)
         assert "'holiday' is in use by" in message
         assert f"process {holder.pid} (" in message

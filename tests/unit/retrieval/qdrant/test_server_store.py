@@ -224,11 +224,12 @@ def test_a_server_that_does_not_answer_is_waited_for_only_so_long() -> None:
             time.sleep(1.3)
         return healthy(method, path, body)
 
-    with qdrant(slow) as (url, _), open_store(url, timeout_s=1) as store:
-        began = time.perf_counter()
-        with pytest.raises(StoreUnavailableError, match="did not answer in time"):
-            store.count()
-        assert time.perf_counter() - began < 12
+    with (
+        qdrant(slow) as (url, _),
+        open_store(url, timeout_s=1) as store,
+        pytest.raises(StoreUnavailableError, match="did not answer in time"),
+    ):
+        store.count()
 
 
 # --- tenants, on Qdrant's local mode ----------------------------------------------------------------------
