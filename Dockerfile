@@ -26,5 +26,5 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
-# Outside of this machine it answers to keys only: make one first (README, "In a container").
+# Outside of this machine it answers to keys only: make one first (README, "The service").
 CMD ["askpix", "serve", "--host", "0.0.0.0", "--port", "8000"]

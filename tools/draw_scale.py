@@ -1,6 +1,6 @@
 """Draw docs/scale.svg from docs/scale.json: what each store costs as it grows, on logarithmic axes.
 
-docs/scale.json is a list of reports as `askpix bench store --json` gives them under "report".
+docs/scale.json is a list of reports as `python -m benchmarks store --json` gives them under "report".
 """
 
 import json

@@ -278,7 +278,7 @@ def decode_command(
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     bench = typer.Typer(cls=DefaultCommand, help="Speed here beside the bare libraries in the same run.")
-    bench.command("all", help="Indexing and searching; meant when no other is named.")(both_command)
+    bench.command("all", hidden=True)(both_command)
     bench.command("index")(index_command)
     bench.command("search")(search_command)
     bench.command("embed")(embed_command)

@@ -1,4 +1,4 @@
-"""The part of ``wiring`` for models: from an id to one that is loaded, once.
+"""Load models: from an id to one that is loaded, once.
 
 Everything heavy is imported where it is first needed, so that commands that need no model start fast.
 """

@@ -1,4 +1,4 @@
-"""The part of ``wiring`` for pages of many vectors: from a collection to its page embedder, store and leg.
+"""Open multi-vector page indexes: from a collection to its page embedder, store and leg.
 
 Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
 """

@@ -1,4 +1,4 @@
-"""The part of ``wiring`` for pictures on sheets: their store, the stage that fills it, and the leg of search.
+"""Open the index of pictures on sheets: their store, the stage that fills it, and the leg of search.
 
 They are kept as pages of many vectors are (``api.workspace.page_index``), made with the collection's own
 embedder and apart for each of its generations.

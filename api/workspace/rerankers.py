@@ -1,4 +1,4 @@
-"""The part of ``wiring`` for the second look: from a reranker's id to the reranker.
+"""Open rerankers: from a reranker's id to the reranker.
 
 none                      no second look
 pages                     late interaction by the collection's own page embedder

@@ -1,4 +1,4 @@
-"""From settings to a working whole: with its parts (``*_wiring``) the one module that names concrete classes.
+"""From settings to a working whole: this package and ``api.models`` alone name concrete classes.
 
 Everything heavy is imported where it is first needed, so that commands that need no model start fast.
 """

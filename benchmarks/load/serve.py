@@ -1,4 +1,4 @@
-"""``askpix bench serve``: a real server under load on this machine, beside its bare parts; and a soak.
+"""``python -m benchmarks serve``: a real server under load, beside its bare parts; and a soak.
 
 The server is a process of its own; this one has the clients, a thread each, so on few cores both sides share
 them. Vectors are clustered random ones, queries go through the real text encoder.

@@ -1,6 +1,6 @@
 """clip-retrieval's reader of files: decoding and resizing in its workers, no model and no index.
 
-Run by ``askpix bench peers`` with the package on PYTHONPATH and torch installed:
+Run by ``python -m benchmarks peers`` with the package on PYTHONPATH and torch installed:
 ``clip_retrieval_driver.py index FOLDER HOME N``. Only the reader's module is loaded: the package as a whole
 needs versions of numpy and pyarrow that current ones have replaced.
 """

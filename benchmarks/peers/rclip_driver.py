@@ -1,6 +1,7 @@
 """rclip with its model taken out: what reading, hashing, decoding and its database cost.
 
-Run by ``askpix bench peers`` under a Python that has rclip: ``rclip_driver.py index|query FOLDER HOME N``.
+Run by ``python -m benchmarks peers`` under a Python that has rclip: ``rclip_driver.py index|query FOLDER HOME
+N``.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""``askpix bench peers``: the same pictures through Askpix and through its peers, in one run."""
+"""``python -m benchmarks peers``: the same pictures through Askpix and through its peers, in one run."""
 
 from pathlib import Path
 from typing import Annotated

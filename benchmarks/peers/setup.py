@@ -1,4 +1,4 @@
-"""What ``askpix bench peers`` sets up: each peer in an environment of its own, from the package index."""
+"""Install each peer of ``python -m benchmarks peers`` into an environment of its own."""
 
 import importlib.util
 import os

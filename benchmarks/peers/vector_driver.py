@@ -1,8 +1,9 @@
 """The same vectors with the same payload into Askpix's store and into its peers.
 
-Run by ``askpix bench peers``: ``vector_driver.py askpix|qdrant-client|faiss|clip-back index|query|filtered
-FOLDER HOME N``; FOLDER holds a file ``points`` with their number. Each peer is used as its own introduction
-shows: what somebody writes who needs pictures' vectors, some fields of each, and a filter.
+Run by ``python -m benchmarks peers``: ``vector_driver.py askpix|qdrant-client|faiss|clip-back
+index|query|filtered FOLDER HOME N``; FOLDER holds a file ``points`` with their number. Each peer is used as
+its own introduction shows: what somebody writes who needs pictures' vectors, some fields of each, and a
+filter.
 """
 
 import json

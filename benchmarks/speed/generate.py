@@ -1,4 +1,4 @@
-"""What ``askpix bench generate`` measures: a vision-language model of this process as it answers.
+"""What ``python -m benchmarks generate`` measures: a vision-language model of this process as it answers.
 
 Time to the first token is that of an answer of one token; tokens a second come from what a longer one takes
 more. A step of decoding reads every weight of the language model and what attention keeps of all tokens

@@ -1,7 +1,7 @@
 """A published graph on OpenVINO, computed in bf16: about twice as fast as ONNX Runtime in fp32.
 
 Only where the processor multiplies bf16 itself (AVX512-BF16, AMX); elsewhere it would be slower, and in fp32
-the two engines are alike (ViT-B/32 and EfficientNet, one core a call, `askpix bench embed --engines`). The
+the two engines are alike (ViT-B/32 and EfficientNet, one core a call, `python -m benchmarks engines`). The
 vectors are those of fp32 within 1e-4 cosine distance, less than rounding to int8 moves them.
 """
 

@@ -1,4 +1,4 @@
-"""What ``askpix bench generate`` measures, on a tiny shape with random weights."""
+"""What ``python -m benchmarks generate`` measures, on a tiny shape with random weights."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""``bench --memory``: what a whole run takes, and what of it is its own."""
+"""``python -m benchmarks memory``: what a whole run takes, and what of it is its own."""
 
 import sys
 from pathlib import Path
