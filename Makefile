@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SCRATCH := $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000 { print "/dev/shm" }')
 PYTEST := $(if $(SCRATCH),TMPDIR=$(SCRATCH)) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: demo serve test test-fast check format clean help
+.PHONY: demo serve test test-slow check format clean help
 .DEFAULT_GOAL := help
 
 help:                ## what can be made
@@ -33,13 +33,13 @@ demo: $(VENV)/user.stamp        ## index sample pictures, search them, ask them
 serve: $(VENV)/user.stamp       ## the HTTP service on this machine, http://127.0.0.1:8000
 	@$(BIN)/askpix serve
 
-test: $(VENV)/dev.stamp         ## every test
-	@$(BIN)/python tools/fetch_browser.py
-	@$(PYTEST)
-
-test-fast: $(VENV)/dev.stamp    ## the tests of a developer's loop
+test: $(VENV)/dev.stamp         ## every test but the slow ones
 	@$(BIN)/python tools/fetch_browser.py
 	@$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/dev.stamp    ## kill schedules, soaks, whole folders, peers
+	@$(BIN)/python tools/fetch_browser.py
+	@$(PYTEST) -m slow
 
 check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import typer
 from askpix.core.errors import AskpixError
 from benchmarks.load.kills import kills_command
 from benchmarks.load.serve import serve_command
-from benchmarks.load.store_scale import store_command
+from benchmarks.load.store import store_command
 from benchmarks.peers.run import peers_command
 from benchmarks.speed.engines import engines_command
 from benchmarks.speed.generate import generate_command

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from askpix.api.settings import Settings
@@ -77,7 +76,6 @@ def test_every_setting_is_one() -> None:
     assert given and given <= known
 
 
-@pytest.mark.slow
 def test_its_commands_run_without_docker(tmp_path: Path) -> None:
     """A key first, then the server on all addresses, then its health check: as the container does."""
     with socket.socket() as free:

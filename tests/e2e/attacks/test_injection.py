@@ -275,7 +275,6 @@ def drawn(case: Case, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_through_real_reading(tmp_path: Path) -> None:
     from askpix.ingest.ocr.reader import RapidOcrReader
 
@@ -294,7 +293,6 @@ def test_through_real_reading(tmp_path: Path) -> None:
     assert len(refused) <= 1, refused
 
 
-@pytest.mark.slow
 def test_the_shared_picture(shared_data: Path, tmp_path: Path) -> None:
     from askpix.ingest.ocr.reader import RapidOcrReader
 

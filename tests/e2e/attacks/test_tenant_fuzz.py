@@ -215,7 +215,6 @@ def told(answer: Any, known: list[str]) -> str:
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-@pytest.mark.slow
 def test_a_world_with_b_answers_as_one_without(
     worlds: Worlds, routes: list[tuple[str, str, dict[str, Any]]], data: st.DataObject
 ) -> None:

@@ -19,7 +19,6 @@ from askpix.api.demo import PICTURES
 from tests.support.browser import Tab, browser, ready, sampled, serious, tab, until
 from tests.support.service import served
 
-pytestmark = pytest.mark.slow
 BOX = """(selector) => {
     const box = document.querySelector(selector).getBoundingClientRect();
     return [box.x, box.y, box.width, box.height];

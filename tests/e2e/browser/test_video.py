@@ -9,8 +9,6 @@ from tests.support.browser import browser, ready, serious, tab, until
 from tests.support.films import film, moving
 from tests.support.service import served, until_ready
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

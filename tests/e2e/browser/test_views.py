@@ -19,7 +19,6 @@ from askpix.ingest.catalog.models import SourceState
 from tests.support.browser import Tab, browser, ready, sampled, serious, tab, until
 from tests.support.fakes import record
 
-pytestmark = pytest.mark.slow
 MANY = 20_000
 ROME, TOKYO = (41.9, 12.5), (35.7, 139.7)
 QUESTION = "What is the total on the Hotel Alpenblick receipt?"
@@ -116,6 +115,7 @@ def watched(page: Any) -> str:
     return "document.querySelector('#watched').getBoundingClientRect().top + scrollY"
 
 
+@pytest.mark.slow
 def test_a_wall_of_twenty_thousand(seen: Tab) -> None:
     page = seen.page
     painted(page)

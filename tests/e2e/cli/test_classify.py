@@ -145,7 +145,6 @@ def test_an_export_answers_as_its_model_does(photos: Path, saved: tuple[Any, ...
             assert by_export[colour][label] == pytest.approx(by_torch[colour][label], abs=2e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("saved", ["clip", "siglip"], indirect=True)
 def test_pictures_are_tagged_at_indexing(photos: Path, saved: tuple[Any, ...]) -> None:
     name, folder, *_ = saved

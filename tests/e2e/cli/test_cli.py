@@ -70,7 +70,6 @@ def test_index_reports_every_file(indexed: tuple[Askpix, dict[str, Any]], album:
     assert report["images_per_second"] > 0
 
 
-@pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
     askpix, _ = indexed
     report = json.loads(askpix("index", album, "--json", code=3).stdout)
@@ -78,7 +77,6 @@ def test_a_second_run_has_nothing_to_do(indexed: tuple[Askpix, dict[str, Any]], 
     assert report["text"]["read"] == 0
 
 
-@pytest.mark.slow
 def test_search_by_meaning(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     done = askpix("search", "a cat", "--json")
@@ -94,7 +92,6 @@ def test_search_by_meaning(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert found(askpix("search", "a rocket being launched", "--json"))[0] == "rocket-launch.jpg"
 
 
-@pytest.mark.slow
 def test_search_by_words(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     result = json.loads(askpix("search", '"GRAND TOTAL" -hotel', "--json").stdout)
@@ -104,7 +101,6 @@ def test_search_by_words(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert found(askpix("search", "sushi receipt", "--json"))[0] == "sakura-sushi.jpg"
 
 
-@pytest.mark.slow
 def test_search_says_what_it_understood(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     result = json.loads(askpix("search", "receipts over 20", "--json").stdout)
@@ -120,7 +116,6 @@ def test_search_says_what_it_understood(indexed: tuple[Askpix, dict[str, Any]]) 
     assert off["query"]["clauses"] == []
 
 
-@pytest.mark.slow
 def test_more_like_a_hit(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
     askpix, _ = indexed
     first = json.loads(askpix("search", "a cat", "--json").stdout)["hits"][0]
@@ -141,7 +136,6 @@ def test_facets_of_a_collection(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert set(facets) == {"kinds", "years", "months", "countries", "cities", "cameras", "tags"}
 
 
-@pytest.mark.slow
 def test_search_by_picture_and_filters(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
     askpix, _ = indexed
     by_picture = found(askpix("search", "--image", PICTURES / "photos/cat.jpg", "--json", "--top-k", "1"))
@@ -154,7 +148,6 @@ def test_search_by_picture_and_filters(indexed: tuple[Askpix, dict[str, Any]], a
     assert nothing["matched"] is False and nothing["hits"] == [] and nothing["reason"]
 
 
-@pytest.mark.slow
 def test_nothing_matches_is_said_on_standard_error(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     done = askpix("search", "who won the world cup in 1998")
@@ -168,7 +161,6 @@ def test_plain_output_is_one_hit_a_line(indexed: tuple[Askpix, dict[str, Any]]) 
     assert len(lines) == 2 and all(line.count("\t") == 4 for line in lines)
 
 
-@pytest.mark.slow
 def test_ask_answers_with_a_citation_that_points(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     answer = json.loads(askpix("ask", "What is the total on the Sakura sushi receipt?", "--json").stdout)
@@ -182,14 +174,12 @@ def test_ask_answers_with_a_citation_that_points(indexed: tuple[Askpix, dict[str
     assert answer["usage"]["cost_usd"] == 0.0
 
 
-@pytest.mark.slow
 def test_ask_says_when_nothing_holds_the_answer(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     answer = json.loads(askpix("ask", "What is the total on the Zanzibar Airways invoice?", "--json").stdout)
     assert answer["answered"] is False and answer["citations"] == [] and answer["answer"]
 
 
-@pytest.mark.slow
 def test_a_chat_leans_on_what_was_said(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     said = "What is the total on the Sakura sushi receipt?"
@@ -204,7 +194,6 @@ def test_a_chat_leans_on_what_was_said(indexed: tuple[Askpix, dict[str, Any]]) -
     assert third["generator"] == "archive" and third["plan"]["what"] == "count"
 
 
-@pytest.mark.slow
 def test_collections(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     created = json.loads(askpix("collections", "create", "scans", "--json").stdout)
@@ -220,7 +209,6 @@ def test_collections(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert empty.startswith("error: ") and empty.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_doctor_and_models(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     health = json.loads(askpix("doctor", "--json").stdout)
@@ -258,7 +246,6 @@ def test_wrong_usage_exits_with_2(askpix: Askpix, words: list[str]) -> None:
     askpix(*words, code=2)
 
 
-@pytest.mark.slow
 def test_an_empty_folder_and_a_home_that_cannot_be(askpix: Askpix, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = askpix("index", "empty")
@@ -271,7 +258,6 @@ def test_an_empty_folder_and_a_home_that_cannot_be(askpix: Askpix, tmp_path: Pat
     assert askpix("doctor", code=1, ASKPIX_WORKERS="many").stderr.startswith("error: setting ASKPIX_WORKERS")
 
 
-@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path, album: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
@@ -301,7 +287,6 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path, album: Path) -> None:
     assert json.loads(askpix("doctor", "--json").stdout)["ok"]
 
 
-@pytest.mark.slow
 def test_a_collection_in_use_is_said_plainly(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     # A second writer is played by a process that opens the store and waits.

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from askpix.api.demo import PICTURES, QUESTIONS, SEARCHES
@@ -42,7 +41,6 @@ def test_every_photo_of_others_has_its_notice() -> None:
             assert not photo.getexif(), f"{name}: its source states no camera, date or place"
 
 
-@pytest.mark.slow
 def test_all_others_are_drawn_and_ours(tmp_path: Path) -> None:
     """The script draws them again: the same picture up to the encoder's rounding."""
     script = [sys.executable, str(ROOT / "tools" / "draw_demo.py"), "--out", str(tmp_path)]
@@ -63,7 +61,6 @@ def test_all_others_are_drawn_and_ours(tmp_path: Path) -> None:
         assert np.abs(difference).mean() < 3, path.name
 
 
-@pytest.mark.slow
 def test_the_demo_finds_what_it_promises(tmp_path: Path) -> None:
     askpix = runner(tmp_path / "home", tmp_path)
     shown = json.loads(askpix("demo", "--json").stdout)

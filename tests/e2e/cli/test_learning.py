@@ -25,7 +25,6 @@ def best(done: Any) -> dict[str, str]:
     return {Path(row["path"]).name: row["labels"][0]["label"] for row in json.loads(done.stdout)}
 
 
-@pytest.mark.slow
 def test_classify_pictures_pages_and_folders(askpix: Askpix, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -51,7 +50,6 @@ def test_classify_pictures_pages_and_folders(askpix: Askpix, tmp_path: Path) -> 
     assert "\tcat\t" in askpix("classify", folder / "cat.jpg", "--labels", LABELS, "--top", "1").stdout
 
 
-@pytest.mark.slow
 def test_classify_with_templates_and_a_file_of_labels(askpix: Askpix, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("cat\ndog\ncar\n")
@@ -73,7 +71,6 @@ def test_broken_files_are_listed_and_the_others_classified(askpix: Askpix, tmp_p
     assert best(done) == {"cat.jpg": "cat"} and "broken.jpg" in done.stderr
 
 
-@pytest.mark.slow
 def test_tags_at_indexing_are_found_kept_changed_and_removed(askpix: Askpix, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -105,7 +102,6 @@ COLOURS = (
 )
 
 
-@pytest.mark.slow
 def test_adapt_says_what_it_found_keeps_only_what_wins_and_takes_it_back(
     askpix: Askpix, tmp_path: Path
 ) -> None:
@@ -138,7 +134,6 @@ def test_adapt_says_what_it_found_keeps_only_what_wins_and_takes_it_back(
     assert "no file" in askpix("collections", "adapt", "default", "--captions", "gone.csv", code=1).stderr
 
 
-@pytest.mark.slow
 def test_models_auto_and_the_wrong_embedder(askpix: Askpix, tmp_path: Path) -> None:
     rows = json.loads(askpix("models", "--json").stdout)
     by_id = {row["id"]: row for row in rows}
@@ -161,7 +156,6 @@ def test_models_auto_and_the_wrong_embedder(askpix: Askpix, tmp_path: Path) -> N
     assert "askpix collections reembed album --embedder onnx:x/y" in wrong.stderr
 
 
-@pytest.mark.slow
 def test_a_query_in_another_language_is_answered_with_a_note(askpix: Askpix) -> None:
     askpix("index", PICTURES / "photos" / "cat.jpg", "--ocr", "off")
     result = json.loads(askpix("search", "eine Katze am Strand", "--json").stdout)
@@ -169,7 +163,6 @@ def test_a_query_in_another_language_is_answered_with_a_note(askpix: Askpix) -> 
     assert json.loads(askpix("search", "a cat", "--json").stdout)["query"]["notes"] == []
 
 
-@pytest.mark.slow
 def test_a_collection_keeps_its_own_text_embedder(askpix: Askpix, tmp_path: Path) -> None:
     folder = tmp_path / "sentences" / "onnx"
     folder.mkdir(parents=True)
@@ -186,7 +179,6 @@ def test_a_collection_keeps_its_own_text_embedder(askpix: Askpix, tmp_path: Path
     assert "no ONNX text model" in askpix("search", "sushi", code=1).stderr
 
 
-@pytest.mark.slow
 def test_a_text_embedder_from_the_hubs_copy_is_pinned(askpix: Askpix, tmp_path: Path) -> None:
     copy = hub_copy(tmp_path / "hf", "someone/sentences")
     (copy / "onnx").mkdir()

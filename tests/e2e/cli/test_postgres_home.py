@@ -27,7 +27,6 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_index_search_ask_reembed_doctor_and_delete(postgres: str, tmp_path: Path, album: Path) -> None:
     url = new_schema(postgres)
     home = tmp_path / "home"
@@ -65,7 +64,6 @@ def test_index_search_ask_reembed_doctor_and_delete(postgres: str, tmp_path: Pat
     workspace.catalog.close()
 
 
-@pytest.mark.slow
 def test_a_server_that_goes_away_is_one_line_and_the_next_run_goes_on(postgres: str, tmp_path: Path) -> None:
     url, photos = new_schema(postgres), tmp_path / "photos"
     photos.mkdir()
@@ -105,7 +103,6 @@ def test_killed_in_any_stage_nothing_is_lost(postgres: str, tmp_path: Path) -> N
     assert report.kills == 2 and report.problems == ()
 
 
-@pytest.mark.slow
 def test_a_disk_without_room_is_one_line_and_the_next_run_goes_on(tmp_path: Path, album: Path) -> None:
     """Files may grow to 3 MB and no more: the store's log does not fit."""
     code = (

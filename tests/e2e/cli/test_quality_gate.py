@@ -4,8 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from askpix.api.demo import PICTURES
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
@@ -16,7 +14,6 @@ from tests.support.cli import runner
 GOLDEN = ROOT / "tests" / "golden"
 
 
-@pytest.mark.slow
 def test_retrieval_on_the_demo_collection_is_as_good_as_it_was(tmp_path: Path) -> None:
     golden = json.loads((GOLDEN / "demo_quality.json").read_text("utf-8"))
     manifest = tmp_path / "demo" / "manifest.jsonl"

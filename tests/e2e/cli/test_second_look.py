@@ -47,7 +47,6 @@ def hits(done: Any) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_pages_are_searched_and_the_collection_says_by_what(askpix: Askpix, models: Path) -> None:
     shown = json.loads(askpix("collections", "show", "default", "--json").stdout)
@@ -58,7 +57,6 @@ def test_pages_are_searched_and_the_collection_says_by_what(askpix: Askpix, mode
     assert len(only) == 2 and all(hit["uri"].endswith(".pdf") for hit in only)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_each_kind_of_second_look(askpix: Askpix, models: Path) -> None:
     plain = hits(askpix("search", "total", "--all", "--json"))
@@ -78,7 +76,6 @@ def test_each_kind_of_second_look(askpix: Askpix, models: Path) -> None:
     assert all("ranked_by" not in hit["why"] for hit in none)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_cannot_be_is_one_clear_line(askpix: Askpix, models: Path) -> None:
     for words, said in (
@@ -94,7 +91,6 @@ def test_what_cannot_be_is_one_clear_line(askpix: Askpix, models: Path) -> None:
     assert "new" not in askpix("collections", "list").stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_eval_shows_gain_and_cost(askpix: Askpix, models: Path, tmp_path: Path) -> None:
     for name in ("cat.jpg", "coffee-cup.jpg"):
@@ -114,7 +110,6 @@ def test_eval_shows_gain_and_cost(askpix: Askpix, models: Path, tmp_path: Path) 
     assert "gain of" in people.stdout and "ms a query" in people.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_page_embedder_can_be_changed_and_taken_off(askpix: Askpix, models: Path, tmp_path: Path) -> None:
     run = runner(tmp_path / "home", models, torch=True)

@@ -15,8 +15,6 @@ from tests.support.cli import PICTURES, Askpix, runner
 from tests.support.films import film
 from tests.support.service import jpeg, served, until_ready
 
-pytestmark = pytest.mark.slow
-
 RECEIPT = PICTURES / "receipts" / "hotel-alpenblick.jpg"
 
 

@@ -197,7 +197,6 @@ def test_killed_at_random_moments_every_picture_is_there_exactly_once(tmp_path: 
     Home(home).check_end(photos)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "die",
     [
@@ -211,6 +210,7 @@ def test_killed_at_random_moments_every_picture_is_there_exactly_once(tmp_path: 
         "before optimize",
     ],
 )
+@pytest.mark.slow
 def test_killed_at_a_bad_moment(tmp_path: Path, photos: Path, die: str) -> None:
     for path in sorted(photos.iterdir())[50:]:
         path.unlink()
@@ -229,7 +229,6 @@ def test_killed_at_a_bad_moment(tmp_path: Path, photos: Path, die: str) -> None:
     Home(tmp_path / "home").check_end(photos)
 
 
-@pytest.mark.slow
 def test_a_second_process_is_refused_and_harms_nothing(tmp_path: Path, photos: Path) -> None:
     first = start(photos, tmp_path / "home")
     time.sleep(0.5)

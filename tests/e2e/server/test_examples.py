@@ -14,8 +14,6 @@ from askpix.core.errors import BadQueryError
 from tests.conftest import ROOT
 from tests.support.service import served, until_ready
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -27,8 +27,6 @@ from askpix.core.errors import AskpixError, StoreUnavailableError
 from tests.support.postgres import new_schema, postgres_process
 from tests.support.service import jpeg, served, until_ready
 
-pytestmark = pytest.mark.slow
-
 
 def until(what: Any, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds

@@ -22,8 +22,6 @@ from askpix.core.errors import AskpixError
 from tests.support.fakes import picture
 from tests.support.service import jpeg
 
-pytestmark = pytest.mark.slow
-
 COLOURS = "red green blue orange purple gray brown pink olive navy teal maroon gold cyan tan".split()
 
 

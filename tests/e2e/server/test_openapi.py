@@ -36,7 +36,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     service.stop()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_every_answer_is_as_described(app: Any) -> None:
     described = schemathesis.openapi.from_asgi("/openapi.json", app)

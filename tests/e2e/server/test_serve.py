@@ -93,7 +93,6 @@ def data_uri(name: str) -> str:
 TOTAL = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
 
 
-@pytest.mark.slow
 def test_a_picture_becomes_words_an_object_and_verdicts(client: Client) -> None:
     (receipt,) = client.search("album", "hotel receipt total", top_k=1)["hits"]
     for image in (receipt["id"], data_uri("receipts/hotel-alpenblick.jpg")):
@@ -186,7 +185,6 @@ def test_hostile_files_fail_one_by_one(client: Client, tmp_path: Path) -> None:
     assert client.delete_collection("hostile") == {"deleted": "hostile", "images": 1}
 
 
-@pytest.mark.slow
 def test_other_commands_work_through_the_server(client: Client, home: Path, tmp_path: Path) -> None:
     (tmp_path / "red.jpg").write_bytes(jpeg("red"))
     done = askpix(home, "index", str(tmp_path), "--collection", "beside", "--ocr", "off", "--json")
@@ -251,7 +249,6 @@ def test_openais_client_chats_streams_and_embeds(client: Client, url: str) -> No
     openai.close()
 
 
-@pytest.mark.slow
 def test_mcps_client_searches_asks_and_sees(client: Client, url: str, home: Path) -> None:
     import anyio
     from mcp import Client as Agent
@@ -281,7 +278,6 @@ def test_mcps_client_searches_asks_and_sees(client: Client, url: str, home: Path
     anyio.run(talk, stdio)
 
 
-@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -314,7 +310,6 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     assert "48 pictures, each with one vector set" in askpix(home, "doctor").stdout
 
 
-@pytest.mark.slow
 def test_sigterm_puts_the_running_job_back_and_cancel_ends_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -335,7 +330,6 @@ def test_sigterm_puts_the_running_job_back_and_cancel_ends_it(tmp_path: Path) ->
         assert client.wait(later)["state"] == "cancelled"
 
 
-@pytest.mark.slow
 def test_a_public_address_needs_a_key(tmp_path: Path) -> None:
     done = askpix(tmp_path / "home", "serve", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 1 and "make a key first" in done.stderr

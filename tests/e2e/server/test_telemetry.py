@@ -14,8 +14,6 @@ from askpix.api.server.telemetry import telemetry_of
 from askpix.core.errors import AskpixError
 from tests.support.service import served, until_ready
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:

@@ -7,7 +7,6 @@ from benchmarks.speed.generate import GenerateSpeed, copy_bandwidth, measure_gen
 from benchmarks.speed.random_vlm import random_vlm
 
 
-@pytest.mark.slow
 def test_a_tiny_shape_is_measured() -> None:
     torch = pytest.importorskip("torch")
     vlm = random_vlm("tiny", device="cpu")

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from askpix.api.evals import speed
+from benchmarks.speed import memory
 from benchmarks.speed.memory import peak_memory
 from tests.support.fakes import picture
-
-pytestmark = pytest.mark.slow
 
 
 def test_mapped_files_are_told_apart(tmp_path: Path) -> None:
@@ -28,6 +26,6 @@ def test_what_is_named_is_indexed_and_not_what_lies_beside_it(
     folder, told = tmp_path / "photos", tmp_path / "told"
     folder.mkdir()
     script = f"import sys, pathlib; pathlib.Path({str(told)!r}).write_text(' '.join(sys.argv[1:]))"
-    monkeypatch.setattr(speed, "_askpix", lambda: [sys.executable, "-c", script])
+    monkeypatch.setattr(memory, "python_command", lambda _, *words: [sys.executable, "-c", script, *words])
     peak_memory([folder])
     assert told.read_text() == f"index {folder} --ocr off"

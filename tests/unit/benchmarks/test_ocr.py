@@ -1,10 +1,7 @@
-import pytest
-
 from benchmarks.speed.ocr import measure_ocr
 from tests.support.fakes import picture
 
 
-@pytest.mark.slow
 def test_both_read_the_same_pictures() -> None:
     found = measure_ocr([picture("white", "TOTAL 5", size=(200, 80)), picture("blue")], rounds=1)
     assert (found.pictures, found.with_text) == (2, 1) and found.ratio > 0

@@ -61,7 +61,6 @@ def test_a_driver_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
         run_driver(missing, "index", tmp_path, tmp_path, queries=1)
 
 
-@pytest.mark.slow
 def test_our_own_driver_indexes_and_searches_real_pictures(tmp_path: Path) -> None:
     folder = ROOT / "api" / "demo" / "pictures" / "photos"
     there = len([path for path in folder.rglob("*") if path.suffix in (".jpg", ".webp", ".png")])

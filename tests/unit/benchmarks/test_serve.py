@@ -15,9 +15,8 @@ from benchmarks.load.serve import _load, measure_serving
 from benchmarks.load.soak import texts
 from tests.support.service import served, until_ready
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_a_server_is_loaded_and_soaked(tmp_path: Path) -> None:
     told: list[str] = []
     report = measure_serving(tmp_path, points=400, clients=(1, 4), seconds=1.5, soak_s=4, tell=told.append)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pytest
 
 from askpix.core.types import ImageRecord, Vectors, Where
 from benchmarks.load.store_scale import (
@@ -38,7 +37,6 @@ def filled(kind: type[MemoryStore]) -> tuple[MemoryStore, Data]:
     return store, data
 
 
-@pytest.mark.slow
 def test_the_exact_answers_are_those_of_a_full_sort() -> None:
     store, data = filled(MemoryStore)
     queries = data.queries(4)
@@ -48,7 +46,6 @@ def test_the_exact_answers_are_those_of_a_full_sort() -> None:
     assert all(case.p50 <= case.p95 for case in found.values())
 
 
-@pytest.mark.slow
 def test_a_store_that_loses_some_is_seen_to() -> None:
     store, data = filled(Forgetful)
     queries = data.queries(4)

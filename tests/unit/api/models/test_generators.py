@@ -141,7 +141,6 @@ def test_without_any_model_there_is_always_extractive(tmp_path: Path) -> None:
     assert workspace.choose_generator("extractive")[1] == "it was asked for"
 
 
-@pytest.mark.slow
 def test_the_whole_command_with_a_local_model(
     sighted: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +171,6 @@ def test_the_whole_command_with_a_local_model(
     assert sent.shape == (480, 640)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("written", "stays"), [("4711", True), ("4712", False)])
 def test_a_second_look_at_the_place(
     sighted: Wire,

@@ -24,8 +24,6 @@ from tests.support.cli import runner
 from tests.support.service import jpeg, served, until_ready
 from tests.support.sparse import copy_tree
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def home(whole: Path, tmp_path: Path) -> Path:

@@ -40,7 +40,6 @@ def first(workspace: Workspace, text: str) -> str:
         return Path(retriever.retrieve(parse(text), show_all=True).hits[0].record.uri).stem
 
 
-@pytest.mark.slow
 def test_the_new_model_takes_over_and_the_report_says_what_changed(workspace: Workspace) -> None:
     recent = workspace.recent(workspace.collection("default"))
     for text in ("red", "something purple", '"no such words"', "red"):
@@ -63,7 +62,6 @@ def test_without_searches_there_is_nothing_to_judge_by(workspace: Workspace) -> 
     assert (compared.queries, compared.overlap, compared.best_kept) == (0, None, None)
 
 
-@pytest.mark.slow
 def test_a_missing_file_keeps_the_old_model_in_use(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "photos" / "red.png").unlink()
     report = reembed(workspace, "default", "wide")
@@ -82,7 +80,6 @@ def test_a_missing_file_keeps_the_old_model_in_use(workspace: Workspace, tmp_pat
     assert first(workspace, "red") == "red"
 
 
-@pytest.mark.slow
 def test_there_is_a_way_back(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no earlier vectors"):
         roll_back(workspace, "default")
@@ -103,7 +100,6 @@ def test_there_is_a_way_back(workspace: Workspace, tmp_path: Path) -> None:
     assert roll_back(workspace, "default")[0].embedder == "wide"
 
 
-@pytest.mark.slow
 def test_old_vectors_free_their_disk(workspace: Workspace) -> None:
     reembed(workspace, "default", "wide")
     folder = workspace.folder(workspace.collection("default"))

@@ -304,7 +304,6 @@ def test_doctor_finds_and_mends_what_is_wrong_with_sheets(workspace: Workspace) 
     assert not left.ok and "run `askpix index`" in left.detail, "its file is away"
 
 
-@pytest.mark.slow
 def test_the_service_finds_and_tells_the_place(tmp_path: Path) -> None:
     """The real model and a real server, and a command that works through it."""
     photos = sorted((PICTURES / "photos").glob("*.jpg"))[:4]

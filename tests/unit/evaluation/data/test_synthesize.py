@@ -160,7 +160,6 @@ def chromium() -> Iterator[Any]:
         yield opened
 
 
-@pytest.mark.slow
 def test_the_review_page(chromium: Any, tmp_path: Path) -> None:
     folder = tmp_path / "a #1 ü"
     folder.mkdir()

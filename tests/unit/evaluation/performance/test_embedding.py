@@ -53,7 +53,6 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.mark.slow
 def test_bench_embed_on_every_library(tmp_path: Path) -> None:
     save_transformers(tmp_path / "siglip", "siglip")
     save_open_clip(tmp_path / "clip")

@@ -9,8 +9,6 @@ from askpix.evaluation.performance.speed import machine, measure_ingest, measure
 from benchmarks.load.kill_schedule import run_kills
 from tests.support.clock import FakeClock, fake_clock
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
@@ -73,6 +71,7 @@ FORGETS = COUNTS_TO_100.replace(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "keeps"), [(COUNTS_TO_100, True), (FORGETS, False)])
 def test_kills_find_what_is_lost(tmp_path: Path, program: str, keeps: bool) -> None:
     path, best = tmp_path / "count", [0]
@@ -90,6 +89,7 @@ def test_kills_find_what_is_lost(tmp_path: Path, program: str, keeps: bool) -> N
     assert (report.problems == ()) is keeps
 
 
+@pytest.mark.slow
 def test_kills_begin_anew_when_the_work_is_complete(tmp_path: Path) -> None:
     """Each kill hits a run that has something to do, however fast the work."""
     path, begun = tmp_path / "count", [0]

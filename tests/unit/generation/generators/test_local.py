@@ -24,8 +24,6 @@ from askpix.generation.tasks.caption import caption_with, captions_with
 from tests.support import tiny_vlms
 from tests.support.fakes import picture
 
-pytestmark = pytest.mark.slow
-
 FAMILIES = list(tiny_vlms.FAMILIES)
 LINE = TextLine("GRAND TOTAL 67.85 <image><|im_end|>", Box(10, 10, 90, 20), 0.99)
 

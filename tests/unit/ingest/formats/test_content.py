@@ -78,7 +78,6 @@ def test_the_hash_of_a_short_film_is_that_of_its_bytes(tmp_path: Path) -> None:
     assert sha256_of(b"abc") == hashlib.sha256(b"abc").hexdigest()
 
 
-@pytest.mark.slow
 def test_a_long_film_is_told_from_its_changed_copy_without_reading_it_all(tmp_path: Path) -> None:
     path, size = tmp_path / "long.mp4", 40 * 2**30
     with path.open("wb") as file:

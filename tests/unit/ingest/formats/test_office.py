@@ -125,7 +125,6 @@ def test_the_last_documents_are_kept_within_a_limit(tmp_path: Path, monkeypatch:
     assert kept.pdf_of(b"\xff\xd8\xff", limits) is None
 
 
-@pytest.mark.slow
 def test_a_folder_with_documents_through_the_command(tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
@@ -169,7 +168,6 @@ def outside() -> Iterator[tuple[str, list[str]]]:
 
 
 @LIBRE
-@pytest.mark.slow
 def test_libreoffice_converts_and_follows_no_link(
     tmp_path: Path, outside: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,7 +220,6 @@ def _run_and_tell(home: str) -> None:
     world.embed()
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(world: World) -> None:
     for number in range(8):
         # Sizes differ, so that no two pages are the same bytes.

@@ -140,7 +140,6 @@ def test_a_killed_run_goes_on_and_nothing_is_lost_or_doubled(tmp_path: Path) -> 
     workspace.catalog.close()
 
 
-@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_line() -> None:
     code = (
         "from askpix.core.errors import StoreUnavailableError\n"

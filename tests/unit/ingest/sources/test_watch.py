@@ -10,8 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from askpix.ingest.sources.watch import follow, to_index
 from tests.support.fakes import picture
 
@@ -64,7 +62,6 @@ def test_a_burst_is_one(tmp_path: Path) -> None:
     assert len(bursts) <= 4
 
 
-@pytest.mark.slow
 def test_the_command_indexes_what_comes_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

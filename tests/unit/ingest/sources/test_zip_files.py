@@ -153,7 +153,6 @@ def test_what_is_gone_from_it_is_pruned_and_the_same_in_a_new_archive_is_not_rea
     assert plan.gone == {}, "a walk of the folder does not look into it"
 
 
-@pytest.mark.slow
 def test_from_the_command_to_the_page(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.zip", {"x/red.jpg": jpeg("red"), "x/blue.jpg": jpeg("blue")})
     home = tmp_path / "home"

@@ -132,7 +132,6 @@ def test_mini_on_the_sample_pictures(mini: MiniEmbedder) -> None:
     assert len(sure) >= 6
 
 
-@pytest.mark.slow
 def test_mini_is_calibrated_on_the_labelled_photos(mini: MiniEmbedder, shared_data: Path) -> None:
     """Expected calibration error on photos of one thing out of ten: what it says is how often it is right."""
     root = shared_data / "photos_captions"

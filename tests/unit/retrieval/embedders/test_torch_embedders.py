@@ -34,8 +34,6 @@ from tests.support.two_tower_models import (
     save_transformers,
 )
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
@@ -294,7 +292,6 @@ def askpix(*arguments: str, home: Path, **environment: str) -> subprocess.Comple
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["transformers", "open_clip"])
 def test_a_model_from_the_hubs_cache_end_to_end(tmp_path: Path, kind: str) -> None:
     snapshot = hub_copy(tmp_path / "hf", "someone/tiny")

@@ -56,7 +56,6 @@ def test_the_index_follows_the_size() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf_pq"])
 def test_every_index_keeps_its_recall_with_any_filter(kind: IndexKind, tmp_path: Path) -> None:
     rows = clustered(12_000)
@@ -80,7 +79,6 @@ def test_every_index_keeps_its_recall_with_any_filter(kind: IndexKind, tmp_path:
         assert recall(store, rows, queries, Where(), living) >= 0.98
 
 
-@pytest.mark.slow
 def test_a_snapshot_that_is_damaged_or_gone_is_built_again(tmp_path: Path) -> None:
     rows = clustered(3_000)
     with open_store(tmp_path / "v", "hnsw") as store:
@@ -137,7 +135,6 @@ def test_other_models_and_other_holders_are_refused(tmp_path: Path) -> None:
         store.count()
 
 
-@pytest.mark.slow
 def test_searches_and_writes_go_on_while_an_index_is_built(tmp_path: Path) -> None:
     rows = clustered(20_000)
     with open_store(tmp_path / "v", "hnsw") as store:

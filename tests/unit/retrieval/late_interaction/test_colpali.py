@@ -19,8 +19,6 @@ pytest.importorskip("transformers", reason="needs the extra transformers")
 
 from tests.support import tiny_models  # noqa: E402
 
-pytestmark = pytest.mark.slow
-
 Saved = tuple[ColPaliEmbedder, Any, Any]
 SAVERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
     "colpali": tiny_models.save_colpali,

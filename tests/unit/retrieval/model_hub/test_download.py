@@ -28,8 +28,6 @@ from tests.support.tiny_models import export_cross_encoder, save_cross_encoder
 from tests.support.tiny_vlms import save_vlm
 from tests.support.two_tower_models import save_transformers
 
-pytestmark = pytest.mark.slow
-
 LARGE = np.random.default_rng(0).bytes(9 * 2**20)
 NAME = "someone/model"
 
@@ -185,7 +183,6 @@ def test_the_bar_is_shown_though_transformers_hid_it(
     assert "model.safetensors" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_model_of_the_hub_is_pinned_and_loads(hub: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     model, *_ = save_transformers(folder, "clip")

@@ -22,8 +22,6 @@ from tests.support.onnx_exports import export_towers, free, pixel_values, token_
 from tests.support.parity import TEXTS, pictures
 from tests.support.two_tower_models import save_transformers
 
-pytestmark = pytest.mark.slow
-
 SIDE = 32
 
 

@@ -210,7 +210,6 @@ def test_preprocessing_is_read_and_not_assumed() -> None:
         from_open_clip({"size": 16, "resize_mode": "wild"})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["folder", "hub"])
 def test_index_search_and_classify_by_the_command(
     exported: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

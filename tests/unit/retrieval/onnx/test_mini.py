@@ -168,7 +168,6 @@ def test_damaged_weights_say_so(tmp_path: Path, harm: str) -> None:
         weights.weight_file(name, tmp_path)
 
 
-@pytest.mark.slow
 def test_recall_is_what_the_readme_says(mini: MiniEmbedder, shared_data: Path) -> None:
     """Rank of the captioned photo among all, ties against it; the first 774 are the captioned ones."""
     folder = shared_data / "photos_captions"

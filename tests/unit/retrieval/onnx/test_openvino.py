@@ -119,7 +119,6 @@ def test_words_are_read_as_without() -> None:
     assert read[0] == read[1] and any("67.85" in line for line in read[1])
 
 
-@pytest.mark.slow
 def test_the_command_uses_it(export: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     picture("red", "INVOICE 4711").save(tmp_path / "photos" / "red.png")

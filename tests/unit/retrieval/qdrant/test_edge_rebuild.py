@@ -37,7 +37,6 @@ def shards(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.glob("shard*"))
 
 
-@pytest.mark.slow
 def test_searches_and_changes_go_on_and_none_is_lost(tmp_path: Path) -> None:
     rows = rows_of(POINTS + 40)
     with open_store(tmp_path / "v") as store:
@@ -66,7 +65,6 @@ def test_searches_and_changes_go_on_and_none_is_lost(tmp_path: Path) -> None:
         assert store.get([record(100).id]) == []
 
 
-@pytest.mark.slow
 def test_closing_gives_a_rebuild_up(tmp_path: Path) -> None:
     with open_store(tmp_path / "v") as store:
         fill(store, rows_of(POINTS))
@@ -80,7 +78,6 @@ def test_closing_gives_a_rebuild_up(tmp_path: Path) -> None:
         assert store.count() == POINTS
 
 
-@pytest.mark.slow
 def test_a_graph_is_built_beside_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qdrant_store, "GRAPH_FROM", 1_000)
     rows = rows_of(2_000)

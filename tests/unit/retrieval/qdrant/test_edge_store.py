@@ -85,7 +85,6 @@ def one_line(error: AskpixError) -> str:
 # --- one process at a time --------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_second_process_is_told_who_holds_the_collection(folder: Path) -> None:
     holder = python(HOLD, folder)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n", holder.communicate()
@@ -102,7 +101,6 @@ def test_a_second_process_is_told_who_holds_the_collection(folder: Path) -> None
     open_store(folder).close()
 
 
-@pytest.mark.slow
 def test_waiting_pays_when_the_other_lets_go(folder: Path) -> None:
     holder = python(HOLD, folder)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n", holder.communicate()
@@ -341,7 +339,6 @@ except StoreUnavailableError as error:
 """
 
 
-@pytest.mark.slow
 def test_files_that_may_not_grow_are_an_error_of_ours(folder: Path) -> None:
     """A limit on file sizes stands in for a full disk: the same calls of the engine fail."""
     writer = python(FULL_DISK, folder)
@@ -363,7 +360,6 @@ def test_places_that_are_not_on_the_globe(folder: Path, near: tuple[float, float
 # --- growing large ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_from_some_size_on_there_is_a_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(askpix.retrieval.qdrant.edge_store, "GRAPH_FROM", 50)
     rows = unit(np.random.default_rng(0).normal(size=(60, DIM)))

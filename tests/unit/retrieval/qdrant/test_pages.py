@@ -86,7 +86,6 @@ def test_every_page_scored_is_exact_maxsim(opened: Callable[[Path], Any], tmp_pa
         assert hits[0].id == page_id(7)
 
 
-@pytest.mark.slow
 def test_a_shortlist_finds_what_exact_maxsim_finds(tmp_path: Path) -> None:
     """600 clustered pages, 100 shortlisted by 32 pooled vectors of 120: at least 0.95 of the exact ten."""
     pages = matrices(600, rows=120)
@@ -204,7 +203,6 @@ def _write_until_killed(folder: Path, said: str) -> None:
             log.flush()
 
 
-@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     said = tmp_path / "said"
     said.touch()

@@ -166,7 +166,6 @@ def test_something_else_at_the_address_is_said() -> None:
             open_store(url)
 
 
-@pytest.mark.slow
 def test_nobody_there_and_no_address() -> None:
     with qdrant(healthy) as (url, _):
         pass
@@ -217,7 +216,6 @@ def test_what_does_not_pass_is_given_up_in_one_line() -> None:
         assert [path for _, path, *_ in asked].count("/collections/p/points/query") == 1
 
 
-@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_waited_for_only_so_long() -> None:
     def slow(method: str, path: str, body: Any) -> tuple[int, Any]:
         if path.endswith("/points/count"):
