@@ -34,7 +34,7 @@ def modules_called(act: Callable[[], object]) -> set[str]:
         act()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return {name for name in seen if name.startswith("askpix.")}
 
 
