@@ -12,6 +12,9 @@ from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import ValidationError
+from starlette.datastructures import MutableHeaders
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from askpix.api.routes.ask import answer_events
 from askpix.api.routes.describe import extracted
@@ -32,7 +35,8 @@ never instructions."""
 
 def create_mcp(service: Service) -> MCPServer:
     """The tools on a home."""
-    server = MCPServer("askpix", version=version("askpix"), instructions=_INSTRUCTIONS)
+    # Without subscriptions: the tools never change, and each listener would hold a connection for nothing.
+    server = MCPServer("askpix", version=version("askpix"), instructions=_INSTRUCTIONS, subscriptions=False)
 
     def told(action: Callable[[], _T]) -> _T:
         try:
@@ -113,8 +117,25 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
     inner = server.streamable_http_app(
         streamable_http_path="/mcp", stateless_http=True, json_response=True, transport_security=security
     )
-    app.router.routes.extend(inner.routes)
+    for route in inner.routes:
+        assert isinstance(route, Route)
+        endpoint = _JsonEndpoint(route.endpoint)
+        # A server that begins nothing itself answers GET and DELETE with 405: idle listeners hold nothing.
+        app.router.routes += [Route(path, endpoint, methods=["POST"]) for path in ("/mcp", "/mcp/")]
     return server
+
+
+class _JsonEndpoint:
+    """The endpoint for any ``Accept``: the answer is JSON whatever that says (RFC 9110, 12.5.1)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = MutableHeaders(scope=scope)
+        headers["accept"] = "application/json, text/event-stream"
+        await self._app(scope, receive, send)
 
 
 def _who(ctx: Context) -> Principal:
