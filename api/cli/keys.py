@@ -77,9 +77,12 @@ def list_command(as_json: JsonOption = False) -> None:
 @group.command("revoke")
 def revoke_command(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
     """From now on the key opens nothing."""
-    from askpix.api.console.render import print_json, say
+    from askpix.api.console.render import hint, print_json, say
 
-    key = _ring().revoke(key_id)
+    ring = _ring()
+    key = ring.revoke(key_id)
+    if not ring.any():
+        hint("no key opens the service now, and nobody comes in; `askpix keys create NAME` makes one")
     if as_json:
         print_json(_json(key))
     else:

@@ -12,7 +12,7 @@ from askpix.api.routes import TheService, problems
 from askpix.api.schemas.requests import _In
 from askpix.api.schemas.responses import Out
 from askpix.api.security.principal import ANYBODY, Principal
-from askpix.api.security.problems import ProblemError
+from askpix.api.security.problems import NEW_KEY, ProblemError
 from askpix.api.security.session import COOKIE, PAGE_HEADER
 
 router = APIRouter(tags=["page"])
@@ -68,7 +68,7 @@ async def begin(body: SessionIn, request: Request, response: Response, service: 
     """Exchange a key for a session of the page: a cookie that scripts cannot read."""
     _from_the_page(request)
     if await service.check_key(body.key) is None:
-        raise ProblemError(401, "this key is not known, or was revoked")
+        raise ProblemError(401, f"this key is not known, or was revoked; {NEW_KEY}")
     response.set_cookie(
         COOKIE,
         body.key,

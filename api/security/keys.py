@@ -121,6 +121,11 @@ class KeyRing:
         with transaction(self._engine, write=False) as connection:
             return bool(connection.execute(select(func.count()).where(_alive(_now()))).scalar())
 
+    def ever_made(self) -> bool:
+        """Whether there was ever a key, revoked ones included: from then on nobody comes in without one."""
+        with transaction(self._engine, write=False) as connection:
+            return connection.execute(select(keys.c.id).limit(1)).first() is not None
+
     def check(self, text: str) -> Key | None:
         """The key that ``text`` is; None when it is none or was revoked."""
         match = _KEY.fullmatch(text)

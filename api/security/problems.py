@@ -35,6 +35,8 @@ _STATUS: tuple[tuple[type[AskpixError], int], ...] = (
     (AuthError, 403),
     (AskpixError, 422),
 )
+NEW_KEY = "`askpix keys create NAME` on the machine of this server makes a new one"
+"""The way in for whoever has no key, or lost the last one."""
 _log = logging.getLogger("askpix.service")
 
 

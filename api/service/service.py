@@ -5,7 +5,6 @@ import contextlib
 import logging
 import secrets
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from askpix.ingest.catalog.catalog import Collection
 
 _STUCK_S = 15 * 60
 """A worker that says nothing for so long is stuck: the largest document takes minutes a page at worst."""
-_OPEN_FOR_S = 1.0
-"""So long the first key that is made may take to close the door."""
 _log = logging.getLogger("askpix.service")
 
 
@@ -56,8 +53,7 @@ class Service:
         self.token = secrets.token_urlsafe(32)
         self.ready = self.stopping = False
         self._warming: threading.Thread | None = None
-        self.public = public
-        self._open = (False, float("-inf"))
+        self._closed = public
         self._lock = filelock.FileLock(settings.home / LOCK, thread_local=False)
 
     # --- beginning and end ---------------------------------------------------------------------------------
@@ -136,13 +132,11 @@ class Service:
         return await anyio.to_thread.run_sync(self.keys.check, text)
 
     async def is_open(self) -> bool:
-        """Whether no key was made, and only this machine can reach the server: anybody may come in."""
-        if self.public:
-            return False
-        now = time.monotonic()
-        if now - self._open[1] > _OPEN_FOR_S:
-            self._open = (not await anyio.to_thread.run_sync(self.keys.any), now)
-        return self._open[0]
+        """Whether no key was ever made, and only this machine can reach the server: anybody may come in."""
+        if not self._closed:
+            made = await anyio.to_thread.run_sync(self.keys.ever_made)
+            self._closed = self._closed or made
+        return not self._closed
 
     # --- what a principal may reach ------------------------------------------------------------------------
 

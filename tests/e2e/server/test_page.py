@@ -77,7 +77,6 @@ def test_every_word_is_in_one_place() -> None:
 def test_a_key_becomes_a_session_that_other_sites_cannot_use(place: tuple[Service, TestClient]) -> None:
     service, client = place
     _, text = service.keys.create("me", scope="admin")
-    service._open = (False, 0.0)
     assert client.get("/").status_code == 200, "the page itself asks for the key"
     assert client.get("/web/js/app.js").status_code == 200
     assert client.get("/v1/collections").status_code == 401
@@ -104,7 +103,6 @@ def test_a_session_whose_key_was_revoked_finds_the_way_back_in(place: tuple[Serv
     assert client.get("/session").json() == {"open": True, "scope": "admin", "keyed": False}
     made, text = service.keys.create("me", scope="write")
     _, other = service.keys.create("you", scope="admin")
-    service._open = (False, 0.0)
     assert client.get("/session").json()["open"] is False
     client.post("/session", json={"key": text}, headers=PAGE)
     assert client.get("/session").json() == {"open": True, "scope": "write", "keyed": True}

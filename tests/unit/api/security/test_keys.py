@@ -52,11 +52,11 @@ def test_what_opens_nothing_is_not_rotated_and_one_in_its_overlap_can_be_revoked
             ring.rotate(key_id)
 
 
-def test_the_door_closes_while_any_key_opens_something(ring: KeyRing) -> None:
-    assert not ring.any()
+def test_a_revoked_key_opens_nothing_and_was_made_all_the_same(ring: KeyRing) -> None:
+    assert not ring.any() and not ring.ever_made()
     old, _ = ring.create("phone", scope="read")
     new, _ = ring.rotate(old.id, overlap=timedelta(hours=1))
     ring.revoke(new.id)
     assert ring.any(), "the old one still opens"
     ring.revoke(old.id)
-    assert not ring.any()
+    assert not ring.any() and ring.ever_made()
