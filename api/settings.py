@@ -146,7 +146,9 @@ class Settings(BaseSettings):
         default=1200, ge=0, description="Of one key, before the service answers 429; 0 = no limit."
     )
     max_waiting: int = Field(
-        default=128, ge=1, description="Requests at work or waiting, before the service answers 503."
+        default=256,
+        ge=1,
+        description="Requests at work or waiting, before the service answers 503; half of them for one key.",
     )
     cors_origins: str = Field(
         default="",

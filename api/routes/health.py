@@ -23,9 +23,12 @@ async def health(service: TheService) -> Any:
 
 @router.get("/readyz", response_model=HealthOut, responses=problems())
 async def ready(service: TheService) -> Any:
-    """Whether requests should come here: 503 until the models are loaded, and once it is stopping."""
+    """Whether requests should come here: 503 until the models are loaded, while every
+    place is taken, and once it is stopping."""
     if not service.ready:
         raise OverloadedError("starting, or stopping", retry_after_s=2)
+    if service.places.full:
+        raise OverloadedError("as many requests are at work as ASKPIX_MAX_WAITING allows", retry_after_s=2)
     return {"status": "ready"}
 
 

@@ -25,9 +25,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from askpix.api.security.audit_log import belongs
 from askpix.api.security.principal import ANYBODY, LOCAL, Principal
-from askpix.api.security.problems import MEDIA_TYPE, OverloadedError, ProblemError, problem, problem_response
+from askpix.api.security.problems import (
+    MEDIA_TYPE,
+    NEW_KEY,
+    OverloadedError,
+    ProblemError,
+    problem,
+    problem_response,
+)
 from askpix.api.security.rate_limit import RateLimit
 from askpix.api.security.session import ASSETS, PAGE_HEADER, key_in_cookie
+from askpix.api.server.request_body import PREFIX, RequestBody
 from askpix.api.service.service import Service
 from askpix.core.errors import AskpixError
 
@@ -53,7 +61,6 @@ class Door:
         self._own_rates: dict[int, RateLimit] = {}
         """By the limit: keys of the same share one, each with its own count."""
         self._failures = RateLimit(_FAILURES_A_MINUTE)
-        self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -82,28 +89,33 @@ class Door:
         if path in OPEN_PATHS:
             await self._app(scope, receive, visit.send)
             return
-        if self._inside >= self._service.settings.max_waiting:
-            raise OverloadedError("the service is busy; try again in a moment")
-        self._inside += 1
-        self._service.meters.running.set(self._inside)
-        try:
-            # The page's own files need no key: a session that has ended must find the way back in.
-            files = path == "/" or path.startswith(ASSETS)
-            principal = None if files else await self._who(scope, headers)
-            if principal is None and path not in _PUBLIC_PATHS and not path.startswith(ASSETS):
-                raise ProblemError(401, "a key is needed: send it as 'Authorization: Bearer KEY'")
-            if principal is not None:
-                visit.who = principal.id
-                if not principal.local and (wait := self._rate_of(principal)):
-                    detail = "this key asks too often"
-                    raise OverloadedError(detail, status=429, retry_after_s=math.ceil(wait))
-            scope["state"]["principal"] = principal
+        # The page's own files need no key: a session that has ended must find the way back in.
+        files = path == "/" or path.startswith(ASSETS)
+        principal = None if files else await self._who(scope, headers)
+        if principal is None:
+            if path not in _PUBLIC_PATHS and not path.startswith(ASSETS):
+                raise ProblemError(401, f"a key is needed: send it as 'Authorization: Bearer KEY'; {NEW_KEY}")
+            limit: int | None = PREFIX
+        else:
+            visit.who = principal.id
+            if not principal.local and (wait := self._rate_of(principal)):
+                detail = "this key asks too often"
+                raise OverloadedError(detail, status=429, retry_after_s=math.ceil(wait))
             upload = scope["method"] == "POST" and _UPLOAD.fullmatch(path)
-            limit = None if upload or (principal and principal.local) else _MAX_BODY
-            await self._app(scope, _limited(receive, headers, limit), visit.send)
-        finally:
-            self._inside -= 1
-            self._service.meters.running.set(self._inside)
+            limit = None if upload or principal.local else _MAX_BODY
+
+        async def confirm() -> None:
+            if principal and await self._who(scope, headers) != principal:
+                raise ProblemError(401, f"the key was revoked, or the first one made, meanwhile; {NEW_KEY}")
+
+        visit.body = body = RequestBody(receive, headers, limit=limit, confirm=confirm)
+        await body.read_prefix()
+        scope["state"]["principal"] = principal  # from here on the connection is kept when room is needed
+        if principal is None:  # without a place: what strangers may ask for is at hand, and as small
+            await self._app(scope, body, visit.send)
+            return
+        with self._service.places.take(principal.id), self._service.meters.running.track_inprogress():
+            await self._app(scope, body, visit.send)
 
     def _rate_of(self, principal: Principal) -> float:
         if principal is ANYBODY:
@@ -147,7 +159,7 @@ class Door:
                 raise OverloadedError("too many wrong keys", status=429, retry_after_s=math.ceil(wait))
             if cookie:
                 return None  # a session whose key was revoked: as if there were none
-            raise ProblemError(401, "this key is not known, or was revoked")
+            raise ProblemError(401, f"this key is not known, or was revoked; {NEW_KEY}")
         return ANYBODY if await self._service.is_open() else None
 
 
@@ -160,7 +172,9 @@ class _Visit:
         self.status, self.who = 0, "-"
         self._scope, self._service, self._send = scope, service, send
         self._began = time.perf_counter()
-        self._plain_error = False
+        self.body: RequestBody | None = None
+        self._problem: bytes | None = None
+        """Sent in the place of the application's body."""
         scope.setdefault("state", {})["request_id"] = self.id
 
     async def send(self, message: Message) -> None:
@@ -171,18 +185,18 @@ class _Visit:
             headers["x-request-id"] = self.id
             for name, value in _SAFE_HEADERS.items():
                 headers.setdefault(name, value)
-            self._plain_error = self.status >= 400 and headers.get("content-type", "").startswith(
-                "text/plain"
-            )
-            if self._plain_error:
-                self._body = json.dumps(
-                    problem(self.status, _phrase(self.status), request_id=self.id)
-                ).encode()
-                headers["content-type"], headers["content-length"] = MEDIA_TYPE, str(len(self._body))
-        elif self._plain_error:
+            refusal = self.body.error if self.body else None
+            if refusal:
+                self.status = message["status"] = refusal.status
+                headers.update(refusal.headers)
+            if refusal or (self.status >= 400 and headers.get("content-type", "").startswith("text/plain")):
+                detail = str(refusal or _phrase(self.status))
+                self._problem = json.dumps(problem(self.status, detail, request_id=self.id)).encode()
+                headers["content-type"], headers["content-length"] = MEDIA_TYPE, str(len(self._problem))
+        elif self._problem is not None:
             if message.get("more_body"):
                 return
-            message = {"type": "http.response.body", "body": self._body}
+            message = {"type": "http.response.body", "body": self._problem}
             if self._scope["method"] == "HEAD":
                 message["body"] = b""
         await self._send(message)
@@ -245,24 +259,3 @@ def _host(header: str) -> str:
     """``localhost`` of ``localhost:8000``, ``::1`` of ``[::1]:8000``."""
     name = header.partition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
     return name.lower().rstrip(".")
-
-
-def _limited(receive: Receive, headers: Headers, limit: int | None) -> Receive:
-    """``receive``, counting."""
-    if limit is None:
-        return receive
-    too_large = ProblemError(413, f"the request is over the limit of {limit} bytes")
-    declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limit:
-        raise too_large
-    got = 0
-
-    async def counted() -> Message:
-        nonlocal got
-        message = await receive()
-        got += len(message.get("body", b""))
-        if got > limit:
-            raise too_large
-        return message
-
-    return counted

@@ -6,19 +6,24 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
 
 from askpix.api.console.render import hint
 from askpix.api.server.app import LOOPBACK_HOSTS, create_app
+from askpix.api.server.connections import Connections
 from askpix.api.server.middleware import is_loopback
 from askpix.api.service.service import Service
 from askpix.api.settings import Settings
 from askpix.core.errors import AskpixError
 
+if sys.platform != "win32":
+    import resource
+
 _GRACE_S = 10
+_MIN_CONNECTIONS = 512
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
@@ -32,6 +37,9 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
             f"{host!r} can be reached from other machines: make a key first (`askpix keys create NAME`), "
             "or listen on 127.0.0.1"
         )
+    # Beside those at work, as many that wait for their clients.
+    connections = max(_MIN_CONNECTIONS, 2 * settings.max_waiting)
+    _allow_files(connections + _MIN_CONNECTIONS)
     service.start()
     try:
         with _listen(host, port) as listener:
@@ -41,6 +49,8 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
             server = _Server(
                 uvicorn.Config(
                     app,
+                    http=Connections(connections).protocol,  # type: ignore[arg-type]
+                    ws="none",
                     log_config=None,
                     access_log=False,
                     server_header=False,
@@ -114,6 +124,15 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listener.set_inheritable(False)
     return listener
+
+
+def _allow_files(number: int) -> None:
+    """Let this process open as many files and connections, where the system allows it."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < number:
+            with suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 def _url(host: str, port: int) -> str:

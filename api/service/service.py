@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import filelock
 
@@ -19,6 +20,7 @@ from askpix.api.security.keys import Key, KeyRing
 from askpix.api.security.principal import Principal
 from askpix.api.security.tables import database_of
 from askpix.api.service.metrics import Meters
+from askpix.api.service.places import Places
 from askpix.api.settings import Settings
 from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.server_file import LOCK, Note, read_note, remove_note, write_note
@@ -53,7 +55,10 @@ class Service:
         self.token = secrets.token_urlsafe(32)
         self.ready = self.stopping = False
         self._warming: threading.Thread | None = None
+        self.places = Places(settings.max_waiting)
         self._closed = public
+        # Threads of their own: nobody who signs in waits for those that are at work for others.
+        self._sign_in = anyio.CapacityLimiter(4)
         self._lock = filelock.FileLock(settings.home / LOCK, thread_local=False)
 
     # --- beginning and end ---------------------------------------------------------------------------------
@@ -129,12 +134,12 @@ class Service:
 
     async def check_key(self, text: str) -> Key | None:
         """The key that this is, if it is one."""
-        return await anyio.to_thread.run_sync(self.keys.check, text)
+        return await anyio.to_thread.run_sync(self.keys.check, text, limiter=self._sign_in)
 
     async def is_open(self) -> bool:
         """Whether no key was ever made, and only this machine can reach the server: anybody may come in."""
         if not self._closed:
-            made = await anyio.to_thread.run_sync(self.keys.ever_made)
+            made = await anyio.to_thread.run_sync(self.keys.ever_made, limiter=self._sign_in)
             self._closed = self._closed or made
         return not self._closed
 
