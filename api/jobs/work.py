@@ -13,7 +13,8 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, NotFoundError
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.pipeline.report import Progress
-from askpix.ingest.sources.http_fetch import FetchLimits, fetch
+from askpix.ingest.sources.fetch_budget import FetchLimits
+from askpix.ingest.sources.http_fetch import fetch
 
 
 class JobWork:

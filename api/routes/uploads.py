@@ -14,7 +14,8 @@ from askpix.api.schemas.responses import AcceptedOut
 from askpix.api.security.problems import ProblemError
 from askpix.api.service.service import Service
 from askpix.ingest.catalog.models import Collection
-from askpix.ingest.sources.http_fetch import FetchError, FetchLimits, check_url
+from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits
+from askpix.ingest.sources.http_fetch import check_url
 
 router = APIRouter(prefix="/v1/collections", tags=["images"])
 _MAX_JSON = 8 * 2**20

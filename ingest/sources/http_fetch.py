@@ -3,23 +3,25 @@
 Each host is resolved once, every one of its addresses must be public, and the connection goes to the address
 that was checked, so a name that changes between the look and the call gains nothing (DNS rebinding). Every
 hop of a redirect is judged anew. No proxy of the environment is used, no cookie or credential is sent.
+All of it, redirects included, has one deadline and one bound on bytes (``ingest.sources.fetch_budget``).
 """
 
 import contextlib
-import http.client
 import ipaddress
+import re
 import socket
-import ssl
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from askpix.core.errors import AskpixError, LimitError
+from askpix.core.errors import LimitError
+from askpix.ingest.sources.fetch_budget import Budget, FetchError, FetchLimits, Resolve
+
+if TYPE_CHECKING:
+    from httpcore2 import Response
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PIECE = 64 * 1024
 _REFUSED = tuple(
     ipaddress.ip_network(net)
     for net in (
@@ -37,25 +39,6 @@ _REFUSED = tuple(
         "5f00::/16",  # segment routing
     )
 )
-
-Resolve = Callable[[str, int], Sequence[str]]
-
-
-class FetchError(AskpixError):
-    """The URL cannot or may not be fetched; the message names it and says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
-    """What a fetch may take."""
-
-    max_bytes: int = 256 * 2**20
-    max_redirects: int = 5
-    connect_s: float = 5.0
-    read_s: float = 10.0
-    """Of silence."""
-    total_s: float = 60.0
-    ports: tuple[int, ...] = (80, 443, 8000, 8080, 8443)
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -86,27 +69,19 @@ def fetch(
     limits: FetchLimits,
     resolve: Resolve = resolve,
     allowed: Callable[[str], bool] = is_public,
-    clock: Callable[[], float] = time.monotonic,
+    check: Callable[[], object] = lambda: None,
 ) -> Iterator[bytes]:
-    """The bytes at ``url``, piece by piece; redirects are followed.
+    """Yield the bytes at ``url``, piece by piece; redirects are followed.
 
-    Raises ``FetchError`` (not http or https, an address that is not public, too slow, not found) and
-    ``LimitError`` (too large). ``resolve`` and ``allowed`` are for tests.
+    ``check`` is called several times a second and ends the fetch by raising. Raises ``FetchError`` (not http
+    or https, an address that is not public, too slow, malformed, not found) and ``LimitError`` (too large).
+    ``resolve`` and ``allowed`` are for tests.
     """
-    deadline = clock() + limits.total_s
-    at = url
-    for _ in range(limits.max_redirects + 1):
-        parts = _checked(at, limits)
-        with contextlib.ExitStack() as stack:
-            response = _request(parts, limits, resolve, allowed, deadline, clock, stack, at)
-            if response.status in _REDIRECTS:
-                at = _target(url, at, parts, response)
-                continue
-            if response.status != 200:
-                raise FetchError(f"{url!r} answers {response.status}")
-            yield from _body(url, response, limits, deadline, clock)
-            return
-    raise FetchError(f"{url!r} redirects more than {limits.max_redirects} times")
+    budget = Budget(url, limits, check)
+    with _final_response(url, "GET", limits, resolve, allowed, budget) as response:
+        if response.status != 200:
+            raise FetchError(f"{url!r} answers {response.status}")
+        yield from _body(url, response, limits, budget)
 
 
 def fetch_headers(
@@ -115,35 +90,58 @@ def fetch_headers(
     limits: FetchLimits,
     resolve: Resolve = resolve,
     allowed: Callable[[str], bool] = is_public,
-    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, str]:
-    """What the server says of ``url`` without sending it (HEAD), names in small letters; see ``fetch``.
+    """Return the headers of ``url`` without its body (HEAD), names in small letters; see ``fetch``.
 
-    Nothing where the server does not answer that. Raises ``FetchError``.
+    Empty where the server does not support HEAD. Raises ``FetchError``.
     """
-    deadline = clock() + limits.total_s
+    budget = Budget(url, limits, lambda: None)
+    with _final_response(url, "HEAD", limits, resolve, allowed, budget) as response:
+        if response.status in (405, 501):
+            return {}
+        if response.status != 200:
+            raise FetchError(f"{url!r} answers {response.status}")
+        return _headers(response)
+
+
+@contextlib.contextmanager
+def _final_response(  # noqa: PLR0917
+    url: str,
+    method: str,
+    limits: FetchLimits,
+    resolve: Resolve,
+    allowed: Callable[[str], bool],
+    budget: Budget,
+) -> "Iterator[Response]":
     at = url
     for _ in range(limits.max_redirects + 1):
         parts = _checked(at, limits)
         with contextlib.ExitStack() as stack:
-            response = _request(parts, limits, resolve, allowed, deadline, clock, stack, at, "HEAD")
-            if response.status in _REDIRECTS:
-                at = _target(url, at, parts, response)
-                continue
-            if response.status in (405, 501):
-                return {}
-            if response.status != 200:
-                raise FetchError(f"{url!r} answers {response.status}")
-            return {name.lower(): value for name, value in response.getheaders()}
+            response = _request(at, parts, method, resolve, allowed, budget, stack)
+            if response.status not in _REDIRECTS:
+                yield response
+                return
+            at = _target(url, at, parts, response)
     raise FetchError(f"{url!r} redirects more than {limits.max_redirects} times")
 
 
-def _target(url: str, at: str, parts: SplitResult, response: http.client.HTTPResponse) -> str:
-    target = response.getheader("Location")
+def _headers(response: "Response") -> dict[str, str]:
+    return {
+        name.decode("ascii").lower(): value.decode("utf-8", "backslashreplace")
+        for name, value in response.headers
+    }
+
+
+def _target(url: str, at: str, parts: SplitResult, response: "Response") -> str:
+    target = _headers(response).get("location")
     if not target:
         raise FetchError(f"{url!r} redirects to nowhere")
-    following = urljoin(at, target)
-    if parts.scheme == "https" and urlsplit(following).scheme == "http":
+    try:
+        following = urljoin(at, target)
+        scheme = urlsplit(following).scheme
+    except ValueError as error:
+        raise FetchError(f"{url!r} redirects to {target[:200]!r}, which is not a URL: {error}") from error
+    if parts.scheme == "https" and scheme == "http":
         raise FetchError(f"{url!r} redirects from https to http: {following!r}")
     return following
 
@@ -178,21 +176,26 @@ def _checked(url: str, limits: FetchLimits) -> SplitResult:
 
 
 def _request(  # noqa: PLR0917
+    url: str,
     parts: SplitResult,
-    limits: FetchLimits,
+    method: str,
     resolve: Resolve,
     allowed: Callable[[str], bool],
-    deadline: float,
-    clock: Callable[[], float],
+    budget: Budget,
     stack: contextlib.ExitStack,
-    url: str,
-    method: str = "GET",
-) -> http.client.HTTPResponse:
+) -> "Response":
+    # It takes 0.1 s to import, which a run without URLs need not wait for.
+    import httpcore2  # noqa: PLC0415
+
+    from askpix.ingest.sources.http_exchange import PROTOCOL_ERRORS, send_request  # noqa: PLC0415
+
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or _PORTS[parts.scheme]
     try:
         ascii_host = host if ":" in host else host.encode("idna").decode("ascii")
-        addresses = list(resolve(ascii_host, port))
+        addresses = list(budget.resolve(resolve, ascii_host, port))
+    except TimeoutError as error:
+        raise FetchError(f"{url!r}: looking up the host {host!r} takes too long") from error
     except (OSError, UnicodeError) as error:
         raise FetchError(f"{url!r}: no such host {host!r}") from error
     # One address that is not public spoils them all: which one is taken must not be a matter of luck.
@@ -200,69 +203,46 @@ def _request(  # noqa: PLR0917
         raise FetchError(f"{url!r} points at an address that is not public; such are not fetched")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?") if parts.query else ""
-    connection = http.client.HTTPConnection(ascii_host, port, timeout=limits.read_s)
-    stack.callback(connection.close)
+    name = f"[{ascii_host}]" if ":" in ascii_host else ascii_host
+    headers = [
+        ("Host", name if parts.port is None else f"{name}:{port}"),
+        ("User-Agent", "askpix"),
+        ("Accept", "image/*, application/pdf;q=0.9"),
+        ("Accept-Encoding", "identity"),
+        ("Connection", "close"),
+    ]
     try:
-        connection.sock = _connect(addresses, port, min(limits.connect_s, max(0.1, deadline - clock())))
-        connection.sock.settimeout(limits.read_s)
-        if parts.scheme == "https":
-            # The certificate is checked for the name, the connection goes to the address.
-            tls = ssl.create_default_context()
-            connection.sock = tls.wrap_socket(connection.sock, server_hostname=ascii_host)
-        name = f"[{ascii_host}]" if ":" in ascii_host else ascii_host
-        headers = {
-            "Host": name if parts.port is None else f"{name}:{port}",
-            "User-Agent": "askpix",
-            "Accept": "image/*, application/pdf;q=0.9",
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-        }
-        connection.request(method, path + query, headers=headers)
-        return connection.getresponse()
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        target = httpcore2.URL(scheme=parts.scheme, host=ascii_host, port=port, target=path + query)
+        return send_request(method, target, headers, addresses=addresses, budget=budget, stack=stack)
+    except (OSError, ValueError, *PROTOCOL_ERRORS) as error:
         raise FetchError(f"{url!r} cannot be fetched: {_why(error)}") from error
 
 
-def _connect(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
-    last: OSError | None = None
-    for address in addresses[:4]:
-        try:
-            return socket.create_connection((address, port), timeout=timeout_s)
-        except OSError as error:
-            last = error
-    raise last or OSError("no address")
+def _body(url: str, response: "Response", limits: FetchLimits, budget: Budget) -> Iterator[bytes]:
+    from askpix.ingest.sources.http_exchange import PROTOCOL_ERRORS  # noqa: PLC0415 - as above
 
-
-def _body(
-    url: str,
-    response: http.client.HTTPResponse,
-    limits: FetchLimits,
-    deadline: float,
-    clock: Callable[[], float],
-) -> Iterator[bytes]:
-    declared = response.getheader("Content-Length")
     too_large = f"{url!r} is over the limit of {limits.max_bytes} bytes"
-    if declared and declared.isdigit() and int(declared) > limits.max_bytes:
+    headers = _headers(response)
+    declared = headers.get("content-length", "")
+    if re.fullmatch(r"[0-9]{1,20}", declared) and int(declared) > limits.max_bytes:
         raise LimitError(too_large)
-    if response.getheader("Content-Encoding", "identity") != "identity":
+    if headers.get("content-encoding", "identity") != "identity":
         # What inflates is not asked for: it would need a limit of its own.
         raise FetchError(f"{url!r} is sent compressed, which was not asked for")
-    got = 0
+    budget.allow_body()
+    pieces = response.iter_stream()
+    received = 0
     while True:
-        if clock() > deadline:
-            raise FetchError(f"{url!r} takes longer than {limits.total_s:.0f} s")
         try:
-            piece = response.read1(_PIECE)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            piece = next(pieces, None)
+        except (OSError, ValueError, *PROTOCOL_ERRORS) as error:
             raise FetchError(f"{url!r} broke off: {_why(error)}") from error
-        if not piece:
-            break
-        got += len(piece)
-        if got > limits.max_bytes:
+        if piece is None:
+            return
+        received += len(piece)
+        if received > limits.max_bytes:
             raise LimitError(too_large)
         yield piece
-    if declared and declared.isdigit() and got != int(declared):
-        raise FetchError(f"{url!r} broke off after {got} of {declared} bytes")
 
 
 def _why(error: Exception) -> str:

@@ -22,15 +22,8 @@ from askpix.core.errors import AskpixError, BadImageError, LimitError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.ingest.formats.content import Content, read_content, sha256_of
 from askpix.ingest.sources import buckets, zip_files
-from askpix.ingest.sources.http_fetch import (
-    FetchError,
-    FetchLimits,
-    Resolve,
-    fetch,
-    fetch_headers,
-    is_public,
-    resolve,
-)
+from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits, Resolve
+from askpix.ingest.sources.http_fetch import fetch, fetch_headers, is_public, resolve
 from askpix.ingest.sources.ignore import Ignores
 from askpix.ingest.sources.walk import (
     EXTENSIONS,
@@ -226,6 +219,8 @@ def _stamp(etag: str | None, modified_ns: int) -> int:
 
 def _moment_ns(text: str | None) -> int:
     try:
-        return round(parsedate_to_datetime(text or "").timestamp() * 1e9)
+        moment = round(parsedate_to_datetime(text or "").timestamp() * 1e9)
     except (TypeError, ValueError, OverflowError):
         return 0
+    # The catalog's integers have 64 bits; of the year 9999 there are more nanoseconds.
+    return moment if abs(moment) < 1 << 62 else 0

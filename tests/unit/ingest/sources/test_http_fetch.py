@@ -1,15 +1,26 @@
 """Fetching from outside: what may be asked, which addresses are refused, and that the checked one is used."""
 
 import http.server
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from askpix.core.errors import AskpixError, LimitError
-from askpix.ingest.sources.http_fetch import FetchError, FetchLimits, check_url, fetch, is_public
+from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits
+from askpix.ingest.sources.http_fetch import check_url, fetch, fetch_headers, is_public
+from askpix.ingest.sources.remote import _moment_ns
+from tests.support.hostile_server import ENDLESS, FLOODS, MALFORMED, HostileServer, hostile_server
 from tests.support.service import jpeg
 
 PRIVATE = """127.0.0.1 127.1.2.3 0.0.0.0 0.1.2.3 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1
@@ -212,3 +223,176 @@ def test_size_and_time_have_an_end(site: tuple[str, FetchLimits]) -> None:
             get(f"{url}/{name}", limits)
     with pytest.raises(FetchError, match="cannot be fetched"):
         get("http://site.test:80/", FetchLimits())
+
+
+# --- servers that break the rules -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[HostileServer]:
+    with hostile_server() as server:
+        yield server
+
+
+def take(server: HostileServer, name: str, **limits: Any) -> bytes:
+    some: dict[str, Any] = {"ports": (server.port,), "max_bytes": 100_000, "total_s": 0.4} | limits
+    return get(f"{server.url}/{name}", FetchLimits(**some))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ENDLESS)
+def test_one_deadline_holds_for_the_whole_exchange(hostile: HostileServer, name: str) -> None:
+    with pytest.raises(FetchError, match=r"takes longer than 0\.4 s"):
+        take(hostile, name)
+    address = f"{hostile.url}/{name}"
+    if name in ("chunk-extension", "chunks", "trailers", "body"):
+        return  # a HEAD has none
+    with pytest.raises(FetchError, match=r"takes longer than 0\.4 s"):
+        fetch_headers(
+            address,
+            limits=FetchLimits(ports=(hostile.port,), total_s=0.4),
+            resolve=lambda *_: ["127.0.0.1"],
+            allowed=lambda _: True,
+        )
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", FLOODS)
+def test_bytes_are_bounded_wherever_they_stand(hostile: HostileServer, name: str) -> None:
+    with pytest.raises(AskpixError, match=r"over the limit|of headers|too long|cannot be fetched|broke off"):
+        take(hostile, name, total_s=60)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_answer_is_one_clear_line(hostile: HostileServer, name: str) -> None:
+    with pytest.raises(AskpixError) as caught:
+        take(hostile, name, total_s=5)
+    said = str(caught.value)
+    assert said.startswith("'http://") and len(said.splitlines()) == 1 and len(said) < 600
+
+
+@pytest.mark.timeout(10)
+def test_silence_ends_before_the_deadline(hostile: HostileServer) -> None:
+    with pytest.raises(FetchError, match="no answer in time"):
+        take(hostile, "silence", total_s=60, read_s=0.3)
+
+
+@pytest.mark.timeout(10)
+def test_a_name_server_that_hangs_costs_no_more_than_the_deadline() -> None:
+    over = threading.Event()
+
+    def hang(host: str, port: int) -> list[str]:
+        over.wait(60)
+        return []
+
+    for limits, words in (
+        (FetchLimits(total_s=0.3), "longer than"),
+        (FetchLimits(read_s=0.3), "looking up the host 'site.test' takes too long"),
+    ):
+        with pytest.raises(FetchError, match=words):
+            list(fetch("http://site.test/", limits=limits, resolve=hang))
+    over.set()
+
+
+@pytest.mark.timeout(10)
+def test_a_handshake_that_hangs_costs_no_more_than_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(FetchError, match="longer than"):
+            get(f"https://site.test:{port}/", FetchLimits(ports=(port,), total_s=0.3))
+
+
+class _GoneError(Exception):
+    pass
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["silence", "continue", "chunk-extension"])
+def test_a_fetch_ends_when_it_is_no_longer_wanted(hostile: HostileServer, name: str) -> None:
+    hostile.asked.clear()
+
+    def check() -> None:
+        if hostile.asked:
+            raise _GoneError
+
+    with pytest.raises(_GoneError):
+        list(
+            fetch(
+                f"{hostile.url}/{name}",
+                limits=FetchLimits(ports=(hostile.port,)),
+                resolve=lambda *_: ["127.0.0.1"],
+                allowed=lambda _: True,
+                check=check,
+            )
+        )
+
+
+def test_a_date_beyond_64_bits_is_no_date() -> None:
+    assert _moment_ns("Fri, 31 Dec 9999 23:59:59 GMT") == 0
+    assert _moment_ns("Thu, 01 Jan 1970 00:00:01 GMT") == 10**9
+
+
+def _certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """A server's side with a certificate that only this test trusts, when SSL_CERT_FILE names it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=3650))
+        .not_valid_after(now + timedelta(days=36500))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    (folder / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
+
+
+@pytest.mark.timeout(20)
+def test_a_certificate_is_checked_for_the_name_not_for_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = _certificate(tmp_path, "site.test")
+    named: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: named.append(name)
+    server = _Quiet(("127.0.0.1", 0), _Site)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
+    limits = FetchLimits(ports=(port,), total_s=5)
+    with pytest.raises(FetchError, match="certificate verify failed"):
+        get(f"https://site.test:{port}/a.jpg", limits)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    _Site.seen.clear()
+    assert get(f"https://site.test:{port}/a.jpg", limits) == jpeg("red")
+    assert named[-1] == "site.test" and _Site.seen == [("/a.jpg", f"site.test:{port}")]
+    with pytest.raises(FetchError, match="certificate verify failed"):
+        get(f"https://other.test:{port}/a.jpg", limits, {"other.test": ["127.0.0.1"]})
+    with pytest.raises(FetchError, match="from https to http"):
+        get(f"https://site.test:{port}/to?http://site.test/", limits)
+    server.shutdown()
+    server.server_close()
+
+
+def test_proxies_of_the_environment_are_not_asked(
+    site: tuple[str, FetchLimits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, limits = site
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert get(f"{url}/a.jpg", limits) == jpeg("red")
