@@ -1,4 +1,4 @@
-"""Durable jobs: a row in the service's database, and the thread that works the rows off.
+"""Durable jobs: a row in the service's database, and the threads that work the rows off.
 
 A job is acknowledged when its row is committed and its files lie in the home. What it does, indexing, is
 idempotent and keeps its own ledger: every picture is durable in store and catalog once it is counted. So a
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, case, func, insert, select, update
 
 from askpix.api.security.tables import jobs
 from askpix.core.db.engine import transaction
@@ -27,6 +27,11 @@ _MOST_QUEUED = 10_000
 _PROGRESS_EVERY_S = 0.5
 _RETRY_AFTER_S = (1.0, 5.0, 15.0)
 """When the store is held or full for a moment."""
+WORKERS = 3
+"""Jobs at work at once. One uses every core; the others are for what waits: slow servers, one long document.
+Each holds a few chunks of pictures in memory."""
+TURN_S = 10.0
+"""So long a job works before it lets another collection's go first, at the end of a file."""
 
 _log = logging.getLogger("askpix.jobs")
 
@@ -97,12 +102,18 @@ class JobLedger:
         with transaction(self._engine, write=False) as connection:
             return [Job(*row) for row in connection.execute(wanted).all()]
 
-    def first_queued(self) -> Job | None:
-        """The one whose turn it is."""
-        wanted = select(*_COLUMNS).where(jobs.c.state == "queued").order_by(jobs.c.number).limit(1)
+    def first_queued(self) -> dict[str, int]:
+        """Return the number of the oldest queued job of each collection by its id, oldest first."""
+        first = func.min(jobs.c.number)
+        wanted = select(jobs.c.collection_id, first).where(jobs.c.state == "queued")
         with transaction(self._engine, write=False) as connection:
-            row = connection.execute(wanted).one_or_none()
-        return Job(*row) if row else None
+            found = connection.execute(wanted.group_by(jobs.c.collection_id).order_by(first)).all()
+        return {row[0]: row[1] for row in found}
+
+    def by_number(self, number: int) -> Job:
+        """Return the job with this number, which must exist."""
+        with transaction(self._engine, write=False) as connection:
+            return Job(*connection.execute(select(*_COLUMNS).where(jobs.c.number == number)).one())
 
     def change(self, job_id: str, *, only: tuple[str, ...] = OPEN, **values: Any) -> bool:
         """Set columns of a job that is in one of the states ``only``; whether it was."""
@@ -112,8 +123,9 @@ class JobLedger:
 
     def cancel(self, job_id: str) -> Job:
         """A queued one is cancelled, a running one is told to stop; one that ended stays as it is."""
-        if not self.change(job_id, only=("queued",), state="cancelled", cancelling=True):
-            self.change(job_id, only=("running",), cancelling=True)
+        # In one statement: between two of them it may go from one state to the other.
+        state = case((jobs.c.state == "queued", "cancelled"), else_=jobs.c.state)
+        self.change(job_id, state=state, cancelling=True)
         return self.get(job_id)
 
     def cancel_all(self, collection_id: str) -> None:
@@ -140,86 +152,145 @@ class JobLedger:
 
 
 class JobStoppedError(Exception):
-    """Raised through a run by its progress callback: cancelled, or the server stops."""
+    """Raised through a run by its progress callback: cancelled, another's turn, or the server stops.
+
+    Who passes it on may leave in ``done`` what the job's ``spec`` is to remember for the next run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: dict[str, Any] = {}
 
 
 Work = Callable[[Job, Callable[[Progress], None]], Mapping[str, Any]]
 
 
-class JobRunner:
-    """One thread: indexing uses every core by itself. ``work(job, on_progress)`` returns the result."""
+@dataclass(slots=True)
+class _Running:
+    """A job at work, and when it last got on."""
 
-    def __init__(self, ledger: JobLedger, work: Work) -> None:
+    job: Job
+    beat: float
+
+
+class JobRunner:
+    """A few threads, each with a job of another collection. ``work(job, on_progress)`` returns the result.
+
+    Collections take turns: the one that was served goes to the end of the line, and where all threads are
+    busy, a job that has had ``turn_s`` goes back into the queue as soon as it has finished a file. So a job
+    waits for a turn of each collection before it, however long their jobs are.
+    """
+
+    def __init__(
+        self, ledger: JobLedger, work: Work, *, workers: int = WORKERS, turn_s: float = TURN_S
+    ) -> None:
         self._ledger, self._work = ledger, work
-        self._wake, self._stopping = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
-        self._current: Job | None = None
-        self.beat = time.monotonic()
-        """When it was last seen at work: a stuck worker makes the service unhealthy."""
+        self._turn_s = turn_s
+        self._stopping = threading.Event()
+        self._change = threading.Condition()
+        self._wakes = 0
+        self._running: dict[str, _Running] = {}
+        self._line: list[str] = []
+        """Ids of collections with queued jobs and none at work, the next one first."""
+        self._threads = [
+            threading.Thread(target=self._run, name=f"jobs-{number}", daemon=True)
+            for number in range(workers)
+        ]
 
     def start(self) -> None:
         """Take up what is queued, and what a killed server left running."""
         self._ledger.requeue_running()
-        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
         """There is something new."""
-        self._wake.set()
+        with self._change:
+            self._wakes += 1
+            self._change.notify_all()
 
     def begin_stop(self) -> None:
-        """Take up nothing new; the job at work goes back into the queue."""
+        """Take up nothing new; the jobs at work go back into the queue."""
         self._stopping.set()
-        self._wake.set()
+        self.wake()
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop at a safe point; the job at work goes back into the queue. Whether it stopped in time."""
+        """Stop at a safe point; the jobs at work go back into the queue. Whether they stopped in time."""
         self.begin_stop()
-        if self._thread is None:
-            return True
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     @property
     def alive(self) -> bool:
-        """Whether its thread is there."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether all its threads are there."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def idle_s(self) -> float:
-        """Seconds since the job at work last said something; 0 without one."""
-        return time.monotonic() - self.beat if self._current else 0.0
+        """Seconds since the job that is stuck longest last got on; 0 without one."""
+        now = time.monotonic()
+        return max((now - each.beat for each in tuple(self._running.values())), default=0.0)
 
     def wait_free(self, collection_id: str, *, timeout_s: float) -> None:
         """Until no job of this collection is at work, or the time is over."""
-        deadline = time.monotonic() + timeout_s
-        while (job := self._current) and job.collection_id == collection_id and time.monotonic() < deadline:
-            time.sleep(0.05)
+        with self._change:
+            self._change.wait_for(lambda: collection_id not in self._running, timeout_s)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.beat = time.monotonic()
+            seen = self._wakes
             try:
-                job = self._ledger.first_queued()
-                if job is not None:
-                    self._current = job
+                if running := self._take():
                     try:
-                        self._do(job)
+                        self._do(running)
                     finally:
-                        self._current = None
+                        self._release(running.job.collection_id)
                     continue
             except StoreUnavailableError:
                 _log.exception("the job ledger cannot be used now")
-            self._wake.wait(2.0)
-            self._wake.clear()
+            with self._change:
+                if self._wakes == seen:
+                    self._change.wait(2.0)
 
-    def _do(self, job: Job) -> None:
+    def _line_up(self) -> dict[str, int]:
+        """Bring the line up to date: newcomers at its end. The number of each one's first job."""
+        first = {c: n for c, n in self._ledger.first_queued().items() if c not in self._running}
+        self._line = list(dict.fromkeys([*(c for c in self._line if c in first), *first]))
+        return first
+
+    def _take(self) -> _Running | None:
+        with self._change:
+            first = self._line_up()
+            if not self._line:
+                return None
+            job = self._ledger.by_number(first[self._line.pop(0)])
+            running = self._running[job.collection_id] = _Running(job, time.monotonic())
+            return running
+
+    def _release(self, collection_id: str) -> None:
+        with self._change:
+            try:
+                self._line_up()  # whoever came meanwhile is before the next job of this collection
+            finally:
+                del self._running[collection_id]
+                self._change.notify_all()
+
+    def _others_wait(self) -> bool:
+        with self._change:
+            return len(self._running) >= len(self._threads) and bool(self._line_up())
+
+    def _do(self, running: _Running) -> None:
+        job = running.job
         if not self._ledger.change(job.id, only=("queued",), state="running"):
             return
-        told = 0.0
+        began = told = 0.0
+        reached: tuple[str, int, int] | None = None
 
         def on_progress(progress: Progress) -> None:
-            nonlocal told
-            self.beat = now = time.monotonic()
+            nonlocal began, told, reached
+            now = time.monotonic()
             if self._stopping.is_set():
                 raise JobStoppedError
             if now - told > _PROGRESS_EVERY_S:
@@ -227,13 +298,23 @@ class JobRunner:
                 if self._ledger.get(job.id).cancelling:
                     raise JobStoppedError
                 self._ledger.change(job.id, progress=asdict(progress))
+            here = (progress.stage, progress.done, progress.failed)
+            if here != reached:
+                # A turn begins when the run is set up and ends with something finished, so that jobs get on
+                # however long the one takes and however short the other is.
+                if reached is None:
+                    began = now
+                elif now - began >= self._turn_s and self._others_wait():
+                    raise JobStoppedError
+                reached, running.beat = here, now
 
         try:
             result = self._attempt(job, on_progress)
             self._ledger.change(job.id, state="done", result=dict(result))
-        except JobStoppedError:
-            cancelled = self._ledger.get(job.id).cancelling
-            self._ledger.change(job.id, state="cancelled" if cancelled else "queued")
+        except JobStoppedError as stop:
+            # In one statement: between a look and a change somebody may cancel it.
+            state = case((jobs.c.cancelling, "cancelled"), else_="queued")
+            self._ledger.change(job.id, state=state, spec={**job.spec, **stop.done})
         except AskpixError as error:
             self._ledger.change(job.id, state="failed", error=str(error))
         except Exception:  # noqa: BLE001
@@ -246,8 +327,10 @@ class JobRunner:
             try:
                 return self._work(job, on_progress)
             except StoreUnavailableError:
-                if self._stopping.wait(pause) or self._ledger.get(job.id).cancelling:
-                    raise JobStoppedError from None
+                until = time.monotonic() + pause
+                while (left := until - time.monotonic()) > 0:
+                    if self._stopping.wait(min(1.0, left)) or self._ledger.get(job.id).cancelling:
+                        raise JobStoppedError from None
         return self._work(job, on_progress)
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from askpix.api.jobs.duplicates import near_duplicates
-from askpix.api.jobs.queue import Job
+from askpix.api.jobs.queue import Job, JobStoppedError
 from askpix.api.jobs.uploads import Uploads
 from askpix.api.services.index import run_index
 from askpix.api.workspace.workspace import Workspace
-from askpix.core.errors import AskpixError, NotFoundError
+from askpix.core.errors import LimitError, NotFoundError
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.pipeline.report import Progress
-from askpix.ingest.sources.fetch_budget import FetchLimits
+from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits
 from askpix.ingest.sources.http_fetch import fetch
 
 
@@ -27,15 +27,21 @@ class JobWork:
         collection = self._workspace.catalog.get_collection(job.collection)
         if collection is None or collection.id != job.collection_id:
             raise NotFoundError(f"collection {job.collection!r} was deleted meanwhile")
+        # Of URLs, what earlier turns of this job fetched.
         files: list[dict[str, Any]] = [dict(file) for file in job.spec.get("files", ())]
-        failed: list[dict[str, str]] = []
-        if job.kind == "urls":
-            files = self._fetch(collection, job.spec["urls"], failed, on_progress)
-        if job.kind == "paths":
-            paths = [Path(path) for path in job.spec["paths"]]
-        else:
-            paths = [Path(file["path"]) for file in files if Path(file["path"]).exists()]
-        report = self._index(collection, paths, job.spec, on_progress)
+        failed: list[dict[str, str]] = [dict(failure) for failure in job.spec.get("failed", ())]
+        try:
+            if job.kind == "urls":
+                self._fetch(collection, job.spec["urls"], files, failed, on_progress)
+            if job.kind == "paths":
+                paths = [Path(path) for path in job.spec["paths"]]
+            else:
+                paths = [Path(file["path"]) for file in files if Path(file["path"]).exists()]
+            report = self._index(collection, paths, job.spec, on_progress)
+        except JobStoppedError as stop:
+            if job.kind == "urls":
+                stop.done = {"files": files, "failed": failed}
+            raise
         for file in files:
             file["ids"] = self._ids(collection, file["sha256"])
         near = near_duplicates(
@@ -72,19 +78,25 @@ class JobWork:
         self,
         collection: Collection,
         urls: Sequence[str],
+        files: list[dict[str, Any]],
         failed: list[dict[str, str]],
         on_progress: Callable[[Progress], None],
-    ) -> list[dict[str, Any]]:
-        files = []
+    ) -> None:
         limits = FetchLimits(max_bytes=self._workspace.settings.max_image_bytes)
+        finished = {file["name"] for file in files} | {failure["path"] for failure in failed}
         for number, url in enumerate(urls):
-            on_progress(Progress("fetching", number, len(urls), 0.0, len(failed)))
+            if url in finished:
+                continue
+
+            def check(number: int = number) -> None:
+                on_progress(Progress("fetching", number, len(urls), 0.0, len(failed)))
+
+            check()
             incoming = self._uploads.begin(url.partition("?")[0].rstrip("/"))
             try:
-                for piece in fetch(url, limits=limits):
+                for piece in fetch(url, limits=limits, check=check):
                     incoming.write(piece)
-                    on_progress(Progress("fetching", number, len(urls), 0.0, len(failed)))
-            except AskpixError as error:
+            except (FetchError, LimitError) as error:
                 incoming.discard()
                 failed.append({"path": url, "error": str(error)})
                 continue
@@ -102,4 +114,3 @@ class JobWork:
                     "duplicate": known,
                 }
             )
-        return files

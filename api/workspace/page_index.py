@@ -6,6 +6,7 @@ Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
     from askpix.retrieval.late_interaction.store import PageStore
 
 _SCHEME = "transformers:"
+_LOADING = threading.Lock()
+"""Jobs of two collections with the same model load it once."""
 
 
 def late_embedder(workspace: Workspace, embedder_id: str) -> LateEmbedder:
     """The page embedder with this id, loaded once."""
-    if embedder_id not in workspace.late_embedders:
-        from askpix.retrieval.late_interaction.colpali import ColPaliEmbedder
+    with _LOADING:
+        if embedder_id not in workspace.late_embedders:
+            from askpix.retrieval.late_interaction.colpali import ColPaliEmbedder
 
-        workspace.late_embedders[embedder_id] = ColPaliEmbedder.load(reference(embedder_id))
+            workspace.late_embedders[embedder_id] = ColPaliEmbedder.load(reference(embedder_id))
     return workspace.late_embedders[embedder_id]
 
 

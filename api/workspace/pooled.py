@@ -21,6 +21,7 @@ from askpix.core.errors import NotFoundError
 
 if TYPE_CHECKING:
     from askpix.ingest.catalog.catalog import Collection
+    from askpix.ingest.ocr.reader import TextReader
     from askpix.retrieval.embedders.base import Embedder, TextEmbedder
     from askpix.retrieval.late_interaction.page_search import PageLeg
     from askpix.retrieval.onnx.minilm import MiniLM
@@ -62,6 +63,11 @@ class HeldWorkspace(Workspace):
     def text_embedder(self) -> MiniLM:
         with self._loading:
             return cast("MiniLM", self._batch(super().text_embedder))
+
+    @cached_property
+    def reader(self) -> TextReader:
+        with self._loading:
+            return super().reader
 
     def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
         with self._loading:

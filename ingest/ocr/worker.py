@@ -5,6 +5,7 @@ read side by side without one interpreter's lock. One that ends is replaced; its
 for it may have been ended from outside. See ``askpix.core.sandbox``.
 """
 
+import threading
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -24,12 +25,14 @@ _MOST_PIXELS = 3 * 200_000_000
 
 
 class ApartTextReader:
-    """A ``TextReader`` whose engines live in children. Thread-safe; ``read`` waits for nobody."""
+    """A ``TextReader`` whose engines live in children. Thread-safe; ``workers`` read at once, others wait."""
 
     def __init__(self, *, name: str, workers: int, load: dict[str, Any]) -> None:
         self.engine_id = name
         self.workers = workers
         self._load = load
+        # Several collections may be read at once, and each engine takes about 0.4 GB.
+        self._free = threading.Semaphore(workers)
         self._idle: deque[Child] = deque()
         finalize(self, _end_all, self._idle)
 
@@ -61,6 +64,10 @@ class ApartTextReader:
         picture = image if image.mode == "RGB" else image.convert("RGB")
         question = {"do": "read", "size": picture.size}
         pixels = picture.tobytes()
+        with self._free:
+            return self._ask(question, pixels)
+
+    def _ask(self, question: dict[str, Any], pixels: bytes) -> list[TextLine]:
         for attempt in range(2):
             child = self._taken()
             try:

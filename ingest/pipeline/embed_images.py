@@ -37,6 +37,9 @@ _BATCH = 16
 _AHEAD = 8
 """Threads that wait for servers; each holds one file."""
 
+POLL_S = 0.5
+"""So often progress is told while files take longer, so that whoever listens can stop the run."""
+
 OnProgress = Callable[[Progress], None]
 
 
@@ -178,7 +181,7 @@ def _work(
                 running.add(pool.submit(worker, chunk))
             if not running:
                 break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 outcomes = future.result()
                 running.discard(future)
@@ -186,7 +189,7 @@ def _work(
                 done += len(outcomes)
             now = time.perf_counter()
             images = sum(len(outcome.records) for outcome in ready)
-            if images >= _WRITE_EVERY_IMAGES or now - written > _WRITE_EVERY_S:
+            if images >= _WRITE_EVERY_IMAGES or (ready and now - written > _WRITE_EVERY_S):
                 batch, ready, written = ready, [], now
                 writer.write(batch)
             if on_progress:

@@ -24,7 +24,7 @@ from askpix.ingest.formats.pdf_worker import ApartPdf, opened
 from askpix.ingest.formats.video_worker import ApartFilm, opened_film
 from askpix.ingest.ocr.reader import TextReader
 from askpix.ingest.ocr.resolution import CLOSER_THAN, CLOSEST, is_page
-from askpix.ingest.pipeline.embed_images import OnProgress
+from askpix.ingest.pipeline.embed_images import POLL_S, OnProgress
 from askpix.ingest.pipeline.report import Failure, Progress, ReadReport
 from askpix.ingest.pipeline.text_sync import prepare
 from askpix.ingest.sources.remote import indexed_bytes
@@ -91,12 +91,13 @@ def read_texts(
                 running[pool.submit(_read_group, pages, reader, limits, stop)] = pages
             if not running:
                 break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, POLL_S, return_when=FIRST_COMPLETED)
             read: list[PendingText] = []
             for future in finished:
                 found.add(future.result())
                 read += running.pop(future)
-            catalog.texts.save(found.lines, found.errors, engine=reader.engine_id)
+            if finished:
+                catalog.texts.save(found.lines, found.errors, engine=reader.engine_id)
             done += len(found.lines) + len(found.errors)
             with_text += sum(bool(lines) for lines in found.lines.values())
             failures += _failures(found, read)

@@ -24,12 +24,14 @@ def jpeg(colour: str, text: str | None = None, size: tuple[int, int] = (96, 72))
 
 
 @contextmanager
-def served(home: Path, **settings: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def served(
+    home: Path, *, program: str = "askpix.api.cli.main", **settings: str
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """``askpix serve`` on a free port: its address, and the process. Killed at the end."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ASKPIX_")}
     environment |= {"ASKPIX_HOME": str(home), "PYTHONPATH": str(ROOT), "ASKPIX_WORKERS": "1"}
     environment |= {"ASKPIX_OPENVINO": "0", **settings}
-    command = [sys.executable, "-m", "askpix.api.cli.main", "serve", "--port", "0"]
+    command = [sys.executable, "-m", program, "serve", "--port", "0"]
     old = read_note(home)
     with (home.parent / f"{home.name}.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=home.parent, env=environment, stdout=log, stderr=log)
