@@ -113,19 +113,28 @@ def rotate_command(
 @group.command("trail")
 def trail_command(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 50,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Strangers that were turned away, by address and minute.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What was changed through the service, by which key, and who was turned away."""
+    """What was changed through the service, by which key, and what a key was not allowed to."""
     from dataclasses import asdict
 
     from askpix.api.console.render import hint, print_json, table
-    from askpix.api.security.audit_log import Trail
+    from askpix.api.security.audit_log import Entry, Refusal, Trail
     from askpix.api.security.tables import database_of
     from askpix.api.settings import load_settings
 
-    entries = Trail(database_of(load_settings().home)).latest(limit=limit)
+    trail = Trail(database_of(load_settings().home))
+    entries = [] if refused else trail.latest(limit=limit)
+    strangers = trail.refusals(limit=limit) if refused else []
     if as_json:
-        print_json([{**asdict(entry), "at": entry.at.isoformat()} for entry in entries])
+        found: list[Entry | Refusal] = [*entries, *strangers]
+        print_json([{**asdict(row), "at": row.at.isoformat()} for row in found])
+    elif strangers:
+        counted = [(r.at.isoformat(" ", "minutes"), r.address, str(r.count), r.did) for r in strangers]
+        table(("minute (UTC)", "address", "requests", "first"), counted)
     elif not entries:
         hint("nothing yet: the service writes it")
     else:

@@ -1,5 +1,6 @@
 """Keys, for those who may make them: admin keys of all collections, or this machine before any exists."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from pydantic import Field
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.schemas.requests import _In
 from askpix.api.schemas.responses import Out
+from askpix.api.security.audit_log import Entry, Refusal
 from askpix.api.security.keys import Key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -65,10 +67,22 @@ class EntryOut(Out):
     request: str
 
 
+class RefusalOut(Out):
+    """Requests of strangers at one address that were turned away within a minute; `did`: the first."""
+
+    at: str
+    address: str
+    count: int
+    did: str
+    status: int
+    request: str
+
+
 class TrailOut(Out):
     """Newest first; ``before`` of the next page is the last number here."""
 
     entries: list[EntryOut]
+    refused: list[RefusalOut]
 
 
 class KeysOut(Out):
@@ -116,8 +130,11 @@ def trail(
 ) -> Any:
     """What was changed through the service, by which key, and who was turned away. For admins of all."""
     _need(who)
-    found = [asdict(entry) for entry in service.trail.latest(limit=limit, before=before)]
-    return {"entries": [{**entry, "at": entry["at"].isoformat()} for entry in found]}
+    found: dict[str, Sequence[Entry | Refusal]] = {
+        "entries": service.trail.latest(limit=limit, before=before),
+        "refused": service.trail.refusals(limit=limit),
+    }
+    return {name: [{**asdict(row), "at": row.at.isoformat()} for row in rows] for name, rows in found.items()}
 
 
 def _need(who: Who) -> None:

@@ -67,8 +67,10 @@ def asset(path: str, request: Request) -> Response:
 async def begin(body: SessionIn, request: Request, response: Response, service: TheService) -> Any:
     """Exchange a key for a session of the page: a cookie that scripts cannot read."""
     _from_the_page(request)
-    if await service.check_key(body.key) is None:
+    key = await service.check_key(body.key)
+    if key is None:
         raise ProblemError(401, f"this key is not known, or was revoked; {NEW_KEY}")
+    request.state.principal = Principal.of(key)  # on the trail it is theirs
     response.set_cookie(
         COOKIE,
         body.key,

@@ -1,19 +1,28 @@
 """The trail: who changed what through the service, and who was turned away. Append-only, the latest kept.
 
-What commands do while no server runs is not in it: they have the files themselves.
+What commands do while no server runs is not in it: they have the files themselves. Each key has a share of
+its own, and strangers only a count a minute for each address: nobody pushes out the entries of others.
 """
 
+import ipaddress
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, delete, func, insert, select
 
-from askpix.api.security.tables import trail
-from askpix.core.db.engine import transaction
+from askpix.api.security.tables import refusals, trail
+from askpix.core.db.engine import transaction, upsert
 
 KEPT = 100_000
-"""Entries: some 20 MB."""
+"""Entries of each key: some 20 MB."""
 _TIDY_EVERY = 1_000
+KEPT_REFUSALS = 20_000
+"""Rows: some 3 MB."""
+_MAX_ADDRESSES = 100
+"""Counted apart in one minute; those beyond it together, as ``_OTHERS``."""
+_OTHERS = "others"
 READS = frozenset(
     """/v1/collections/{name}/search /v1/collections/{name}/ask /v1/chat/completions /v1/embeddings
     /v1/classify /v1/caption /v1/extract /v1/audit""".split()
@@ -35,11 +44,28 @@ class Entry:
     request: str
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``count`` requests of strangers at one address (an IPv6 network of 64 bits) that were turned away in
+    the minute ``at``; the rest tells of the first of them."""
+
+    at: datetime
+    address: str
+    count: int
+    did: str
+    status: int
+    request: str
+
+
 class Trail:
     """Of a home. Thread-safe; processes may share it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._counting = threading.Lock()
+        self._minute = datetime.min
+        self._counts: dict[str, int] = {}
+        self._unwritten: dict[str, dict[str, Any]] = {}
 
     def add(self, *, who: str, did: str, path: str, status: int, request: str) -> None:
         """One entry, durable on return."""
@@ -54,8 +80,50 @@ class Trail:
         with transaction(self._engine) as connection:
             number = connection.execute(insert(trail), [row]).lastrowid or 0
             if number % _TIDY_EVERY == 0:
-                newest = select(func.max(trail.c.number)).scalar_subquery()
-                connection.execute(delete(trail).where(trail.c.number <= newest - KEPT))
+                age = func.row_number().over(partition_by=trail.c.who, order_by=trail.c.number.desc())
+                aged = select(trail.c.number, age.label("age")).subquery()
+                old = select(aged.c.number).where(aged.c.age > KEPT)
+                connection.execute(delete(trail).where(trail.c.number.in_(old)))
+
+    def refuse(self, *, address: str, did: str, status: int, request: str) -> None:
+        """Count a stranger's request that was turned away: written at the 1st, 2nd, 4th, 8th ... a minute, so
+        that a flood costs the disk next to nothing."""
+        with self._counting:
+            minute = datetime.now(UTC).replace(tzinfo=None, second=0, microsecond=0)
+            if minute != self._minute:
+                self._write_refusals()
+                self._minute, self._counts = minute, {}
+            address = _network(address)
+            if address not in self._counts and len(self._counts) >= _MAX_ADDRESSES:
+                address = _OTHERS
+            count = self._counts[address] = self._counts.get(address, 0) + 1
+            first = {"did": did[:200], "status": status, "request": request[:64], "count": 0}
+            row = self._unwritten.setdefault(address, {"at": minute, "address": address, **first})
+            row["count"] += 1
+            if count.bit_count() == 1:
+                self._write_refusals()
+
+    def refusals(self, *, limit: int = 100) -> list[Refusal]:
+        """Newest first."""
+        with self._counting:
+            self._write_refusals()
+        c = refusals.c
+        wanted = select(*(c[name] for name in Refusal.__slots__)).order_by(c.at.desc(), c.address)
+        with transaction(self._engine, write=False) as connection:
+            return [Refusal(*row) for row in connection.execute(wanted.limit(limit))]
+
+    def _write_refusals(self) -> None:
+        if not self._unwritten:
+            return
+        c = refusals.c
+        with transaction(self._engine) as connection:
+            entry = upsert(connection, refusals)
+            more = {"count": c.count + entry.excluded.count}
+            entry = entry.on_conflict_do_update(index_elements=["at", "address"], set_=more)
+            connection.execute(entry, list(self._unwritten.values()))
+            oldest = select(c.at).order_by(c.at.desc()).limit(1).offset(KEPT_REFUSALS).scalar_subquery()
+            connection.execute(delete(refusals).where(c.at <= oldest))
+        self._unwritten.clear()
 
     def latest(self, *, limit: int = 100, before: int | None = None) -> list[Entry]:
         """Newest first; ``before``: those with a smaller number."""
@@ -64,6 +132,15 @@ class Trail:
             wanted = wanted.where(trail.c.number < before)
         with transaction(self._engine, write=False) as connection:
             return [Entry(*row) for row in connection.execute(wanted.limit(limit))]
+
+
+def _network(address: str) -> str:
+    """One subscriber has a whole IPv6 network to come from."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
 
 
 def belongs(method: str, route: str, status: int) -> bool:

@@ -39,6 +39,9 @@ jobs = Table(
     Column("result", JSON),
     Column("error", Text),
     Column("cancelling", Boolean, nullable=False, server_default="0"),
+    # Of one that failed of a passing cause: when it is queued again, and how often it was.
+    Column("retry_at", DateTime),
+    Column("retries", Integer, nullable=False, server_default="0"),
     Column("created_at", DateTime, nullable=False),
     Column("updated_at", DateTime, nullable=False),
 )
@@ -73,7 +76,21 @@ trail = Table(
     Column("path", String(500), nullable=False),
     Column("status", Integer, nullable=False),
     Column("request", String(64), nullable=False),
+    Index("trail_by_who", "who", "number"),
     sqlite_autoincrement=True,
+)
+
+# Requests of strangers that were turned away: a row for each address and minute.
+refusals = Table(
+    "refusals",
+    METADATA,
+    Column("at", DateTime, primary_key=True),
+    Column("address", String(64), primary_key=True),
+    Column("count", Integer, nullable=False),
+    # Of the first of them.
+    Column("did", String(200), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("request", String(64), nullable=False),
 )
 
 

@@ -47,6 +47,7 @@ _MAX_BODY = 64 * 2**20
 _UPLOAD = re.compile(r"/v1/collections/[^/]+/images")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FAILURES_A_MINUTE = 30
+_TURNED_AWAY = (401, 403, 429)
 _SAFE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 _access = logging.getLogger("askpix.access")
 
@@ -97,7 +98,7 @@ class Door:
                 raise ProblemError(401, f"a key is needed: send it as 'Authorization: Bearer KEY'; {NEW_KEY}")
             limit: int | None = PREFIX
         else:
-            visit.who = principal.id
+            visit.principal = principal
             if not principal.local and (wait := self._rate_of(principal)):
                 detail = "this key asks too often"
                 raise OverloadedError(detail, status=429, retry_after_s=math.ceil(wait))
@@ -149,7 +150,7 @@ class Door:
             text = text.strip()
             if secrets.compare_digest(text.encode(), self._service.token.encode()):
                 return LOCAL
-            client = (scope.get("client") or ("?",))[0]
+            client = _client(scope)
             key = await self._service.check_key(text)
             if key is not None:
                 return Principal.of(key)
@@ -169,7 +170,8 @@ class _Visit:
     def __init__(self, scope: Scope, service: Service, send: Send) -> None:
         given = Headers(scope=scope).get("x-request-id", "")
         self.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        self.status, self.who = 0, "-"
+        self.status = 0
+        self.principal: Principal | None = None
         self._scope, self._service, self._send = scope, service, send
         self._began = time.perf_counter()
         self.body: RequestBody | None = None
@@ -202,18 +204,17 @@ class _Visit:
         await self._send(message)
 
     async def note(self) -> None:
-        """What changed something, or was not allowed to, goes on the trail."""
-        method, route = self._scope["method"], self.route
-        if not belongs(method, route, self.status):
+        """What changed something, or was not allowed to, goes on the trail; strangers are counted."""
+        method, route, trail = self._scope["method"], self.route, self._service.trail
+        entry: dict[str, Any] = {"did": f"{method} {route}", "status": self.status, "request": self.id}
+        # A stranger who signs in is known to the route that let them in.
+        principal: Principal | None = self.principal or self._scope["state"].get("principal")
+        if principal is None and self.status in _TURNED_AWAY:
+            add = partial(trail.refuse, address=_client(self._scope), **entry)
+        elif principal is not None and belongs(method, route, self.status):
+            add = partial(trail.add, who=principal.id, path=self._scope["path"], **entry)
+        else:
             return
-        add = partial(
-            self._service.trail.add,
-            who=self.who,
-            did=f"{method} {route}",
-            path=self._scope["path"],
-            status=self.status,
-            request=self.id,
-        )
         try:
             await anyio.to_thread.run_sync(add)
         except (SQLAlchemyError, AskpixError):
@@ -232,13 +233,18 @@ class _Visit:
         self._service.meters.seconds.labels(route).observe(took)
         line: dict[str, Any] = {
             "request": self.id,
-            "who": self.who,
+            "who": (self.principal.id if self.principal else "-"),
             "method": self._scope["method"],
             "path": self._scope["path"],
             "status": self.status,
             "ms": round(took * 1000, 1),
         }
         _access.info(json.dumps(line))
+
+
+def _client(scope: Scope) -> str:
+    """The address of whoever asks."""
+    return str((scope.get("client") or ("?",))[0])
 
 
 def _phrase(status: int) -> str:
