@@ -1,6 +1,6 @@
 """What people send: streamed to disk below the home, under names that can do no harm.
 
-uploads/COLLECTION_ID/SHA256/NAME    the bytes; NAME.url beside it says where they were fetched
+uploads/COLLECTION_ID/SHA256/NAME    the bytes; .NAME.url beside it says where they were fetched
 uploads/incoming/                    still on the way; emptied at the start
 thumbnails/ID[:2]/ID-SIZE.EXT        made when first asked for
 """
@@ -19,6 +19,7 @@ from typing import IO
 from askpix.api.security.problems import ProblemError
 
 _MAX_NAME = 120
+_MAX_URL = 8192
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -63,7 +64,7 @@ class Incoming:
         target = folder / sha256 / safe_name(self.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if url is not None:
-            target.with_name(target.name + ".url").write_text(url, "utf-8")
+            _url_file(target).write_text(url, "utf-8")
         self._path.replace(target)
         return Upload(target.name, target, sha256, self.size)
 
@@ -101,13 +102,33 @@ class Uploads:
             return uri
         path = Path(uri)
         with suppress(OSError, ValueError):
-            return path.with_name(path.name + ".url").read_text("utf-8")
+            return _url_file(path).read_text("utf-8")
+        with suppress(OSError, ValueError):
+            # As it was kept once, under a name that uploads may have too; those lie in the folder of their
+            # own digest.
+            old = path.with_name(path.name + ".url")
+            url = old.read_bytes() if old.stat().st_size < _MAX_URL else b""
+            if url and hashlib.sha256(url).hexdigest() != path.parent.name:
+                return url.decode("utf-8")
         return f"upload:{path.name}"
+
+    def delete(self, uri: str) -> None:
+        """An uploaded file, and what is known of where it was fetched."""
+        path = Path(uri)
+        path.unlink(missing_ok=True)
+        _url_file(path).unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()  # unless the same bytes came under another name
 
     def delete_thumbnails(self, image_id: str) -> None:
         """Every size of a picture's."""
         for path in (self.thumbnails / image_id[:2]).glob(f"{image_id}-*"):
             path.unlink(missing_ok=True)
+
+
+def _url_file(path: Path) -> Path:
+    """No upload has such a name: ``safe_name`` takes dots from the front."""
+    return path.with_name(f".{path.name}.url")
 
 
 def safe_name(name: str) -> str:
