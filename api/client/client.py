@@ -88,6 +88,10 @@ class Client:
         """How far it is."""
         return self.call("GET", f"/v1/jobs/{quote(job_id, safe='')}")
 
+    def retry(self, job_id: str) -> Json:
+        """Queue a job again that failed or was cancelled. Raises ``IndexMismatchError`` for any other."""
+        return self.call("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry")
+
     def wait(self, job_id: str, *, on_progress: Callable[[Json], None] | None = None) -> Json:
         """The job when it has ended, whichever way."""
         for name, job in self.events("GET", f"/v1/jobs/{quote(job_id, safe='')}/events"):

@@ -12,10 +12,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
 
 from askpix.api.security.tables import jobs
 from askpix.core.db.engine import transaction
@@ -32,6 +32,12 @@ WORKERS = 3
 Each holds a few chunks of pictures in memory."""
 TURN_S = 10.0
 """So long a job works before it lets another collection's go first, at the end of a file."""
+
+_SETTLE_EVERY_S = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+_MAX_RETRIES = 200
+"""Of a job that failed of what may pass: for some eight days. Its files are kept longer."""
+_AGAIN = {"state": "queued", "error": None, "retry_at": None}
 
 _log = logging.getLogger("askpix.jobs")
 
@@ -50,6 +56,8 @@ class Job:
     result: Mapping[str, Any] | None
     error: str | None
     cancelling: bool
+    retry_at: datetime | None
+    retries: int
     created_at: datetime
     updated_at: datetime
 
@@ -77,9 +85,7 @@ class JobLedger:
             "updated_at": now,
         }
         with transaction(self._engine) as connection:
-            waiting = select(func.count()).where(jobs.c.state.in_(OPEN))
-            if connection.execute(waiting).scalar_one() >= _MOST_QUEUED:
-                raise LimitError("too many jobs are waiting; try again later")
+            _check_room(connection)
             connection.execute(insert(jobs), [row])
         return self.get(str(row["id"]))
 
@@ -135,6 +141,24 @@ class JobLedger:
             change = update(jobs).values(updated_at=_now(), cancelling=True)
             connection.execute(change.where(mine, jobs.c.state == "queued").values(state="cancelled"))
             connection.execute(change.where(mine, jobs.c.state == "running"))
+
+    def retry(self, job_id: str) -> bool:
+        """Queue one again that failed or was cancelled; whether it had."""
+        ended = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(("failed", "cancelled")))
+        with transaction(self._engine) as connection:
+            _check_room(connection)
+            again = ended.values(**_AGAIN, cancelling=False, retries=0, updated_at=_now())
+            return bool(connection.execute(again).rowcount)
+
+    def retry_due(self) -> None:
+        """Queue those again whose time has come after a failure that passes."""
+        due = and_(jobs.c.state == "failed", jobs.c.retry_at <= _now())
+        with transaction(self._engine, write=False) as connection:
+            if connection.execute(select(jobs.c.id).where(due).limit(1)).first() is None:
+                return
+        with transaction(self._engine) as connection:
+            again = update(jobs).where(due).values(**_AGAIN, retries=jobs.c.retries + 1, updated_at=_now())
+            connection.execute(again)
 
     def requeue_running(self) -> int:
         """Jobs that a killed server left behind; only whoever holds the home may call it."""
@@ -242,6 +266,7 @@ class JobRunner:
         while not self._stopping.is_set():
             seen = self._wakes
             try:
+                self._ledger.retry_due()
                 if running := self._take():
                     try:
                         self._do(running)
@@ -310,17 +335,33 @@ class JobRunner:
 
         try:
             result = self._attempt(job, on_progress)
-            self._ledger.change(job.id, state="done", result=dict(result))
+            self._settle(job, state="done", result=dict(result))
         except JobStoppedError as stop:
             # In one statement: between a look and a change somebody may cancel it.
             state = case((jobs.c.cancelling, "cancelled"), else_="queued")
-            self._ledger.change(job.id, state=state, spec={**job.spec, **stop.done})
+            self._settle(job, state=state, spec={**job.spec, **stop.done})
         except AskpixError as error:
-            self._ledger.change(job.id, state="failed", error=str(error))
+            self._settle(job, state="failed", error=str(error), retry_at=_retry_at(job, error))
+        except OSError as error:
+            _log.exception("job %s failed", job.id)
+            why = f"the server's disk: {error.strerror or error}"
+            self._settle(job, state="failed", error=why, retry_at=_retry_at(job, error))
         except Exception:  # noqa: BLE001
             # A bug in one job must not end the thread that all jobs need.
             _log.exception("job %s failed", job.id)
-            self._ledger.change(job.id, state="failed", error="internal error; see the server's log")
+            self._settle(job, state="failed", error="internal error; see the server's log")
+
+    def _settle(self, job: Job, **ending: Any) -> None:
+        """Write how a job ended, if need be once the database can be written again."""
+        while True:
+            self.beat = time.monotonic()
+            try:
+                self._ledger.change(job.id, **ending)
+                return
+            except StoreUnavailableError:
+                _log.exception("how job %s ended cannot be written now", job.id)
+            if self._stopping.wait(_SETTLE_EVERY_S):
+                return  # at the next start it is begun again
 
     def _attempt(self, job: Job, on_progress: Callable[[Progress], None]) -> Mapping[str, Any]:
         for pause in _RETRY_AFTER_S:
@@ -332,6 +373,21 @@ class JobRunner:
                     if self._stopping.wait(min(1.0, left)) or self._ledger.get(job.id).cancelling:
                         raise JobStoppedError from None
         return self._work(job, on_progress)
+
+
+def _check_room(connection: Connection) -> None:
+    waiting = select(func.count()).where(jobs.c.state.in_(OPEN))
+    if connection.execute(waiting).scalar_one() >= _MOST_QUEUED:
+        raise LimitError("too many jobs are waiting; try again later")
+
+
+def _retry_at(job: Job, error: Exception) -> datetime | None:
+    """When a failure is worth another try: its cause passes, as a full disk or a database that is away."""
+    passes = isinstance(error, StoreUnavailableError | OSError)
+    if (not passes and getattr(error, "status", None) not in (503, 507)) or job.retries >= _MAX_RETRIES:
+        return None
+    pause: timedelta = _FIRST_PAUSE * 2 ** min(job.retries, 16)
+    return _now() + min(_LONGEST_PAUSE, pause)
 
 
 def _now() -> datetime:

@@ -12,6 +12,7 @@ from askpix.api.jobs.queue import OPEN
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import event, job_out
 from askpix.api.schemas.responses import JobOut, JobsOut
+from askpix.api.security.problems import ProblemError
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _EVERY_S = 0.25
@@ -44,6 +45,20 @@ def cancel(job_id: str, service: TheService, who: Who) -> Any:
     who.need("write")
     service.job(who, job_id)
     return job_out(service, who, service.jobs.cancel(job_id))
+
+
+@router.post("/{job_id}/retry", response_model=JobOut, responses=problems(404, 409))
+def retry(job_id: str, service: TheService, who: Who) -> Any:
+    """Queue a job again that failed or was cancelled; what it was sent is kept until its collection goes."""
+    who.need("write")
+    job = service.job(who, job_id)
+    collection = service.catalog.get_collection(job.collection)
+    if collection is None or collection.id != job.collection_id:
+        raise ProblemError(409, f"the collection {job.collection!r} of this job was deleted; upload again")
+    if not service.jobs.retry(job_id):
+        raise ProblemError(409, f"only a job that failed or was cancelled is tried again; see {job_id!r}")
+    service.runner.wake()
+    return job_out(service, who, service.jobs.get(job_id))
 
 
 @router.get(

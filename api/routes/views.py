@@ -66,6 +66,7 @@ def job_out(service: Service, principal: Principal, job: Job) -> dict[str, Any]:
         "progress": job.progress,
         "result": result,
         "error": job.error,
+        "retry_at": job.retry_at and job.retry_at.isoformat(),
         "created_at": job.created_at.isoformat(),
         "updated_at": job.updated_at.isoformat(),
     }

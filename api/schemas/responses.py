@@ -113,6 +113,8 @@ class JobOut(Out):
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
     error: str | None
+    retry_at: str | None = None
+    """Of one that failed of what passes (a full disk, a database that is away): when it is tried again."""
     created_at: str
     updated_at: str
 

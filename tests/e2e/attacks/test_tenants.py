@@ -117,6 +117,7 @@ def test_a_never_learns_of_b(place: Any) -> None:
         ("GET", "/v1/jobs/{j}", None),
         ("GET", "/v1/jobs/{j}/events", None),
         ("POST", "/v1/jobs/{j}/cancel", None),
+        ("POST", "/v1/jobs/{j}/retry", None),
         ("POST", f"/v1/local/stores/{theirs.id}/0/ids", {"args": [], "options": {}}),
         ("POST", f"/v1/local/let-go/{theirs.id}/all", {}),
     ]

@@ -77,6 +77,7 @@ def test_the_description_has_the_contract(app: Any) -> None:
         "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/events",
         "/v1/jobs/{job_id}/cancel",
+        "/v1/jobs/{job_id}/retry",
         "/v1/images/{image_id}",
         "/v1/images/{image_id}/file",
         "/v1/images/{image_id}/thumbnail",
