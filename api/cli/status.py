@@ -42,7 +42,8 @@ def models_command(as_json: JsonOption = False) -> None:
 
 def doctor_command(
     mend: Annotated[
-        bool, typer.Option("--mend", help="Make missing vectors again from the files, remove strays.")
+        bool,
+        typer.Option("--mend", help="Make missing vectors again, enter lost collections, remove strays."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

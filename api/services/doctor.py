@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from askpix.api.services.models import list_models
+from askpix.api.services.orphans import Orphan, find_orphans, size_of
 from askpix.api.workspace.region_index import mend_sheets_of, prove_sheets_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError
@@ -30,7 +31,8 @@ class Check:
 def examine(workspace: Workspace, *, mend: bool = False) -> list[Check]:
     """Every check, in the order a person would look: machine, home, catalog, models, collections.
 
-    ``mend`` puts right what is wrong with collections: vectors are made again, strays removed.
+    ``mend`` puts right what is wrong with collections: vectors are made again, strays removed, and a
+    collection that only its folder knows is entered again.
     """
     checks = [
         Check("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"),
@@ -40,6 +42,10 @@ def examine(workspace: Workspace, *, mend: bool = False) -> list[Check]:
     for model in list_models(workspace):
         checks.append(Check(f"{model.role} {model.id}", model.usable, model.reason or "loads"))
     if all(check.ok for check in checks[:3]):
+        checks += [
+            _check(f"folder {each.path.name}", partial(_orphan, each, mend=mend))
+            for each in find_orphans(workspace)
+        ]
         for collection in workspace.catalog.list_collections():
             checks.append(examine_collection(workspace, collection.name, mend=mend))
     return checks
@@ -74,6 +80,12 @@ def _catalog(workspace: Workspace) -> str:
     return f"{len(workspace.catalog.list_collections())} collections, in {where}"
 
 
+def _orphan(orphan: Orphan, *, mend: bool) -> str:
+    if mend and orphan.mend is not None:
+        return f"{orphan.path}: {orphan.what}; {orphan.mend()}"
+    raise AskpixError(f"{orphan.path}: {orphan.what}; {orphan.why or 'run `askpix doctor --mend`'}")
+
+
 def _collection(workspace: Workspace, name: str, *, mend: bool) -> str:
     collection = workspace.collection(name)
     if mend:
@@ -86,7 +98,7 @@ def _collection(workspace: Workspace, name: str, *, mend: bool) -> str:
         why = "a run is at work on it, or was cut off: run `askpix index` on its folders again"
     else:
         why = "run `askpix doctor --mend`"
-    left = f", {len(strays)} folders of vectors that nothing uses" if strays else ""
+    left = "".join(f", {size_of(each)} in {each.name!r} that nothing uses" for each in strays)
     raise AskpixError(f"{_said(proofs)}{left}; {why}")
 
 

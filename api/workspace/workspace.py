@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from askpix.api.models.loader import Models
 from askpix.api.settings import Settings
+from askpix.api.workspace.identity import has_identity, write_identity
 from askpix.api.workspace.store_access import SharedStores
 from askpix.api.workspace.stores import check_store, drop_vectors, open_vectors
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
@@ -67,7 +68,17 @@ class Workspace(SharedStores, Models):
 
         self._at_home(collection)
         with collection_run(self.folder(collection)), self.catalog.held(collection):
-            yield
+            try:
+                yield
+            finally:
+                self._identify(collection)
+
+    def _identify(self, collection: Collection) -> None:
+        """See that the collection's folder says of which one it is, with the models that it has now."""
+        with suppress(AskpixError):
+            now = self.catalog.get_collection(collection.name)
+            if now is not None and now.id == collection.id:
+                write_identity(self.folder(now), now)
 
     def _at_home(self, collection: Collection) -> None:
         """Vectors in a folder are in the home that made them, while the catalog may be shared."""
@@ -204,7 +215,10 @@ class Workspace(SharedStores, Models):
 
         def open_it() -> VectorStore:
             self._at_home(collection)
-            return open_vectors(self.settings, collection, self.vectors_folder(collection))
+            store = open_vectors(self.settings, collection, self.vectors_folder(collection))
+            if not has_identity(self.folder(collection)):
+                self._identify(collection)
+            return store
 
         with self.shared((collection.id, str(collection.generation)), open_it) as store:
             yield store

@@ -99,13 +99,17 @@ class Catalog:
             )
         now = datetime.now(UTC).replace(tzinfo=None)
         made = Collection(str(uuid.uuid4()), name, embedder, dim, text_embedder, text_dim, now, store=store)
+        self.adopt(made)
+        return made
+
+    def adopt(self, collection: Collection) -> None:
+        """Enter a collection as it is, with nothing in it. Raises ``AskpixError`` when its name is taken."""
         with transaction(self._engine) as connection:
-            taken = connection.execute(select(collections.c.name).where(_named(name))).scalar()
+            taken = connection.execute(select(collections.c.name).where(_named(collection.name))).scalar()
             if taken is not None:
                 raise AskpixError(f"there is a collection {taken!r} already")
-            row = {field: getattr(made, field) for field in Collection.__slots__}
+            row = {field: getattr(collection, field) for field in Collection.__slots__}
             connection.execute(insert(collections), [{**row, "unfinished": False}])
-        return made
 
     def set_page_embedder(self, collection: Collection, page_embedder: str | None, dim: int | None) -> None:
         """From now on its pages are embedded by this model (None: by none); what failed is tried again."""

@@ -76,18 +76,14 @@ class TextLedger:
         if not lines and not errors:
             return
         with transaction(self._engine) as connection:
-            there = _existing(connection, list(lines))
-            rows = [
-                {"image_id": i, "engine": engine, "lines": [_packed(line) for line in lines[i]]}
-                for i in there
-            ]
-            if rows:
-                entry = upsert(connection, texts)
-                changed = {name: entry.excluded[name] for name in ("engine", "lines")}
-                entry = entry.on_conflict_do_update(index_elements=["image_id"], set_=changed)
-                connection.execute(entry, rows)
+            there = _keep(connection, lines, engine)
             states = [(image_id, "read", None) for image_id in there]
             _set_states(connection, [*states, *((i, "failed", why) for i, why in errors.items())])
+
+    def keep(self, lines: Mapping[str, Sequence[TextLine]], *, engine: str) -> None:
+        """Keep what the store has of pictures that are still to be read."""
+        with transaction(self._engine) as connection:
+            _keep(connection, lines, engine)
 
     def mark_stored(self, ids: Iterable[str]) -> None:
         """The store has the words of these pictures now."""
@@ -156,6 +152,17 @@ def uris_of(connection: Connection, collection_id: str, shas: Sequence[str]) -> 
 def _existing(connection: Connection, ids: Sequence[str]) -> list[str]:
     parts = (select(images.c.id).where(images.c.id.in_(part)) for part in chunks(ids))
     return [image_id for part in parts for image_id in connection.execute(part).scalars()]
+
+
+def _keep(connection: Connection, lines: Mapping[str, Sequence[TextLine]], engine: str) -> list[str]:
+    """Enter lines; the ids of those pictures that are there."""
+    there = _existing(connection, list(lines))
+    rows = [{"image_id": i, "engine": engine, "lines": [_packed(line) for line in lines[i]]} for i in there]
+    if rows:
+        entry = upsert(connection, texts)
+        changed = {name: entry.excluded[name] for name in ("engine", "lines")}
+        connection.execute(entry.on_conflict_do_update(index_elements=["image_id"], set_=changed), rows)
+    return there
 
 
 def _packed(line: TextLine) -> list[str | float]:

@@ -1,5 +1,7 @@
 """Nothing acknowledged is lost, and nobody writes over what others left: jobs, deletions, trail, sources."""
 
+import json
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,10 +14,15 @@ from starlette.testclient import TestClient
 
 import askpix.api.jobs.queue
 import askpix.retrieval.qdrant.edge_shard
+from askpix.api.cli.main import run
 from askpix.api.client.client import Client
+from askpix.api.demo import PICTURES
 from askpix.api.server.app import create_app
 from askpix.api.service.service import Service
+from askpix.api.services.index import run_index
 from askpix.api.settings import Settings
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.types import Where
 from tests.support.service import jpeg, served, until_ready
 
 
@@ -123,3 +130,68 @@ def test_the_source_of_an_upload_cannot_be_forged(place: Any) -> None:
     assert said and all(uri.startswith("upload:") and "<" not in uri for uri in said), said
     image = client.get(f"/v1/images/{shown[0]['id']}/file")
     assert image.content == svg, "and what was fetched writes over no upload"
+
+
+def test_a_catalog_that_is_gone_is_rebuilt_from_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("photos/cat.jpg", "photos/coffee-cup.jpg", "receipts/hotel-alpenblick.jpg"):
+        shutil.copy(PICTURES / name, folder)
+    shutil.copy(folder / "cat.jpg", folder / "copy of cat.jpg")
+    settings = Settings(home=home, local_servers="", generator="extractive", workers=1)
+    indexed = Workspace(settings)
+    run_index(indexed, indexed.create_collection("album", "mini"), [folder], ocr="on", prune=False)
+    words = found(indexed, "alpenblick")
+    assert words[0][1].endswith("alpenblick.jpg")
+    indexed.catalog.close()
+    for name in ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"):
+        (home / name).unlink(missing_ok=True)
+    (folder / "coffee-cup.jpg").write_bytes(jpeg("green"))
+
+    monkeypatch.setattr("askpix.api.services.doctor.list_models", lambda workspace: [])
+    for name in ("ASKPIX_LOCAL_SERVERS", "ASKPIX_EMBEDDER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ASKPIX_HOME", str(home))
+    lost = doctor(monkeypatch, capsys)["folder album"]
+    assert not lost["ok"] and "MB of vectors" in lost["detail"] and "--mend" in lost["detail"]
+    mended = doctor(monkeypatch, capsys, "--mend")
+    assert "rebuilt with 3 pictures, 1 of them" in mended["folder album"]["detail"]
+    assert "3 pictures, each with one" in mended["collection album"]["detail"]
+
+    workspace = Workspace(settings)
+    album = workspace.collection("album")
+    assert found(workspace, "alpenblick") == words
+    report = run_index(workspace, album, [folder], ocr="on", prune=False)
+    assert (report.added, report.updated, report.unchanged, report.images) == (0, 1, 3, 3)
+    assert found(workspace, "alpenblick") == words
+    lines = workspace.catalog.lines([words[0][0]])[words[0][0]]
+    assert all(line.box[2] > 0 for line in lines), "places of words came back"
+    assert all(check["ok"] for check in doctor(monkeypatch, capsys).values())
+    assert is_of(workspace, words[0][0], folder / "hotel-alpenblick.jpg")
+
+
+def found(workspace: Workspace, text: str) -> list[tuple[str, str]]:
+    album = workspace.collection("album")
+    with workspace.open_store(album) as store:
+        ids = [hit.id for hit in store.search("words", text, where=Where(), limit=5)]
+        return [(record.id, record.uri) for record in store.get(ids)]
+
+
+def is_of(workspace: Workspace, image_id: str, path: Path) -> bool:
+    """Whether the picture is still known by the bytes of its file."""
+    album = workspace.collection("album")
+    sha256 = workspace.catalog.known_sources(album)[str(path)].sha256
+    return sha256 is not None and album.image_id(sha256, None) == image_id
+
+
+def doctor(
+    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str
+) -> dict[str, dict[str, Any]]:
+    """The checks of the command, by their names less the ids of folders."""
+    patch.setattr("sys.argv", ["askpix", "doctor", *options, "--json"])
+    with pytest.raises(SystemExit):
+        run()
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    return {check["name"].rpartition("-")[0] or check["name"]: check for check in checks}

@@ -1,0 +1,120 @@
+"""What lies in a home and no catalog knows: stores, leftovers of deletions, uploads; and how it is mended."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import select
+
+from askpix.api.security.tables import database_of, jobs
+from askpix.api.workspace.identity import DELETED, read_identity
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.db.engine import transaction
+from askpix.core.errors import AskpixError
+from askpix.ingest.catalog.models import Collection
+from askpix.ingest.maintenance.rebuild import rebuild
+from askpix.ingest.sources.remote import read_source
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A folder, what is wrong with it, and ``mend``, which says what it did; None where nothing can be done
+    and ``why`` says what a person can."""
+
+    path: Path
+    what: str
+    why: str = ""
+    mend: Callable[[], str] | None = None
+
+
+def find_orphans(workspace: Workspace) -> list[Orphan]:
+    """Everything below the home that no row of the catalog or of the job ledger tells of."""
+    known = workspace.catalog.list_collections()
+    folders = {workspace.folder(each) for each in known}
+    home = workspace.settings.home
+    found = [
+        _store_folder(workspace, folder)
+        for folder in sorted(home.glob("collections/*/"))
+        if folder not in folders
+    ]
+    return found + _uploads(workspace, known)
+
+
+def size_of(folder: Path) -> str:
+    """The bytes in a folder, for people."""
+    total = sum(entry.lstat().st_size for entry in folder.rglob("*") if entry.is_file())
+    return f"{total / 1e6:.1f} MB"
+
+
+def _store_folder(workspace: Workspace, folder: Path) -> Orphan:
+    remove = partial(_remove, folder)
+    if (folder / DELETED).exists():
+        return Orphan(folder, f"{size_of(folder)} left of a collection that was deleted", mend=remove)
+    identity = read_identity(folder)
+    if not any(folder.glob("vectors*")) and (identity is None or identity.store != "qdrant"):
+        return Orphan(folder, f"{size_of(folder)} without vectors, of no collection", mend=remove)
+    what = f"{size_of(folder)} of vectors of a collection that the catalog does not know"
+    if identity is None:
+        why = (
+            "its id is not known, which older versions kept in the catalog alone: restore the catalog from a "
+            "backup, or index its folders again and delete this one"
+        )
+        return Orphan(folder, what, why)
+    if workspace.catalog.shared:
+        why = "the catalog is shared, and another machine may have deleted it: then delete the folder"
+        return Orphan(folder, what, why)
+    if workspace.catalog.get_collection(identity.name) is not None:
+        why = f"there is another collection {identity.name!r} by now: delete either"
+        return Orphan(folder, what, why)
+    return Orphan(folder, what, mend=partial(_rebuild, workspace, identity))
+
+
+def _rebuild(workspace: Workspace, collection: Collection) -> str:
+    if workspace.server() is not None:
+        raise AskpixError("stop the server of this home first: it still has the catalog that is gone")
+    with workspace.run_on(collection), workspace.open_store(collection) as store:
+        read = partial(read_source, limits=workspace.limits)
+        done = rebuild(collection, catalog=workspace.catalog, store=store, read=read)
+    changed = f", {done.changed} of them from files that are gone or changed" if done.changed else ""
+    return (
+        f"rebuilt with {done.images} pictures{changed}; lost are places of words, descriptions, captions and "
+        "previews: `askpix index` on its folders reads words and descriptions again"
+    )
+
+
+def _uploads(workspace: Workspace, known: list[Collection]) -> list[Orphan]:
+    root = workspace.settings.home / "uploads"
+    found, ids = [], {each.id for each in known}
+    for folder in sorted(root.glob("*/")):
+        if folder.name == "incoming":
+            continue
+        if folder.name not in ids:
+            why = f"index them into a collection (`askpix index {folder}`), or delete the folder"
+            found.append(
+                Orphan(folder, f"{size_of(folder)} uploaded into a collection that is not known", why)
+            )
+    engine = database_of(workspace.settings.home)
+    try:
+        for collection in known:
+            wanted = select(jobs.c.spec).where(jobs.c.collection_id == collection.id)
+            with transaction(engine, write=False) as connection:
+                specs = connection.execute(wanted).scalars().all()
+            told = {file["path"] for spec in specs for file in spec.get("files", ()) if "path" in file}
+            told |= workspace.catalog.known_sources(collection).keys()
+            shas = {Path(path).parent.name for path in told}
+            strays = [each for each in (root / collection.id).glob("*/") if each.name not in shas]
+            if strays:
+                total = sum(f.lstat().st_size for each in strays for f in each.rglob("*") if f.is_file())
+                what = f"{len(strays)} uploads ({total / 1e6:.1f} MB) that no job and no picture knows"
+                why = f"`askpix index {root / collection.id} --collection {collection.name}` takes them in"
+                found.append(Orphan(root / collection.id, what, why))
+    finally:
+        engine.dispose()
+    return found
+
+
+def _remove(folder: Path) -> str:
+    shutil.rmtree(folder)
+    return "removed"

@@ -1,0 +1,67 @@
+"""What lies in a home and no catalog knows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from askpix.api.services.doctor import examine_collection
+from askpix.api.services.orphans import find_orphans
+from askpix.api.settings import Settings
+from askpix.api.workspace.identity import mark_deleted, read_identity
+from askpix.api.workspace.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(Settings(home=tmp_path, local_servers="", generator="extractive", embedder="mini"))
+    with made.open_store(made.create_collection("album")):
+        pass
+    return made
+
+
+def test_a_folder_says_of_which_collection_it_is(workspace: Workspace) -> None:
+    album = workspace.collection("album")
+    folder = workspace.folder(album)
+    assert read_identity(folder) == album
+    moved = folder.rename(folder.with_name(f"renamed-{album.id[:8]}"))  # as an import does at its end
+    assert read_identity(moved) == replace(album, name="renamed")
+    (moved / "collection.json").write_text('{"id": 1}')
+    assert read_identity(moved) is None
+    assert find_orphans(workspace)[0].mend is None, "without its id nothing can be rebuilt"
+    assert "older versions" in find_orphans(workspace)[0].why
+
+
+def test_what_a_deletion_left_is_removed_and_not_brought_back(workspace: Workspace) -> None:
+    album = workspace.collection("album")
+    mark_deleted(workspace.folder(album))
+    workspace.catalog.delete_collection("album")
+    (orphan,) = find_orphans(workspace)
+    assert "deleted" in orphan.what and orphan.mend is not None and orphan.mend() == "removed"
+    assert find_orphans(workspace) == []
+
+
+def test_a_name_that_is_taken_is_said(workspace: Workspace) -> None:
+    workspace.catalog.delete_collection("album")
+    workspace.create_collection("album")
+    (orphan,) = find_orphans(workspace)
+    assert orphan.mend is None and "another collection 'album'" in orphan.why
+
+
+def test_uploads_that_nobody_knows_are_named_and_kept(workspace: Workspace) -> None:
+    root = workspace.settings.home / "uploads"
+    for name in (workspace.collection("album").id, "0" * 36):
+        (root / name / "ab").mkdir(parents=True)
+        (root / name / "ab" / "a.jpg").write_bytes(bytes(2_000_000))
+    found = find_orphans(workspace)
+    assert [orphan.what.partition(" MB")[0].rpartition(" ")[2].lstrip("(") for orphan in found] == ["2.0"] * 2
+    assert all(orphan.mend is None and "askpix index" in orphan.why for orphan in found)
+
+
+def test_vectors_of_no_generation_are_named_with_their_size(workspace: Workspace) -> None:
+    stray = workspace.folder(workspace.collection("album")) / "vectors-7"
+    stray.mkdir()
+    (stray / "x").write_bytes(bytes(3_000_000))
+    said = examine_collection(workspace, "album")
+    assert not said.ok and "3.0 MB in 'vectors-7' that nothing uses" in said.detail
+    assert examine_collection(workspace, "album", mend=True).ok and not stray.exists()
