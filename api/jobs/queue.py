@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -134,13 +134,16 @@ class JobLedger:
         self.change(job_id, state=state, cancelling=True)
         return self.get(job_id)
 
-    def cancel_all(self, collection_id: str) -> None:
-        """Every job of a collection that goes."""
+    def cancel_all(self, collection_id: str) -> Sequence[str]:
+        """Every job of a collection that goes; their ids."""
         with transaction(self._engine) as connection:
             mine = jobs.c.collection_id == collection_id
+            open_ids = select(jobs.c.id).where(mine, jobs.c.state.in_(OPEN))
+            ids = connection.execute(open_ids).scalars().all()
             change = update(jobs).values(updated_at=_now(), cancelling=True)
             connection.execute(change.where(mine, jobs.c.state == "queued").values(state="cancelled"))
             connection.execute(change.where(mine, jobs.c.state == "running"))
+        return ids
 
     def retry(self, job_id: str) -> bool:
         """Queue one again that failed or was cancelled; whether it had."""
@@ -354,7 +357,8 @@ class JobRunner:
     def _settle(self, job: Job, **ending: Any) -> None:
         """Write how a job ended, if need be once the database can be written again."""
         while True:
-            self.beat = time.monotonic()
+            if running := self._running.get(job.collection_id):
+                running.beat = time.monotonic()
             try:
                 self._ledger.change(job.id, **ending)
                 return

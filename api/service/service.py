@@ -5,7 +5,6 @@ import contextlib
 import logging
 import secrets
 import threading
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,6 +20,7 @@ from askpix.api.security.principal import Principal
 from askpix.api.security.tables import database_of
 from askpix.api.service.metrics import Meters
 from askpix.api.service.places import Places
+from askpix.api.service.reserve import Reserve
 from askpix.api.settings import Settings
 from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.server_file import LOCK, Note, read_note, remove_note, write_note
@@ -50,6 +50,7 @@ class Service:
         self.uploads = Uploads(
             settings.home, max_bytes=settings.max_upload_bytes, max_files=settings.max_upload_files
         )
+        self.reserve = Reserve(settings.home)
         self.runner = JobRunner(self.jobs, JobWork(self.workspace, self.uploads))
         self.meters = Meters()
         self.token = secrets.token_urlsafe(32)
@@ -74,6 +75,7 @@ class Service:
                 "stop that server, or set another ASKPIX_HOME"
             ) from error
         self.uploads.clear_parts()
+        self.reserve.keep()
         self.runner.start()
 
     def announce(self, url: str) -> None:
@@ -167,21 +169,40 @@ class Service:
 
     def delete_collection(self, collection: Collection) -> int:
         """With its jobs and what was uploaded into it. How many pictures it held."""
-        self.jobs.cancel_all(collection.id)
+        self.reserve.release()
+        cancelled = self.jobs.cancel_all(collection.id)
         self.runner.wait_free(collection.id, timeout_s=30)
-        count = self.workspace.delete_collection(collection.name)
-        return count
+        try:
+            return self.workspace.delete_collection(collection.name)
+        except AskpixError:
+            for job_id in cancelled:  # nothing is deleted, so nothing that was sent is lost either
+                with contextlib.suppress(AskpixError):
+                    if not self.jobs.retry(job_id):
+                        self.jobs.change(job_id, only=("running",), cancelling=False)
+            self.runner.wake()
+            raise
+        finally:
+            self.reserve.keep()
 
     def delete_image(self, collection: Collection, record: ImageRecord, sha256: str) -> None:
-        """Out of store and catalog. Uploaded files go too; files in folders stay."""
-        self.catalog.mark_lost([record.id])
+        """Out of store and catalog, or of neither. Uploaded files go too; files in folders stay."""
+        self.reserve.release()
+        others = [each for each in self.catalog.lookup.ids_of(collection, sha256) if each != record.id]
+        uris = (record.uri, *record.copies)
+        own = [] if others else [uri for uri in uris if self.uploads.holds(uri)]
         with self.workspace.open_store(collection) as store:
-            store.delete([record.id])
-        self.catalog.forget_images([record.id])
-        self.uploads.delete_thumbnails(record.id)
-        if not self.catalog.lookup.ids_of(collection, sha256):
-            own = [uri for uri in (record.uri, *record.copies) if self.uploads.holds(uri)]
-            self.catalog.record(collection, states={}, added={}, gone=own)
+            kept = store.get([record.id])
+            vectors, passages = store.image_vectors([each.id for each in kept]), store.passages([record.id])
+            try:
+                with self.catalog.forgetting(collection, record.id, own):
+                    store.delete([record.id])
+            except BaseException:
+                if kept and not store.get([record.id]):
+                    store.upsert(kept, vectors)
+                    store.set_text([record.id], [kept[0].text], passages)
+                raise
+        with contextlib.suppress(OSError):  # the index is rid of it; doctor names files that are left
+            self.uploads.delete_thumbnails(record.id)
             for uri in own:
-                with contextlib.suppress(FileNotFoundError):
-                    Path(uri).unlink()
+                self.uploads.delete(uri)
+        self.reserve.keep()

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from askpix.api.models.loader import Models
 from askpix.api.settings import Settings
-from askpix.api.workspace.identity import has_identity, write_identity
+from askpix.api.workspace.identity import has_identity, mark_deleted, write_identity
 from askpix.api.workspace.store_access import SharedStores
 from askpix.api.workspace.stores import check_store, drop_vectors, open_vectors
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.adapted import Adaptation
     from askpix.retrieval.stores.base import VectorStore
+
+_IDLE: tuple[Literal["building", "replaced"], ...] = ("building", "replaced")
 
 
 class Workspace(SharedStores, Models):
@@ -149,25 +151,34 @@ class Workspace(SharedStores, Models):
         return found
 
     def delete_collection(self, name: str) -> int:
-        """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held."""
+        """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held.
+
+        What raises has deleted nothing. The catalog comes first, in one transaction; folders that cannot be
+        removed after it, or that a kill leaves, say that they are to go.
+        """
         from askpix.api.workspace.page_index import drop_pages
 
         collection = self.collection(name)
+        folder = self.folder(collection)
         # An indexing run between two of its writes would make the folder again.
         with self.run_on(collection):
-            with self.open_store(collection) as store:
-                count = store.count()
-            self.let_go(collection)
-            drop_pages(self, collection)
+            count = self.catalog.count_images(collection)
             generations = self.catalog.generations
-            idle = (
-                each for state in ("building", "replaced") for each in generations.others(collection, state)
-            )
-            for each in (collection, *idle):
-                self.drop_vectors(each)
-            self.catalog.delete_collection(name)
-        shutil.rmtree(self.folder(collection), ignore_errors=True)
+            idle = [each for state in _IDLE for each in generations.others(collection, state)]
+            mark_deleted(folder)
+            try:
+                with self.catalog.deleting(name):
+                    if collection.store == "qdrant":
+                        drop_pages(self, collection)
+                        for each in (collection, *idle):
+                            self.drop_vectors(each)
+            except BaseException:
+                mark_deleted(folder, back=True)
+                raise
+            with suppress(AskpixError):  # a store that cannot be flushed on a full disk goes all the same
+                self.let_go(collection)
         shutil.rmtree(self.settings.home / "uploads" / collection.id, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         return count
 
     # --- a collection in use -------------------------------------------------------------------------

@@ -11,7 +11,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, case, delete, func, insert, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from askpix.core.db.engine import held, is_shared, transaction, upsert
@@ -135,10 +147,19 @@ class Catalog:
 
     def delete_collection(self, name: str) -> None:
         """Forget a collection and all that is in it. Raises ``NotFoundError``."""
+        with self.deleting(name):
+            pass
+
+    @contextmanager
+    def deleting(self, name: str) -> Iterator[None]:
+        """Forget a collection and all that is in it when the block has succeeded; nothing when it fails.
+
+        Raises ``NotFoundError``.
+        """
         with transaction(self._engine) as connection:
-            gone = connection.execute(delete(collections).where(_named(name))).rowcount
-        if not gone:
-            raise NotFoundError(f"no collection {name!r}")
+            if not connection.execute(delete(collections).where(_named(name))).rowcount:
+                raise NotFoundError(f"no collection {name!r}")
+            yield
 
     def counts(self, collection: Collection) -> dict[str, Any]:
         """``{"images", "sources", "failed", "text": {"pending", "done", "failed"}}``."""
@@ -245,10 +266,7 @@ class Catalog:
                     entry = entry.on_conflict_do_update(index_elements=["id"], set_=again)
                     connection.execute(entry, image_rows)
                     unstore(connection, [row["id"] for row in image_rows])
-                for part in chunks(list(gone)):
-                    mine = and_(sources.c.collection_id == collection.id, sources.c.uri.in_(part))
-                    undescribe(connection, collection, mine)
-                    connection.execute(delete(sources).where(mine))
+                _forget_sources(connection, collection, list(gone))
         except IntegrityError as error:
             raise NotFoundError(f"collection {collection.name!r} was deleted meanwhile") from error
 
@@ -257,6 +275,14 @@ class Catalog:
         with transaction(self._engine) as connection:
             for part in chunks(ids):
                 connection.execute(delete(images).where(images.c.id.in_(part)))
+
+    @contextmanager
+    def forgetting(self, collection: Collection, image_id: str, uris: Sequence[str]) -> Iterator[None]:
+        """Forget an image and sources when the block has succeeded; nothing when it fails."""
+        with transaction(self._engine) as connection:
+            connection.execute(delete(images).where(images.c.id == image_id))
+            _forget_sources(connection, collection, uris)
+            yield
 
     def mark_lost(self, ids: Sequence[str]) -> None:
         """The store does not have these images; what was read in them is kept for when it has again."""
@@ -325,6 +351,13 @@ class Catalog:
     def lines(self, ids: Sequence[str]) -> dict[str, tuple[TextLine, ...]]:
         """Lines of text by image id; pictures that were not read are left out."""
         return self.texts.lines(ids)
+
+
+def _forget_sources(connection: Connection, collection: Collection, uris: Sequence[str]) -> None:
+    for part in chunks(uris):
+        mine = and_(sources.c.collection_id == collection.id, sources.c.uri.in_(part))
+        undescribe(connection, collection, mine)
+        connection.execute(delete(sources).where(mine))
 
 
 _COLLECTION = [collections.c[field] for field in Collection.__slots__]

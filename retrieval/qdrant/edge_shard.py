@@ -32,6 +32,10 @@ _SPARE_BYTES = 100 << 20
 those is not an error but the death of the process (SIGBUS)."""
 
 
+_SPARE_BYTES_TO_DELETE = 4 << 20
+"""As much for deletions: these take some 50 bytes a picture, and are what makes room."""
+
+
 class Configure(Protocol):
     def __call__(self, dim: int, text_dim: int, /, *, graph: bool) -> edge.EdgeConfig: ...
 
@@ -122,10 +126,10 @@ class Shard:
                 self._users -= 1
                 self._gate.notify_all()
 
-    def update(self, operation: edge.UpdateOperation, points: int) -> None:
+    def update(self, operation: edge.UpdateOperation, points: int, *, deletes: bool = False) -> None:
         """Apply one change; it survives the death of this process from here on."""
         with self._updating, self.use() as engine:
-            self._check_disk()
+            self._check_disk(_SPARE_BYTES_TO_DELETE if deletes else _SPARE_BYTES)
             engine.update(operation)
             if self._missed is not None:
                 self._missed.append(operation)
@@ -134,12 +138,12 @@ class Shard:
                 self._unflushed = 0
                 engine.flush()
 
-    def _check_disk(self) -> None:
+    def _check_disk(self, spare: int) -> None:
         free = shutil.disk_usage(self._folder).free
-        if free < _SPARE_BYTES:
+        if free < spare:
             raise StoreUnavailableError(
                 f"the disk of {str(self._folder)!r} is full: {free >> 20} MB left where"
-                f" {_SPARE_BYTES >> 20} MB are needed; free some space"
+                f" {spare >> 20} MB are needed; free some space"
             )
 
     def optimize(self, *, graph: bool) -> None:
@@ -247,7 +251,7 @@ class Shard:
             if (path / "edge_config.json").exists():
                 engine = edge.EdgeShard.load(str(path), config)
             else:
-                self._check_disk()
+                self._check_disk(_SPARE_BYTES)
                 path.mkdir(exist_ok=True)
                 engine = edge.EdgeShard.create(str(path), config)
             # A kill between making the shard and its indexes must not leave it without them.

@@ -117,7 +117,7 @@ class QdrantEdgeStore:
         known = point_ids(ids)
         if known:
             with self._writing, self._changing_number():
-                self._shard.update(edge.UpdateOperation.delete_points(known), len(known))
+                self._shard.update(edge.UpdateOperation.delete_points(known), len(known), deletes=True)
 
     def _point(self, record: ImageRecord, image: Any, passages: Vectors | None = None) -> edge.Point:
         named: dict[str, Any] = {"image": image}

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from starlette.testclient import TestClient
 
 import askpix.api.jobs.queue
+import askpix.ingest.catalog.catalog
 import askpix.retrieval.qdrant.edge_shard
+import askpix.retrieval.qdrant.edge_store
 from askpix.api.cli.main import run
 from askpix.api.client.client import Client
 from askpix.api.demo import PICTURES
@@ -22,6 +25,8 @@ from askpix.api.service.service import Service
 from askpix.api.services.index import run_index
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
+from askpix.core.db.engine import transaction
+from askpix.core.errors import StoreUnavailableError
 from askpix.core.types import Where
 from tests.support.service import jpeg, served, until_ready
 
@@ -86,6 +91,57 @@ def test_a_job_that_failed_on_a_full_disk_is_done_when_there_is_room(
     assert ended(client, by_hand, "done")["result"]["added"] == 1
     assert client.post(f"/v1/jobs/{by_hand}/retry").status_code == 409, "it is done"
     assert client.get("/v1/collections/album/images").json()["total"] == 2
+
+
+def test_a_deletion_that_is_answered_with_503_deleted_nothing(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails before anything, the catalog after the store."""
+    service, client, _ = place
+    ended(client, upload(client, jpeg("red")).json()["job"], "done")
+    (image,) = client.get("/v1/collections/album/images").json()["images"]
+    album = service.workspace.collection("album")
+    waiting = service.jobs.add(kind="files", collection="album", collection_id=album.id, spec={})
+
+    def unchanged() -> bool:
+        listed = client.get("/v1/collections/album/images").json()["images"]
+        found = client.post("/v1/collections/album/search", json={"text": "red", "all": True}).json()["hits"]
+        there = client.get(f"/v1/images/{image['id']}/file").status_code == 200
+        return listed == [image] and [hit["id"] for hit in found] == [image["id"]] and there
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    path = f"/v1/images/{image['id']}"
+    with monkeypatch.context() as full:
+        full.setattr(askpix.retrieval.qdrant.edge_store.QdrantEdgeStore, "delete", refuse)
+        assert client.delete(path).status_code == 503 and unchanged()
+    with monkeypatch.context() as full:
+        fail_commits(full, service)
+        assert client.delete(path).status_code == 503
+        assert client.delete("/v1/collections/album").status_code == 503
+    assert unchanged()
+    assert service.jobs.get(waiting.id).state != "cancelled", "what was sent is not lost either"
+    fill_disk(monkeypatch)
+    assert client.delete(path).status_code == 200, "a disk that is full for uploads has room to delete"
+    assert client.get("/v1/collections/album/images").json()["total"] == 0
+    assert not list((service.settings.home / "uploads" / album.id).iterdir())
+    assert client.delete("/v1/collections/album").status_code == 200
+    assert client.get("/v1/collections/album").status_code == 404
+    assert not list((service.settings.home / "collections").iterdir())
+
+
+def fail_commits(patch: pytest.MonkeyPatch, service: Service) -> None:
+    """Transactions of the catalog that write fail at their end."""
+
+    @contextmanager
+    def failing(engine: Any, *, write: bool = True) -> Iterator[Any]:
+        with transaction(engine, write=write) as connection:
+            yield connection
+            if write and engine is service.catalog.engine:
+                raise StoreUnavailableError("the catalog cannot grow, the disk is full")
+
+    patch.setattr(askpix.ingest.catalog.catalog, "transaction", failing)
 
 
 def test_strangers_do_not_push_entries_off_the_trail(tmp_path: Path) -> None:
