@@ -148,9 +148,11 @@ class JobLedger:
     def retry(self, job_id: str) -> bool:
         """Queue one again that failed or was cancelled; whether it had."""
         ended = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(("failed", "cancelled")))
+        # URLs that failed before it was stopped are tried again too.
+        spec = {name: value for name, value in self.get(job_id).spec.items() if name != "failed"}
         with transaction(self._engine) as connection:
             _check_room(connection)
-            again = ended.values(**_AGAIN, cancelling=False, retries=0, updated_at=_now())
+            again = ended.values(**_AGAIN, spec=spec, cancelling=False, retries=0, updated_at=_now())
             return bool(connection.execute(again).rowcount)
 
     def retry_due(self) -> None:

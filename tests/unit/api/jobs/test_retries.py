@@ -114,3 +114,14 @@ def test_only_failed_and_cancelled_jobs_are_queued_again(engine: Engine) -> None
     assert (ledger.get(job.id).state, ledger.get(job.id).cancelling) == ("queued", False)
     ledger.change(job.id, state="done")
     assert not ledger.retry(job.id)
+
+
+def test_a_retry_forgets_what_failed_and_keeps_what_was_fetched(engine: Engine) -> None:
+    ledger = JobLedger(engine)
+    spec = {"urls": ["a", "b"], "files": [{"name": "a"}], "failed": [{"path": "b", "error": "too slow"}]}
+    job = ledger.add(kind="urls", collection="c", collection_id="c", spec=spec)
+    ledger.cancel(job.id)
+    assert ledger.retry(job.id)
+    again = ledger.get(job.id)
+    assert again.state == "queued" and not again.cancelling
+    assert again.spec == {"urls": ["a", "b"], "files": [{"name": "a"}]}
