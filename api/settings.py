@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         default=120_000_000, ge=1, description="Larger pictures are refused, in pixels."
     )
+    max_decode_seconds: float = Field(
+        default=60.0, gt=0, description="CPU time that a page, drawing or raw file may take to decode."
+    )
     store: Literal["edge", "qdrant", "faiss"] = Field(
         default="edge", description="Who keeps the vectors of new collections; others stay where they are."
     )
@@ -174,6 +177,7 @@ class Settings(BaseSettings):
         return ImageLimits(
             max_bytes=self.max_image_bytes,
             max_pixels=self.max_image_pixels,
+            decode_seconds=self.max_decode_seconds,
             office=self.office or None,
             develop=self.develop_raw,
             pdf_dpi=self.pdf_dpi,

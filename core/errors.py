@@ -2,6 +2,7 @@
 
     AskpixError                 something a person can act on; the message says what to do
     ├── BadImageError           unreadable, unsupported or over a limit: this one file fails, the run goes on
+    │   └── DecoderKilledError  its decoder crashed or was killed at a limit
     ├── BadQueryError           the question or its filters cannot be understood
     ├── IndexMismatchError      the collection was made with another model or a newer version
     ├── NotFoundError           no such collection, image, model or path
@@ -24,6 +25,10 @@ class AskpixError(Exception):
 
 class BadImageError(AskpixError):
     """The bytes are not a picture we can or want to decode. Counted per file; never ends a run."""
+
+
+class DecoderKilledError(BadImageError):
+    """Its decoder crashed, or was killed at a limit. After two of them a file is set aside."""
 
 
 class BadQueryError(AskpixError):

@@ -1,21 +1,28 @@
-"""Work on untrusted bytes in processes apart: what crashes, takes for ever or all memory costs itself alone.
+"""Run decoders of untrusted data in child processes with limits that hold whatever the child does.
 
-A child limits itself: CPU seconds a question, memory, and it ends when its parent does, even in the middle of
-one. What it says is data (a length, JSON, bytes) that is checked here, never pickles: it has read untrusted
-bytes. Each module that works so has a ``serve`` for the child, which hands ``answer_all`` what it can answer.
+CPU time and memory are limited by the kernel (``RLIMIT_CPU``, ``RLIMIT_AS``), since a decoder may hold the
+interpreter lock for as long as it runs. On Linux the kernel ends a child with its parent. The parent sets a
+deadline by the clock, for one that sleeps or deadlocks and where there are no such limits, and ends a child
+when nobody waits for its answer any more (``stop_questions``). What a child says is data (a length, JSON,
+bytes) that is checked here, never pickles. Each module that works so has a ``serve`` for the child, which
+hands ``answer_all`` what it can answer.
 """
 
 import atexit
+import ctypes
 import json
+import math
 import os
+import queue
 import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from askpix.core.errors import BadImageError, ModelUnavailableError
@@ -25,9 +32,14 @@ from askpix.core.subprocesses import python_command
 NONSENSE = (EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError)
 """What follows from an answer that is none, or not one to the question."""
 TOO_LONG = int(getattr(signal, "SIGXCPU", 24))
-"""What ends a process of which a question takes too long: the signal of that name, by its own hand."""
+"""What ends a process of which a question takes too long; also reported for one that is past its deadline."""
 MEMORY = 4 * 2**30
 """Bytes of address space. Decoders reserve some of it and use little."""
+_DEADLINE_FACTOR, _DEADLINE_START_S = 4.0, 15.0
+"""Deadline of a question by the clock: its CPU seconds times the first, for cores are shared, and the second,
+in which a process starts."""
+_POLL_S = 0.1
+_PR_SET_PDEATHSIG = 1
 _MOST_SAID = 64 * 2**20
 _HEADER = struct.Struct("<II")
 """Lengths of the JSON and of the bytes that follow."""
@@ -36,44 +48,178 @@ Said = dict[str, Any]
 Answer = Callable[[Said, bytes], tuple[Said, bytes]]
 
 
+class StoppedError(Exception):
+    """The question was given up: whoever asked it is stopping."""
+
+
+class _Watch:
+    """A running question. Its process is killed at the deadline, or when ``stop`` is set."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", seconds: float, stop: threading.Event | None
+    ) -> None:
+        self._process = process
+        self._deadline = time.monotonic() + seconds
+        self._stop = stop
+        self._lock = threading.Lock()
+        self.over = self.late = self.stopped = False
+
+    def check(self) -> None:
+        with self._lock:
+            if self.over:
+                return
+            self.stopped = self._stop is not None and self._stop.is_set()
+            self.late = not self.stopped and time.monotonic() > self._deadline
+            if self.stopped or self.late:
+                self.over = True
+                kill_group(self._process)
+
+    def finish(self) -> None:
+        with self._lock:
+            self.over = True
+
+
+class _Supervisor:
+    """A thread that lives as long as the process. It starts the children, because Linux ends a child with the
+    thread that started it, and watches their questions."""
+
+    def __init__(self) -> None:
+        self._todo: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._watches: list[_Watch] = []
+        threading.Thread(target=self._run, name="sandbox", daemon=True).start()
+
+    def start(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        made: Future[subprocess.Popen[bytes]] = Future()
+
+        def start() -> None:
+            try:
+                made.set_result(subprocess.Popen(command, **options))  # noqa: S603 - the callers' programs
+            except BaseException as error:  # noqa: BLE001 - the caller's to handle
+                made.set_exception(error)
+
+        self._todo.put(start)
+        return made.result()
+
+    def watch(self, watch: _Watch) -> None:
+        self._todo.put(lambda: self._watches.append(watch))
+
+    def _run(self) -> None:
+        while True:
+            with suppress(queue.Empty):
+                self._todo.get(timeout=_POLL_S if self._watches else None)()
+            self._watches = [watch for watch in self._watches if not watch.over]
+            for watch in self._watches:
+                watch.check()
+
+
+_here = threading.local()
+_asked: dict[int, float] = {}
+_lock = threading.Lock()
+_supervisors: list[_Supervisor] = []
+
+
+def _supervisor() -> _Supervisor:
+    with _lock:
+        if not _supervisors:
+            _supervisors.append(_Supervisor())
+        return _supervisors[0]
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = threading.Lock()
+    _supervisors.clear()  # its thread is in the parent
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def stop_questions(stop: threading.Event) -> None:
+    """Let questions asked on this thread end with ``StoppedError`` once ``stop`` is set."""
+    _here.stop = stop
+
+
+def start_process(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+    """``subprocess.Popen`` in a session of its own: Ctrl-C is for the parent, which ends it in order."""
+    return _supervisor().start(command, start_new_session=True, **options)
+
+
+def longest_questions(seconds: float) -> set[int]:
+    """The threads (``threading.get_ident``) whose question has been running for longer."""
+    since = time.monotonic() - seconds
+    return {thread for thread, began in list(_asked.items()) if began < since}
+
+
+@contextmanager
+def deadline(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[_Watch]:
+    """Kill ``process`` and all that it started after so many seconds; ``late`` of what is given tells.
+
+    Raises ``StoppedError`` when ``stop_questions`` of this thread says so.
+    """
+    stop: threading.Event | None = getattr(_here, "stop", None)
+    watch = _Watch(process, seconds, stop)
+    _supervisor().watch(watch)
+    _asked[threading.get_ident()] = time.monotonic()
+    try:
+        yield watch
+    finally:
+        del _asked[threading.get_ident()]
+        watch.finish()
+        if watch.stopped:
+            raise StoppedError
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """End a process of ``start_process`` and what it started."""
+    with suppress(OSError, AttributeError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
 class Child:
     """A process, and what it is asked. Not thread-safe: one caller has it at a time."""
 
     def __init__(self, module: str) -> None:
         """``module`` has the ``serve`` that it runs."""
-        self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            python_command(f"{module}:serve"),
+        self._process = start_process(
+            python_command(f"{module}:serve", str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the parent, which ends it in order
         )
+        self._late = False
         self.said: Said = {}
 
-    def ask(self, question: Said, data: bytes = b"", *, most: int = 0) -> tuple[Said, bytes]:
-        """Its answer, and at most so many bytes. ``seconds`` in the question is CPU time for it.
+    def ask(self, question: Said, data: bytes = b"", *, seconds: float, most: int = 0) -> tuple[Said, bytes]:
+        """Its answer, and at most so many bytes. ``seconds`` is CPU time; its deadline by the clock is later.
 
-        Raises ``BadImageError`` with what it says is wrong, and of ``NONSENSE`` what fits when it has ended.
+        Raises ``BadImageError`` with what it says is wrong, of ``NONSENSE`` what fits when it has ended, and
+        ``StoppedError``.
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise EOFError
-        try:
-            _send(self._process.stdin, question, data)
-        except OSError as error:
-            raise EOFError from error
-        self.said, rest = _receive(self._process.stdout, most=most)
+        with deadline(self._process, _DEADLINE_FACTOR * seconds + _DEADLINE_START_S) as watch:
+            try:
+                _send(self._process.stdin, {**question, "seconds": seconds}, data)
+                self.said, rest = _receive(self._process.stdout, most=most)
+            except OSError as error:
+                raise EOFError from error
+            finally:
+                self._late = watch.late
         if "error" in self.said:
             raise BadImageError(str(self.said["error"])[:300])
         return self.said, rest
 
     def end(self) -> int:
-        """How it ended, at once."""
-        self._process.kill()
+        """End it at once; returns how it ended, ``TOO_LONG`` for one past its deadline."""
+        kill_group(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
-        return self._process.wait()
+        code = abs(self._process.wait())
+        return TOO_LONG if self._late else code
 
 
 class Children:
@@ -110,22 +256,23 @@ class Children:
 # What follows runs in the child.
 
 
-def answer_all(answer: Answer, *, most: int, seconds: float, memory: int | None = MEMORY) -> None:
+def answer_all(answer: Answer, *, most: int, memory: int | None = MEMORY) -> None:
     """In the child: answer questions until the parent is gone. ``most``: bytes that come with one.
 
-    ``seconds``: CPU time for a question that names none. ``BadImageError`` and the like are said, not raised.
+    ``BadImageError`` and the like are said, not raised.
     """
+    die_with_parent(int(sys.argv[1]))
+    _limit("RLIMIT_CORE", 0)
     if memory is not None:
-        _limit_memory(memory)
+        _limit("RLIMIT_AS", memory)
     inward, outward = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the library prints is no answer
-    watch = _Watch()
     while True:
         try:
             question, data = _receive(inward, most=most)
         except EOFError:
             return
-        watch.begin(float(question.get("seconds", seconds)))
+        _limit("RLIMIT_CPU", time.process_time() + float(question["seconds"]))
         rest = b""
         try:
             said, rest = answer(question, data)
@@ -133,42 +280,49 @@ def answer_all(answer: Answer, *, most: int, seconds: float, memory: int | None 
             said = {"error": str(error)}
         except MemoryError:
             said = {"error": "there is not enough memory to decode it"}
-        watch.end()
+        _limit("RLIMIT_CPU", math.inf)
         with suppress(BrokenPipeError):
             _send(outward, said, rest)
 
 
-class _Watch:
-    """Ends this process when a question takes too long, or when nobody waits for it any more."""
-
-    def __init__(self) -> None:
-        self._until: float | None = None
-        self._parent = os.getppid()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def begin(self, seconds: float) -> None:
-        self._until = time.process_time() + seconds
-
-    def end(self) -> None:
-        self._until = None
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(0.5)
-            until = self._until
-            if until is not None and time.process_time() > until:
-                os.kill(os.getpid(), TOO_LONG)
-            if os.getppid() != self._parent:
-                os.kill(os.getpid(), signal.SIGTERM)
+def die_with_parent(parent: int) -> None:
+    """In a child: end when process ``parent`` does, where the kernel can do that (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise SystemExit(1)  # it ended before this was said
 
 
-def _limit_memory(memory: int) -> None:
+def guard() -> None:
+    """In a child: run a foreign program, which may start others, within limits; end all when the parent does.
+
+    Arguments: CPU seconds, and the command. Its standard input is a pipe that the parent has open.
+    """
+    seconds, *command = sys.argv[1:]
+    _limit("RLIMIT_CORE", 0)
+    _limit("RLIMIT_AS", MEMORY)
+    _limit("RLIMIT_CPU", float(seconds))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - the caller's program
+
+    def wait_for_parent() -> None:
+        os.read(0, 1)
+        process.kill()
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()
+    process.wait()
+    with suppress(AttributeError):
+        os.killpg(0, signal.SIGKILL)
+
+
+def _limit(name: str, wanted: float) -> None:
+    """Set a soft limit: those of a question rise again, and its signal ends the process all the same."""
     with suppress(ImportError, OSError, ValueError, AttributeError):
         import resource  # noqa: PLC0415 - not on every platform
 
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = memory if most == resource.RLIM_INFINITY else min(memory, most)
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
+        which = getattr(resource, name)
+        _, hard = resource.getrlimit(which)
+        soft = hard if wanted == math.inf else math.ceil(wanted)
+        resource.setrlimit(which, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _send(pipe: IO[bytes], said: Said, data: bytes) -> None:

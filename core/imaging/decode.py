@@ -4,6 +4,11 @@ Only formats whose decoders are widely fuzzed and that begin with a signature ar
 vector formats, no scientific containers, no TGA (any bytes may pass for one), no ICO (Pillow decodes it while
 it reads the header, before any limit). Colour profiles are ignored: embedders and OCR were trained on
 pictures read the same way.
+
+All threads together decode at most ``MAX_DECODING_PIXELS`` at a time (a larger picture alone), and what they
+are given where ``min_side`` allows it is at most an eighth as wide and high, as long as it is over
+``LARGE_PIXELS``. So memory is 4 bytes for each pixel of that bound (with transparency or progressive 8 to
+10), and small pictures.
 """
 
 import io
@@ -20,6 +25,7 @@ from askpix.core.errors import BadImageError
 from askpix.core.files import read_whole
 from askpix.core.imaging.color import to_rgb
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS, as_bad_image
+from askpix.core.imaging.pixel_budget import PixelBudget
 
 # Our own limits below are checked before decoding and per call. Pillow's is one global that warns at one
 # size and raises at twice that, with text nobody can act on.
@@ -32,6 +38,9 @@ pillow_heif.register_heif_opener(thumbnails=False)
 PDF_DPI = 150
 """Of sizes and boxes of a PDF's pages, and of the pages unless another is chosen: enough for OCR of 8-point
 print. An A4 page is 1240 x 1755 pixels."""
+MAX_DECODING_PIXELS = 128_000_000
+LARGE_PIXELS = 16_000_000
+DECODING = PixelBudget(MAX_DECODING_PIXELS)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 
 _TURNS = {
@@ -67,6 +76,9 @@ class ImageLimits:
     ``PDF_DPI``, so that it may change at any time."""
     develop: bool = False
     """Camera raw files from the sensor, not from the preview that the camera wrote."""
+    decode_seconds: float = 60.0
+    """CPU time of one page, drawing or raw file in its decoder's process (``core.sandbox``); twice that for a
+    scene of a video, ten times to find its scenes. A map of a hundred thousand lines takes two."""
 
 
 DEFAULT_LIMITS = ImageLimits()
@@ -91,9 +103,10 @@ def open_image(
 ) -> Picture:
     """Decode a picture of any allowed format, by its content and not by its name.
 
-    ``min_side`` lets the decoder shrink the picture as long as its shorter side keeps at least that many
-    pixels (JPEG decodes at 1/2, 1/4 or 1/8 at a fraction of the cost). ``page`` is 1-based. Transparency
-    becomes white, 16-bit and float greys are scaled to their range, orientation is applied.
+    ``min_side`` lets the decoder shrink the picture to 1/2, 1/4 or 1/8 as long as its shorter side keeps at
+    least that many pixels (JPEG at a fraction of the cost; other formats where it is over ``LARGE_PIXELS``).
+    ``page`` is 1-based. Transparency becomes white, 16-bit and float greys are scaled to their range,
+    orientation is applied.
 
     Raises ``BadImageError``: unreadable, truncated, not allowed, over a limit, no such page.
     """
@@ -119,7 +132,7 @@ def open_images(
         for page in range(1, len(frames) + 1):
             try:
                 with as_bad_image(data):
-                    found: Picture | BadImageError = _decode(
+                    found: Picture | BadImageError = _decode_next(
                         opened, data, frames, page, limits=limits, min_side=min_side
                     )
             except BadImageError as error:
@@ -188,6 +201,23 @@ def _frames(opened: Image.Image, limits: ImageLimits) -> list[int]:
         frame += 1
 
 
+def _decode_next(
+    opened: Image.Image,
+    data: bytes,
+    frames: list[int],
+    page: int,
+    *,
+    limits: ImageLimits,
+    min_side: int | None,
+) -> Picture:
+    """As ``_decode``; the pixels of a large page are not kept in ``opened`` until the next one."""
+    opened.seek(frames[page - 1])
+    if opened.width * opened.height <= LARGE_PIXELS:
+        return _decode(opened, data, frames, page, limits=limits, min_side=min_side)
+    with _opened(data, limits) as again:
+        return _decode(again, data, frames, page, limits=limits, min_side=min_side)
+
+
 def _decode(
     opened: Image.Image,
     data: bytes,
@@ -211,20 +241,34 @@ def _decode(
             opened.draft(None, (min_side * width // short, min_side * height // short))
     elif file_format == "TIFF":
         _check_tile(opened, limits)
-    opened.load()
-    # Only now: Pillow turns a TIFF upright in load(), and takes the orientation out of its EXIF.
-    exif, orientation = _exif(opened)
-    image = to_rgb(opened)
-    image = upright(image, orientation)
-    if not is_jpeg:
-        width, height = image.size
-    elif orientation in _SWAPS_SIDES:
-        width, height = height, width
-    if file_format == "TIFF":
-        exif = _own(exif)
-        if image is opened and len(frames) > 1:
-            image = image.copy()  # the next page is decoded into the same pixels
+    pixels = width * height if opened.info.get("progressive") else opened.width * opened.height
+    with DECODING.held(pixels):
+        opened.load()
+        # Only now: Pillow turns a TIFF upright in load(), and takes the orientation out of its EXIF.
+        exif, orientation = _exif(opened)
+        image = to_rgb(opened)
+        image = upright(image, orientation)
+        if not is_jpeg:
+            width, height = image.size
+        elif orientation in _SWAPS_SIDES:
+            width, height = height, width
+        if file_format == "TIFF":
+            exif = _own(exif)
+            if image is opened and len(frames) > 1:
+                image = image.copy()  # the next page is decoded into the same pixels
+        reduced = _reduced(image, min_side)
+        if reduced is not image:
+            image = reduced
+            opened.close()  # its pixels go now, not when the caller lets go of it
     return Picture(image, width, height, file_format, len(frames), exif)
+
+
+def _reduced(image: Image.Image, min_side: int | None) -> Image.Image:
+    """A large picture as ``draft`` makes a JPEG: each side at a half, a quarter or an eighth."""
+    if min_side is None or image.width * image.height <= LARGE_PIXELS:
+        return image
+    factor = next((factor for factor in (8, 4, 2) if min(image.size) >= factor * min_side), 1)
+    return image if factor == 1 else image.reduce(factor)
 
 
 def _exif(opened: Image.Image) -> tuple[Image.Exif, int]:

@@ -7,25 +7,26 @@ its own that runs no macros and follows no links out of a document, and is kille
 
 import hashlib
 import io
+import math
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from askpix.core.errors import BadImageError
+from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits
+from askpix.core.sandbox import deadline, kill_group, start_process
+from askpix.core.subprocesses import python_command
 
 OFFICE_EXTENSIONS = frozenset("doc docx docm odt rtf ppt pps pptx pptm ppsx odp xls xlsx xlsm ods".split())
 NO_OFFICE = "an office document: install LibreOffice and set ASKPIX_OFFICE=soffice to index it"
-SECONDS = 120.0
-"""Of one document; LibreOffice itself takes one to three to start."""
+_TIMES = 2
+"""``ImageLimits.decode_seconds``, by the clock, for one document; LibreOffice takes one to three to start."""
 _KEPT_BYTES = 128 * 2**20
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = {"WordDocument": "doc", "PowerPoint Document": "ppt", "Workbook": "xls", "Book": "xls"}
@@ -94,7 +95,9 @@ class Conversions:
         with self._lock:
             pdf = self._kept.pop(key, None)
             if pdf is None:
-                pdf = convert(data, kind, limits.office, most=limits.max_bytes)
+                pdf = convert(
+                    data, kind, limits.office, most=limits.max_bytes, seconds=_TIMES * limits.decode_seconds
+                )
             self._kept[key] = pdf
             while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
@@ -104,7 +107,7 @@ class Conversions:
 CONVERSIONS = Conversions()
 
 
-def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float = SECONDS) -> bytes:
+def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float = 120.0) -> bytes:
     """A document as PDF by ``program`` (LibreOffice's ``soffice``). Raises ``BadImageError``."""
     found = shutil.which(program)
     if found is None:
@@ -140,27 +143,28 @@ def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float =
 def _run(command: list[str], here: Path, seconds: float) -> list[str]:
     """What it says. It and all that it starts are gone when this returns."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LANG", "LC_ALL") if name in os.environ}
+    lifeline, held = os.pipe()
     try:
-        process = subprocess.Popen(  # noqa: S603 - the program that the settings name
-            command,
+        # The program may start others, so a process of ours ends all of them when this one is gone.
+        process = start_process(
+            python_command("askpix.core.sandbox:guard", str(math.ceil(seconds)), *command),
             env={**kept, "HOME": str(here), "TMPDIR": str(here), "SAL_USE_VCLPLUGIN": "svp"},
             cwd=here,
-            stdin=subprocess.DEVNULL,
+            stdin=lifeline,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # so that what it starts can be ended with it
         )
-    except OSError as error:
-        raise BadImageError(f"LibreOffice cannot be started: {error.strerror or error}") from None
-    try:
-        said = process.communicate(timeout=seconds)[1]
-    except subprocess.TimeoutExpired as error:
-        raise BadImageError(f"it takes more than {seconds:g} seconds to convert: save it as PDF") from error
+        try:
+            with deadline(process, seconds) as watch:
+                said = process.communicate()[1]
+        finally:
+            kill_group(process)
+            process.wait()
     finally:
-        with suppress(OSError, AttributeError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.communicate()
+        os.close(lifeline)
+        os.close(held)
+    if watch.late:
+        raise DecoderKilledError(f"it takes more than {seconds:g} seconds to convert: save it as PDF")
     return [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from askpix.core.errors import BadImageError
+from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits, Picture, open_image, open_images
 from askpix.core.imaging.decoder_errors import signature
 from askpix.core.types import Kind
@@ -32,6 +32,8 @@ class Page:
     kind: Kind
     picture: Picture | None
     error: str | None = None
+    killed: bool = False
+    """It crashed its decoder, or was over a limit of it."""
 
     @property
     def page(self) -> int | None:
@@ -60,11 +62,16 @@ def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = Non
         yield from _numbered(_pdf_pages(pdf, limits, min_side))
         return
     found = open_images(data, limits=limits, min_side=min_side)
-    first, second = next(found), next(found, None)
-    if second is not None:
+    first = next(found)
+    if isinstance(first, BadImageError):
+        second = next(found, None)
+        if second is None:
+            raise first
         yield from _numbered(chain((first, second), found))
-    elif isinstance(first, BadImageError):
-        raise first
+    elif first.pages > 1:
+        yield Page(1, "page", first)
+        del first  # each page may be large
+        yield from _numbered(found, start=2)
     else:
         yield Page(None, "photo", first)
         if may_move(data):
@@ -107,10 +114,10 @@ def is_pdf(data: bytes) -> bool:
     return b"%PDF-" in data[:1024] and signature(data) is None
 
 
-def _numbered(found: Iterator[Picture | BadImageError]) -> Iterator[Page]:
-    for number, picture in enumerate(found, start=1):
+def _numbered(found: Iterator[Picture | BadImageError], start: int = 1) -> Iterator[Page]:
+    for number, picture in enumerate(found, start):
         if isinstance(picture, BadImageError):
-            yield Page(number, "page", None, str(picture))
+            yield Page(number, "page", None, str(picture), isinstance(picture, DecoderKilledError))
         else:
             yield Page(number, "page", picture)
 
@@ -142,4 +149,4 @@ def _frames(content: Content, limits: ImageLimits, min_side: int | None) -> Iter
             for place, picture in chain((first,), found):
                 yield Page(place, "frame", picture)
         except BadImageError as error:
-            yield Page(None, "frame", None, str(error))
+            yield Page(None, "frame", None, str(error), isinstance(error, DecoderKilledError))

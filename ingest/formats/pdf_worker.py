@@ -10,13 +10,13 @@ from typing import Any
 
 from PIL import Image
 
-from askpix.core.errors import BadImageError
+from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits, Picture
 from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, Children, answer_all
 from askpix.core.types import Box, TextLine
 
-CPU_SECONDS = 60
-"""Of one page; a map of a hundred thousand lines takes two."""
+_MOST_KILLS = 2
+"""Of one document: its other pages are left, else a long one takes hours."""
 CHILDREN = Children("askpix.ingest.formats.pdf_worker")
 
 
@@ -27,9 +27,10 @@ class ApartPdf:
     page is asked of another one.
     """
 
-    def __init__(self, data: bytes, limits: ImageLimits, *, seconds: float = CPU_SECONDS) -> None:
-        self._data, self._limits, self._seconds = data, limits, seconds
+    def __init__(self, data: bytes, limits: ImageLimits) -> None:
+        self._data, self._limits, self._seconds = data, limits, limits.decode_seconds
         self._child: Child | None = None
+        self._kills = 0
         self.pages = 0
         try:
             with self._served() as child:
@@ -41,8 +42,8 @@ class ApartPdf:
     def picture(self, number: int, min_side: int | None) -> Picture:
         """See ``askpix.ingest.formats.pdf.PdfDocument.picture``."""
         with self._served() as child:
-            question = {"do": "picture", "page": number, "min_side": min_side, "seconds": self._seconds}
-            answer, pixels = child.ask(question, most=3 * self._limits.max_pixels)
+            question = {"do": "picture", "page": number, "min_side": min_side}
+            answer, pixels = child.ask(question, seconds=self._seconds, most=3 * self._limits.max_pixels)
             width, height, *drawn = (int(side) for side in answer["sides"])
             image = Image.frombytes("RGB", (drawn[0], drawn[1]), pixels)
         return Picture(image, width, height, "PDF", self.pages, Image.Exif())
@@ -50,8 +51,8 @@ class ApartPdf:
     def lines(self, number: int) -> list[TextLine] | None:
         """See ``askpix.ingest.formats.pdf.PdfDocument.lines``."""
         with self._served() as child:
-            question = {"do": "lines", "page": number, "seconds": self._seconds}
-            lines = child.ask(question)[0]["lines"]
+            question = {"do": "lines", "page": number}
+            lines = child.ask(question, seconds=self._seconds)[0]["lines"]
             found = [TextLine(str(text), Box(*(float(side) for side in box))) for text, *box in lines or ()]
         return None if lines is None else found
 
@@ -64,6 +65,8 @@ class ApartPdf:
     @contextmanager
     def _served(self) -> Iterator[Child]:
         """The process with this document, a new one where the last has ended."""
+        if self._kills >= _MOST_KILLS:
+            raise BadImageError(f"not read: the PDF has ended its reader {self._kills} times before")
         try:
             if self._child is None:
                 self._child = self._opened()
@@ -71,17 +74,18 @@ class ApartPdf:
         except BadImageError:
             raise
         except NONSENSE as error:
-            raise BadImageError(self._why(self._end())) from error
+            self._kills += 1
+            raise DecoderKilledError(self._why(self._end())) from error
         except BaseException:
             self._end()  # Ctrl-C: what it would still say is nobody's
             raise
 
     def _opened(self) -> Child:
-        question = {"do": "open", "limits": asdict(self._limits), "seconds": self._seconds}
+        question = {"do": "open", "limits": asdict(self._limits)}
         while True:
             child, fresh = CHILDREN.take()
             try:
-                child.ask(question, self._data)
+                child.ask(question, self._data, seconds=self._seconds)
             except EOFError:
                 if fresh:
                     self._child = child
@@ -98,8 +102,11 @@ class ApartPdf:
         return child.end() if child else 0
 
     def _why(self, code: int) -> str:
-        if abs(code) == TOO_LONG:
-            return f"a page takes more than {self._seconds:g} seconds to read: save the PDF anew, or print it"
+        if code == TOO_LONG:
+            return (
+                f"a page takes more than {self._seconds:g} seconds to read (ASKPIX_MAX_DECODE_SECONDS): "
+                "save the PDF anew, or print it"
+            )
         return "the PDF makes its reader crash, or takes too much memory: save it anew, or print it to PDF"
 
 
@@ -136,4 +143,4 @@ def serve() -> None:
         lines = document.lines(question["page"])
         return {"lines": None if lines is None else [[line.text, *line.box] for line in lines]}, b""
 
-    answer_all(answer, most=2**32, seconds=CPU_SECONDS)
+    answer_all(answer, most=2**32)

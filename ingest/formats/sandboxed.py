@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from PIL import ExifTags, Image
 
-from askpix.core.errors import BadImageError
+from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits, Picture
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
 from askpix.core.sandbox import NONSENSE, TOO_LONG, Children, answer_all
@@ -18,7 +18,6 @@ Rare: TypeAlias = Literal["RAW", "SVG", "JPEG XL"]
 RARE_EXTENSIONS = frozenset(
     "svg jxl dng cr2 cr3 nef nrw arw sr2 srf raf orf rw2 pef srw x3f erf kdc dcr mrw 3fr iiq rwl".split()
 )
-CPU_SECONDS = 60
 CHILDREN = Children("askpix.ingest.formats.sandboxed")
 _HEAD = 4096
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
@@ -52,7 +51,9 @@ def open_rare(data: bytes, rare: Rare, *, limits: ImageLimits, min_side: int | N
     while True:
         child, fresh = CHILDREN.take()
         try:
-            answer, pixels = child.ask(question, data, most=3 * limits.max_pixels)
+            answer, pixels = child.ask(
+                question, data, seconds=limits.decode_seconds, most=3 * limits.max_pixels
+            )
             width, height, *drawn = (int(side) for side in answer["sides"])
             image = Image.frombytes("RGB", (drawn[0], drawn[1]), pixels)
             exif = Image.Exif()
@@ -64,12 +65,13 @@ def open_rare(data: bytes, rare: Rare, *, limits: ImageLimits, min_side: int | N
             CHILDREN.give_back(child)
             raise
         except NONSENSE as error:
-            if abs(child.end()) == TOO_LONG:
-                raise BadImageError(f"{rare}: it takes more than {CPU_SECONDS} seconds to decode") from error
+            if child.end() == TOO_LONG:
+                why = f"it takes more than {limits.decode_seconds:g} seconds to decode"
+                raise DecoderKilledError(f"{rare}: {why} (ASKPIX_MAX_DECODE_SECONDS)") from error
             if not fresh:
                 continue  # it may have been ended while it was idle
             why = "it makes its decoder crash, or takes too much memory: save it as JPEG or PNG"
-            raise BadImageError(f"{rare}: {why}") from error
+            raise DecoderKilledError(f"{rare}: {why}") from error
         except BaseException:
             child.end()  # Ctrl-C: what it would still say is nobody's
             raise
@@ -108,4 +110,4 @@ def serve() -> None:
             exif = ""
         return {"sides": sides, "exif": exif}, picture.image.convert("RGB").tobytes()
 
-    answer_all(answer, most=2**32, seconds=CPU_SECONDS)
+    answer_all(answer, most=2**32)

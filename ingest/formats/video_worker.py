@@ -13,37 +13,38 @@ from typing import Any
 
 from PIL import Image
 
-from askpix.core.errors import BadImageError
+from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits, Picture
 from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, Children, answer_all
 from askpix.ingest.formats.content import FILMS_POSSIBLE, NO_FILMS, Content, OnDisk, film_container, place_at
 from askpix.ingest.metadata.video import film_exif
 
-CPU_SECONDS = 120.0
-"""From one moment to the next at most."""
-_SCAN_SECONDS = 600.0
-"""CPU to find where a film's key frames lie; that of three hours takes one or two."""
+_SCENE, _SCAN = 2, 10
+"""Times ``ImageLimits.decode_seconds``: from one moment to the next, and to find where a film's key frames
+lie; that of a film of three hours takes one or two seconds."""
 CHILDREN = Children("askpix.ingest.formats.video_worker")
 
 
 class ApartFilm:
     """A film that another process has open. Not thread-safe. Raises ``BadImageError``, also for a crash."""
 
-    def __init__(self, content: Content, limits: ImageLimits, *, seconds: float = CPU_SECONDS) -> None:
+    def __init__(self, content: Content, limits: ImageLimits) -> None:
         if not FILMS_POSSIBLE:
             raise BadImageError(NO_FILMS)
-        self._limits, self._seconds = limits, seconds
+        self._limits = limits
+        self._scene_seconds = _SCENE * limits.decode_seconds
+        self._scan_seconds = _SCAN * limits.decode_seconds
         if isinstance(content, OnDisk):
             where, data = {"path": str(content.path), "container": content.container}, b""
         else:
             where, data = {"container": film_container(content) or ""}, content
-        question = {"do": "open", **where, "limits": asdict(limits), "seconds": _SCAN_SECONDS}
+        question = {"do": "open", **where, "limits": asdict(limits)}
         self._child: Child | None = None
         while True:
             self._child, fresh = CHILDREN.take()
             try:
                 with self._answering() as child:
-                    said, _ = child.ask(question, data)
+                    said, _ = child.ask(question, data, seconds=self._scan_seconds)
                     self.width, self.height = (int(side) for side in said["sides"])
                     self.seconds = max(0.0, float(said["lasts"]))
                     self.said = {str(key): str(value) for key, value in said["said"].items()}
@@ -60,27 +61,28 @@ class ApartFilm:
 
         Ends with a ``BadImageError`` where the film does before its time: what came before it holds.
         """
-        count, seconds = 0, max(self._seconds, _SCAN_SECONDS)
+        count, seconds = 0, self._scan_seconds
         while True:
-            question = {"do": "next", "min_side": min_side, "seconds": seconds}
+            question = {"do": "next", "min_side": min_side}
             with self._answering() as child:
-                answer, pixels = child.ask(question, most=3 * self._limits.max_pixels)
+                answer, pixels = child.ask(question, seconds=seconds, most=3 * self._limits.max_pixels)
                 if answer.get("end"):
                     if answer["cut_off"]:
                         raise BadImageError(f"the video is {str(answer['cut_off'])[:200]}")
                     return
                 milliseconds = int(answer["at"])
                 picture = self._picture(answer, pixels, milliseconds)
-            count, seconds = count + 1, self._seconds
+            count, seconds = count + 1, self._scene_seconds
             if count > self._limits.max_pages:
                 raise BadImageError(f"only its first {self._limits.max_pages} scenes are indexed")
             yield place_at(milliseconds / 1000), picture
 
     def picture(self, place: int, min_side: int | None) -> Picture:
         """The frame of a place."""
-        question = {"do": "frame", "at": place - 1, "min_side": min_side, "seconds": self._seconds}
+        question = {"do": "frame", "at": place - 1, "min_side": min_side}
         with self._answering() as child:
-            answer, pixels = child.ask(question, most=3 * self._limits.max_pixels)
+            most = 3 * self._limits.max_pixels
+            answer, pixels = child.ask(question, seconds=self._scene_seconds, most=most)
             return self._picture(answer, pixels, place - 1)
 
     def close(self) -> None:
@@ -108,18 +110,17 @@ class ApartFilm:
             raise
         except NONSENSE as error:
             if self._end() == TOO_LONG:
-                raise BadImageError(
-                    f"a scene of the video takes more than {self._seconds:g} seconds to decode: convert it"
-                ) from error
+                why = f"a scene of it takes more than {self._scene_seconds:g} seconds to decode"
+                raise DecoderKilledError(f"{why}: convert the video") from error
             why = "the video makes its reader crash, or takes too much memory: convert it"
-            raise BadImageError(why) from error
+            raise DecoderKilledError(why) from error
         except BaseException:
             self._end()  # Ctrl-C: what it would still say is nobody's
             raise
 
     def _end(self) -> int:
         child, self._child = self._child, None
-        return abs(child.end()) if child else 0
+        return child.end() if child else 0
 
 
 @contextmanager
@@ -161,4 +162,4 @@ def serve() -> None:
         image = film.frame(at, question["min_side"])
         return {"at": at, "sides": list(image.size)}, image.tobytes()
 
-    answer_all(answer, most=2**32, seconds=CPU_SECONDS)
+    answer_all(answer, most=2**32)

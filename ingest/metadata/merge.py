@@ -8,7 +8,7 @@ from typing import IO
 
 from PIL import Image, ImageFile, IptcImagePlugin
 
-from askpix.core.imaging.decode import FORMATS
+from askpix.core.imaging.decode import DECODING, FORMATS
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
 from askpix.ingest.metadata.exif import parse_date, read_metadata
 from askpix.ingest.metadata.model import About, clean_names, clean_text, from_name, merged
@@ -80,7 +80,11 @@ def read_bytes_inside(data: bytes) -> list[About]:
 def _inside(file: IO[bytes]) -> list[About]:
     try:
         with Image.open(file, formats=FORMATS) as image:
-            return read_inside(image)
+            # What stands behind the pixels of a PNG is read by decoding them.
+            with DECODING.held(image.width * image.height if image.format == "PNG" else 0):
+                found = read_inside(image)
+                image.close()
+            return found
     except DECODER_ERRORS:
         return []  # no picture: a PDF, a film, a raw file
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from askpix.core.errors import BadImageError, ModelUnavailableError
 from askpix.core.machine import usable_cores
-from askpix.core.sandbox import NONSENSE, Child, answer_all
+from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, answer_all
 from askpix.core.types import Box, TextLine
 
 CPU_SECONDS = 600
@@ -48,7 +48,7 @@ class ApartTextReader:
         folder = str(models.expanduser().absolute()) if models else None
         question = {"do": "load", "models": folder, "openvino": openvino}
         try:
-            said, _ = child.ask(question)
+            said, _ = child.ask(question, seconds=CPU_SECONDS)
         except BadImageError as error:
             child.end()
             raise ModelUnavailableError(str(error)) from error
@@ -71,7 +71,7 @@ class ApartTextReader:
         for attempt in range(2):
             child = self._taken()
             try:
-                answer, _ = child.ask(question, pixels)
+                answer, _ = child.ask(question, pixels, seconds=CPU_SECONDS)
                 lines = [
                     TextLine(str(text), Box(*(float(side) for side in box)), float(confidence))
                     for text, confidence, *box in answer["lines"]
@@ -80,8 +80,7 @@ class ApartTextReader:
                 self._idle.append(child)
                 raise
             except NONSENSE as error:
-                child.end()
-                if attempt:
+                if child.end() == TOO_LONG or attempt:
                     raise BadImageError("it makes the reader of words crash, or takes too long") from error
             except BaseException:
                 child.end()  # Ctrl-C: what it would still say is nobody's
@@ -100,7 +99,7 @@ class ApartTextReader:
             return self._idle.pop()
         child = Child("askpix.ingest.ocr.worker")
         try:
-            child.ask(self._load)
+            child.ask(self._load, seconds=CPU_SECONDS)
         except BaseException:
             child.end()
             raise
@@ -130,4 +129,4 @@ def serve() -> None:
         return {"lines": [[line.text, line.confidence, *line.box] for line in lines]}, b""
 
     # Its networks reserve more memory than a limit on addresses could tell from a leak.
-    answer_all(answer, most=_MOST_PIXELS, seconds=CPU_SECONDS, memory=None)
+    answer_all(answer, most=_MOST_PIXELS, memory=None)

@@ -5,10 +5,8 @@ with it every search. So a copy of the shard is optimised by a child process, an
 ready (``qdrant_shard``). The child dies with its parent, and yields the processor to those who search.
 """
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -17,22 +15,19 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from askpix.core.errors import StoreUnavailableError
+from askpix.core.sandbox import die_with_parent
 from askpix.core.subprocesses import python_command
 from askpix.retrieval.qdrant.edge_config import edge_config
 
 _NICE = 5
 _POLL_S = 0.05
 _CHILD = "askpix.retrieval.qdrant.edge_rebuild:child"
-_PR_SET_PDEATHSIG = 1
 
 
 def child() -> None:
     """In the child: optimise the shard that the arguments name in place."""
     path, dim, text_dim, graph, parent = sys.argv[1:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(parent):  # it died before this was said
-            return
+    die_with_parent(int(parent))  # and with the thread that started it, which waits for it
     if hasattr(os, "nice"):
         os.nice(_NICE)
     engine = edge.EdgeShard.load(path, edge_config(int(dim), int(text_dim), graph=graph == "graph"))

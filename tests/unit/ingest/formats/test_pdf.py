@@ -130,7 +130,7 @@ def test_letters_without_a_meaning_are_left_to_be_read() -> None:
 
 
 def test_a_page_that_takes_too_long_costs_itself_alone() -> None:
-    document = ApartPdf(nested(), LIMITS, seconds=1)
+    document = ApartPdf(nested(), replace(LIMITS, decode_seconds=1))
     try:
         with pytest.raises(BadImageError, match="more than 1 seconds to read"):
             document.picture(1, None)
@@ -167,7 +167,7 @@ def test_what_a_process_says_is_not_trusted() -> None:
         assert child is not None
         for said in ({"sides": [9, 9, 9, 9]}, {"sides": []}, {"sides": ["x"] * 4}, {}):
             child.ask = lambda *_, said=said, **__: (said, b"")  # type: ignore[method-assign]
-            document._child = child
+            document._child, document._kills = child, 0
             with pytest.raises(BadImageError, match="makes its reader crash"):
                 document.picture(1, None)
         assert document.picture(1, 50).image.size[0] >= 50
