@@ -4,6 +4,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+MOST_KILLS = 2
+"""Decoders that one file may end. The first time, something else may have taken the memory or the cores."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -41,3 +44,10 @@ class SourceState:
     """The limits under which ``error`` came about: with others it is worth another try."""
     beside: str | None = None
     """The files beside it that tell about it, as ``askpix.ingest.metadata.sidecars.Beside`` stamps them."""
+    kills: int | None = None
+    """How often these bytes ended their decoder, or were being decoded for long when everything ended."""
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether its decoder is not to be started on it again."""
+        return (self.kills or 0) >= MOST_KILLS

@@ -96,6 +96,8 @@ sources = Table(
     Column("sha256", String(64)),
     Column("error", Text),
     Column("tried_with", Text),
+    # How often these bytes ended their decoder, or were being decoded for long when everything ended.
+    Column("kills", Integer),
     # The files beside it that tell about it, and what they were when its pictures were told of them.
     Column("beside", Text),
     Column("described", Text),

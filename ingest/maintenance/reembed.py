@@ -18,12 +18,13 @@ import numpy as np
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.core.machine import usable_cores
+from askpix.core.sandbox import stop_questions
 from askpix.core.types import ImageRecord, Vectors
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.formats.content import label_of, place_of
 from askpix.ingest.formats.pages import open_page
-from askpix.ingest.pipeline.embed_images import OnProgress
+from askpix.ingest.pipeline.embed_images import TICK_S, OnProgress
 from askpix.ingest.pipeline.report import Failure, Progress
 from askpix.ingest.pipeline.text_sync import prepare, texts_of
 from askpix.ingest.sources.remote import indexed_bytes
@@ -253,7 +254,9 @@ def _work(
 ) -> None:
     """Threads embed, this one writes. At most two chunks a thread are under way."""
     began = time.perf_counter()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="reembed")
+    pool = ThreadPoolExecutor(
+        threads, thread_name_prefix="reembed", initializer=stop_questions, initargs=(maker.stop,)
+    )
     running: set[Future[_Made]] = set()
     finished: set[Future[_Made]] = set()
     try:
@@ -262,7 +265,7 @@ def _work(
                 running.add(pool.submit(maker, chunk))
             if not running:
                 return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            finished, running = wait(running, TICK_S, return_when=FIRST_COMPLETED)
             while finished:
                 writer.write(finished.pop().result())
             if on_progress:

@@ -18,6 +18,7 @@ import filelock
 from askpix.core.errors import StoreUnavailableError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.core.machine import usable_cores
+from askpix.core.sandbox import stop_questions
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.pipeline.plan import Task, make_plan, tried_with
@@ -37,8 +38,8 @@ _BATCH = 16
 _AHEAD = 8
 """Threads that wait for servers; each holds one file."""
 
-POLL_S = 0.5
-"""So often progress is told while files take longer, so that whoever listens can stop the run."""
+TICK_S = 0.5
+"""``OnProgress`` is called as often, whether there is progress or not: what it raises stops a run."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -99,16 +100,20 @@ def index(
         indexed = catalog.contents(collection)
         known = catalog.known_sources(collection)
         errors = {s.sha256: s.error for s in known.values() if s.error and s.sha256 in indexed}
+        conditions = tried_with(limits)
+        aside = {
+            s.sha256: s for s in known.values() if s.sha256 and s.set_aside and s.tried_with == conditions
+        }
         plan = make_plan(paths, found, known=known, contents=indexed, limits=limits, ignore=ignore)
         catalog.notes.beside(collection, plan.beside)
-        contents = Contents(indexed, errors)
+        contents = Contents(indexed, errors, aside)
         writer = Writer(
             collection=collection,
             catalog=catalog,
             store=store,
             contents=contents,
             plan=plan,
-            conditions=tried_with(limits),
+            conditions=conditions,
         )
         if plan.todo:
             busy = threads or max(usable_cores(), embedder.workers)
@@ -173,7 +178,9 @@ def _work(
     done = 0
     ready: list[Outcome] = []
     running: set[Future[list[Outcome]]] = set()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="ingest")
+    pool = ThreadPoolExecutor(
+        threads, thread_name_prefix="ingest", initializer=stop_questions, initargs=(worker.stop,)
+    )
     try:
         while True:
             while len(running) < 2 * threads and (chunk := next(left, None)):
@@ -181,7 +188,8 @@ def _work(
                 running.add(pool.submit(worker, chunk))
             if not running:
                 break
-            finished, _ = wait(running, POLL_S, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, TICK_S, return_when=FIRST_COMPLETED)
+            writer.note_stuck(worker.stuck())
             for future in finished:
                 outcomes = future.result()
                 running.discard(future)

@@ -14,6 +14,7 @@ from itertools import groupby
 
 from askpix.core.errors import BadImageError, StoreUnavailableError
 from askpix.core.imaging.decode import PDF_DPI, ImageLimits, Picture
+from askpix.core.sandbox import StoppedError, stop_questions
 from askpix.core.types import Box, TextLine, Vectors
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
@@ -24,7 +25,7 @@ from askpix.ingest.formats.pdf_worker import ApartPdf, opened
 from askpix.ingest.formats.video_worker import ApartFilm, opened_film
 from askpix.ingest.ocr.reader import TextReader
 from askpix.ingest.ocr.resolution import CLOSER_THAN, CLOSEST, is_page
-from askpix.ingest.pipeline.embed_images import POLL_S, OnProgress
+from askpix.ingest.pipeline.embed_images import TICK_S, OnProgress
 from askpix.ingest.pipeline.report import Failure, Progress, ReadReport
 from askpix.ingest.pipeline.text_sync import prepare
 from askpix.ingest.sources.remote import indexed_bytes
@@ -83,7 +84,9 @@ def read_texts(
     stop = threading.Event()
     found = _Read()
     running: dict[Future[_Read], Sequence[PendingText]] = {}
-    pool = ThreadPoolExecutor(reader.workers, thread_name_prefix="reading")
+    pool = ThreadPoolExecutor(
+        reader.workers, thread_name_prefix="reading", initializer=stop_questions, initargs=(stop,)
+    )
     try:
         while True:
             # Ahead by enough for the threads to go on while the store is being written.
@@ -91,7 +94,7 @@ def read_texts(
                 running[pool.submit(_read_group, pages, reader, limits, stop)] = pages
             if not running:
                 break
-            finished, _ = wait(running, POLL_S, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, TICK_S, return_when=FIRST_COMPLETED)
             read: list[PendingText] = []
             for future in finished:
                 found.add(future.result())
@@ -161,6 +164,8 @@ def _read_group(
                     found.lines[item.image_id] = _lines(data, document, item.place, reader, limits)
                 except BadImageError as error:
                     found.errors[item.image_id] = str(error)
+    except StoppedError:
+        pass
     except BadImageError as error:
         found.errors = {item.image_id: str(error) for item in group}
     return found

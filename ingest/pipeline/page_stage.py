@@ -6,21 +6,23 @@ The ledger says which pictures are pages and the page store which are done, so a
 and the next one goes on. The store is opened now and then only: meanwhile other processes may search.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from PIL import Image
 
 from askpix.core.errors import BadImageError, StoreUnavailableError
 from askpix.core.imaging.decode import ImageLimits
+from askpix.core.sandbox import stop_questions
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.texts import PendingText
 from askpix.ingest.formats.content import place_label
 from askpix.ingest.formats.pages import open_page
-from askpix.ingest.pipeline.embed_images import OnProgress
+from askpix.ingest.pipeline.embed_images import TICK_S, OnProgress
 from askpix.ingest.pipeline.report import Failure, PagesReport, Progress
 from askpix.ingest.sources.remote import indexed_bytes
 from askpix.retrieval.late_interaction.base import LateEmbedder, Matrix
@@ -64,8 +66,15 @@ def embed_pages(
     writer = PageWriter(catalog, open_pages)
     failures: list[Failure] = []
     done = 0
+
+    def tell() -> None:
+        if on_progress:
+            rate = writer.added / max(clock() - began, 1e-9)
+            on_progress(Progress("pages", done, len(pending), rate, len(failures)))
+
+    decoded = _decoded(collection, catalog, pending, embedder=embedder, limits=limits, tick=tell)
     try:
-        for batch in _batches(_decoded(collection, catalog, pending, embedder, limits), embedder.batch):
+        for batch in _batches(decoded, embedder.batch):
             good = [(item, picture) for item, picture in batch if isinstance(picture, Image.Image)]
             matrices = embedder.embed_images([picture for _, picture in good]) if good else []
             writer.add([item.image_id for item, _ in good], matrices)
@@ -77,9 +86,7 @@ def embed_pages(
                 if item.image_id in errors
             ]
             done += len(batch)
-            if on_progress:
-                rate = writer.added / max(clock() - began, 1e-9)
-                on_progress(Progress("pages", done, len(pending), rate, len(failures)))
+            tell()
     except BaseException:
         writer.write(patient=False)
         raise
@@ -95,23 +102,34 @@ def _decoded(
     collection: Collection,
     catalog: Catalog,
     pending: Sequence[str],
+    *,
     embedder: LateEmbedder,
     limits: ImageLimits,
+    tick: Callable[[], None],
 ) -> Iterator[_Decoded]:
-    """Each pending picture in turn, a few decoded ahead on a thread."""
+    """Each pending picture in turn, a few decoded ahead on a thread. ``tick`` is called while they are."""
+    stop = threading.Event()
     running: deque[tuple[PendingText, Future[Image.Image | BadImageError | None]]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="pages") as pool:
+
+    def taken() -> _Decoded:
+        item, future = running.popleft()
+        while not wait([future], TICK_S).done:
+            tick()
+        return item, future.result()
+
+    with ThreadPoolExecutor(
+        1, thread_name_prefix="pages", initializer=stop_questions, initargs=(stop,)
+    ) as pool:
         try:
             for start in range(0, len(pending), _DESCRIBE):
                 for item in catalog.pages.describe(collection, pending[start : start + _DESCRIBE]):
                     running.append((item, pool.submit(_decode, item, embedder.image_side, limits)))
                     if len(running) > _AHEAD + embedder.batch:
-                        first, future = running.popleft()
-                        yield first, future.result()
+                        yield taken()
             while running:
-                first, future = running.popleft()
-                yield first, future.result()
+                yield taken()
         finally:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 

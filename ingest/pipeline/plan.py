@@ -77,7 +77,11 @@ def make_plan(
             plan.todo.append(Task(item, before, indexed))
             if before is not None and before.error is not None:
                 again.add(before.sha256)
-        elif before.error is not None and before.tried_with == conditions:
+        elif (
+            before.error is not None
+            and before.tried_with == conditions
+            and (before.set_aside or not before.kills)
+        ):
             plan.failures.append(Failure(item.uri, before.error))
         elif before.error is None and indexed:
             plan.unchanged += 1

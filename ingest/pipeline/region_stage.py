@@ -8,9 +8,10 @@ A sheet is kept as a page of many vectors, one for each picture, in the order of
 ledger says which pictures are sheets and the store which are done, so a killed run costs a few of them.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.sandbox import stop_questions
 from askpix.core.types import Box
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
@@ -25,7 +27,7 @@ from askpix.ingest.catalog.regions import Sheet
 from askpix.ingest.catalog.texts import PendingText
 from askpix.ingest.formats.content import place_label
 from askpix.ingest.formats.pages import open_page
-from askpix.ingest.pipeline.embed_images import OnProgress
+from askpix.ingest.pipeline.embed_images import TICK_S, OnProgress
 from askpix.ingest.pipeline.page_stage import PageWriter
 from askpix.ingest.pipeline.report import Failure, Progress, SheetsReport
 from askpix.ingest.sources.remote import indexed_bytes
@@ -70,11 +72,24 @@ def embed_sheets(
     failures: list[Failure] = []
     pictures = done = 0
     make = partial(_cut_out, wanted=wanted, embedder=embedder, limits=limits)
-    with ThreadPoolExecutor(embedder.workers, thread_name_prefix="sheets") as pool:
+    stop = threading.Event()
+
+    def tell() -> None:
+        if on_progress:
+            rate = done / max(time.perf_counter() - began, 1e-9)
+            on_progress(Progress("sheets", done, len(pending), rate, len(failures)))
+
+    with ThreadPoolExecutor(
+        embedder.workers, thread_name_prefix="sheets", initializer=stop_questions, initargs=(stop,)
+    ) as pool:
         try:
             for start in range(0, len(pending), _AT_ONCE):
                 items = catalog.pages.describe(collection, pending[start : start + _AT_ONCE])
-                for item, made in zip(items, pool.map(make, items), strict=True):
+                running = [(item, pool.submit(make, item)) for item in items]
+                for item, future in running:
+                    while not wait([future], TICK_S).done:
+                        tell()
+                    made = future.result()
                     done += 1
                     if isinstance(made, BadImageError):
                         catalog.pages.save_errors({item.image_id: str(made)})
@@ -83,10 +98,9 @@ def embed_sheets(
                     elif made is not None:
                         pictures += len(made)
                         writer.add([item.image_id], [made])
-                    if on_progress:
-                        rate = done / max(time.perf_counter() - began, 1e-9)
-                        on_progress(Progress("sheets", done, len(pending), rate, len(failures)))
+                    tell()
         except BaseException:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             writer.write(patient=False)
             raise

@@ -1,13 +1,14 @@
 """What one thread does with a chunk of files: read, hash, decode, embed. One worker serves all threads."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from askpix.core.errors import BadImageError
+from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits
+from askpix.core.sandbox import StoppedError, longest_questions
 from askpix.core.types import Box, ImageRecord, Vectors
-from askpix.ingest.catalog.models import Collection
+from askpix.ingest.catalog.models import Collection, SourceState
 from askpix.ingest.formats.content import Content, sha256_of
 from askpix.ingest.formats.pages import Page, open_pages
 from askpix.ingest.metadata.exif import read_metadata
@@ -17,6 +18,8 @@ from askpix.ingest.vision.screenshots import with_tag
 from askpix.ingest.vision.thumbhash import looks
 from askpix.retrieval.embedders.base import Embedder
 
+_STUCK_SHARE = 0.05
+"""Of ``ImageLimits.decode_seconds``; few pages take longer."""
 _MAX_PENDING_PIXELS = 24_000_000
 """Decoded pixels a thread holds before it embeds what it has: three bytes each."""
 
@@ -30,6 +33,8 @@ class Outcome:
     error: str | None = None
     passing: bool = False
     """The error is of the moment (no permission, disk away), not of the bytes."""
+    kills: int = 0
+    """Decoders that it ended in this run."""
     vanished: bool = False
     first: "Outcome | None" = None
     """The file with the same bytes that is being looked into already; this one shares its fate."""
@@ -38,18 +43,18 @@ class Outcome:
     vectors: list[Vectors] = field(default_factory=list)
 
 
-class _StoppedError(Exception):
-    """In the middle of a document: its pages are left for the next run."""
-
-
 class Contents:
     """Bytes by their SHA-256: those in the index, and those that a thread is busy with. Thread-safe.
 
-    ``errors`` has what is wrong with those of which only some pages could be indexed.
+    ``errors`` has what is wrong with those of which only some pages could be indexed; ``set_aside`` has those
+    that are not to be decoded again, whatever file they are in.
     """
 
-    def __init__(self, indexed: set[str], errors: dict[str, str]) -> None:
+    def __init__(
+        self, indexed: set[str], errors: dict[str, str], set_aside: Mapping[str, SourceState] | None = None
+    ) -> None:
         self._indexed = indexed
+        self.set_aside = set_aside or {}
         self.errors = errors
         self._busy: dict[str, Outcome] = {}
         self._lock = threading.Lock()
@@ -102,6 +107,12 @@ class Worker:
         # one another (2 to 3 % of all time on two cores).
         self._busy = threading.Semaphore(busy)
         self.stop = threading.Event()
+        self._decoding: dict[int, Outcome] = {}
+
+    def stuck(self) -> list[Outcome]:
+        """Files that a child process has been decoding for long."""
+        threads = longest_questions(_STUCK_SHARE * self._limits.decode_seconds)
+        return [outcome for thread, outcome in list(self._decoding.items()) if thread in threads]
 
     def __call__(self, tasks: Sequence[Task]) -> list[Outcome]:
         """What was found in the files, those left out that ``stop`` came before."""
@@ -116,10 +127,11 @@ class Worker:
                 self._look(outcome, pending)
             except BadImageError as error:
                 outcome.error = str(error)
+                outcome.kills += isinstance(error, DecoderKilledError)
                 cause = error.__cause__
                 outcome.vanished = isinstance(cause, FileNotFoundError)
                 outcome.passing = outcome.sha256 is None and isinstance(cause, OSError)
-            except _StoppedError:
+            except StoppedError:
                 outcomes.remove(outcome)
                 pending = [(other, page) for other, page in pending if other is not outcome]
         self._embed(pending)
@@ -130,12 +142,16 @@ class Worker:
         outcome.sha256 = sha256_of(data)
         if not self._contents.claim(outcome.sha256, outcome):
             return
+        if before := self._contents.set_aside.get(outcome.sha256):
+            outcome.error, outcome.kills = before.error, before.kills or 0
+            return
         broken: list[str] = []
         pages = open_pages(data, limits=self._limits, min_side=self._embedder.image_side)
-        while page := self._next(pages):
+        while page := self._next(outcome, pages):
             if self.stop.is_set():
-                raise _StoppedError
+                raise StoppedError  # its pages are left for the next run
             if page.picture is None:
+                outcome.kills += page.killed
                 broken.append(f"page {page.place}: {page.error}" if page.place else str(page.error))
                 continue
             pending.append((outcome, page))
@@ -144,9 +160,14 @@ class Worker:
                 self._embed(pending)
         outcome.error = "; ".join(broken) or None
 
-    def _next(self, pages: Iterator[Page]) -> Page | None:
+    def _next(self, outcome: Outcome, pages: Iterator[Page]) -> Page | None:
+        me = threading.get_ident()
         with self._busy:
-            return next(pages, None)
+            self._decoding[me] = outcome
+            try:
+                return next(pages, None)
+            finally:
+                del self._decoding[me]
 
     def _embed(self, pending: list[tuple[Outcome, Page]]) -> None:
         pictures = [page.picture for _, page in pending if page.picture]

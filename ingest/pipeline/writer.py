@@ -5,18 +5,20 @@ run begins and when it has come to its end; after one that has not, both are com
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from askpix.core.types import ImageRecord, Vectors
 from askpix.ingest.catalog.catalog import Catalog
-from askpix.ingest.catalog.models import Collection, SourceState
+from askpix.ingest.catalog.models import MOST_KILLS, Collection, SourceState
 from askpix.ingest.pipeline.plan import Plan
 from askpix.ingest.pipeline.report import Failure
 from askpix.ingest.pipeline.worker import Contents, Outcome
 from askpix.ingest.sources.walk import Skipped
 from askpix.retrieval.stores.base import VectorStore
+
+_SET_ASIDE = "set aside: it is tried again when it has changed, or with other limits"
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Writer:
         self._contents, self._conditions = contents, conditions
         self._gone = plan.gone
         self._waiting: list[Outcome] = []
+        self._noted: list[Outcome] = []
         self._touched: set[str] = set()
         self.unchanged, self.failures, self.skipped = plan.unchanged, plan.failures, plan.skipped
         self.added = self.updated = self.removed = self.duplicates = self.embedded = 0
@@ -76,6 +79,34 @@ class Writer:
         self._touched |= {sha256 for sha256, uris in held.items() if len(uris) > 1}
         self.embedded += len(records)
 
+    def note_stuck(self, outcomes: Iterable[Outcome]) -> None:
+        """Enter a try before its result is known, once for each: if everything ends now, it has counted."""
+        states = {}
+        for outcome in outcomes:
+            if outcome not in self._noted:
+                self._noted.append(outcome)
+                uri = outcome.task.source.uri
+                states[uri] = self._state(outcome, "its decoder was stopped before it was done", kills=1)
+        if states:
+            self._catalog.record(self._collection, states=states, added={})
+
+    def _state(self, outcome: Outcome, error: str | None, *, kills: int) -> SourceState:
+        source, before = outcome.task.source, outcome.task.before
+        if kills and before and (before.sha256, before.tried_with) == (outcome.sha256, self._conditions):
+            kills = min(kills + (before.kills or 0), MOST_KILLS)
+        state = SourceState(
+            source.size,
+            source.mtime_ns,
+            outcome.sha256,
+            error,
+            self._conditions if error else None,
+            source.beside,
+            kills or None,
+        )
+        if not state.set_aside or (error or "").endswith(_SET_ASIDE):
+            return state
+        return replace(state, error=f"{error}; {_SET_ASIDE}")
+
     def _enter(self, outcome: Outcome, batch: _Batch) -> None:
         """Count one file, and note what the catalog has to enter."""
         task, sha256 = outcome.task, outcome.sha256
@@ -86,16 +117,14 @@ class Writer:
         error = outcome.first.error if outcome.first else outcome.error
         if sha256 is not None and sha256 in self._contents:
             error = self._contents.errors.get(sha256)
-        if error:
-            self.failures.append(Failure(uri, error))
+        decoded = outcome.first or outcome
+        state = self._state(outcome, error, kills=decoded.kills if error else 0)
+        if state.error:
+            self.failures.append(Failure(uri, state.error))
         if outcome.passing:
             # Nothing is known of its bytes now: what the ledger has of it stays.
             return
-        conditions = self._conditions if error else None
-        source = task.source
-        batch.states[uri] = SourceState(
-            source.size, source.mtime_ns, sha256, error, conditions, source.beside
-        )
+        batch.states[uri] = state
         if was and was != sha256:
             self._touched.add(was)
         if sha256 is None:
