@@ -130,14 +130,16 @@ def read_schema(path: Path) -> Any:
     import json
 
     from askpix.core.errors import BadQueryError, NotFoundError
-    from askpix.generation.tasks.extract import check_schema
+    from askpix.generation.tasks.json_schema import check_schema
 
     try:
-        return check_schema(json.loads(path.read_text("utf-8")))
+        return check_schema(json.loads(path.read_text("utf-8")), patterns=True)
     except OSError as error:
         raise NotFoundError(f"cannot read the schema {str(path)!r}: {error.strerror}") from error
     except ValueError as error:
         raise BadQueryError(f"{str(path)!r} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise BadQueryError(f"{str(path)!r} is nested too deeply; make it flatter") from error
 
 
 def audit_command(

@@ -18,8 +18,8 @@ from askpix.api.service.images import content_of
 from askpix.api.service.service import Service
 from askpix.api.services.describe import audit, caption, extract
 from askpix.api.services.single_file import Looked, look, look_again
-from askpix.core.errors import BadImageError, BadQueryError
-from askpix.generation.tasks.extract import check_schema
+from askpix.core.errors import BadImageError
+from askpix.generation.tasks.json_schema import check_schema
 
 router = APIRouter(prefix="/v1", tags=["describe"])
 SAFE_GENERATORS = (None, "auto", "extractive")
@@ -172,9 +172,6 @@ def extracted(
 ) -> dict[str, Any]:
     """The object with its ``evidence``. Raises ``BadQueryError`` and what extraction raises."""
     checked = check_schema(schema)
-    if _has_patterns(checked):
-        # Python's expressions may take exponential time, and these come from outside.
-        raise BadQueryError("the schema has 'pattern' or 'patternProperties', which are not taken here")
     with looked_at(service, who, image, page=page) as looked:
         found = extract(service.workspace, looked, checked, generator=generator)
     evidence = {
@@ -214,13 +211,3 @@ def looked_at(service: Service, who: Principal, image: str, *, page: int | None 
             path = Path(folder) / "picture"
             path.write_bytes(data)
             yield look(workspace, path, page=page)
-
-
-def _has_patterns(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        keys = {"pattern", "patternProperties"} & schema.keys()
-        named = isinstance(schema.get("pattern"), dict)  # a property of that name
-        return (bool(keys) and not (keys == {"pattern"} and named)) or any(
-            map(_has_patterns, schema.values())
-        )
-    return isinstance(schema, list) and any(map(_has_patterns, schema))

@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema
-from jsonschema.exceptions import SchemaError, ValidationError
-
 from askpix.core.errors import BadQueryError, GenerationError
 from askpix.core.types import Box, Evidence, Message, TextLine, Usage
 from askpix.generation.extractive.page import Page
 from askpix.generation.generators.base import Generator
 from askpix.generation.grounding.citations import locate
-from askpix.generation.tasks.extract_rules import find_field
+from askpix.generation.tasks.extract_rules import find_field, questions
+from askpix.generation.tasks.json_schema import SchemaValidator
 
 _TRIES = 3
-_MAX_SCHEMA = 100_000
+_MAX_LOOKUPS = 150_000
+"""Of the rules: words of the questions times lines of the page. Up to 80 µs each."""
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 SYSTEM = """\
@@ -55,32 +54,38 @@ class Extraction:
     generator: str = "rules"
 
 
-def check_schema(schema: Any) -> Mapping[str, Any]:
-    """The schema, if it is one that describes an object. Raises ``BadQueryError``."""
-    if not isinstance(schema, dict):
-        raise BadQueryError("the schema is not a JSON object; it needs 'type': 'object' and 'properties'")
-    if len(json.dumps(schema)) > _MAX_SCHEMA:
-        raise BadQueryError(f"the schema is over {_MAX_SCHEMA} characters")
-    if any(isinstance(ref, str) and not ref.startswith("#") for ref in _references(schema)):
-        raise BadQueryError("the schema refers to other documents with '$ref'; put them into its '$defs'")
-    try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except SchemaError as error:
-        raise BadQueryError(f"not a JSON schema: {_one_line(error.message)}") from error
-    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
-        raise BadQueryError("the schema must describe an object: 'type': 'object' with 'properties'")
-    if "evidence" in schema["properties"]:
-        raise BadQueryError("a property cannot be called 'evidence': the proofs stand there; rename it")
-    return schema
-
-
 def extract_by_rules(schema: Mapping[str, Any], lines: Sequence[TextLine]) -> Extraction:
     """Each property by its name, title and description. Raises ``GenerationError`` when what the schema
     requires was not found."""
+    words = _words_asked(schema)
+    if words * len(lines) > _MAX_LOOKUPS:
+        raise BadQueryError(
+            f"the schema asks {words} words of a picture with {len(lines)} lines, too many for the rules; ask"
+            " for fewer fields, shorten titles and descriptions, or name a generator"
+        )
     page = Page(lines)
     evidence: dict[str, Proof] = {}
-    value = _filled(schema, page, lines, evidence, "")
-    problem = _problem(value, schema)
+    validator = SchemaValidator(schema)
+
+    def filled(part: Mapping[str, Any], path: str) -> dict[str, Any]:
+        value: dict[str, Any] = {}
+        for name, of in _fields(part):
+            here = f"{path}{name}"
+            if of.get("type") == "object":
+                if inner := filled(of, f"{here}."):
+                    value[name] = inner
+                continue
+            found = find_field(name, of, page)
+            if found is not None and not validator.problem(found.value, of):
+                value[name] = found.value
+                quote = found.quote if locate(found.quote, lines) else found.written
+                box = locate(quote, lines)
+                if box is not None:
+                    evidence[here] = Proof(quote, box)
+        return value
+
+    value = filled(schema, "")
+    problem = validator.problem(value)
     if problem:
         raise GenerationError(
             f"the rules did not find all that the schema asks for: {problem}; try a --generator"
@@ -94,6 +99,7 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         Message("system", SYSTEM),
         Message("user", f"The schema:\n{json.dumps(schema, ensure_ascii=False)}", (evidence,)),
     ]
+    validator = SchemaValidator(schema)
     usage, problem = Usage(), ""
     for _ in range(_TRIES):
         written: list[str] = []
@@ -107,7 +113,7 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
             problem = f"no JSON object ({error})"
         else:
             value, quotes = reply.get("value"), reply.get("quotes")
-            problem = _problem(value, schema)
+            problem = validator.problem(value)
             if not problem:
                 proofs = _proofs(value, quotes, evidence.lines)
                 return Extraction(value, proofs, usage, generator.model_id)
@@ -116,37 +122,19 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
     raise GenerationError(f"{generator.model_id!r} wrote nothing that fits the schema: {problem}")
 
 
-def _filled(
-    schema: Mapping[str, Any], page: Page, lines: Sequence[TextLine], evidence: dict[str, Proof], path: str
-) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for name, of in schema.get("properties", {}).items():
-        if not isinstance(of, dict):
-            continue
-        here = f"{path}{name}"
-        if of.get("type") == "object":
-            inner = _filled(of, page, lines, evidence, f"{here}.")
-            if inner:
-                value[name] = inner
-            continue
-        found = find_field(name, of, page)
-        if found is not None and not _problem(found.value, of):
-            value[name] = found.value
-            quote = found.quote if locate(found.quote, lines) else found.written
-            box = locate(quote, lines)
-            if box is not None:
-                evidence[here] = Proof(quote, box)
-    return value
+def _fields(schema: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The properties that can be looked for."""
+    return [(name, of) for name, of in schema.get("properties", {}).items() if isinstance(of, dict)]
 
 
-def _problem(value: Any, schema: Mapping[str, Any]) -> str:
-    """What is wrong with the value, or an empty string."""
-    try:
-        jsonschema.validate(value, schema, format_checker=jsonschema.FormatChecker())
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.absolute_path)
-        return _one_line(f"{where + ': ' if where else ''}{error.message}")
-    return ""
+def _words_asked(schema: Mapping[str, Any]) -> int:
+    """Words of all questions that the rules ask, and three of each for the values they look at."""
+    return sum(
+        _words_asked(of)
+        if of.get("type") == "object"
+        else sum(3 + len(asked.split()) for asked in questions(name, of))
+        for name, of in _fields(schema)
+    )
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -156,7 +144,10 @@ def _parsed(text: str) -> dict[str, Any]:
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         raise ValueError("no braces")
-    found = json.loads(text[start : end + 1], parse_constant=_no_constant)
+    try:
+        found = json.loads(text[start : end + 1], parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("not an object")
     return found
@@ -185,13 +176,6 @@ def _paths(value: Any, path: str) -> list[str]:
     return [each for key, item in pairs for each in _paths(item, f"{path}.{key}" if path else str(key))]
 
 
-def _references(schema: Any) -> list[Any]:
-    if isinstance(schema, dict):
-        own = [schema["$ref"]] if "$ref" in schema else []
-        return [*own, *(ref for item in schema.values() for ref in _references(item))]
-    return [ref for item in schema for ref in _references(item)] if isinstance(schema, list) else []
-
-
 def _sum(one: Usage, other: Usage) -> Usage:
     cost = None if one.cost_usd is None or other.cost_usd is None else one.cost_usd + other.cost_usd
     return Usage(
@@ -202,7 +186,3 @@ def _sum(one: Usage, other: Usage) -> Usage:
         one.estimated or other.estimated,
         other.sent,
     )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]

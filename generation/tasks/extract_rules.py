@@ -52,7 +52,7 @@ class Field:
 
 def find_field(name: str, schema: Mapping[str, Any], page: Page) -> Field | None:
     """The field ``name`` of a page; None when nothing is found that has its type."""
-    for asked in _questions(name, schema):
+    for asked in questions(name, schema):
         found = _usual(asked, page) or find_value(understand(f"What is the {asked}?"), page)
         if found is None:
             continue
@@ -67,7 +67,8 @@ def words_of(name: str) -> str:
     return " ".join(word.lower() for word in _WORDS.findall(name)) or name
 
 
-def _questions(name: str, schema: Mapping[str, Any]) -> list[str]:
+def questions(name: str, schema: Mapping[str, Any]) -> list[str]:
+    """What the field may be called on a page, one after the other: its name, title and description."""
     texts = [words_of(name), schema.get("title"), schema.get("description")]
     return list(dict.fromkeys(text for text in texts if isinstance(text, str) and 0 < len(text) < 200))
 

@@ -33,6 +33,7 @@ from askpix.retrieval.text.tokenize import content_words, squeeze
 
 MAX_LENGTH = 2_000
 """Characters of a query. Text embedders read about 1,000 of them."""
+_MAX_ROUNDS = 8
 EVERYTHING = "*"
 """In ``off``: read nothing at all."""
 
@@ -110,9 +111,10 @@ def parse(
             beside_picture=beside_picture,
         )
         readers = _SIGNS if context.about_content else _SIGNS + _PROSE
-        # What is taken out may bring words together that mean something now.
-        while _read(reading, readers, context):
-            pass
+        # What is taken out may bring words together that mean something now: "photos #a in #b May".
+        for _ in range(_MAX_ROUNDS):
+            if not _read(reading, readers, context):
+                break
     _refuse_contradiction(reading.where)
     return _finished(raw, reading, where or Where())
 

@@ -1,0 +1,224 @@
+"""JSON schemas of clients: closed, small, and checked within a bounded number of steps.
+
+A schema is untrusted input. Nothing in it is looked up outside itself: a reference names a subschema of the
+same document by JSON pointer, and the validator's registry retrieves nothing. What would run without bound is
+refused by ``check_schema`` (size, depth, subschemas once references are followed) or stopped while it runs
+(``SchemaValidator``).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import specification_with
+
+from askpix.core.errors import BadQueryError
+
+MAX_CHARACTERS = 100_000
+MAX_DEPTH = 32
+"""Levels of JSON, and of subschemas once references are followed; ``{"type": "string"}`` is one."""
+MAX_SUBSCHEMAS = 2_000
+"""Subschemas once references are followed: what nested ``allOf`` of references multiplies."""
+MAX_STEPS = 100_000
+"""Of one validation: a keyword applied, and each item of its value and of the instance."""
+
+_DIALECTS = {
+    "https://json-schema.org/draft/2020-12/schema": jsonschema.Draft202012Validator,
+    "https://json-schema.org/draft/2019-09/schema": jsonschema.Draft201909Validator,
+    "http://json-schema.org/draft-07/schema": jsonschema.Draft7Validator,
+    "http://json-schema.org/draft-06/schema": jsonschema.Draft6Validator,
+    # The check of draft-04 itself compares each item of an enum with each other one.
+    "http://json-schema.org/draft-04/schema": jsonschema.Draft6Validator,
+}
+_LATEST = next(iter(_DIALECTS))
+_ONE_OR_LIST = frozenset(
+    """additionalItems additionalProperties allOf anyOf contains else if items not oneOf prefixItems
+    propertyNames then""".split()
+)
+_NAMED = frozenset("$defs definitions dependencies dependentSchemas patternProperties properties".split())
+_DYNAMIC = frozenset({"$dynamicRef", "$recursiveRef"})
+_UNCOUNTED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
+"""Their own walk over the schema would pass by the count of steps."""
+_PATTERNS = frozenset({"pattern", "patternProperties"})
+_FORMATS = jsonschema.FormatChecker(set(jsonschema.FormatChecker.checkers) - {"regex"})
+
+
+def check_schema(schema: Any, *, patterns: bool = False) -> Mapping[str, Any]:
+    """The schema, if it is one that describes an object and is safe to use. Raises ``BadQueryError``.
+
+    ``patterns`` accepts regular expressions, which may take exponential time: for a user's own schemas only.
+    """
+    if not isinstance(schema, dict):
+        raise BadQueryError("the schema is not a JSON object; it needs 'type': 'object' and 'properties'")
+    for objects, depth in enumerate(_depths(schema)):
+        if depth > MAX_DEPTH:
+            raise BadQueryError(f"the schema is nested more than {MAX_DEPTH} levels deep; make it flatter")
+        if objects > 2 * MAX_SUBSCHEMAS:
+            raise BadQueryError(
+                f"the schema has over {2 * MAX_SUBSCHEMAS} objects and lists; make it smaller"
+            )
+    if len(json.dumps(schema)) > MAX_CHARACTERS:
+        raise BadQueryError(f"the schema is over {MAX_CHARACTERS} characters; make it smaller")
+    dialect, closed = _opened(schema)
+    try:
+        dialect.check_schema(closed, format_checker=_FORMATS)
+    except SchemaError as error:
+        raise BadQueryError(f"not a JSON schema: {one_line(error.message)}") from error
+    _Subschemas(closed, dialect, patterns=patterns).check()
+    if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
+        raise BadQueryError("the schema must describe an object: 'type': 'object' with 'properties'")
+    if "evidence" in schema["properties"]:
+        raise BadQueryError("a property cannot be called 'evidence': the proofs stand there; rename it")
+    SchemaValidator(schema).problem({})  # a schema that only leads back to itself is refused before any work
+    return schema
+
+
+class SchemaValidator:
+    """Hold values against a schema that ``check_schema`` accepted, each within ``MAX_STEPS``."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        dialect, closed = _opened(schema)
+        counted = {name: self._counted(check) for name, check in dialect.VALIDATORS.items()}
+        kind = jsonschema.validators.extend(dialect, counted)  # type: ignore[no-untyped-call]
+        # An empty registry retrieves nothing.
+        self._validator = kind(closed, format_checker=_FORMATS, registry=Registry())
+        self.steps = 0
+        """Of the last validation."""
+
+    def problem(self, value: Any, part: Mapping[str, Any] | None = None) -> str:
+        """What is wrong with a value by the schema, or by ``part`` of it; an empty string if nothing is.
+
+        Raises ``BadQueryError`` when the schema takes too many steps to tell.
+        """
+        self.steps = 0
+        validator = self._validator if part is None else self._validator.evolve(schema=part)
+        try:
+            error = best_match(validator.iter_errors(value))
+        except RecursionError:
+            raise BadQueryError("the schema leads back to itself without end; take a '$ref' out") from None
+        if error is None:
+            return ""
+        where = ".".join(str(step) for step in error.absolute_path)
+        return one_line(f"{where + ': ' if where else ''}{error.message}")
+
+    def _counted(self, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+        def counting(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+            self.steps += 1 + sum(len(each) for each in (value, instance) if isinstance(each, list | dict))
+            if self.steps > MAX_STEPS:
+                raise BadQueryError(f"the schema takes over {MAX_STEPS} steps to check; make it smaller")
+            yield from check(validator, value, instance, schema) or ()
+
+        return counting
+
+
+class _Subschemas:
+    """The subschemas of a schema that is valid by its dialect."""
+
+    def __init__(self, schema: dict[str, Any], dialect: Any, *, patterns: bool) -> None:
+        self._schema = schema
+        self._refused = _DYNAMIC | _UNCOUNTED | (frozenset() if patterns else _PATTERNS)
+        self._refused_inside = {"$schema", "$id"}
+        # What the dialect does not know it has not checked either.
+        self._known = {*dialect.VALIDATORS, "definitions"}
+        self._known |= {"then", "else"} if "if" in self._known else set()
+        self._known |= {"$defs"} if "dependentSchemas" in self._known else set()
+        root = specification_with(dialect.META_SCHEMA["$schema"]).create_resource(schema)
+        self._resolver = Registry().resolver_with_root(root)
+        self._targets: dict[int, Any] = {}
+        """By the id of the subschema with the reference."""
+        self._sizes: dict[int, int] = {}
+
+    def check(self) -> None:
+        """Raises ``BadQueryError`` for keywords that are not accepted, references out, and too much of it."""
+        found = {id(each): each for each in self._all(self._schema)}
+        for each in found.values():
+            if isinstance(each, dict):
+                self._check_keywords(each)
+                if "$ref" in each:
+                    target = self._targets[id(each)] = self._target(each["$ref"])
+                    if id(target) not in found:
+                        raise BadQueryError(
+                            f"no subschema {one_line(each['$ref'])!r} in the schema; a '$ref' names one of"
+                            " its own, as '#/$defs/NAME', and never other documents"
+                        )
+        if self._size(self._schema, 1) > MAX_SUBSCHEMAS:
+            raise BadQueryError(
+                f"the schema has over {MAX_SUBSCHEMAS} subschemas, those behind each '$ref' counted again;"
+                " make it smaller"
+            )
+
+    def _inside(self, schema: Any) -> Iterator[Any]:
+        """The subschemas directly inside, each an object or a boolean."""
+        for name, value in schema.items() if isinstance(schema, dict) else ():
+            if name not in self._known or name not in _ONE_OR_LIST | _NAMED:
+                continue
+            inner = value.values() if name in _NAMED else value if isinstance(value, list) else [value]
+            yield from (each for each in inner if isinstance(each, dict | bool))
+
+    def _all(self, schema: Any) -> Iterator[Any]:
+        yield schema
+        for each in self._inside(schema):
+            yield from self._all(each)
+
+    def _check_keywords(self, schema: dict[str, Any]) -> None:
+        refused = self._refused if schema is self._schema else self._refused | self._refused_inside
+        if found := schema.keys() & refused:
+            raise BadQueryError(f"the schema has {min(found)!r}, which is not accepted here; leave it out")
+        if not isinstance(schema.get("$ref", ""), str):
+            raise BadQueryError(
+                f"not a JSON schema: '$ref' is {one_line(repr(schema['$ref']))}, not a string"
+            )
+
+    def _target(self, ref: str) -> Any:
+        """What a JSON pointer names in the schema; None for nothing, and for a reference of another kind."""
+        if ref != "#" and not ref.startswith("#/"):
+            return None
+        try:
+            return self._resolver.lookup(ref).contents
+        except (
+            Unresolvable,
+            ValueError,
+            TypeError,
+        ):  # the latter: no number where an index must be, no address
+            return None
+
+    def _size(self, schema: Any, depth: int) -> int:
+        """Subschemas from here on. One that is being counted, of a schema that contains itself, is one."""
+        if depth > MAX_DEPTH:
+            raise BadQueryError(f"the schema refers more than {MAX_DEPTH} levels deep; make it flatter")
+        if id(schema) not in self._sizes:
+            self._sizes[id(schema)] = 1
+            size = 1 + sum(self._size(each, depth + 1) for each in self._inside(schema))
+            if id(schema) in self._targets:
+                size += self._size(self._targets[id(schema)], depth + 1)
+            self._sizes[id(schema)] = size
+        return self._sizes[id(schema)]
+
+
+def one_line(text: str) -> str:
+    """For a message: no line breaks, 200 characters at most."""
+    return " ".join(text.split())[:200]
+
+
+def _opened(schema: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The dialect of a schema, and the schema without its own address: nothing can refer to that."""
+    named = schema.get("$schema", _LATEST)
+    dialect = _DIALECTS.get(named.rstrip("#")) if isinstance(named, str) else None
+    if dialect is None:
+        raise BadQueryError(f"no dialect {one_line(repr(named))}; leave '$schema' out, or write {_LATEST!r}")
+    return dialect, {name: value for name, value in schema.items() if name not in ("$schema", "$id")}
+
+
+def _depths(value: Any) -> Iterator[int]:
+    """The depth of every object and array, without recursion."""
+    waiting = [(value, 1)]
+    while waiting:
+        each, depth = waiting.pop()
+        if isinstance(each, dict | list):
+            yield depth
+            inner = each.values() if isinstance(each, dict) else each
+            waiting.extend((item, depth + 1) for item in inner)
