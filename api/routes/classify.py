@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.search import picture_of
@@ -18,6 +18,8 @@ from askpix.retrieval.classification.zero_shot import ZeroShot, check_templates,
 
 router = APIRouter(prefix="/v1", tags=["classify"])
 _Words = Annotated[str, Field(max_length=200)]
+_MAX_SENTENCES, _MAX_CHARACTERS = 2_000, 400_000
+"""Each label is put into each template, and every sentence is embedded: about 4 ms with ``mini``."""
 
 
 class ClassifyIn(BaseModel):
@@ -34,8 +36,27 @@ class ClassifyIn(BaseModel):
     )
     labels: Annotated[list[_Words], Field(min_length=1, max_length=1000)]
     template: list[_Words] | _Words | None = Field(
-        default=None, description='A sentence for a label, as "a photo of a {}"; or several.'
+        default=None,
+        description=f'A sentence for a label, as "a photo of a {{}}"; or several. Labels times templates are'
+        f" {_MAX_SENTENCES:,} at most.",
     )
+
+    @property
+    def templates(self) -> list[str]:
+        """The templates given; none for the default."""
+        return [self.template] if isinstance(self.template, str) else self.template or []
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "ClassifyIn":
+        sentences = len(self.labels) * max(1, len(self.templates))
+        longest = max(map(len, self.labels))
+        characters = len(self.labels) * sum(len(each) + each.count("{}") * longest for each in self.templates)
+        if sentences > _MAX_SENTENCES or characters > _MAX_CHARACTERS:
+            raise ValueError(
+                f"{len(self.labels)} labels in {len(self.templates)} templates are over the limit of"
+                f" {_MAX_SENTENCES} sentences or {_MAX_CHARACTERS} characters; send fewer"
+            )
+        return self
 
 
 class LabelOut(BaseModel):
@@ -63,8 +84,9 @@ class ClassifyOut(BaseModel):
 def classify(body: ClassifyIn, service: TheService, who: Who) -> Any:
     """Nothing is trained or kept; the embedder is the one that new collections get."""
     model = service.workspace.embedder(service.settings.embedder)
-    given = [body.template] if isinstance(body.template, str) else body.template
-    zero_shot = ZeroShot(model, clean_labels(body.labels), templates=check_templates(given or DEFAULT))
+    zero_shot = ZeroShot(
+        model, clean_labels(body.labels), templates=check_templates(body.templates or DEFAULT)
+    )
     results = []
     for index, text in enumerate(body.images):  # one at a time: a decoded picture is large
         found = zero_shot.ranked(model.embed_images([_picture(service, who, text, model.image_side)]))[0]

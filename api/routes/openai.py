@@ -20,6 +20,7 @@ from askpix.api.schemas.openai import (
     chunks,
     completion,
     history_of,
+    is_picture,
     message_of,
     question_of,
 )
@@ -60,9 +61,9 @@ def model(model_id: str, service: TheService, who: Who) -> Any:
 def embeddings(body: EmbeddingsIn, service: TheService, who: Who) -> Any:
     """Texts and pictures (`data:image/...;base64,...`) in one space, as rows of length one."""
     embedder = _embedder(service, who, body.model)
-    inputs = [body.input] if isinstance(body.input, str) else body.input
+    inputs = body.inputs
     rows = np.zeros((len(inputs), embedder.dim), np.float32)
-    texts = [i for i, item in enumerate(inputs) if not item.startswith("data:image/")]
+    texts = [i for i, item in enumerate(inputs) if not is_picture(item)]
     if texts:
         rows[texts] = embedder.embed_texts([inputs[i] for i in texts])
     for i, item in enumerate(inputs):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Answer, Message
@@ -15,6 +15,7 @@ from askpix.core.types import Answer, Message
 PREFIX = "askpix/"
 _REMEMBERED, _LONGEST_TURN = 40, 4_000
 """Turns that a question may lean on, and characters of each."""
+_MAX_TEXT, _MAX_PICTURES = 10_000, 64
 _PIECES = re.compile(r"\S+\s*|\s+")
 
 
@@ -42,7 +43,9 @@ class ChatMessage(_In):
     """A turn."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, Field(max_length=100_000)] | list[Part] | None = None
+    content: (
+        Annotated[str, Field(max_length=100_000)] | Annotated[list[Part], Field(max_length=100)] | None
+    ) = None
 
 
 class ChatIn(_In):
@@ -66,7 +69,10 @@ class ChatIn(_In):
 
 
 class EmbeddingsIn(_In):
-    """``POST /v1/embeddings``; a text, a data URI of a picture, or a list of these."""
+    """``POST /v1/embeddings``; a text, a data URI of a picture, or a list of these.
+
+    Texts are 10,000 characters at most, pictures 64.
+    """
 
     model_config = ConfigDict(
         extra="allow",
@@ -76,6 +82,19 @@ class EmbeddingsIn(_In):
     input: str | Annotated[list[str], Field(min_length=1, max_length=256)]
     encoding_format: Literal["float", "base64"] = "float"
 
+    @model_validator(mode="after")
+    def _bounded(self) -> "EmbeddingsIn":
+        if any(len(text) > _MAX_TEXT for text in self.inputs if not is_picture(text)):
+            raise ValueError(f"a text to embed is over the limit of {_MAX_TEXT} characters; shorten it")
+        if sum(map(is_picture, self.inputs)) > _MAX_PICTURES:
+            raise ValueError(f"more than {_MAX_PICTURES} pictures to embed; send them in several requests")
+        return self
+
+    @property
+    def inputs(self) -> list[str]:
+        """The inputs as a list."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -83,6 +102,11 @@ class Question:
 
     text: str
     image: str | None
+
+
+def is_picture(text: str) -> bool:
+    """Whether an input is a picture in a data URI."""
+    return text.startswith("data:image/")
 
 
 def question_of(messages: list[ChatMessage]) -> Question:

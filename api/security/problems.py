@@ -105,6 +105,9 @@ def install(app: FastAPI) -> None:
 
     def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, RecursionError):  # of the JSON parser
+            detail = "the body is nested too deeply; make it flatter"
+            return _response(problem(422, detail, request_id=_id(request)))
         body = problem(error.status_code, str(error.detail), request_id=_id(request))
         return _response(body, dict(error.headers or {}))
 

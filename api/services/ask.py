@@ -19,6 +19,7 @@ from askpix.generation.grounding.second_look import added
 from askpix.generation.questions.follow_up import Standing, stand_alone
 from askpix.generation.questions.rewrite import rewrite_with
 from askpix.generation.questions.understand import search_text
+from askpix.retrieval.query.parser import MAX_LENGTH
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +51,10 @@ def ask_collection(
     """
     if not question.strip():
         raise BadQueryError("the question is empty; ask something about your pictures")
+    if len(question) > MAX_LENGTH:
+        raise BadQueryError(
+            f"a question of {len(question)} characters is over the limit of {MAX_LENGTH}; shorten it"
+        )
     workspace.recent(collection).add(question)
     asking = _Asking(workspace, collection, top_k)
     by_picture = image is not None or image_id is not None

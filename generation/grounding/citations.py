@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from askpix.core.text.layout import reading_order, union
@@ -22,8 +22,7 @@ def locate(quote: str, lines: Sequence[TextLine]) -> Box | None:
     pattern = _pattern(quote)
     if pattern is None:
         return None
-    for order in _orders(lines):
-        text, ends = _joined(order)
+    for order, text, ends in _orders(tuple(lines)):
         found = pattern.search(text)
         if found:
             start = next(i for i, end in enumerate(ends) if found.start() < end)
@@ -60,15 +59,17 @@ def verify(parsed: ParsedAnswer, evidence: Sequence[Evidence]) -> tuple[bool, tu
     return True, tuple(c for c in citations if c.quote or c.marker not in quoted)
 
 
-def _orders(lines: Sequence[TextLine]) -> Iterator[Sequence[TextLine]]:
-    """The lines as given, row by row, and every cell with the one under it."""
-    yield lines
-    ordered = reading_order(lines)
-    yield ordered
+@lru_cache(maxsize=16)
+def _orders(lines: tuple[TextLine, ...]) -> list[tuple[Sequence[TextLine], str, list[int]]]:
+    """The lines as given, row by row, and every cell with the one under it; each with ``_joined``.
+
+    Kept for the pages that are asked about now: finding the cells compares each line with each other one.
+    """
+    orders: list[Sequence[TextLine]] = [lines, ordered := reading_order(lines)]
     for line in ordered:
         under = [other for other in ordered if _under(line.box, other.box)]
-        for other in under[:3]:
-            yield (line, other)
+        orders += [(line, other) for other in under[:3]]
+    return [(order, *_joined(order)) for order in orders]
 
 
 def _under(box: Box, other: Box) -> bool:

@@ -100,7 +100,8 @@ _OBJECT = re.compile(
 )
 _PLAIN: frozenset[str] = frozenset({"text", "picture", "judgement", "presence", "reading"})
 _MARK = re.compile(r"\[(\d{1,2})\]")
-_LONGEST = 400
+_LONGEST, _LONGEST_ABOUT = 400, 500
+"""Characters of a question that leans on another, and of the other: each turn reads both as a search."""
 
 
 def stand_alone(messages: Sequence[Message], *, clauses_of: ClausesOf) -> Standing | None:
@@ -135,7 +136,7 @@ def follow(
     cited a picture, with that answer: "it" is of that one, where the last answer found nothing."""
     question = " ".join(question.split())
     alone = Standing(question, question)
-    if before is None or len(question) > _LONGEST:
+    if before is None or len(question) > _LONGEST or len(before.about) > _LONGEST_ABOUT:
         return alone
     plain = normalise(question).strip(" ?!.")
     if _MORE.match(plain):

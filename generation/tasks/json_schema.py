@@ -25,6 +25,8 @@ MAX_SUBSCHEMAS = 2_000
 """Subschemas once references are followed: what nested ``allOf`` of references multiplies."""
 MAX_STEPS = 100_000
 """Of one validation: a keyword applied, and each item of its value and of the instance."""
+_MAX_NESTED = 100
+"""Keywords within keywords. Far below Python's limit, at which the type checker's Rust code panics."""
 
 _DIALECTS = {
     "https://json-schema.org/draft/2020-12/schema": jsonschema.Draft202012Validator,
@@ -86,7 +88,7 @@ class SchemaValidator:
         kind = jsonschema.validators.extend(dialect, counted)  # type: ignore[no-untyped-call]
         # An empty registry retrieves nothing.
         self._validator = kind(closed, format_checker=_FORMATS, registry=Registry())
-        self.steps = 0
+        self.steps = self._nested = 0
         """Of the last validation."""
 
     def problem(self, value: Any, part: Mapping[str, Any] | None = None) -> str:
@@ -94,12 +96,9 @@ class SchemaValidator:
 
         Raises ``BadQueryError`` when the schema takes too many steps to tell.
         """
-        self.steps = 0
+        self.steps = self._nested = 0
         validator = self._validator if part is None else self._validator.evolve(schema=part)
-        try:
-            error = best_match(validator.iter_errors(value))
-        except RecursionError:
-            raise BadQueryError("the schema leads back to itself without end; take a '$ref' out") from None
+        error = best_match(validator.iter_errors(value))
         if error is None:
             return ""
         where = ".".join(str(step) for step in error.absolute_path)
@@ -110,7 +109,13 @@ class SchemaValidator:
             self.steps += 1 + sum(len(each) for each in (value, instance) if isinstance(each, list | dict))
             if self.steps > MAX_STEPS:
                 raise BadQueryError(f"the schema takes over {MAX_STEPS} steps to check; make it smaller")
-            yield from check(validator, value, instance, schema) or ()
+            self._nested += 1
+            if self._nested > _MAX_NESTED:
+                raise BadQueryError("the schema leads back to itself without end; take a '$ref' out")
+            try:
+                yield from check(validator, value, instance, schema) or ()
+            finally:
+                self._nested -= 1
 
         return counting
 

@@ -33,6 +33,8 @@ from askpix.retrieval.text.tokenize import content_words, squeeze
 
 MAX_LENGTH = 2_000
 """Characters of a query. Text embedders read about 1,000 of them."""
+MAX_CLAUSES = 50
+"""Filters and parts of a query: each is work for the store or the embedder."""
 _MAX_ROUNDS = 8
 EVERYTHING = "*"
 """In ``off``: read nothing at all."""
@@ -95,8 +97,8 @@ def parse(
     tells what the collection holds; asked at most once, and only when words depend on it. ``beside_picture``
     says that a picture is asked with: "like this but at night" means it.
 
-    Raises ``BadQueryError`` for text over ``MAX_LENGTH`` characters, and when the same words are both
-    demanded and excluded.
+    Raises ``BadQueryError`` for text over ``MAX_LENGTH`` characters, for one that means over ``MAX_CLAUSES``
+    filters and parts, and when the same words are both demanded and excluded.
     """
     if len(raw) > MAX_LENGTH:
         raise BadQueryError(f"a query of {len(raw)} characters is over the limit of {MAX_LENGTH}; shorten it")
@@ -171,6 +173,10 @@ def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
         unwanted = [part for claim in reading.taken if claim.field == "not" for part in claim.parts]
     if unwanted:
         parts = [*(parts or ([Part(text)] if text else [])), *unwanted]
+    if len(reading.clauses) > MAX_CLAUSES:
+        raise BadQueryError(
+            f"a query of {len(reading.clauses)} filters and parts is over the limit of {MAX_CLAUSES}; cut it"
+        )
     order = " ".join(raw.split())
     clauses = sorted(reading.clauses, key=lambda clause: order.find(clause.words) % (MAX_LENGTH + 1))
     return Query(raw=raw, text=text, where=reading.where, clauses=tuple(clauses), parts=tuple(parts))

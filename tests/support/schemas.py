@@ -138,6 +138,7 @@ def valid_schemas() -> dict[str, Any]:
         "$ref with a line break": of({"$ref": "#/$defs/a\nb"}, **{"$defs": {"a\nb": {}}}),
         "nothing asked": {"type": "object", "properties": {}},
         "anything": of(True),
+        "29 levels": of(deep(29)),
         "recursive": of({"type": "array", "items": {"$ref": "#"}}),
         "of definitions": of(
             {"$ref": "#/$defs/a~1b%20c"},
