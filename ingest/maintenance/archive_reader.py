@@ -43,7 +43,7 @@ class ArchiveReader:
         self._name = path.name
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except UNREADABLE as error:
             reason = (
                 error.strerror if isinstance(error, OSError) and error.strerror else "it is cut or no archive"
             )

@@ -369,6 +369,10 @@ def test_what_is_cut_or_no_archive_or_newer(exported: Path, tmp_path: Path) -> N
         else:
             assert there.catalog.count_images(there.collection("x")) == 20
             there.delete_collection("x")
+    at = whole.rindex(b"PK\x01\x02") + 6  # the version of ZIP that the last entry needs
+    (tmp_path / "bad").write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+    with pytest.raises(AskpixError, match="cannot read 'bad': it is cut or no archive"):
+        import_from(there, tmp_path / "bad")
     newer = changed(exported, tmp_path / "newer", manifest(version=2))
     with pytest.raises(IndexMismatchError, match="newer version: update"):
         import_from(there, newer)
