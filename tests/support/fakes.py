@@ -3,6 +3,7 @@
 import fnmatch
 import math
 import re
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +113,7 @@ class WordEmbedder:
 class MemoryStore:
     """The ``VectorStore`` protocol said plainly: everything in dicts, every search a full sort.
 
-    Readers look at copies, so that threads may read while one writes.
+    Readers look at copies, and one thread writes at a time.
     """
 
     def __init__(self, *, dim: int, text_dim: int) -> None:
@@ -120,31 +121,36 @@ class MemoryStore:
         self._records: dict[str, ImageRecord] = {}
         self._images: dict[str, Vectors] = {}
         self._passages: dict[str, Vectors] = {}
+        self._writing = threading.RLock()
 
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
-        for each, vector in zip(records, image_vectors, strict=True):
-            assert vector.shape == (self._dim,)
-            self._records[each.id], self._images[each.id] = each, np.array(vector, np.float32)
-            self._passages.pop(each.id, None)
+        with self._writing:
+            for each, vector in zip(records, image_vectors, strict=True):
+                assert vector.shape == (self._dim,)
+                self._records[each.id], self._images[each.id] = each, np.array(vector, np.float32)
+                self._passages.pop(each.id, None)
 
     def set_text(self, ids: Sequence[str], texts: Sequence[str], vectors: Sequence[Vectors], /) -> None:
-        for point, text, rows in zip(ids, texts, vectors, strict=True):
-            if point not in self._records:
-                continue
-            self._records[point] = replace(self._records[point], text=text)
-            self._passages.pop(point, None)
-            if len(rows):
-                assert rows.shape[1] == self._text_dim
-                self._passages[point] = np.array(rows, np.float32)
+        with self._writing:
+            for point, text, rows in zip(ids, texts, vectors, strict=True):
+                if point not in self._records:
+                    continue
+                self._records[point] = replace(self._records[point], text=text)
+                self._passages.pop(point, None)
+                if len(rows):
+                    assert rows.shape[1] == self._text_dim
+                    self._passages[point] = np.array(rows, np.float32)
 
     def set_copies(self, record: ImageRecord, /) -> None:
-        if (old := self._records.get(record.id)) is not None:
-            self._records[record.id] = replace(old, uri=record.uri, copies=record.copies)
+        with self._writing:
+            if (old := self._records.get(record.id)) is not None:
+                self._records[record.id] = replace(old, uri=record.uri, copies=record.copies)
 
     def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
-        for point, found in tags.items():
-            if (old := self._records.get(point)) is not None:
-                self._records[point] = replace(old, tags=tuple(found))
+        with self._writing:
+            for point, found in tags.items():
+                if (old := self._records.get(point)) is not None:
+                    self._records[point] = replace(old, tags=tuple(found))
 
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
