@@ -2,10 +2,11 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Near, Vectors, Where
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.facets import Facets
 from tests.support.fakes import MemoryStore, record, unit
 from tests.support.sparse import copy_tree
 from tests.support.stores import DIM, LASTING, OPENERS, TEXT_DIM
@@ -610,25 +612,56 @@ def fill(store: VectorStore, data: tuple[list[ImageRecord], Vectors, list[Vector
         )
 
 
-def assert_congruent(store: VectorStore, reference: VectorStore, wheres: Sequence[Where] = WHERES) -> None:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the store in memory says of one filter."""
+
+    where: Where
+    count: int
+    page: list[str]
+    facets: Facets
+    searches: list[tuple[Leg, Any, int, int, list[Scored]]]
+    """Sub-query, query, limit, offset and hits."""
+
+
+Data = tuple[list[ImageRecord], Vectors, list[Vectors]]
+
+
+@cache
+def reference(count: int, *, every: int = 1) -> tuple[Data, list[Expected]]:
+    """The pictures of ``many`` and what is true of them, worked out once; of every so many filters."""
+    data = many(count)
+    store = MemoryStore(dim=DIM, text_dim=TEXT_DIM)
+    fill(store, data)
     rng = np.random.default_rng(9)
-    assert sorted(store.ids()) == sorted(reference.ids())
-    for where in wheres:
-        assert store.count(where) == reference.count(where), where
-        assert store.scroll(where, limit=20, offset=3) == reference.scroll(where, limit=20, offset=3), where
-        assert store.facets(where) == reference.facets(where), where
+    expected: list[Expected] = []
+    for where in WHERES[::every]:
         asked: list[tuple[Leg, Any]] = [
             ("image", unit(rng.normal(size=DIM))[0]),
-            ("image", reference.sample_vectors(1)[0]),
+            ("image", store.sample_vectors(1)[0]),
             ("text", unit(rng.normal(size=TEXT_DIM))[0]),
             ("words", "the worda wordb 67.85"),
             ("words", "東京タワー 12/05/2018"),
         ]
-        for leg, query in asked:
-            for limit, offset in ((10, 0), (25, 15)):
-                expected = reference.search(leg, query, where=where, limit=limit, offset=offset)
-                got = store.search(leg, query, where=where, limit=limit, offset=offset)
-                assert_same(got, expected, 2e-4 if leg == "words" else 2e-5, f"{leg} {where}")
+        searches = [
+            (leg, query, limit, offset, store.search(leg, query, where=where, limit=limit, offset=offset))
+            for leg, query in asked
+            for limit, offset in ((10, 0), (25, 15))
+        ]
+        page = store.scroll(where, limit=20, offset=3)
+        expected.append(Expected(where, store.count(where), page, store.facets(where), searches))
+    return data, expected
+
+
+def assert_congruent(store: VectorStore, data: Data, expected: list[Expected]) -> None:
+    assert sorted(store.ids()) == sorted(each.id for each in data[0])
+    for one in expected:
+        assert store.count(one.where) == one.count, one.where
+        assert store.scroll(one.where, limit=20, offset=3) == one.page, one.where
+        assert store.facets(one.where) == one.facets, one.where
+        for leg, query, limit, offset, hits in one.searches:
+            got = store.search(leg, query, where=one.where, limit=limit, offset=offset)
+            assert_same(got, hits, 2e-4 if leg == "words" else 2e-5, f"{leg} {one.where}")
 
 
 def assert_same(got: list[Scored], expected: list[Scored], close: float, what: str) -> None:
@@ -644,28 +677,24 @@ def assert_same(got: list[Scored], expected: list[Scored], close: float, what: s
 
 
 def test_a_lasting_store_answers_as_the_reference_does(opener: Callable[[], Any]) -> None:
-    data = many(600)
-    reference = MemoryStore(dim=DIM, text_dim=TEXT_DIM)
-    fill(reference, data)
+    data, expected = reference(600)
     with opener() as store:
         fill(store, data)
-        assert_congruent(store, reference)
+        assert_congruent(store, data, expected)
         store.optimize()
-        assert_congruent(store, reference)
+        assert_congruent(store, data, expected)
     with opener() as store:
-        assert_congruent(store, reference)
+        assert_congruent(store, data, expected)
 
 
 @pytest.mark.parametrize("opener", [name for name in LASTING if name != "qdrant_local"], indirect=True)
 def test_so_it_does_when_large_enough_to_be_quantised(opener: Callable[[], Any]) -> None:
     """At this size the engine really builds codes."""
-    data = many(12_000)
-    reference = MemoryStore(dim=DIM, text_dim=TEXT_DIM)
-    fill(reference, data)
+    data, expected = reference(12_000, every=4)
     with opener() as store:
         fill(store, data)
         store.optimize()
-        assert_congruent(store, reference, WHERES[::4])
+        assert_congruent(store, data, expected)
 
 
 # --- lasting, and threads ---------------------------------------------------------------------------------
