@@ -10,12 +10,12 @@ writes (``askpix.ingest.pipeline.writer``). Ids follow from content, so doing a 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
 
-from askpix.core.errors import StoreUnavailableError
+from askpix.core.errors import AskpixError, StoreUnavailableError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.core.machine import usable_cores
 from askpix.core.sandbox import stop_questions
@@ -131,7 +131,12 @@ def index(
             # Those beyond the cores wait for files.
             far_off = any(remote_uri(task.source.uri) for task in plan.todo[:1000])
             waiting = _AHEAD if far_off else not POSSIBLE
-            _work(chunks, worker, writer, threads=threads or busy + waiting, on_progress=on_progress)
+            try:
+                _work(chunks, worker, writer, threads=threads or busy + waiting, on_progress=on_progress)
+            except BaseException:
+                with suppress(AskpixError):
+                    writer.withdraw_notes()
+                raise
         writer.finish(prune=prune)
         catalog.end_run(collection)
         if prune:

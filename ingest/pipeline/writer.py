@@ -70,6 +70,7 @@ class Writer:
             self._enter(outcome, batch)
         gone = self._renamed(batch.copies)
         self._catalog.record(self._collection, states=batch.states, added=batch.added, gone=gone)
+        self._noted = [outcome for outcome in self._noted if outcome not in ready]
         for outcome in ready:
             if outcome.sha256 and outcome.first is None:
                 indexed = outcome.sha256 in batch.added
@@ -89,6 +90,15 @@ class Writer:
                 states[uri] = self._state(outcome, "its decoder was stopped before it was done", kills=1)
         if states:
             self._catalog.record(self._collection, states=states, added={})
+
+    def withdraw_notes(self) -> None:
+        """Take back tries that this run does not see to their end: it stopped them, their files did not."""
+        tasks = [outcome.task for outcome in self._noted]
+        self._noted.clear()
+        states = {task.source.uri: task.before for task in tasks if task.before}
+        gone = sorted({task.source.uri for task in tasks} - states.keys())
+        if tasks:
+            self._catalog.record(self._collection, states=states, added={}, gone=gone)
 
     def _state(self, outcome: Outcome, error: str | None, *, kills: int) -> SourceState:
         source, before = outcome.task.source, outcome.task.before

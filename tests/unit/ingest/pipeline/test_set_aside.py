@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from askpix.core import sandbox
-from askpix.core.errors import DecoderKilledError
+from askpix.core.errors import DecoderKilledError, StoreUnavailableError
 from askpix.core.imaging.decode import DEFAULT_LIMITS
 from askpix.core.sandbox import StoppedError
-from askpix.ingest.catalog.models import MOST_KILLS
+from askpix.ingest.catalog.models import MOST_KILLS, SourceState
 from askpix.ingest.formats.pages import Page
 from askpix.ingest.pipeline import worker
 from askpix.ingest.pipeline.report import IngestReport, Progress
@@ -85,12 +85,9 @@ def test_a_file_that_is_fine_the_second_time_is_no_suspect(
     assert [state.kills for state in world.catalog.known_sources(world.collection).values()] == [None]
 
 
-def test_a_try_counts_before_it_ends_and_a_stop_ends_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after a kill of everything: what the catalog has then is what counts."""
-    paint(world.photos / "a.png", "red")
-    (world.photos / "b.svg").write_bytes(BAD)
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What begins as ``BAD`` does is being decoded for long, until the run stops."""
     real = worker.open_pages
 
     def open_pages(data: bytes, **options: object) -> Iterator[Page]:
@@ -103,20 +100,52 @@ def test_a_try_counts_before_it_ends_and_a_stop_ends_it(
 
     monkeypatch.setattr(worker, "open_pages", open_pages)
 
-    class CutOff(list[Progress]):
-        def __init__(self, kills: int) -> None:
-            self.kills = kills
 
-        def append(self, _: Progress) -> None:
-            states = world.catalog.known_sources(world.collection).values()
-            if any(state.kills == self.kills for state in states):
-                raise KeyboardInterrupt
+class CutOff(list[Progress]):
+    """Stops a run as soon as a try has been noted; ``noted`` is what the catalog had then."""
 
+    def __init__(self, world: World, error: BaseException) -> None:
+        super().__init__()
+        self.world, self.error = world, error
+        self.noted: dict[str, SourceState] = {}
+
+    def append(self, _: Progress) -> None:
+        states = self.world.catalog.known_sources(self.world.collection)
+        self.noted = {uri: state for uri, state in states.items() if state.kills}
+        if self.noted:
+            raise self.error
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_try_counts_before_it_ends(world: World) -> None:
+    """As after a kill of everything: what the catalog has then is what counts."""
+    paint(world.photos / "a.png", "red")
+    (world.photos / "b.svg").write_bytes(BAD)
     for kills in (1, 2):
-        world.progress = CutOff(kills)
+        cut_off = world.progress = CutOff(world, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             world.run()
+        assert [state.kills for state in cut_off.noted.values()] == [kills]
+        world.catalog.record(world.collection, states=cut_off.noted, added={})
     world.progress = []
     report = world.run()
     (error,) = errors(report)
     assert "stopped before it was done; set aside" in error and report.images == 1
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StoreUnavailableError("the disk is full")])
+def test_a_try_that_we_stopped_ourselves_does_not_count(world: World, error: BaseException) -> None:
+    """Ctrl-C, another collection's turn, a store that is away: a slow file is no worse for it."""
+    bad = world.photos / "b.svg"
+    for before in (None, "it crashed"):
+        for _ in range(2):
+            bad.write_bytes(BAD)
+            known = world.catalog.known_sources(world.collection)
+            assert [state.error for state in known.values()] == ([before] if before else [])
+            world.progress = CutOff(world, error)
+            with pytest.raises(type(error)):
+                world.run()
+            assert world.catalog.known_sources(world.collection) == known
+        earlier = SourceState(1, 1, "0" * 64, "it crashed", "earlier", kills=1)
+        world.catalog.record(world.collection, states={str(bad): earlier}, added={})
