@@ -14,7 +14,7 @@ from PIL import Image
 
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.color import to_rgb
-from askpix.core.imaging.decode import FORMATS, ImageLimits, Picture, check_size
+from askpix.core.imaging.decode import DECODING, FORMATS, ImageLimits, Picture, check_size
 from askpix.core.imaging.decoder_errors import as_bad_image
 from askpix.ingest.formats.content import place_at
 from askpix.ingest.formats.scenes import SMALL, Scenes
@@ -50,6 +50,19 @@ def later_scenes(data: bytes, *, limits: ImageLimits, min_side: int | None = Non
 
     Raises ``BadImageError`` where the file is damaged from there on; what came before is good.
     """
+    found: list[Scene] = []
+    damaged = None
+    try:
+        # All at once: between two of them the caller may wait for one who waits for these pixels.
+        found.extend(_later(data, limits, min_side))
+    except BadImageError as error:
+        damaged = error
+    yield from found
+    if damaged:
+        raise damaged
+
+
+def _later(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterator[Scene]:
     scenes = Scenes()
     taken = 0
     for number, (at, image) in enumerate(_frames(data, limits)):
@@ -79,12 +92,15 @@ def _frames(data: bytes, limits: ImageLimits) -> Iterator[tuple[int, Image.Image
         if count == 1:
             return
         at = 0
-        for number in range(most):
-            opened.seek(number)
-            opened.load()
-            yield at, to_rgb(opened)
-            lasts = opened.info.get("duration") or 0
-            at += round(lasts) if isinstance(lasts, int | float) and lasts > _TOO_SHORT else _INSTEAD
+        # The canvas is kept from frame to frame, next to the frame itself.
+        with DECODING.held(2 * opened.width * opened.height):
+            for number in range(most):
+                opened.seek(number)
+                opened.load()
+                yield at, to_rgb(opened)
+                lasts = opened.info.get("duration") or 0
+                at += round(lasts) if isinstance(lasts, int | float) and lasts > _TOO_SHORT else _INSTEAD
+            opened.close()
 
 
 def _picture(image: Image.Image, min_side: int | None) -> Picture:

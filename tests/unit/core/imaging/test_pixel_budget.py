@@ -12,7 +12,9 @@ from PIL import Image
 from askpix.core.imaging import decode
 from askpix.core.imaging.decode import open_image, open_images
 from askpix.core.imaging.pixel_budget import PixelBudget
+from askpix.ingest.formats import animation
 from askpix.ingest.formats.pages import open_pages
+from tests.support.films import moving
 
 LIMITS = decode.ImageLimits()
 
@@ -50,6 +52,11 @@ class Counted:
     def __init__(self, pixels: int) -> None:
         self._budget, self._lock = PixelBudget(pixels), threading.Lock()
         self.now = self.most = self.total = 0
+        self._here = threading.local()
+
+    def held_here(self) -> int:
+        """By this thread, now."""
+        return getattr(self._here, "pixels", 0)
 
     @contextmanager
     def held(self, pixels: int) -> Iterator[None]:
@@ -57,9 +64,11 @@ class Counted:
             with self._lock:
                 self.now += pixels
                 self.most, self.total = max(self.most, self.now), self.total + pixels
+            self._here.pixels = pixels
             try:
                 yield
             finally:
+                self._here.pixels = 0
                 with self._lock:
                     self.now -= pixels
 
@@ -87,6 +96,26 @@ def test_pages_are_decoded_within_the_bound_and_large_ones_come_small(
         assert list(pool.map(sizes, range(4))) == [[(125, 125)] * 6] * 4
     assert counted.total == 4 * 6 * 500 * 500
     assert counted.most <= 600 * 600, "one page of all four documents at a time"
+
+
+def test_frames_of_animations_are_decoded_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(600 * 600)
+    monkeypatch.setattr(animation, "DECODING", counted)
+    data = moving("GIF", ("red", 8), ("green", 8), ("blue", 4))
+    first = open_image(data)
+
+    def frames(_: int) -> int:
+        made = 0
+        for page in open_pages(data, limits=LIMITS, min_side=20):
+            assert page.picture and counted.held_here() == 0, "nobody waits for a caller who waits"
+            made += 1
+        return made
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(frames, range(4))) == [3] * 4
+    assert counted.total == 4 * 2 * first.width * first.height
+    animation.frame_at(data, 801, limits=LIMITS)
+    assert counted.total == 5 * 2 * first.width * first.height and counted.now == 0
 
 
 def test_a_page_is_let_go_before_the_next_one_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
