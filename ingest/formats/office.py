@@ -28,6 +28,7 @@ NO_OFFICE = "an office document: install LibreOffice and set ASKPIX_OFFICE=soffi
 _TIMES = 2
 """``ImageLimits.decode_seconds``, by the clock, for one document; LibreOffice takes one to three to start."""
 _KEPT_BYTES = 128 * 2**20
+_MOST_SAID = 4096
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = {"WordDocument": "doc", "PowerPoint Document": "ppt", "Workbook": "xls", "Book": "xls"}
 _PARTS = {"word/document.xml": "docx", "ppt/presentation.xml": "pptx", "xl/workbook.xml": "xlsx"}
@@ -141,9 +142,10 @@ def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float =
 
 
 def _run(command: list[str], here: Path, seconds: float) -> list[str]:
-    """What it says. It and all that it starts are gone when this returns."""
+    """What it says. It and all that it starts in its session are gone when this returns."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LANG", "LC_ALL") if name in os.environ}
     lifeline, held = os.pipe()
+    words = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
     try:
         # The program may start others, so a process of ours ends all of them when this one is gone.
         process = start_process(
@@ -152,15 +154,19 @@ def _run(command: list[str], here: Path, seconds: float) -> list[str]:
             cwd=here,
             stdin=lifeline,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=words,
         )
         try:
+            # Not until its pipe is closed: what it leaves behind may hold that for ever.
             with deadline(process, seconds) as watch:
-                said = process.communicate()[1]
+                process.wait()
         finally:
             kill_group(process)
             process.wait()
+        words.seek(max(0, words.seek(0, os.SEEK_END) - _MOST_SAID))
+        said = words.read(_MOST_SAID)
     finally:
+        words.close()
         os.close(lifeline)
         os.close(held)
     if watch.late:

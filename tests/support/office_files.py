@@ -20,9 +20,11 @@ with (here / "calls").open("a") as calls:
     print(*sys.argv[1:], file=calls)
 out, given = pathlib.Path(sys.argv[sys.argv.index("--outdir") + 1]), pathlib.Path(sys.argv[-1])
 data = given.read_bytes()
-if b"hang" in data:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if b"hang" in data or b"leave" in data:
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    child = subprocess.Popen(sleep, start_new_session=b"leave" in data)
     (here / "child").write_text(str(child.pid))
+if b"hang" in data:
     time.sleep(600)
 if b"fail" in data:
     sys.exit("warning: no printer\\nError: source file could not be loaded")

@@ -1,7 +1,9 @@
 """Office documents: known by their bytes, converted apart, indexed as the PDF they become; nothing leaves."""
 
 import io
+import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -105,6 +107,18 @@ def test_what_fails_or_hangs_is_said_in_a_line_and_leaves_nothing_behind(tmp_pat
     (tmp_path / "soffice").write_text("no program")
     with pytest.raises(BadImageError, match=r"cannot be started|cannot be converted"):
         convert(RTF, "rtf", soffice, most=100)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("ends", "why"), [("fail", "source file could not be"), ("hang", "more than 3 s")])
+def test_nobody_waits_for_what_a_program_leaves_behind(tmp_path: Path, ends: str, why: str) -> None:
+    """In a session of its own, with the program's pipes open."""
+    soffice = str(program(tmp_path))
+    try:
+        with pytest.raises(BadImageError, match=why):
+            convert(rb"{\rtf1 leave %s}" % ends.encode(), "rtf", soffice, most=2**20, seconds=3)
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
 def test_the_last_documents_are_kept_within_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
