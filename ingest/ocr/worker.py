@@ -44,18 +44,10 @@ class ApartTextReader:
 
         Raises ``ModelUnavailableError``.
         """
-        child = Child("askpix.ingest.ocr.worker")
         folder = str(models.expanduser().absolute()) if models else None
         question = {"do": "load", "models": folder, "openvino": openvino}
-        try:
-            said, _ = child.ask(question, seconds=CPU_SECONDS)
-        except BadImageError as error:
-            child.end()
-            raise ModelUnavailableError(str(error)) from error
-        except NONSENSE as error:
-            child.end()
-            raise ModelUnavailableError("OCR cannot be loaded: its process ends at once") from error
-        made = cls(name=str(said["engine"]), workers=workers or usable_cores(), load=question)
+        child = _loaded(question)
+        made = cls(name=str(child.said["engine"]), workers=workers or usable_cores(), load=question)
         made._idle.append(child)
         return made
 
@@ -97,13 +89,24 @@ class ApartTextReader:
     def _taken(self) -> Child:
         with suppress(IndexError):
             return self._idle.pop()
-        child = Child("askpix.ingest.ocr.worker")
-        try:
-            child.ask(self._load, seconds=CPU_SECONDS)
-        except BaseException:
-            child.end()
-            raise
-        return child
+        return _loaded(self._load)
+
+
+def _loaded(question: dict[str, Any]) -> Child:
+    """A child with an engine. Raises ``ModelUnavailableError``: no picture is to blame."""
+    child = Child("askpix.ingest.ocr.worker")
+    try:
+        child.ask(question, seconds=CPU_SECONDS)
+    except BadImageError as error:
+        child.end()
+        raise ModelUnavailableError(str(error)) from error
+    except NONSENSE as error:
+        child.end()
+        raise ModelUnavailableError("OCR cannot be loaded: its process ends at once") from error
+    except BaseException:
+        child.end()
+        raise
+    return child
 
 
 def _end_all(idle: deque[Child]) -> None:

@@ -13,6 +13,7 @@ import rapidocr
 from PIL import Image
 
 from askpix.core.errors import BadImageError, ModelUnavailableError
+from askpix.core.sandbox import Child
 from askpix.ingest.ocr.engine import OcrEngine, engine_id
 from askpix.ingest.ocr.reader import RapidOcrReader
 from askpix.ingest.ocr.worker import ApartTextReader
@@ -78,6 +79,23 @@ def test_a_picture_that_ends_every_process_is_an_error_and_the_next_is_read(read
     reader._idle.extend([child, Killing(), Killing()])  # type: ignore[list-item]
     with pytest.raises(BadImageError, match="crash"):
         reader.read(WORDS)
+    assert reader.read(WORDS)
+
+
+@pytest.mark.parametrize("error", [BadImageError("its model is gone"), EOFError()])
+def test_no_picture_is_to_blame_for_an_engine_that_does_not_load(
+    reader: ApartTextReader, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As when the memory is full just then: what would be marked as unreadable is tried again."""
+
+    def ask(*_: object, **__: object) -> None:
+        raise error
+
+    reader.close()
+    with monkeypatch.context() as away:
+        away.setattr(Child, "ask", ask)
+        with pytest.raises(ModelUnavailableError):
+            reader.read(WORDS)
     assert reader.read(WORDS)
 
 
