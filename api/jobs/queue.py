@@ -317,9 +317,10 @@ class JobRunner:
             return
         began = told = 0.0
         reached: tuple[str, int, int] | None = None
+        pages = 0
 
         def on_progress(progress: Progress) -> None:
-            nonlocal began, told, reached
+            nonlocal began, told, reached, pages
             now = time.monotonic()
             if self._stopping.is_set():
                 raise JobStoppedError
@@ -328,6 +329,8 @@ class JobRunner:
                 if self._ledger.get(job.id).cancelling:
                     raise JobStoppedError
                 self._ledger.change(job.id, progress=asdict(progress))
+            if progress.pages != pages:
+                pages, running.beat = progress.pages, now
             here = (progress.stage, progress.done, progress.failed)
             if here != reached:
                 # A turn begins when the run is set up and ends with something finished, so that jobs get on

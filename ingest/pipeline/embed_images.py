@@ -206,7 +206,8 @@ def _work(
                 batch, ready, written = ready, [], now
                 writer.write(batch)
             if on_progress:
-                on_progress(Progress("looking", done, total, done / (now - began), len(writer.failures)))
+                rate, failed = done / (now - began), len(writer.failures)
+                on_progress(Progress("looking", done, total, rate, failed, worker.pages))
     except StoreUnavailableError:
         raise
     except BaseException:

@@ -15,6 +15,8 @@ class Progress:
     total: int | None
     rate: float
     failed: int
+    pages: int = 0
+    """Looked at so far, also in files that are not done: what moves while one long document is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ class Worker:
         self._busy = threading.Semaphore(busy)
         self.stop = threading.Event()
         self._decoding: dict[int, Outcome] = {}
+        self.pages = 0
+        """Decoded so far, by all threads or nearly so."""
 
     def stuck(self) -> list[Outcome]:
         """Files that a child process has been decoding for long."""
@@ -165,7 +167,9 @@ class Worker:
         with self._busy:
             self._decoding[me] = outcome
             try:
-                return next(pages, None)
+                found = next(pages, None)
+                self.pages += found is not None
+                return found
             finally:
                 del self._decoding[me]
 

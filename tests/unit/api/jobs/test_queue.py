@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from askpix.api.jobs.queue import WORKERS, Job, JobLedger, JobRunner, JobStoppedError, Work
+from askpix.api.jobs.queue import WORKERS, Job, JobLedger, JobRunner, JobStoppedError, Work, _Running
 from askpix.api.security.tables import database_of
 from askpix.core.errors import StoreUnavailableError
 from askpix.ingest.pipeline.report import Progress
@@ -55,6 +56,25 @@ def until_stopped(on_progress: OnProgress, number: int = 0) -> Mapping[str, Any]
     while True:
         on_progress(at_file(number))
         tick.wait(0.02)
+
+
+def test_a_long_document_is_no_standstill(ledger: JobLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not get on is killed by whoever watches it, and begins the document again."""
+    clock = [0.0]
+    monkeypatch.setattr("askpix.api.jobs.queue.time.monotonic", lambda: clock[0])
+    idle: list[float] = []
+
+    def work(job: Job, on_progress: OnProgress) -> Mapping[str, Any]:
+        for page in (0, 1, 2, 2, 2):
+            clock[0] += 600
+            on_progress(replace(at_file(0), pages=page))
+            idle.append(runner.idle_s())
+        return {}
+
+    runner = JobRunner(ledger, work, workers=1)
+    job = ledger.get(add(ledger, "a"))
+    runner._do(runner._running.setdefault("a", _Running(job, 0.0)))
+    assert ledger.get(job.id).state == "done" and idle == [0, 0, 0, 600, 1200]
 
 
 def test_collections_take_turns(ledger: JobLedger) -> None:
