@@ -31,15 +31,13 @@ class Orphan:
 
 def find_orphans(workspace: Workspace) -> list[Orphan]:
     """Everything below the home that no row of the catalog or of the job ledger tells of."""
+    home = workspace.settings.home
+    # Before the catalog is asked: a collection that is made meanwhile is entered before it has a folder.
+    stores, uploads = (sorted(home.glob(f"{name}/*/")) for name in ("collections", "uploads"))
     known = workspace.catalog.list_collections()
     folders = {workspace.folder(each) for each in known}
-    home = workspace.settings.home
-    found = [
-        _store_folder(workspace, folder)
-        for folder in sorted(home.glob("collections/*/"))
-        if folder not in folders
-    ]
-    return found + _uploads(workspace, known)
+    found = [_store_folder(workspace, folder) for folder in stores if folder not in folders]
+    return found + _uploads(workspace, known, uploads)
 
 
 def size_of(folder: Path) -> str:
@@ -84,10 +82,10 @@ def _rebuild(workspace: Workspace, collection: Collection) -> str:
     )
 
 
-def _uploads(workspace: Workspace, known: list[Collection]) -> list[Orphan]:
+def _uploads(workspace: Workspace, known: list[Collection], folders: list[Path]) -> list[Orphan]:
     root = workspace.settings.home / "uploads"
     found, ids = [], {each.id for each in known}
-    for folder in sorted(root.glob("*/")):
+    for folder in folders:
         if folder.name == "incoming":
             continue
         if folder.name not in ids:
@@ -98,13 +96,16 @@ def _uploads(workspace: Workspace, known: list[Collection]) -> list[Orphan]:
     engine = database_of(workspace.settings.home)
     try:
         for collection in known:
-            wanted = select(jobs.c.spec).where(jobs.c.collection_id == collection.id)
+            lying = [*(root / collection.id).glob("*/")]
+            wanted = select(jobs.c.spec, jobs.c.state).where(jobs.c.collection_id == collection.id)
             with transaction(engine, write=False) as connection:
-                specs = connection.execute(wanted).scalars().all()
-            told = {file["path"] for spec in specs for file in spec.get("files", ()) if "path" in file}
+                rows = connection.execute(wanted).all()
+            if any(state == "running" for _, state in rows):
+                continue  # what it has fetched so far is told when it stops
+            told = {file["path"] for spec, _ in rows for file in spec.get("files", ()) if "path" in file}
             told |= workspace.catalog.known_sources(collection).keys()
             shas = {Path(path).parent.name for path in told}
-            strays = [each for each in (root / collection.id).glob("*/") if each.name not in shas]
+            strays = [each for each in lying if each.name not in shas]
             if strays:
                 total = sum(f.lstat().st_size for each in strays for f in each.rglob("*") if f.is_file())
                 what = f"{len(strays)} uploads ({total / 1e6:.1f} MB) that no job and no picture knows"

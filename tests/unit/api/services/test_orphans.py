@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from askpix.api.jobs.queue import JobLedger
+from askpix.api.security.tables import database_of
 from askpix.api.services.doctor import examine_collection
 from askpix.api.services.orphans import find_orphans
 from askpix.api.settings import Settings
 from askpix.api.workspace.identity import mark_deleted, read_identity
 from askpix.api.workspace.workspace import Workspace
+from askpix.ingest.catalog.models import Collection
 
 
 @pytest.fixture
@@ -56,6 +59,33 @@ def test_uploads_that_nobody_knows_are_named_and_kept(workspace: Workspace) -> N
     found = find_orphans(workspace)
     assert [orphan.what.partition(" MB")[0].rpartition(" ")[2].lstrip("(") for orphan in found] == ["2.0"] * 2
     assert all(orphan.mend is None and "askpix index" in orphan.why for orphan in found)
+
+
+def test_a_collection_that_is_made_meanwhile_is_no_orphan(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = workspace.catalog.list_collections
+
+    def list_collections() -> list[Collection]:
+        known = real()
+        folder = workspace.folder(workspace.create_collection("new"))
+        folder.mkdir(parents=True)
+        return known
+
+    monkeypatch.setattr(workspace.catalog, "list_collections", list_collections)
+    assert find_orphans(workspace) == []
+
+
+def test_what_a_job_has_fetched_so_far_is_no_orphan(workspace: Workspace) -> None:
+    album = workspace.collection("album")
+    ledger = JobLedger(database_of(workspace.settings.home))
+    job = ledger.add(
+        kind="urls", collection="album", collection_id=album.id, spec={"urls": ["https://example.org/a.jpg"]}
+    )
+    (workspace.settings.home / "uploads" / album.id / "ab").mkdir(parents=True)
+    for state, orphans in (("running", 0), ("failed", 1)):
+        ledger.change(job.id, only=("queued", "running"), state=state)
+        assert len(find_orphans(workspace)) == orphans
 
 
 def test_vectors_of_no_generation_are_named_with_their_size(workspace: Workspace) -> None:
