@@ -120,6 +120,10 @@ class Uploads:
         with suppress(OSError):
             path.parent.rmdir()  # unless the same bytes came under another name
 
+    def delete_all(self, collection_id: str) -> None:
+        """All that was sent into a collection."""
+        shutil.rmtree(self.folder(collection_id), ignore_errors=True)
+
     def delete_thumbnails(self, image_id: str) -> None:
         """Every size of a picture's."""
         for path in (self.thumbnails / image_id[:2]).glob(f"{image_id}-*"):

@@ -13,6 +13,7 @@ from askpix.api.schemas.requests import UrlsIn
 from askpix.api.schemas.responses import AcceptedOut
 from askpix.api.security.problems import ProblemError
 from askpix.api.service.service import Service
+from askpix.core.errors import NotFoundError
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits
 from askpix.ingest.sources.http_fetch import check_url
@@ -98,7 +99,14 @@ def _keep(
                 "duplicate": there,
             }
         )
-    return service.enqueue(collection, "files", {"files": files}), files
+    job = service.enqueue(collection, "files", {"files": files})
+    now = service.catalog.get_collection(collection.name)
+    if now is None or now.id != collection.id:
+        # It was deleted while the files came, perhaps after its uploads were.
+        service.jobs.cancel(job.id)
+        service.uploads.delete_all(collection.id)
+        raise NotFoundError(f"collection {collection.name!r} was deleted meanwhile")
+    return job, files
 
 
 async def _json(request: Request) -> bytes:

@@ -144,6 +144,24 @@ def fail_commits(patch: pytest.MonkeyPatch, service: Service) -> None:
     patch.setattr(askpix.ingest.catalog.catalog, "transaction", failing)
 
 
+def test_an_upload_into_a_collection_that_goes_meanwhile_leaves_nothing(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, client, _ = place
+    album = service.workspace.collection("album")
+    real = service.catalog.lookup.ids_of
+
+    def ids_of(*wanted: Any) -> Any:
+        found = real(*wanted)
+        service.delete_collection(album)
+        return found
+
+    monkeypatch.setattr(service.catalog.lookup, "ids_of", ids_of)
+    answer = upload(client, jpeg("red"))
+    assert answer.status_code == 404 and "deleted meanwhile" in answer.json()["detail"]
+    assert not service.uploads.folder(album.id).exists()
+
+
 def test_strangers_do_not_push_entries_off_the_trail(tmp_path: Path) -> None:
     """Made-up keys and cookies, from the page and from elsewhere."""
     with served(tmp_path / "home", ASKPIX_OCR="off") as (url, _):
