@@ -51,6 +51,14 @@ def test_a_name_that_is_taken_is_said(workspace: Workspace) -> None:
     assert orphan.mend is None and "another collection 'album'" in orphan.why
 
 
+def test_uploads_of_a_collection_that_can_be_rebuilt_are_not_to_be_deleted(workspace: Workspace) -> None:
+    album = workspace.collection("album")
+    (workspace.settings.home / "uploads" / album.id / "ab").mkdir(parents=True)
+    workspace.catalog.delete_collection("album")
+    (orphan,) = find_orphans(workspace)
+    assert orphan.path == workspace.folder(album) and orphan.mend is not None
+
+
 def test_uploads_that_nobody_knows_are_named_and_kept(workspace: Workspace) -> None:
     root = workspace.settings.home / "uploads"
     for name in (workspace.collection("album").id, "0" * 36):
