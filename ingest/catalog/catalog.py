@@ -261,7 +261,9 @@ class Catalog:
                 if image_rows:
                     state = case((images.c.text_state == "done", "read"), else_=images.c.text_state)
                     entry = upsert(connection, images)
+                    # Where it was rebuilt without its file, its content is known only now.
                     again = {"embedded": True, "text_state": state, "tags": null()}
+                    again |= {"sha256": entry.excluded.sha256}
                     again |= {name: entry.excluded[name] for name in REWRITTEN} | {"about": null()}
                     entry = entry.on_conflict_do_update(index_elements=["id"], set_=again)
                     connection.execute(entry, image_rows)

@@ -100,3 +100,37 @@ def test_a_rebuilt_collection_is_whole_and_indexing_doubles_nothing(
         assert prove(collection, catalog=catalog, store=store).holds
     old.close()
     catalog.close()
+
+
+def test_files_that_come_back_later_are_the_pictures_that_were_rebuilt(tmp_path: Path) -> None:
+    """As from a disk that was not there, at the same place or at another."""
+    photos, away, other = tmp_path / "photos", tmp_path / "away", tmp_path / "other"
+    photos.mkdir()
+    (tmp_path / "vectors").mkdir()
+    for number, colour in enumerate(COLOURS):
+        picture(colour, size=(64, 48 + number)).save(photos / f"{colour}.png")
+
+    def open_store() -> Any:
+        return closing(OPENERS["faiss"](tmp_path / "vectors"))
+
+    old, catalog = new_catalog(tmp_path / "old.sqlite"), new_catalog(tmp_path / "new.sqlite")
+    collection = old.create_collection(
+        "album", embedder="colour", dim=DIM, text_embedder="word-bag", text_dim=TEXT_DIM
+    )
+    run(photos, collection, old, open_store)
+    photos.rename(away)
+    with open_store() as store:
+        ids = set(store.ids())
+        assert rebuild(collection, catalog=catalog, store=store, read=READ).changed == len(ids)
+    away.rename(photos)
+    other.mkdir()
+    (photos / "red.png").rename(other / "red.png")
+    for _ in range(2):
+        report = run(photos, collection, catalog, open_store)
+        more = run(other, collection, catalog, open_store)
+        with open_store() as store:
+            assert set(store.ids()) == ids and prove(collection, catalog=catalog, store=store).holds
+            assert not [each.uri for each in store.get(list(ids)) if not Path(each.uri).exists()]
+    assert (report.unchanged, more.unchanged) == (4, 1), "the second time there is nothing to do"
+    old.close()
+    catalog.close()
