@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -32,6 +33,8 @@ from askpix.api.server.middleware import Door
 from askpix.api.server.telemetry import telemetry_of
 from askpix.api.service.service import Service
 
+_SPARE_THREADS = 40
+"""For what takes no place: the page, the state of the server, the trail."""
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _DESCRIPTION = """Ask your pictures: search photos, scans, charts and pages by meaning, and get answers that
 cite the picture and the place in it. Errors are `application/problem+json` (RFC 9457)."""
@@ -42,6 +45,9 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # One for each request at work: else those of one key that wait take all threads.
+        threads = anyio.to_thread.current_default_thread_limiter()
+        threads.total_tokens = service.settings.max_waiting + _SPARE_THREADS
         async with agents.session_manager.run():
             yield
 

@@ -1,5 +1,6 @@
 """Attacks on the door of a real server: places and connections held for nothing, and revoked keys."""
 
+import base64
 import http.client
 import json
 import select
@@ -7,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ import anyio
 import pytest
 from mcp import Client as Agent
 from mcp import MCPError
+from PIL import Image
 
 from askpix.api.security.keys import KeyRing
 from askpix.api.security.tables import database_of
@@ -143,6 +146,23 @@ def test_mcp_answers_at_both_paths_whatever_is_accepted(
     headers = {"Content-Type": "application/json", **accept}
     status, text = ask(open_url, path, method="POST", body=LIST_TOOLS, **headers)
     assert status == 200 and json.loads(text)["result"]["tools"]
+
+
+def test_what_one_key_asks_holds_no_threads_of_others(tmp_path: Path) -> None:
+    """More requests at once than a server has threads by default, two of which are worked on at a time."""
+    buffer = BytesIO()
+    Image.linear_gradient("L").resize((1600, 1600)).save(buffer, "PNG")
+    body = json.dumps({"image": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()})
+    with served(tmp_path / "home", ASKPIX_REQUESTS_PER_MINUTE="0") as (url, _):
+        until_ready(url)
+        with ring_of(tmp_path / "home") as ring:
+            greedy, other = (ring.create(name, scope="read")[1] for name in "ab")
+        head = f"POST /v1/audit HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {greedy}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with held(url, head, number=100, body=body.encode()) as sockets:
+            for path, key in (("/healthz", ""), ("/", ""), ("/v1/collections", other)):
+                assert ask(url, path, key=key)[0] == 200
+            assert sum(map(readable, sockets)) < 50, "they are still at work"
 
 
 def test_a_key_has_half_of_the_places_and_a_full_door_says_so(keyed: tuple[str, dict[str, str]]) -> None:
