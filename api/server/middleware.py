@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
@@ -134,7 +133,7 @@ class Door:
         origin = headers.get("origin")
         if origin in self._service.settings.allowed_origins:
             return
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        if origin is not None and origin.lower().partition("://")[2] != headers.get("host", "").lower():
             raise ProblemError(403, "requests from the pages of other sites are not answered")
 
     async def _who(self, scope: Scope, headers: Headers) -> Principal | None:

@@ -148,6 +148,18 @@ def test_mcp_answers_at_both_paths_whatever_is_accepted(
     assert status == 200 and json.loads(text)["result"]["tools"]
 
 
+def test_odd_headers_of_strangers_are_refused_and_those_of_browsers_read(
+    keyed: tuple[str, dict[str, str]],
+) -> None:
+    url, keys = keyed
+    for origin in ("http://[abc", "null", "http://", "https://evil.example"):
+        assert ask(url, "/v1/collections", key=keys["a"], Origin=origin)[0] == 403
+    assert ask(url, "/v1/collections", key=keys["a"], Origin=url)[0] == 200
+    session = f"askpix_key={keys['a']}"
+    for other in ('a={"x":1}', "a b", "=", "x=1"):  # of other programs at the same address
+        assert ask(url, "/v1/collections", Cookie=f"{other}; {session}; {other}")[0] == 200
+
+
 def test_what_one_key_asks_holds_no_threads_of_others(tmp_path: Path) -> None:
     """More requests at once than a server has threads by default, two of which are worked on at a time."""
     buffer = BytesIO()
