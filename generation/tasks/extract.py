@@ -6,6 +6,7 @@ usual place on receipts and forms. Either way a field's quote must stand in the 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from askpix.generation.extractive.page import Page
 from askpix.generation.generators.base import Generator
 from askpix.generation.grounding.citations import locate
 from askpix.generation.tasks.extract_rules import find_field, questions
-from askpix.generation.tasks.json_schema import SchemaValidator
+from askpix.generation.tasks.json_schema import MAX_DEPTH, SchemaValidator, depths
 
 _TRIES = 3
 _MAX_LOOKUPS = 150_000
@@ -99,7 +100,6 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         Message("system", SYSTEM),
         Message("user", f"The schema:\n{json.dumps(schema, ensure_ascii=False)}", (evidence,)),
     ]
-    validator = SchemaValidator(schema)
     usage, problem = Usage(), ""
     for _ in range(_TRIES):
         written: list[str] = []
@@ -113,7 +113,7 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
             problem = f"no JSON object ({error})"
         else:
             value, quotes = reply.get("value"), reply.get("quotes")
-            problem = validator.problem(value)
+            problem = SchemaValidator(schema).problem(value)
             if not problem:
                 proofs = _proofs(value, quotes, evidence.lines)
                 return Extraction(value, proofs, usage, generator.model_id)
@@ -145,12 +145,21 @@ def _parsed(text: str) -> dict[str, Any]:
     if start < 0 or end < start:
         raise ValueError("no braces")
     try:
-        found = json.loads(text[start : end + 1], parse_constant=_no_constant)
+        found = json.loads(text[start : end + 1], parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("not an object")
+    if any(depth > MAX_DEPTH + 2 for depth in depths(found)):
+        raise ValueError("nested too deeply")
     return found
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written[:40]} is too large a number")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -8,10 +8,12 @@ refused by ``check_schema`` (size, depth, subschemas once references are followe
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import jsonschema
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
@@ -24,7 +26,9 @@ MAX_DEPTH = 32
 MAX_SUBSCHEMAS = 2_000
 """Subschemas once references are followed: what nested ``allOf`` of references multiplies."""
 MAX_STEPS = 100_000
-"""Of one validation: a keyword applied, and each item of its value and of the instance."""
+"""Of one ``SchemaValidator``: a keyword applied, and all that is in its value and in the instance."""
+_CHARACTERS_A_STEP = 50
+"""Of texts, which every message about them repeats."""
 _MAX_NESTED = 100
 """Keywords within keywords. Far below Python's limit, at which the type checker's Rust code panics."""
 
@@ -56,7 +60,7 @@ def check_schema(schema: Any, *, patterns: bool = False) -> Mapping[str, Any]:
     """
     if not isinstance(schema, dict):
         raise BadQueryError("the schema is not a JSON object; it needs 'type': 'object' and 'properties'")
-    for objects, depth in enumerate(_depths(schema)):
+    for objects, depth in enumerate(depths(schema)):
         if depth > MAX_DEPTH:
             raise BadQueryError(f"the schema is nested more than {MAX_DEPTH} levels deep; make it flatter")
         if objects > 2 * MAX_SUBSCHEMAS:
@@ -66,10 +70,8 @@ def check_schema(schema: Any, *, patterns: bool = False) -> Mapping[str, Any]:
     if len(json.dumps(schema)) > MAX_CHARACTERS:
         raise BadQueryError(f"the schema is over {MAX_CHARACTERS} characters; make it smaller")
     dialect, closed = _opened(schema)
-    try:
-        dialect.check_schema(closed, format_checker=_FORMATS)
-    except SchemaError as error:
-        raise BadQueryError(f"not a JSON schema: {one_line(error.message)}") from error
+    if error := next(_of_metaschema(dialect).iter_errors(closed), None):
+        raise BadQueryError(f"not a JSON schema: {one_line(error.message)}")
     _Subschemas(closed, dialect, patterns=patterns).check()
     if schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
         raise BadQueryError("the schema must describe an object: 'type': 'object' with 'properties'")
@@ -80,33 +82,38 @@ def check_schema(schema: Any, *, patterns: bool = False) -> Mapping[str, Any]:
 
 
 class SchemaValidator:
-    """Hold values against a schema that ``check_schema`` accepted, each within ``MAX_STEPS``."""
+    """Hold values against a schema that ``check_schema`` accepted, all of them within ``MAX_STEPS``."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         dialect, closed = _opened(schema)
-        counted = {name: self._counted(check) for name, check in dialect.VALIDATORS.items()}
+        checks = {**dialect.VALIDATORS, "uniqueItems": _unique_items}
+        counted = {name: self._counted(name, check) for name, check in checks.items()}
         kind = jsonschema.validators.extend(dialect, counted)  # type: ignore[no-untyped-call]
         # An empty registry retrieves nothing.
         self._validator = kind(closed, format_checker=_FORMATS, registry=Registry())
         self.steps = self._nested = 0
-        """Of the last validation."""
+        """Of all validations."""
 
     def problem(self, value: Any, part: Mapping[str, Any] | None = None) -> str:
         """What is wrong with a value by the schema, or by ``part`` of it; an empty string if nothing is.
 
         Raises ``BadQueryError`` when the schema takes too many steps to tell.
         """
-        self.steps = self._nested = 0
         validator = self._validator if part is None else self._validator.evolve(schema=part)
-        error = best_match(validator.iter_errors(value))
+        try:
+            error = best_match(validator.iter_errors(value))
+        except OverflowError:
+            return "a number in it is too large"
         if error is None:
             return ""
         where = ".".join(str(step) for step in error.absolute_path)
         return one_line(f"{where + ': ' if where else ''}{error.message}")
 
-    def _counted(self, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    def _counted(self, name: str, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+        applies = name in _ONE_OR_LIST | _NAMED and name != "not"  # each subschema is counted on its own
+
         def counting(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-            self.steps += 1 + sum(len(each) for each in (value, instance) if isinstance(each, list | dict))
+            self.steps += 1 + _steps(instance) + _steps(value, deep=not applies)
             if self.steps > MAX_STEPS:
                 raise BadQueryError(f"the schema takes over {MAX_STEPS} steps to check; make it smaller")
             self._nested += 1
@@ -118,6 +125,46 @@ class SchemaValidator:
                 self._nested -= 1
 
         return counting
+
+
+def _steps(value: Any, *, deep: bool = True) -> int:
+    """Each item, at any depth if ``deep``, and the characters of the texts."""
+    steps, waiting = 0, [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            steps += len(each) // _CHARACTERS_A_STEP
+        elif isinstance(each, list | dict):
+            steps += len(each)
+            if deep:
+                waiting += each
+                waiting += each.values() if isinstance(each, dict) else ()
+    return steps
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    """jsonschema's own compares each item with each other one when they are of several types."""
+    if not unique or not validator.is_type(instance, "array"):
+        return
+    if len({json.dumps(each, sort_keys=True) for each in instance}) < len(instance):
+        yield ValidationError(f"{instance!r} has non-unique elements")
+
+
+@cache
+def _of_metaschema(dialect: Any) -> Any:
+    """A validator of schemas. Without ``$schema``: jsonschema changes to its own class where that stands."""
+    kind = jsonschema.validators.extend(dialect, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call]
+    plain = {address: _plain(resource.contents) for address, resource in REGISTRY.items()}
+    registry = Registry().with_resources(plain.items()).crawl()  # or anchors lead to jsonschema's own
+    return kind(_plain(dialect.META_SCHEMA).contents, format_checker=_FORMATS, registry=registry)
+
+
+def _plain(schema: Mapping[str, Any]) -> Any:
+    return specification_with(schema["$schema"]).create_resource(_without(schema, "$schema"))
+
+
+def _without(schema: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name not in names}
 
 
 class _Subschemas:
@@ -215,11 +262,11 @@ def _opened(schema: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     dialect = _DIALECTS.get(named.rstrip("#")) if isinstance(named, str) else None
     if dialect is None:
         raise BadQueryError(f"no dialect {one_line(repr(named))}; leave '$schema' out, or write {_LATEST!r}")
-    return dialect, {name: value for name, value in schema.items() if name not in ("$schema", "$id")}
+    return dialect, _without(schema, "$schema", "$id")
 
 
-def _depths(value: Any) -> Iterator[int]:
-    """The depth of every object and array, without recursion."""
+def depths(value: Any) -> Iterator[int]:
+    """Yield the depth of every object and array, without recursion."""
     waiting = [(value, 1)]
     while waiting:
         each, depth = waiting.pop()

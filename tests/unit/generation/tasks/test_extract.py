@@ -152,6 +152,13 @@ def test_a_model_that_never_gets_it_right_is_an_error() -> None:
         extract_with(Writer(*['{"value": {"total": NaN}}'] * 3), RECEIPT, evidence())
 
 
+@pytest.mark.parametrize("note", ["1e999", "[" * 400 + "]" * 400])
+def test_what_cannot_be_sent_on_is_asked_for_again(note: str) -> None:
+    good = {"value": {"total": 18.9}, "quotes": {}}
+    writer = Writer(f'{{"value": {{"total": 18.9, "note": {note}}}, "quotes": {{}}}}', good)
+    assert extract_with(writer, schema(total={"type": "number"}), evidence()).value == good["value"]
+
+
 def test_list_items_have_proofs_of_their_own() -> None:
     items = schema(items={"type": "array", "items": {"type": "string"}})
     reply = {"value": {"items": ["Tea", "Cake"]}, "quotes": {"items.0": "2 x Tea", "items.1": "1 x Cake"}}

@@ -101,6 +101,72 @@ def test_steps_grow_with_the_schema_and_end_at_the_limit(monkeypatch: pytest.Mon
     assert json_schema.MAX_STEPS < validator.steps < json_schema.MAX_STEPS + 100
 
 
+@pytest.mark.parametrize("keyword", ["const", "enum", "required", "not"])
+@pytest.mark.parametrize("big", ["x" * 40_000, [["x"] * 8_000]])
+def test_what_a_message_would_repeat_is_counted(keyword: str, big: Any) -> None:
+    value = {"const": big, "enum": [big], "required": ["a", json.dumps(big)], "not": {"const": big}}[keyword]
+    if keyword == "not":
+        value = {"not": value, "type": "object"}
+    schema = of(
+        {"type": "number"}, anyOf=[{"$ref": "#/$defs/big"}] * 500, **{"$defs": {"big": {keyword: value}}}
+    )
+    validator = SchemaValidator(schema)
+    with pytest.raises(BadQueryError, match="steps"):
+        validator.problem({"a": 1})
+    assert validator.steps < json_schema.MAX_STEPS + 20_000
+
+
+def test_the_steps_of_all_fields_are_counted_together() -> None:
+    fields = {f"total {at}": {"title": "total", "enum": ["x"] * 9_000} for at in range(2)}
+    fields |= {f"total {at}": {"title": "total", "$ref": "#/properties/total 0"} for at in range(2, 40)}
+    with pytest.raises(BadQueryError, match="steps"):
+        extract_by_rules(check_schema({"type": "object", "properties": fields}), TOTAL)
+
+
+DIALECTS = ["2020-12", "2019-09", "draft-07", "draft-06", "draft-04"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.timeout(20)
+def test_lists_of_several_types_are_not_compared_item_by_item(dialect: str) -> None:
+    mixed = [at if at % 2 else f"a{at}" for at in range(10_000)]
+    address = f"http://json-schema.org/{dialect}/schema"
+    if dialect[0] == "2":
+        address = f"https://json-schema.org/draft/{dialect}/schema"
+    compared = 0
+
+    def comparing(one: Any, other: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return bool(one == other)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jsonschema._utils.equal", comparing)
+        for field in (
+            {"type": mixed},
+            {"required": mixed},
+            {"dependencies": {"x": mixed}},
+            {"dependencies": {"enum": mixed}},
+            {"items": {"required": mixed}},
+        ):
+            try:
+                check_schema({"$schema": address, **of(field)})
+            except BadQueryError as error:
+                assert "not a JSON schema" in str(error)
+    assert compared < 1_000
+
+
+def test_the_items_of_a_list_are_unique_as_json_is() -> None:
+    validator = SchemaValidator(of({"type": "array", "uniqueItems": True}))
+    assert not validator.problem({"a": [1, True, "1", None, [1], {"b": 1}, {"b": 2}]})
+    assert "non-unique" in validator.problem({"a": [{"b": 1, "c": 2}, {"c": 2, "b": 1}]})
+
+
+def test_a_number_that_is_too_large_to_divide_is_a_problem() -> None:
+    validator = SchemaValidator(of({"multipleOf": 0.5}))
+    assert "too large" in validator.problem({"a": 10**400})
+
+
 def test_the_rules_refuse_more_fields_than_they_can_look_up() -> None:
     lines = tuple(TextLine(f"line {at}", Box(20, 30 * at, 200, 30 * at + 24)) for at in range(400))
     schema = {"type": "object", "properties": {f"f{at}": {"title": "some words " * 15} for at in range(100)}}
