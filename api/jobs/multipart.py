@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import anyio.to_thread
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from askpix.api.jobs.uploads import Incoming, Uploads
@@ -29,19 +29,22 @@ class FilesOnDisk:
         self._header = (bytearray(), bytearray())
         self._headers: dict[bytes, bytes] = {}
         self._ended = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begin,
-                "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-                "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._part_data,
-                "on_part_end": self._part_end,
-                "on_end": self._end,
-            },
-        )
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._part_begin,
+                    "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._headers_finished,
+                    "on_part_data": self._part_data,
+                    "on_part_end": self._part_end,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:  # a boundary that is too long
+            raise ProblemError(400, f"the multipart request is malformed: {error}") from error
 
     async def read(self, stream: AsyncIterator[bytes]) -> list[Incoming]:
         """Every file of the request. Raises ``ProblemError``: malformed, too large, too many, no file."""

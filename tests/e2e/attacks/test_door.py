@@ -155,6 +155,9 @@ def test_odd_headers_of_strangers_are_refused_and_those_of_browsers_read(
     for origin in ("http://[abc", "null", "http://", "https://evil.example"):
         assert ask(url, "/v1/collections", key=keys["a"], Origin=origin)[0] == 403
     assert ask(url, "/v1/collections", key=keys["a"], Origin=url)[0] == 200
+    long = {"Content-Type": f"multipart/form-data; boundary={'b' * 5_000}"}
+    status, reason = ask(url, "/v1/collections/album/images", key=keys["a"], method="POST", body=b"x", **long)
+    assert status == 400 and "malformed" in reason
     session = f"askpix_key={keys['a']}"
     for other in ('a={"x":1}', "a b", "=", "x=1"):  # of other programs at the same address
         assert ask(url, "/v1/collections", Cookie=f"{other}; {session}; {other}")[0] == 200
