@@ -256,15 +256,15 @@ class Children:
 # What follows runs in the child.
 
 
-def answer_all(answer: Answer, *, most: int, memory: int | None = MEMORY) -> None:
+def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = "RLIMIT_AS") -> None:
     """In the child: answer questions until the parent is gone. ``most``: bytes that come with one.
 
-    ``BadImageError`` and the like are said, not raised.
+    ``memory``: bytes that the kernel allows as ``limit``. ``BadImageError`` and the like are said, not
+    raised.
     """
     die_with_parent(int(sys.argv[1]))
     _limit("RLIMIT_CORE", 0)
-    if memory is not None:
-        _limit("RLIMIT_AS", memory)
+    _limit(limit, memory)
     inward, outward = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the library prints is no answer
     while True:

@@ -22,6 +22,9 @@ from askpix.core.types import Box, TextLine
 CPU_SECONDS = 600
 """Of one picture; a full page takes some seconds."""
 _MOST_PIXELS = 3 * 200_000_000
+_MEMORY = 12 * 2**30
+"""Bytes: 5 GB are taken by a sheet of 144 megapixels that is full of print. Of writable memory, not of
+addresses: an engine's threads reserve those by the core."""
 
 
 class ApartTextReader:
@@ -131,5 +134,4 @@ def serve() -> None:
         lines = reader.read(Image.frombytes("RGB", (width, height), data))
         return {"lines": [[line.text, line.confidence, *line.box] for line in lines]}, b""
 
-    # Its networks reserve more memory than a limit on addresses could tell from a leak.
-    answer_all(answer, most=_MOST_PIXELS, memory=None)
+    answer_all(answer, most=_MOST_PIXELS, memory=_MEMORY, limit="RLIMIT_DATA")

@@ -1,6 +1,7 @@
 """Limits of child processes hold while one call of foreign code keeps the interpreter's lock."""
 
 import ctypes
+import mmap
 import os
 import re
 import signal
@@ -40,6 +41,16 @@ def serve() -> None:
         return {"pid": os.getpid()}, data
 
     answer_all(answer, most=2**20)
+
+
+def serve_writable() -> None:
+    """In the child: as ``serve``, with a limit on writable memory alone."""
+    reserved = mmap.mmap(-1, 6 * 2**30, prot=mmap.PROT_READ)
+
+    def answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        return {"reserved": len(reserved), "bytes": len(bytearray(question["bytes"]))}, b""
+
+    answer_all(answer, most=2**20, memory=2**30, limit="RLIMIT_DATA")
 
 
 @pytest.fixture
@@ -82,6 +93,20 @@ def test_memory_is_limited(child: Child) -> None:
     with pytest.raises(BadImageError, match="not enough memory"):
         child.ask({"do": "fill"}, seconds=30)
     assert child.ask({"do": "echo"}, seconds=30)
+
+
+@LINUX
+def test_memory_that_is_only_reserved_may_stay_uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engines of OCR reserve more addresses the more cores there are."""
+    start = sandbox.python_command
+    monkeypatch.setattr(sandbox, "python_command", lambda _, *words: start(f"{HERE}:serve_writable", *words))
+    child = Child(HERE)
+    try:
+        assert child.ask({"bytes": 2**20}, seconds=30)[0] == {"reserved": 6 * 2**30, "bytes": 2**20}
+        with pytest.raises(BadImageError, match="not enough memory"):
+            child.ask({"bytes": 2 * 2**30}, seconds=30)
+    finally:
+        child.end()
 
 
 def test_a_crash_is_told_from_a_limit(child: Child) -> None:
