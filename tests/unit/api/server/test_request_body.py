@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
 from askpix.api.security.problems import ProblemError
-from askpix.api.server import middleware
+from askpix.api.server import middleware, request_body
 from askpix.api.server.app import create_app
 from askpix.api.server.request_body import PREFIX, RequestBody
 from askpix.api.service.service import Service
@@ -51,10 +51,10 @@ def test_a_trickle_ends_and_a_slow_line_does_not() -> None:
     pieces = iter([*[piece(1024)] * 30, piece(0, more=False)])
 
     async def slow() -> Any:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         return next(pieces)
 
-    assert asyncio.run(read_all(RequestBody(slow, Headers(), limit=None, grace_s=0.1))) == 30 * 1024
+    assert asyncio.run(read_all(RequestBody(slow, Headers(), limit=None, grace_s=1.0))) == 30 * 1024
 
 
 def test_the_time_of_the_application_does_not_count() -> None:
@@ -113,19 +113,21 @@ def test_what_the_application_makes_of_it_is_told_as_it_is(
         service.stop()
 
 
-def test_who_sends_slowly_is_asked_for_again_at_the_end() -> None:
+def test_who_sends_slowly_is_asked_for_again_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse() -> None:
         raise ProblemError(401, "no more")
 
-    async def main(*, pause_s: float) -> int:
+    async def main() -> int:
         pieces = iter([piece(5), piece(5, more=False)])
 
         async def receive() -> Any:
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(0.01)
             return next(pieces)
 
         return await read_all(RequestBody(receive, Headers(), limit=None, confirm=refuse))
 
-    assert asyncio.run(main(pause_s=0)) == 10
+    monkeypatch.setattr(request_body, "_CONFIRM_AFTER_S", 60)
+    assert asyncio.run(main()) == 10
+    monkeypatch.setattr(request_body, "_CONFIRM_AFTER_S", 0.005)
     with pytest.raises(ProblemError, match="no more"):
-        asyncio.run(main(pause_s=0.1))
+        asyncio.run(main())
