@@ -15,7 +15,6 @@ from askpix.api.schemas.dates import parse_date
 from askpix.core.types import Near, Where
 
 Text = Annotated[str, Field(max_length=10_000)]
-_EXAMPLE_ID = "5b0a4f7e-3f54-5d0c-9b39-6a1f2f7f3c11"
 
 
 class _In(BaseModel):

@@ -10,7 +10,6 @@ from askpix.retrieval.text.gazetteer import gazetteer
 
 def facets_json(workspace: Any, collection: Any) -> dict[str, list[dict[str, Any]]]:
     """Counts by facet as JSON: the value that a filter takes, and what people call it."""
-
     with workspace.open_store(collection) as store:
         found = store.facets(Where())
 

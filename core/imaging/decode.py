@@ -25,7 +25,7 @@ from askpix.core.errors import BadImageError
 from askpix.core.files import read_whole
 from askpix.core.imaging.color import to_rgb
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS, as_bad_image
-from askpix.core.imaging.pixel_budget import PixelBudget
+from askpix.core.imaging.pixel_budget import LARGE_PIXELS, PixelBudget
 
 # Our own limits below are checked before decoding and per call. Pillow's is one global that warns at one
 # size and raises at twice that, with text nobody can act on.
@@ -39,7 +39,6 @@ PDF_DPI = 150
 """Of sizes and boxes of a PDF's pages, and of the pages unless another is chosen: enough for OCR of 8-point
 print. An A4 page is 1240 x 1755 pixels."""
 MAX_DECODING_PIXELS = 128_000_000
-LARGE_PIXELS = 16_000_000
 DECODING = PixelBudget(MAX_DECODING_PIXELS)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
 

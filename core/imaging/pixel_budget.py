@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_LARGE = 16_000_000
+LARGE_PIXELS = 16_000_000
 
 
 class PixelBudget:
@@ -26,7 +26,7 @@ class PixelBudget:
         try:
             yield
         finally:
-            if pixels > _LARGE and sys.platform == "linux":
+            if pixels > LARGE_PIXELS and sys.platform == "linux":
                 # glibc keeps what a thread has freed; other C libraries neither do so nor have the function.
                 with suppress(AttributeError):
                     ctypes.CDLL(None).malloc_trim(0)

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Engine,
-)
+from sqlalchemy import Engine
 
 _NUMBERS = itertools.count(1)
 
