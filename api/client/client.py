@@ -1,4 +1,4 @@
-"""The service from Python: a thin client on the standard library, and a store that lives in a server.
+"""The service from Python: a thin client on the standard library.
 
 from askpix.api.client.client import Client
 askpix = Client("http://127.0.0.1:8000", key="askpix_...")
@@ -225,32 +225,6 @@ class Client:
             raise StoreUnavailableError(
                 f"the server at {self._url.geturl()!r} does not answer: {error}"
             ) from error
-
-
-class RemoteStore:
-    """A store that another process holds: each method is a request to the server of its home.
-
-    It has the methods of whatever store the server has under this key (``VectorStore`` or ``PageStore``).
-    """
-
-    def __init__(self, client: Client, key: tuple[str, str]) -> None:
-        self._client, self._path = client, f"/v1/local/stores/{key[0]}/{key[1]}"
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def method(*args: Any, **options: Any) -> Any:
-            from askpix.api.client.store_codec import decode, encode  # noqa: PLC0415 - numpy, for those who use stores
-
-            body = {"args": encode(list(args)), "options": {k: encode(v) for k, v in options.items()}}
-            found = decode(self._client.call("POST", f"{self._path}/{name}", body)["result"])
-            return iter(found) if name == "ids" else found
-
-        return method
-
-    def close(self) -> None:
-        """The server keeps it open."""
 
 
 def _data_uri(path: Path) -> str:

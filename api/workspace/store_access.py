@@ -27,7 +27,7 @@ class SharedStores:
         ``key`` is a collection's id and which of its stores.
         """
         if (server := self.server()) is not None:
-            from askpix.api.client.client import RemoteStore
+            from askpix.api.client.remote_store import RemoteStore
 
             yield RemoteStore(server, key)
             return
