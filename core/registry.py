@@ -28,7 +28,7 @@ class Registry(Generic[T]):
         return (*self._builtin, *sorted(self._plugins.keys() - self._builtin.keys()))
 
     def get(self, name: str) -> T | None:
-        """Return the implementation called ``name``, or None. Raises ``AskpixError`` if it fails to import."""
+        """Return the implementation called ``name``, or None; ``AskpixError`` if it fails to import."""
         if target := self._builtin.get(name):
             module, _, attribute = target.partition(":")
             return cast(T, getattr(import_module(module), attribute))
