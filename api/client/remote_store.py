@@ -1,5 +1,7 @@
 """A store that another process holds, reached through the server of its home."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
