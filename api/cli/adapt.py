@@ -72,8 +72,8 @@ def good_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Note which pictures a search was for; `adapt` learns from it. It stays on this machine."""
-    from askpix.api.console.options import find_picture
     from askpix.api.console.render import print_json, say
+    from askpix.api.services.search import find_image
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import NotFoundError
@@ -90,7 +90,7 @@ def good_command(
     if not query.strip() or not pictures:
         raise typer.BadParameter("name the words that were searched, and the pictures that were meant")
     with workspace.open_store(collection) as store:
-        found = [(given, find_picture(store, given)) for given in pictures]
+        found = [(given, find_image(store, given)) for given in pictures]
     ids = [point for _, point in found if point is not None]
     for given, point in found:
         if point is None:

@@ -5,27 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from askpix.api.workspace.workspace import Workspace
-    from askpix.core.types import Answer, Message, SearchResult
+    from askpix.core.types import Answer, Message
     from askpix.ingest.catalog.catalog import Collection
-    from askpix.retrieval.search.retriever import Retriever
 
 _REMEMBERED = 40
 """Turns of a chat that later questions may lean on."""
-
-
-def _reads(
-    workspace: "Workspace", collection: "Collection", retriever: "Retriever"
-) -> "Callable[[str, int], SearchResult]":
-    """Searches by a question as ``askpix search`` understands it."""
-    from askpix.api.services.query import understand
-    from askpix.api.workspace.rerankers import searcher
-
-    kept = workspace.folder(collection) / "known.json"
-    search = searcher(workspace, retriever, None)
-    return lambda text, k: search(understand(text, store=retriever.store, kept=kept), top_k=k)
 
 
 def run_ask(
@@ -97,6 +84,7 @@ def run_plan(
     """What would be sent, and what it would cost at most; nothing is sent."""
     from dataclasses import asdict
 
+    from askpix.api.services.search import open_searcher
     from askpix.generation.answering.aggregate import GENERATOR, WHY
     from askpix.generation.answering.answer import plan_question
     from askpix.generation.generators.base import Planner
@@ -107,10 +95,10 @@ def run_plan(
     writer, why = workspace.choose_generator(generator)
     if not isinstance(writer, Planner):
         return {"generator": writer.model_id, "why": why, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
-    with workspace.open_retriever(collection) as retriever:
+    with open_searcher(workspace, collection) as searcher:
         result, plan = plan_question(
             question,
-            retrieve=_reads(workspace, collection, retriever),
+            retrieve=searcher.find,
             lines_of=workspace.lines_of(collection),
             generator=writer,
             top_k=top_k,
@@ -152,7 +140,7 @@ def ask_command(
 ) -> None:
     """Ask a question: the answer cites the picture and the place in it, or says that nothing holds it."""
     from askpix.api.console.render import hint, print_json, show_answer
-    from askpix.api.schemas.serialize import answer_json
+    from askpix.api.schemas.results import answer_result
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
 
@@ -184,7 +172,7 @@ def ask_command(
         return
     answer = run_ask(workspace, target, question, top_k=top_k, generator=generator, second_look=second_look)
     if as_json:
-        print_json(answer_json(answer))
+        print_json(answer_result(answer))
     else:
         show_answer(answer)
         hint(f"by {answer.generator}: {answer.generator_why}")
@@ -210,15 +198,14 @@ def lines(first: str | None) -> "Iterator[str]":
 
 def show_turn(answer: "Answer", *, as_json: bool) -> None:
     """An answer of a chat: for a person, or as one line of JSON."""
-    import json
     import sys
 
     from askpix.api.console.render import hint, show_answer
     from askpix.api.console.text import printable
-    from askpix.api.schemas.serialize import answer_json
+    from askpix.api.schemas.results import answer_result, to_json_bytes
 
     if as_json:
-        sys.stdout.write(json.dumps(answer_json(answer), ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(to_json_bytes(answer_result(answer)).decode() + "\n")
     else:
         if answer.understood:
             hint(f"understood as: {printable(answer.understood)}")

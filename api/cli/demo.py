@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,12 +20,11 @@ def demo_command(
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json, say, short, show_answer, show_result
     from askpix.api.demo import PICTURES, QUESTIONS, SEARCHES
-    from askpix.api.schemas.serialize import answer_json, result_json
+    from askpix.api.schemas.results import Answer, SearchResult, answer_result, search_result
     from askpix.api.services.index import run_index
+    from askpix.api.services.search import search
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
-    from askpix.core.imaging.decode import open_image
-    from askpix.retrieval.query.parser import parse
 
     def step(text: str) -> None:
         if not as_json:
@@ -41,26 +40,24 @@ def demo_command(
         report = run_index(workspace, collection, [PICTURES], ocr="on", prune=True, on_progress=progress)
     if not as_json:
         show_report(report)
-    searches: list[dict[str, Any]] = []
-    with workspace.open_retriever(collection) as retriever:
-        for search in SEARCHES:
-            words = ["askpix", "search", *([search.text] if search.text else [])]
-            picture = None
-            if search.image:
-                words += ["--image", short(str(PICTURES / search.image))]
-                picture = open_image(PICTURES / search.image, limits=workspace.limits).image
-            step(f"# {search.shows}")
-            step(f"$ {shlex.join(words)} --collection {COLLECTION}")
-            result = retriever.retrieve(parse(search.text), image=picture, top_k=3)
-            searches.append(result_json(result))
-            if not as_json:
-                show_result(result)
-    answers: list[dict[str, Any]] = []
+    searches: list[SearchResult] = []
+    for each in SEARCHES:
+        words = ["askpix", "search", *([each.text] if each.text else [])]
+        picture = PICTURES / each.image if each.image else None
+        if picture:
+            words += ["--image", short(str(picture))]
+        step(f"# {each.shows}")
+        step(f"$ {shlex.join(words)} --collection {COLLECTION} --top-k 3")
+        result = search(workspace, collection, each.text, image=picture, top_k=3)
+        searches.append(search_result(result))
+        if not as_json:
+            show_result(result)
+    answers: list[Answer] = []
     for question in QUESTIONS:
         step(f"# {question.shows}")
         step(f"$ askpix ask {shlex.quote(question.text)} --collection {COLLECTION}")
         answer = run_ask(workspace, collection, question.text, top_k=5, generator="extractive")
-        answers.append(answer_json(answer))
+        answers.append(answer_result(answer))
         if not as_json:
             show_answer(answer)
     if as_json:

@@ -66,59 +66,35 @@ def search_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Search a collection; says so when nothing in it matches."""
-    from dataclasses import replace
-
-    from askpix.api.console.options import find_picture, make_where
+    from askpix.api.console.options import make_where
     from askpix.api.console.render import print_json, show_result
-    from askpix.api.schemas.serialize import result_json
-    from askpix.api.services.query import understand
+    from askpix.api.schemas.results import search_result
+    from askpix.api.services.search import search
     from askpix.api.settings import load_settings
-    from askpix.api.workspace.rerankers import searcher
     from askpix.api.workspace.workspace import Workspace
     from askpix.retrieval.query.parser import EVERYTHING
 
     if image is not None and like is not None:
         raise typer.BadParameter("--image and --like both name the picture; give one of them")
-    where = make_where(after=after, before=before, near=near, path=path, kind=kind, tags=tag or [])
     workspace = Workspace(load_settings())
-    target = workspace.collection(collection)
-    workspace.recent(target).add(text)
-    with workspace.open_retriever(target) as retriever:
-        query = understand(
-            text,
-            where,
-            store=retriever.store,
-            kept=workspace.folder(target) / "known.json",
-            off=(EVERYTHING,) if literal else tuple(without_clause or ()),
-            beside_picture=image is not None or like is not None,
-        )
-        named = find_picture(retriever.store, like) if like is not None else None
-        picture = None
-        if image is not None or (like is not None and named is None):
-            from askpix.core.imaging.decode import open_image
-
-            picture = open_image(image or Path(str(like)), limits=workspace.limits).image
-        search = searcher(workspace, retriever, rerank)
-        # The picture itself is not more like itself: one more is asked for, and it is left out.
-        first, wanted = (0, offset + top_k + 1) if named else (offset, top_k)
-        result = search(
-            query,
-            image=picture,
-            image_id=named,
-            top_k=wanted,
-            offset=first,
-            mode=mode,
-            show_all=show_all,
-            # Doubles of the named picture are what looks most like it.
-            collapse=collapse and named is None,
-            diverse=diverse,
-        )
-    if named:
-        others = [hit for hit in result.hits if hit.record.id != named]
-        numbered = (replace(hit, rank=rank) for rank, hit in enumerate(others, start=1))
-        result = replace(result, hits=tuple(numbered)[offset : offset + top_k])
+    result = search(
+        workspace,
+        workspace.collection(collection),
+        text,
+        where=make_where(after=after, before=before, near=near, path=path, kind=kind, tags=tag or []),
+        image=image,
+        like=like,
+        off=(EVERYTHING,) if literal else tuple(without_clause or ()),
+        top_k=top_k,
+        offset=offset,
+        mode=mode,
+        show_all=show_all,
+        collapse=collapse,
+        diverse=diverse,
+        rerank=rerank,
+    )
     if as_json:
-        print_json(result_json(result))
+        print_json(search_result(result))
     else:
         show_result(result)
 

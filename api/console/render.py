@@ -7,8 +7,6 @@ markup is never parsed in them.
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,22 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from askpix.api.console.text import printable
+from askpix.api.schemas.results import to_json
 from askpix.core.types import Answer, Query, SearchResult, Why
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-
-    def plain(item: Any) -> Any:
-        if is_dataclass(item) and not isinstance(item, type):
-            return asdict(item)
-        if isinstance(item, datetime):
-            return item.isoformat()
-        if isinstance(item, Path):
-            return str(item)
-        raise TypeError(type(item).__name__)
-
-    json.dump(value, sys.stdout, default=plain, ensure_ascii=False, indent=2)
+    json.dump(to_json(value), sys.stdout, ensure_ascii=False, indent=2)
     sys.stdout.write("\n")
 
 

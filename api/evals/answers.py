@@ -11,12 +11,12 @@ import typer
 from askpix.api.evals.retrieval import evaluation
 
 if TYPE_CHECKING:
+    from askpix.api.services.search import Searcher
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.types import ImageRecord
     from askpix.evaluation.data.questions import Question
     from askpix.evaluation.suites.answering import Ask
     from askpix.ingest.catalog.catalog import Collection
-    from askpix.retrieval.search.retriever import Retriever
 
 _MARKER = re.compile(r"(?:\s*For example:)?\s*\[\d+\]")
 
@@ -58,6 +58,7 @@ def answers_command(
     """
     from askpix.api.console.render import hint, print_json, say, table
     from askpix.api.evals.retrieval import _gallery
+    from askpix.api.services.search import open_searcher
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import BadQueryError
@@ -78,12 +79,12 @@ def answers_command(
         _planted(workspace, target, questions, top_k=top_k, as_json=as_json)
         return
     model, why = workspace.choose_generator(generator)
-    with workspace.open_retriever(target) as retriever:
-        ask = _asker(workspace, target, retriever, generator, given=given, top_k=top_k)
+    with open_searcher(workspace, target) as searcher:
+        ask = _asker(workspace, target, searcher, generator, given=given, top_k=top_k)
         report = ask_all(
             questions,
             ask,
-            gallery=retriever.store.count(),
+            gallery=searcher.store.count(),
             generator=model.model_id,
             absent=absent,
             on_progress=_progress,
@@ -165,7 +166,7 @@ def extract_command(
 def _asker(
     workspace: "Workspace",
     target: "Collection",
-    retriever: "Retriever",
+    searcher: "Searcher",
     generator: str | None,
     *,
     given: bool,
@@ -175,8 +176,6 @@ def _asker(
 
     With the right picture handed over there is no collection to ask.
     """
-    from askpix.api.services.query import understand
-    from askpix.api.workspace.rerankers import searcher
     from askpix.core.errors import NotFoundError
     from askpix.core.types import Hit, Query, SearchResult
     from askpix.evaluation.suites.answering import Reply
@@ -185,25 +184,21 @@ def _asker(
 
     model, _ = workspace.choose_generator(generator)
     lines_of = workspace.lines_of(target)
-    kept = workspace.folder(target) / "known.json"
-    records = {uri: record for record in _records(retriever.store) for uri in (record.uri, *record.copies)}
+    records = {uri: record for record in _records(searcher.store) for uri in (record.uri, *record.copies)}
 
     def ask(question: "Question", left_out: bool) -> Reply:
         record = records.get(str(question.image))
         if record is None:
             raise NotFoundError(f"{str(question.image)!r} is not in {target.name!r}; `askpix index` it first")
         searched: list[SearchResult] = []
-        over = retriever.without({record.id}) if left_out else retriever
-
-        def understood(text: str) -> Query:
-            return understand(text, store=retriever.store, kept=kept)
+        over = searcher.retriever.without({record.id}) if left_out else searcher.retriever
 
         def retrieve(text: str, k: int) -> SearchResult:
             if given:
                 hits = (Hit(1, record, 1.0),)
                 result = SearchResult(Query(raw=text, text=text), True, None, hits, 0.0)
             else:
-                result = searcher(workspace, over, None)(understood(text), top_k=k)
+                result = searcher.run(searcher.read(text), over=over, top_k=k)
             searched.append(result)
             return result
 
@@ -212,7 +207,7 @@ def _asker(
             if given
             else answer_archive(
                 question.text,
-                understand=understood,
+                understand=searcher.read,
                 store=over.store,
                 embedder=workspace.embedder(target.embedder),
                 lines_of=lines_of,

@@ -34,7 +34,7 @@ def make_command(
     from askpix.api.console.render import hint, say, table
     from askpix.api.evals.review import known_of, manifest_lines, picture_shower, review_page
     from askpix.api.services.index import run_index
-    from askpix.api.services.query import reading_of
+    from askpix.api.services.search import open_searcher
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import AskpixError, BadQueryError, NotFoundError
@@ -54,14 +54,14 @@ def make_command(
             run_index(workspace, target, [folder], ocr="on", prune=False, on_progress=progress)
     else:
         target = workspace.collection(collection or "")
-    with workspace.open_retriever(target) as retriever:
-        records = [record for record in _records(retriever.store) if Path(record.uri).is_file()]
+    with open_searcher(workspace, target) as searcher:
+        records = [record for record in _records(searcher.store) if Path(record.uri).is_file()]
         if not records:
             raise NotFoundError(f"collection {target.name!r} holds no picture that is a file of this machine")
-        read = reading_of(retriever.store, workspace.folder(target), literal=False)
+        read = searcher.read_caption(literal=False)
 
         def closest(query: str) -> "list[ImageRecord]":
-            result = retriever.retrieve(read(query), top_k=5, mode="auto", show_all=True)
+            result = searcher.retriever.retrieve(read(query), top_k=5, mode="auto", show_all=True)
             return [hit.record for hit in result.hits]
 
         chosen = make_queries(known_of(workspace, target, records), most=queries, absent=absent, seed=seed)

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from askpix.api.services.query import understand
-from askpix.api.workspace.rerankers import searcher
+from askpix.api.services.search import open_searcher
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.types import Evidence, Hit
 from askpix.evaluation.data.questions import Question
@@ -19,19 +18,17 @@ def check_planted(
 ) -> PlantedReport:
     """Each question is searched as ``askpix ask`` does; its picture is put first where it was not found."""
     truths: list[Truth] = []
-    kept = workspace.folder(collection) / "known.json"
-    with workspace.open_retriever(collection) as retriever:
+    with open_searcher(workspace, collection) as searcher:
         records = {
             uri: record
-            for record in retriever.store.get(list(retriever.store.ids()))
+            for record in searcher.store.get(list(searcher.store.ids()))
             for uri in (record.uri, *record.copies)
         }
         for question in questions:
             right = records.get(str(question.image))
             if right is None or not question.answerable:
                 continue
-            query = understand(search_text(question.text), store=retriever.store, kept=kept)
-            found = searcher(workspace, retriever, None)(query, top_k=top_k)
+            found = searcher.find(search_text(question.text), top_k)
             shown = [hit.record for hit in found.hits]
             if right.id not in {record.id for record in shown}:
                 shown = [right, *shown[: top_k - 1]]

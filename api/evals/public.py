@@ -278,7 +278,7 @@ def _pages(
 
     from askpix.api.console.progress import ProgressLine
     from askpix.api.services.index import run_index
-    from askpix.api.services.query import reading_of
+    from askpix.api.services.search import open_searcher
     from askpix.evaluation.public.vidore import TOP, judge_pages, load_vidore
 
     pages = load_vidore(folder, kept / "pages")
@@ -288,11 +288,13 @@ def _pages(
     target = workspace.open_or_create(f"vidore-{of}", None if embedder == "auto" else embedder)
     with ProgressLine() as progress:
         run_index(workspace, target, list(pages.pictures), ocr="on", prune=False, on_progress=progress)
-    with workspace.open_retriever(target) as retriever:
-        read = reading_of(retriever.store, workspace.folder(target), literal=True)
+    with open_searcher(workspace, target) as searcher:
+        read = searcher.read_caption(literal=True)
 
         def retrieve(query: str) -> list[Path]:
-            result = retriever.retrieve(read(query), top_k=TOP, mode="auto", show_all=True, collapse=False)
+            result = searcher.retriever.retrieve(
+                read(query), top_k=TOP, mode="auto", show_all=True, collapse=False
+            )
             return [Path(hit.record.uri) for hit in result.hits]
 
         report = judge_pages("vidore", pages, retrieve, embedder=target.embedder, on_progress=_progress)

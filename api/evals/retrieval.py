@@ -68,9 +68,8 @@ def retrieval_command(
     The pictures are indexed into a collection of their own, which is kept for the next time.
     """
     from askpix.api.console.render import hint, print_json, say, table
-    from askpix.api.services.query import reading_of
+    from askpix.api.services.search import open_searcher
     from askpix.api.settings import load_settings
-    from askpix.api.workspace.rerankers import searcher
     from askpix.api.workspace.workspace import Workspace
     from askpix.evaluation.data.manifest import merge, read_manifest
     from askpix.evaluation.suites.reranking import compare
@@ -89,8 +88,8 @@ def retrieval_command(
         show = show_absent if absent else show_legs
         show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json, literal=literal)
         return
-    with workspace.open_retriever(target) as retriever:
-        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
+    with open_searcher(workspace, target, rerank=rerank) as searcher:
+        read, retriever = searcher.read_caption(literal=literal), searcher.retriever
 
         def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
             def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
@@ -110,7 +109,7 @@ def retrieval_command(
                 dataset.name,
                 cases,
                 plain,
-                asking(searcher(workspace, retriever, rerank)),
+                asking(searcher.run),
                 reranker=rerank,
                 gallery=gallery,
                 on_progress=progress,
@@ -171,7 +170,7 @@ def show_legs(
 ) -> None:
     """Each leg alone and all together, for every kind of query, in its own folder and in all of them."""
     from askpix.api.console.render import hint, print_json, say, table
-    from askpix.api.services.query import reading_of
+    from askpix.api.services.search import open_searcher
     from askpix.core.types import Where
     from askpix.evaluation.suites.ablation import COLUMNS, compare_legs
 
@@ -179,8 +178,8 @@ def show_legs(
         (name, _folder(cases) if len(datasets) > 1 else None, cases)
         for name, cases in _groups(datasets, half, limit)
     ]
-    with workspace.open_retriever(target) as retriever:
-        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
+    with open_searcher(workspace, target) as searcher:
+        read, retriever = searcher.read_caption(literal=literal), searcher.retriever
 
         def ask(leg: str, query: str, folder: str | None) -> list[tuple[str, ...]]:
             where = Where(path=f"{folder}/*") if folder else Where()
@@ -217,13 +216,13 @@ def show_absent(
 ) -> None:
     """Every query with its pictures there and with all pictures of its concept left out."""
     from askpix.api.console.render import hint, print_json, table
-    from askpix.api.services.query import reading_of
+    from askpix.api.services.search import open_searcher
     from askpix.evaluation.suites.no_match import COLUMNS, RISK_COLUMNS, judge_absence
 
     groups = list(_groups(datasets, half, limit))
     every = [case for dataset in datasets for case in dataset.cases]
-    with workspace.open_retriever(target) as retriever:
-        read = reading_of(retriever.store, workspace.folder(target), literal=literal)
+    with open_searcher(workspace, target) as searcher:
+        read, retriever = searcher.read_caption(literal=literal), searcher.retriever
         by_path = dict(_ids_by_path(retriever))
 
         def ask(query: str, left_out: frozenset[str]) -> tuple[bool, float]:

@@ -12,6 +12,7 @@ from askpix.api.evals.retrieval import evaluation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from askpix.api.services.search import Searcher
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.types import TextLine
     from askpix.evaluation.data.manifest import Dataset
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from askpix.evaluation.suites.retrieval import RetrievalReport
     from askpix.evaluation.suites.sweep import SweepRow
     from askpix.ingest.catalog.catalog import Collection
-    from askpix.retrieval.search.retriever import Retriever
 
 
 @evaluation.command("sweep")
@@ -141,15 +141,16 @@ def _rows(
     top_k: int,
     limit: int | None,
 ) -> "list[SweepRow]":
+    from askpix.api.services.search import open_searcher
     from askpix.core.types import join_lines
     from askpix.evaluation.suites.answering import ask_all
     from askpix.evaluation.suites.sweep import Choice, gold_read, sweep_row
 
     rows = []
-    with workspace.open_retriever(target) as retriever:
-        found = _found(workspace, target, retriever, dataset, limit)
+    with open_searcher(workspace, target) as searcher:
+        found = _found(workspace, target, searcher, dataset, limit)
         records = {
-            uri: record.id for record in _records(retriever.store) for uri in (record.uri, *record.copies)
+            uri: record.id for record in _records(searcher.store) for uri in (record.uri, *record.copies)
         }
         lines_of = workspace.lines_of(target)
 
@@ -163,7 +164,7 @@ def _rows(
             model, _ = workspace.choose_generator(generator)
             asked = None
             if questions:
-                ask = _asker(workspace, target, retriever, generator, given=False, top_k=top_k)
+                ask = _asker(workspace, target, searcher, generator, given=False, top_k=top_k)
                 asked = ask_all(
                     questions,
                     ask,
@@ -179,17 +180,18 @@ def _rows(
 def _found(
     workspace: "Workspace",
     target: "Collection",
-    retriever: "Retriever",
+    searcher: "Searcher",
     dataset: "Dataset",
     limit: int | None,
 ) -> "RetrievalReport":
-    from askpix.api.services.query import reading_of
     from askpix.evaluation.suites.retrieval import evaluate
 
-    read = reading_of(retriever.store, workspace.folder(target), literal=False)
+    read = searcher.read_caption(literal=False)
 
     def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
-        result = retriever.retrieve(read(query), top_k=10, mode="auto", show_all=True, collapse=False)
+        result = searcher.retriever.retrieve(
+            read(query), top_k=10, mode="auto", show_all=True, collapse=False
+        )
         return result.matched, [(hit.record.uri, *hit.record.copies) for hit in result.hits]
 
     cases = _spread(dataset.cases, limit)

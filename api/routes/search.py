@@ -12,8 +12,7 @@ from askpix.api.routes.views import result_out
 from askpix.api.schemas.requests import GoodIn, SearchIn
 from askpix.api.schemas.responses import GoodOut, SearchOut
 from askpix.api.service.service import Service
-from askpix.api.services.query import understand
-from askpix.api.workspace.rerankers import searcher
+from askpix.api.services.search import search as find
 from askpix.core.errors import BadImageError, BadQueryError, NotFoundError
 from askpix.core.imaging.decode import open_image
 from askpix.core.types import SearchResult
@@ -47,33 +46,23 @@ def good(name: str, body: GoodIn, service: TheService, who: Who) -> Any:
 
 def run_search(service: Service, collection: Collection, body: SearchIn) -> SearchResult:
     """The result for a checked request. Raises what the retriever raises."""
-    image: Image.Image | None = None
-    image_id: str | None = None
-    if body.image is not None and body.image.startswith("data:"):
-        image = picture_of(service, body.image)
-    elif body.image is not None:
-        image_id = body.image
-    service.workspace.recent(collection).add(body.text)
-    with service.workspace.open_retriever(collection) as retriever:
-        query = understand(
-            body.text,
-            body.where.where(),
-            store=retriever.store,
-            kept=service.workspace.folder(collection) / "known.json",
-            off=body.off,
-            beside_picture=body.image is not None,
-        )
-        return searcher(service.workspace, retriever, body.rerank)(
-            query,
-            image=image,
-            image_id=image_id,
-            top_k=body.top_k,
-            offset=body.offset,
-            mode=body.mode,
-            show_all=body.all,
-            collapse=body.collapse,
-            diverse=body.diverse,
-        )
+    sent = body.image is not None and body.image.startswith("data:")
+    return find(
+        service.workspace,
+        collection,
+        body.text,
+        where=body.where.where(),
+        image=picture_of(service, body.image) if sent and body.image else None,
+        image_id=None if sent else body.image,
+        off=body.off,
+        top_k=body.top_k,
+        offset=body.offset,
+        mode=body.mode,
+        show_all=body.all,
+        collapse=body.collapse,
+        diverse=body.diverse,
+        rerank=body.rerank,
+    )
 
 
 def picture_of(service: Service, uri: str) -> Image.Image:

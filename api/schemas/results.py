@@ -296,7 +296,9 @@ class Classification:
 
 
 def to_json(value: object) -> Any:
-    """Return any result as plain JSON values: dates as ISO 8601, tuples as lists."""
+    """Return any result, or a list of results, as plain JSON values: dates as ISO 8601, tuples as lists."""
+    if isinstance(value, list):
+        return [to_json(each) for each in value]
     return _adapter(type(value)).dump_python(value, mode="json")
 
 

@@ -21,6 +21,7 @@ from askpix.api.security.tables import database_of
 from askpix.api.service.metrics import Meters
 from askpix.api.service.places import Places
 from askpix.api.service.reserve import Reserve
+from askpix.api.services.search import open_searcher
 from askpix.api.settings import Settings
 from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.server_file import LOCK, Note, read_note, remove_note, write_note
@@ -92,8 +93,8 @@ class Service:
             for collection in self.catalog.list_collections()[:16]:
                 if self.stopping:
                     return
-                with self.workspace.open_retriever(collection):
-                    pass
+                with open_searcher(self.workspace, collection) as searcher:
+                    _ = searcher.retriever
             self.workspace.embedder(self.settings.embedder)
         except AskpixError as error:
             _log.warning("warm-up: %s", error)

@@ -9,8 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from askpix.api.services.query import understand
-from askpix.api.workspace.rerankers import searcher
+from askpix.api.services.search import open_searcher
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Answer, Message, SearchResult, Usage
 from askpix.generation.answering.aggregate import answer_archive
@@ -115,37 +114,35 @@ class _Asking:
 
     def __init__(self, workspace: "Workspace", collection: "Collection", top_k: int) -> None:
         self._workspace, self._collection, self._top_k = workspace, collection, top_k
-        self._kept = workspace.folder(collection) / "known.json"
 
     def understand(self, text: str) -> "Query":
         """The words as a search."""
-        with self._workspace.open_store(self._collection) as store:
-            return understand(text, store=store, kept=self._kept)
+        with open_searcher(self._workspace, self._collection) as searcher:
+            return searcher.read(text)
 
     def whole(self, question: str) -> tuple[SearchResult, Answer] | None:
         """The answer to a question about the whole collection; None for another."""
-        with self._workspace.open_store(self._collection) as store:
+        with open_searcher(self._workspace, self._collection) as searcher:
             return answer_archive(
                 question,
-                understand=lambda text: understand(text, store=store, kept=self._kept),
-                store=store,
+                understand=searcher.read,
+                store=searcher.store,
                 embedder=self._workspace.embedder(self._collection.embedder),
                 lines_of=self._workspace.lines_of(self._collection),
             )
 
     def found(self, text: str, k: int, *, offset: int = 0) -> SearchResult:
         """What ``askpix search`` finds."""
-        with self._workspace.open_retriever(self._collection) as retriever:
-            query = understand(text, store=retriever.store, kept=self._kept)
-            return searcher(self._workspace, retriever, None)(query, top_k=k, offset=offset)
+        with open_searcher(self._workspace, self._collection) as searcher:
+            return searcher.find(text, k, offset=offset)
 
     def by_picture(
         self, text: str, k: int, *, image: "Image.Image | None", image_id: str | None
     ) -> SearchResult:
         """What is like a picture, and fits the words."""
-        with self._workspace.open_retriever(self._collection) as retriever:
-            query = understand(text, store=retriever.store, kept=self._kept, beside_picture=True)
-            return searcher(self._workspace, retriever, None)(query, image=image, image_id=image_id, top_k=k)
+        with open_searcher(self._workspace, self._collection) as searcher:
+            query = searcher.read(text, beside_image=True)
+            return searcher.run(query, image=image, image_id=image_id, top_k=k)
 
     def leaning(self, text: str, k: int, *, standing: Standing) -> SearchResult:
         """The one picture, or the further ones, of an earlier question."""

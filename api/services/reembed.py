@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from askpix.api.services.search import open_searcher
 from askpix.api.workspace.region_index import embed_sheets_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, BadQueryError, NotFoundError
@@ -162,8 +163,8 @@ def compare(workspace: Workspace, old: Collection, new: Collection) -> Compariso
     queries = workspace.recent(old).latest(_QUERIES)
     if not queries:
         return Comparison(0, None, None)
-    with workspace.open_retriever(old) as before, workspace.open_retriever(new) as after:
-        pairs = [(_ids(before, text), _ids(after, text)) for text in queries]
+    with open_searcher(workspace, old) as before, open_searcher(workspace, new) as after:
+        pairs = [(_ids(before.retriever, text), _ids(after.retriever, text)) for text in queries]
     pairs = [(first, second) for first, second in pairs if first]
     if not pairs:
         return Comparison(0, None, None)

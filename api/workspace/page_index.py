@@ -107,11 +107,9 @@ def drop_pages(workspace: Workspace, collection: Collection) -> None:
 
 
 @contextmanager
-def open_page_leg(workspace: Workspace, collection: Collection) -> Iterator[PageLeg | None]:
-    """The leg of search, held until the end of the ``with``; None where there is no page embedder."""
-    if collection.page_embedder is None:
-        yield None
-        return
+def open_page_leg(workspace: Workspace, collection: Collection) -> Iterator[PageLeg]:
+    """The sub-query for pages of a collection with a page embedder, held until the end of the ``with``."""
+    assert collection.page_embedder is not None
     from askpix.retrieval.late_interaction.page_search import PageLeg
 
     embedder = late_embedder(workspace, collection.page_embedder)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from askpix.api.workspace.page_index import open_page_leg
 from askpix.api.workspace.stores import open_server_pages
 from askpix.core.errors import ModelUnavailableError
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from askpix.ingest.maintenance.verify_regions import SheetsProof
     from askpix.ingest.pipeline.embed_images import OnProgress
     from askpix.ingest.pipeline.report import SheetsReport
-    from askpix.retrieval.late_interaction.page_search import PageLeg
     from askpix.retrieval.late_interaction.region_search import SheetLeg
     from askpix.retrieval.late_interaction.store import PageStore
 
@@ -54,11 +52,8 @@ def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], 
 
 
 @contextmanager
-def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg | None]:
-    """The leg of search, held until the end of the ``with``; None where there is no sheet."""
-    if not workspace.catalog.sheets.any(collection):
-        yield None
-        return
+def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg]:
+    """The sub-query for pictures on sheets, held until the end of the ``with``."""
     from askpix.retrieval.late_interaction.region_search import SheetLeg
 
     adapted = workspace.adaptation(collection)
@@ -69,15 +64,6 @@ def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[She
             dim=collection.dim,
             lift=adapted.join_images if adapted else None,
         )
-
-
-@contextmanager
-def open_legs(
-    workspace: Workspace, collection: Collection
-) -> Iterator[tuple[PageLeg | None, SheetLeg | None]]:
-    """What searches beside the collection's own store, as far as it has them."""
-    with open_page_leg(workspace, collection) as pages, open_sheet_leg(workspace, collection) as sheets:
-        yield pages, sheets
 
 
 def embed_sheets_of(

@@ -11,48 +11,23 @@ generator[:ID]            the generator itself marks each hit
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from askpix.core.errors import BadImageError, ModelUnavailableError
+from askpix.core.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from PIL import Image
-
     from askpix.api.workspace.workspace import Workspace
-    from askpix.core.types import ImageRecord, Query, SearchResult
     from askpix.retrieval.late_interaction.page_search import PageLeg
     from askpix.retrieval.rerankers.base import Reranker
-    from askpix.retrieval.search.retriever import Retriever
-
-    Search = Callable[..., SearchResult]
-
-_SIDE = 1280
-"""Of a picture that is looked at again, the shorter side is decoded to no less."""
 
 
-def searcher(workspace: Workspace, retriever: Retriever, reranker_id: str | None) -> Search:
-    """``retriever.retrieve``, with this second look after it (None: what the setting says)."""
-    wanted = reranker_id or workspace.settings.rerank
-    if wanted == "none":
-        return retriever.retrieve
-    from askpix.retrieval.rerankers.base import second_look
-
-    reranker = workspace.rerankers.get(wanted)
-    if reranker is None:
-        reranker = load_reranker(workspace, wanted, page_leg=retriever.page_leg)
-        if wanted != "pages":  # of this collection's open store: not to be kept
-            workspace.rerankers[wanted] = reranker
-    open_image = picture_opener(workspace)
-
-    def search(query: Query, *, top_k: int = 10, offset: int = 0, **options: Any) -> SearchResult:
-        def retrieve(limit: int, start: int) -> SearchResult:
-            return retriever.retrieve(query, top_k=limit, offset=start, **options)
-
-        return second_look(retrieve, reranker, open_image, top_k=top_k, offset=offset)
-
-    return search
+def reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg | None) -> Reranker:
+    """The reranker with this id, loaded once; ``pages`` is the open collection's own."""
+    if reranker_id == "pages":
+        return load_reranker(workspace, reranker_id, page_leg=page_leg)
+    if reranker_id not in workspace.rerankers:
+        workspace.rerankers[reranker_id] = load_reranker(workspace, reranker_id, page_leg=page_leg)
+    return workspace.rerankers[reranker_id]
 
 
 def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg | None) -> Reranker:
@@ -113,22 +88,3 @@ def _transformers(workspace: Workspace, name: str) -> Reranker:
         f"{name!r} is a {kind!r} ({', '.join(architectures) or 'of unknown kind'}), no reranker: that is a "
         "sequence classifier, a late-interaction model or a vision-language model"
     )
-
-
-def picture_opener(workspace: Workspace) -> Callable[[ImageRecord], Image.Image | None]:
-    """The picture of a record from whichever of its files can be read now; None when none can."""
-
-    def open_it(record: ImageRecord) -> Image.Image | None:
-        from askpix.ingest.formats.content import place_of
-        from askpix.ingest.formats.pages import open_page
-        from askpix.ingest.sources.remote import read_source
-
-        for uri in (record.uri, *record.copies):
-            try:
-                data = read_source(uri, workspace.limits)
-                return open_page(data, place_of(record), limits=workspace.limits, min_side=_SIDE).image
-            except BadImageError:
-                continue
-        return None
-
-    return open_it

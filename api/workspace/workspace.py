@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -276,13 +276,19 @@ class Workspace(SharedStores, Models):
             text_embedder=collection.text_embedder,
         )
 
-    @contextmanager
-    def open_retriever(self, collection: Collection) -> Iterator[Retriever]:
-        """A retriever on the collection's store, held until the end of the ``with``."""
-        from askpix.api.workspace.region_index import open_legs
+    def open_retriever(self, collection: Collection, store: VectorStore, stack: ExitStack) -> Retriever:
+        """A retriever on an open store, and on the pages and regions that ``stack`` will close."""
+        pages: PageLeg | None = None
+        if collection.page_embedder is not None:
+            from askpix.api.workspace.page_index import open_page_leg
 
-        with self.open_store(collection) as store, open_legs(self, collection) as (pages, sheets):
-            yield self.retriever_on(collection, store, page_leg=pages).with_sheets(sheets)
+            pages = stack.enter_context(open_page_leg(self, collection))
+        retriever = self.retriever_on(collection, store, page_leg=pages)
+        if not self.catalog.sheets.any(collection):
+            return retriever
+        from askpix.api.workspace.region_index import open_sheet_leg
+
+        return retriever.with_sheets(stack.enter_context(open_sheet_leg(self, collection)))
 
     def lines_of(
         self, collection: Collection

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from askpix.api.services.index import run_index
+from askpix.api.services.search import open_searcher
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.machine import usable_cores
@@ -74,12 +75,12 @@ def main(phase: str, folder: str, home: str, number: str) -> None:
         said["seconds"] = time.perf_counter() - began
         said["pictures"] = report.images
     else:
-        with workspace.open_retriever(collection) as retriever:
+        with open_searcher(workspace, collection) as searcher:
             took = []
             for each in range(int(number)):
                 began = time.perf_counter()
                 query = parse(f"query {each}")
-                retriever.retrieve(query, mode="image", show_all=True, collapse=False)
+                searcher.retriever.retrieve(query, mode="image", show_all=True, collapse=False)
                 took.append(1000 * (time.perf_counter() - began))
         said["p50_ms"] = median(took)
     said["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -58,14 +59,48 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.texts = TextLedger(engine)
-        self.generations = Generations(engine)
-        self.pages = PageLedger(engine)
-        self.sheets = SheetLedger(engine)
-        self.lookup = Lookup(engine)
-        self.tags = TagLedger(engine)
-        self.timeline = Timeline(engine)
-        self.notes = NoteLedger(engine)
+
+    # A search opens none of these ledgers but that of the regions.
+
+    @cached_property
+    def texts(self) -> TextLedger:
+        """What has been read in images."""
+        return TextLedger(self._engine)
+
+    @cached_property
+    def generations(self) -> Generations:
+        """Vectors of other models: being built, or replaced."""
+        return Generations(self._engine)
+
+    @cached_property
+    def pages(self) -> PageLedger:
+        """What the page embedder has done."""
+        return PageLedger(self._engine)
+
+    @cached_property
+    def sheets(self) -> SheetLedger:
+        """Pages with several images on them."""
+        return SheetLedger(self._engine)
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Images by id and by content."""
+        return Lookup(self._engine)
+
+    @cached_property
+    def tags(self) -> TagLedger:
+        """The vocabularies, and what has been tagged."""
+        return TagLedger(self._engine)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """Images by date, for pages that show whole collections."""
+        return Timeline(self._engine)
+
+    @cached_property
+    def notes(self) -> NoteLedger:
+        """What is written about images beside and in their files."""
+        return NoteLedger(self._engine)
 
     @property
     def engine(self) -> Engine:

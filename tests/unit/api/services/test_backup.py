@@ -14,6 +14,7 @@ from askpix.api.security.keys import KeyRing
 from askpix.api.security.tables import database_of
 from askpix.api.services.backup import back_up, restore
 from askpix.api.services.index import run_index
+from askpix.api.services.search import open_searcher
 from askpix.api.settings import Settings
 from askpix.api.workspace.server_file import LOCK
 from askpix.api.workspace.workspace import Workspace
@@ -55,8 +56,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def found(home: Path) -> list[tuple[str, float]]:
     workspace = Workspace(Settings(home=home))
-    with workspace.open_retriever(workspace.collection("default")) as retriever:
-        hits = retriever.retrieve(parse("red"), show_all=True).hits
+    with open_searcher(workspace, workspace.collection("default")) as searcher:
+        hits = searcher.retriever.retrieve(parse("red"), show_all=True).hits
     workspace.catalog.close()
     return [(hit.record.id, round(hit.score, 3)) for hit in hits]
 

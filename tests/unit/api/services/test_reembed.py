@@ -6,6 +6,7 @@ import pytest
 
 from askpix.api.services.index import run_index
 from askpix.api.services.reembed import drop_replaced, kept_report, reembed, roll_back
+from askpix.api.services.search import open_searcher
 from askpix.api.settings import Settings
 from askpix.api.workspace.query_log import RecentQueries
 from askpix.api.workspace.workspace import Workspace
@@ -36,8 +37,8 @@ def fill(workspace: Workspace, photos: Path, *, prune: bool = False) -> Collecti
 
 
 def first(workspace: Workspace, text: str) -> str:
-    with workspace.open_retriever(workspace.collection("default")) as retriever:
-        return Path(retriever.retrieve(parse(text), show_all=True).hits[0].record.uri).stem
+    with open_searcher(workspace, workspace.collection("default")) as searcher:
+        return Path(searcher.retriever.retrieve(parse(text), show_all=True).hits[0].record.uri).stem
 
 
 def test_the_new_model_takes_over_and_the_report_says_what_changed(workspace: Workspace) -> None:

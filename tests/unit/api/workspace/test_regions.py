@@ -17,6 +17,7 @@ from askpix.api.demo import PICTURES
 from askpix.api.services.doctor import examine_collection
 from askpix.api.services.index import run_index
 from askpix.api.services.reembed import drop_replaced, reembed, roll_back
+from askpix.api.services.search import open_searcher
 from askpix.api.services.transfer import export_to, import_from
 from askpix.api.settings import Settings
 from askpix.api.workspace.region_index import open_sheets
@@ -70,8 +71,8 @@ def fill(workspace: Workspace, *, prune: bool = False) -> tuple[Collection, Inge
 
 
 def found(workspace: Workspace, text: str, name: str = "default") -> SearchResult:
-    with workspace.open_retriever(workspace.collection(name)) as retriever:
-        return retriever.retrieve(parse(text), show_all=True)
+    with open_searcher(workspace, workspace.collection(name)) as searcher:
+        return searcher.retriever.retrieve(parse(text), show_all=True)
 
 
 # --- where they lie ------------------------------------------------------------------------------------
@@ -147,23 +148,23 @@ def test_a_picture_on_a_sheet_is_found_with_its_place(workspace: Workspace) -> N
 def test_a_filter_a_page_of_hits_and_a_verdict_hold(workspace: Workspace) -> None:
     fill(workspace)
     assert not found(workspace, "red path:green.png").hits[0].region
-    with workspace.open_retriever(workspace.collection("default")) as retriever:
-        whole = retriever.retrieve(parse("red"), top_k=7, show_all=True).hits
+    with open_searcher(workspace, workspace.collection("default")) as searcher:
+        whole = searcher.retriever.retrieve(parse("red"), top_k=7, show_all=True).hits
         parts = [
             hit
             for offset in range(7)
-            for hit in retriever.retrieve(parse("red"), top_k=1, offset=offset, show_all=True).hits
+            for hit in searcher.retriever.retrieve(parse("red"), top_k=1, offset=offset, show_all=True).hits
         ]
         assert [hit.record.id for hit in parts] == [hit.record.id for hit in whole]
-        assert retriever.retrieve(parse("red")).matched
-        without = retriever.without([whole[0].record.id]).retrieve(parse("red"), show_all=True)
+        assert searcher.retriever.retrieve(parse("red")).matched
+        without = searcher.retriever.without([whole[0].record.id]).retrieve(parse("red"), show_all=True)
         assert whole[0].record.id not in {hit.record.id for hit in without.hits}
 
 
 def test_a_photo_finds_the_sheet_that_it_lies_on(workspace: Workspace) -> None:
     fill(workspace)
-    with workspace.open_retriever(workspace.collection("default")) as retriever:
-        hit = retriever.retrieve(parse(""), image=grain("red", (90, 60), 5)).hits[0]
+    with open_searcher(workspace, workspace.collection("default")) as searcher:
+        hit = searcher.retriever.retrieve(parse(""), image=grain("red", (90, 60), 5)).hits[0]
     assert Path(hit.record.uri).name == "album.png" and hit.region and near(hit.region, PLACES[0])
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from askpix.api.services.index import run_index
+from askpix.api.services.search import open_searcher
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import BadImageError
@@ -117,7 +118,7 @@ def test_indexed_searched_and_shown_at_its_moment(tmp_path: Path) -> None:
         workspace, workspace.open_or_create("default"), [tmp_path / "pictures"], ocr="off", prune=False
     )
     assert (report.added, report.images, report.failed) == (1, 2, ())
-    with workspace.open_retriever(workspace.collection("default")) as retriever:
-        hit = retriever.retrieve(parse("blue"), show_all=True).hits[0]
+    with open_searcher(workspace, workspace.collection("default")) as searcher:
+        hit = searcher.retriever.retrieve(parse("blue"), show_all=True).hits[0]
     assert (hit.record.kind, hit.record.time_s) == ("frame", 0.5)
     assert colour_of(workspace.picture_of(hit.record, None)) == "blue"
