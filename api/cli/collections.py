@@ -33,7 +33,7 @@ def list_command(as_json: JsonOption = False) -> None:
         table(
             ("name", "pictures", "words pending", "embedder", "created"),
             [
-                (r["name"], str(r["images"]), str(r["text"]["pending"]), r["embedder"], r["created_at"][:10])
+                (r.name, str(r.images), str(r.text.pending), r.embedder, f"{r.created_at:%Y-%m-%d}")
                 for r in rows
             ],
         )
@@ -48,25 +48,25 @@ def show_command(
     as_json: JsonOption = False,
 ) -> None:
     """One collection in detail."""
+    from dataclasses import replace
+
     from askpix.api.console.render import print_json, say
-    from askpix.api.services.collections import describe, facets_json
+    from askpix.api.schemas.results import to_json
+    from askpix.api.services.collections import describe
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings())
     collection = workspace.collection(name)
-    detail = {**describe(workspace, collection), "disk_bytes": workspace.disk_bytes(collection)}
-    counted = facets_json(workspace, collection) if facets else {}
-    if as_json and facets:
-        detail["facets"] = counted
+    detail = describe(workspace, collection, disk=True, facets=facets)
     if as_json:
         print_json(detail)
         return
-    for key, value in detail.items():
+    for key, value in to_json(replace(detail, facets=None)).items():
         shown = ", ".join(f"{v} {k}" for k, v in value.items()) if isinstance(value, dict) else value
         say(f"{key:14} {shown}")
-    for facet, counts in counted.items():
-        say(f"{facet:14} " + ", ".join(f"{each['label']} ({each['count']})" for each in counts[:_SHOWN]))
+    for facet, counts in (detail.facets or {}).items():
+        say(f"{facet:14} " + ", ".join(f"{each.label} ({each.count})" for each in counts[:_SHOWN]))
 
 
 @group.command("create")
@@ -99,9 +99,8 @@ def delete_command(
     as_json: JsonOption = False,
 ) -> None:
     """Delete a collection's index; the pictures themselves stay."""
-    import sys
-
     from askpix.api.console.render import print_json, say
+    from askpix.api.schemas.results import Deleted
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import AskpixError
@@ -114,7 +113,7 @@ def delete_command(
         typer.confirm(f"Delete the index of {collection.name!r}? The pictures stay.", abort=True)
     count = workspace.delete_collection(collection.name)
     if as_json:
-        print_json({"deleted": collection.name, "images": count})
+        print_json(Deleted(collection.name, count))
     else:
         say(f"deleted {collection.name} ({count} pictures were indexed; the files are untouched)")
 

@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from askpix.generation.extractive.tables import Table
-    from askpix.generation.tasks.extract import Extraction
 
 from typing import Literal
 
@@ -25,6 +24,7 @@ def caption_command(
     """Describe each picture in words. Without a model that sees: what it looks like, and what is written."""
     from askpix.api.console.render import hint, place, print_json, say
     from askpix.api.console.text import printable
+    from askpix.api.schemas.results import Caption
     from askpix.api.services.describe import at_once, captions
     from askpix.api.services.single_file import Looked, pages
     from askpix.api.settings import load_settings
@@ -34,15 +34,14 @@ def caption_command(
 
     check_paths(paths)
     workspace = Workspace(load_settings())
-    rows: list[dict[str, Any]] = []
+    rows: list[Caption] = []
     failed: list[dict[str, str]] = []
     waiting: list[tuple[str, Looked]] = []
 
     def write() -> None:
         texts = captions(workspace, [looked for _, looked in waiting], style=style, generator=generator)
         for (uri, looked), text in zip(waiting, texts, strict=True):
-            row = {"path": uri, "caption": text}
-            rows.append({**row, "page": looked.record.page} if looked.record.page else row)
+            rows.append(Caption(path=uri, caption=text, page=looked.record.page))
             if not as_json:
                 say(f"{printable(place(uri, looked.record.page, looked.record.time_s))}\t{printable(text)}")
         waiting.clear()
@@ -84,7 +83,7 @@ def extract_command(
 ) -> None:
     """Fill in a JSON schema from a picture, or take its table off it; each value with its place."""
     from askpix.api.console.render import print_json
-    from askpix.api.services.describe import extract, read_table
+    from askpix.api.services.describe import extract, extraction_object, read_table
     from askpix.api.services.single_file import look
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
@@ -97,32 +96,18 @@ def extract_command(
         return
     wanted = read_schema(schema)
     found = extract(workspace, look(workspace, path, page=page), wanted, generator=generator)
-    print_json(extraction_json(found))
+    print_json(extraction_object(found))
 
 
 def table_json(table: "Table | None") -> dict[str, Any]:
     """A table with the place of each cell; no rows, and why, where there is none."""
+    from askpix.api.schemas.results import to_json
+
     if table is None:
         why = "no numbers are printed beside labels of their own; bars and lines are not measured"
         return {"columns": [], "rows": [], "sure": False, "why": why, "boxes": []}
-    boxes = [[list(box) if box else None for box in row] for row in table.boxes]
-    rows = [list(row) for row in table.rows]
-    return {
-        "columns": list(table.columns),
-        "rows": rows,
-        "sure": table.sure,
-        "why": table.why,
-        "boxes": boxes,
-    }
-
-
-def extraction_json(found: "Extraction") -> dict[str, Any]:
-    """What was extracted, in the contract's shape: the object's fields, and ``evidence``."""
-    evidence = {
-        name: {"quote": proof.quote, "box": list(proof.box) if proof.box else None}
-        for name, proof in found.evidence.items()
-    }
-    return {**found.value, "evidence": evidence}
+    found: dict[str, Any] = to_json(table)
+    return found
 
 
 def read_schema(path: Path) -> Any:
@@ -155,10 +140,9 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Check a screenshot: your own assertions, and whether its text can be read. PASS, FAIL or unsure."""
-    from dataclasses import asdict
-
     from askpix.api.console.render import print_json, say
     from askpix.api.console.text import printable
+    from askpix.api.schemas.results import to_json
     from askpix.api.services.describe import audit
     from askpix.api.services.single_file import look
     from askpix.api.settings import load_settings
@@ -168,8 +152,7 @@ def audit_command(
     looked = look(workspace, path)
     findings = audit(workspace, looked, check or [], accessibility=accessibility, generator=generator)
     if as_json:
-        rows = [{**asdict(each), "box": list(each.box) if each.box else None} for each in findings]
-        print_json({"findings": rows})
+        print_json({"findings": to_json(findings)})
         return
     for each in findings:
         box = "  at " + ",".join(f"{side:.0f}" for side in each.box) if each.box else ""

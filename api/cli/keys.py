@@ -1,12 +1,11 @@
 """``askpix keys``: create, list, rotate, revoke."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from askpix.api.security.keys import Key, KeyRing
+    from askpix.api.security.keys import KeyRing
 
 group = typer.Typer(no_args_is_help=True, help="Keys of the service: who may do what with which collections.")
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -31,6 +30,7 @@ def create_command(
 ) -> None:
     """A new key. Its text is shown once."""
     from askpix.api.console.render import hint, print_json, say
+    from askpix.api.security.keys import NewKey
 
     key, text = _ring().create(
         name,
@@ -40,7 +40,7 @@ def create_command(
         max_upload_bytes=upload_bytes,
     )
     if as_json:
-        print_json({**_json(key), "key": text})
+        print_json(NewKey.of(key, text))
     else:
         say(text)
         hint("keep it: it is not shown again")
@@ -51,7 +51,7 @@ def list_command(as_json: JsonOption = False) -> None:
     """The keys, without their texts."""
     from askpix.api.console.render import hint, print_json, table
 
-    rows = [_json(key) for key in _ring().list()]
+    rows = _ring().list()
     if as_json:
         print_json(rows)
     elif not rows:
@@ -62,12 +62,12 @@ def list_command(as_json: JsonOption = False) -> None:
             columns,
             [
                 (
-                    row["id"],
-                    row["name"],
-                    row["scope"],
-                    "all" if row["collections"] is None else ", ".join(row["collections"]),
-                    (row["used_at"] or "")[:16],
-                    (row["revoked_at"] or "")[:16],
+                    row.id,
+                    row.name,
+                    row.scope,
+                    "all" if row.collections is None else ", ".join(row.collections),
+                    row.used_at.isoformat(timespec="minutes") if row.used_at else "",
+                    row.revoked_at.isoformat(timespec="minutes") if row.revoked_at else "",
                 )
                 for row in rows
             ],
@@ -84,7 +84,7 @@ def revoke_command(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json
     if not ring.any():
         hint("no key opens the service now, and nobody comes in; `askpix keys create NAME` makes one")
     if as_json:
-        print_json(_json(key))
+        print_json(key)
     else:
         say(f"revoked {key.id} ({key.name})")
 
@@ -101,10 +101,11 @@ def rotate_command(
     from datetime import timedelta
 
     from askpix.api.console.render import hint, print_json, say
+    from askpix.api.security.keys import NewKey
 
     key, text = _ring().rotate(key_id, overlap=timedelta(hours=overlap))
     if as_json:
-        print_json({**_json(key), "key": text})
+        print_json(NewKey.of(key, text))
     else:
         say(text)
         hint(f"keep it: it is not shown again; {key_id} still opens for {overlap:g} hours")
@@ -119,10 +120,8 @@ def trail_command(
     as_json: JsonOption = False,
 ) -> None:
     """What was changed through the service, by which key, and what a key was not allowed to."""
-    from dataclasses import asdict
-
     from askpix.api.console.render import hint, print_json, table
-    from askpix.api.security.audit_log import Entry, Refusal, Trail
+    from askpix.api.security.audit_log import Trail
     from askpix.api.security.tables import database_of
     from askpix.api.settings import load_settings
 
@@ -130,8 +129,7 @@ def trail_command(
     entries = [] if refused else trail.latest(limit=limit)
     strangers = trail.refusals(limit=limit) if refused else []
     if as_json:
-        found: list[Entry | Refusal] = [*entries, *strangers]
-        print_json([{**asdict(row), "at": row.at.isoformat()} for row in found])
+        print_json([*entries, *strangers])
     elif strangers:
         counted = [(r.at.isoformat(" ", "minutes"), r.address, str(r.count), r.did) for r in strangers]
         table(("minute (UTC)", "address", "requests", "first"), counted)
@@ -148,23 +146,6 @@ def _ring() -> "KeyRing":
     from askpix.api.settings import load_settings
 
     return KeyRing(database_of(load_settings().home))
-
-
-def _json(key: "Key") -> dict[str, Any]:
-    def moment(at: datetime | None) -> str | None:
-        return at.isoformat(timespec="seconds") if at else None
-
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scope": key.scope,
-        "collections": None if key.names is None else list(key.names),
-        "created_at": moment(key.created_at),
-        "used_at": moment(key.used_at),
-        "revoked_at": moment(key.revoked_at),
-        "requests_per_minute": key.requests_per_minute,
-        "max_upload_bytes": key.max_upload_bytes,
-    }
 
 
 def register(app: typer.Typer) -> None:

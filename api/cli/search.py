@@ -76,12 +76,13 @@ def search_command(
 
     if image is not None and like is not None:
         raise typer.BadParameter("--image and --like both name the picture; give one of them")
+    where = make_where(after=after, before=before, near=near, path=path, kind=kind, tags=tag or [])
     workspace = Workspace(load_settings())
     result = search(
         workspace,
         workspace.collection(collection),
         text,
-        where=make_where(after=after, before=before, near=near, path=path, kind=kind, tags=tag or []),
+        where=where,
         image=image,
         like=like,
         off=(EVERYTHING,) if literal else tuple(without_clause or ()),

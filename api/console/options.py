@@ -31,7 +31,10 @@ def make_where(
     tags: list[str],
 ) -> Where:
     """The filter from the options of the contract."""
-    start, end = parse_date(after), parse_date(before)
+    try:
+        start, end = parse_date(after), parse_date(before)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(str(error)) from error
     if start and end and start >= end:
         raise typer.BadParameter(
             f"--after {after} is not earlier than --before {before}: nothing can lie between"

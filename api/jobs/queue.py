@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
 
+from askpix.api.schemas.results import JobState
 from askpix.api.security.tables import jobs
 from askpix.core.db.engine import transaction
 from askpix.core.errors import AskpixError, LimitError, NotFoundError, StoreUnavailableError
@@ -50,7 +51,7 @@ class Job:
     kind: str
     collection: str
     collection_id: str
-    state: str
+    state: JobState
     spec: Mapping[str, Any]
     progress: Mapping[str, Any] | None
     result: Mapping[str, Any] | None

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from askpix.api.schemas.responses import Problem
+from askpix.api.schemas.results import Problem
 from askpix.api.security.principal import Principal
 from askpix.api.service.service import Service
 

@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.routes.views import answer_out, event, result_out
+from askpix.api.routes.views import answer_out, answered, event, result_out
+from askpix.api.schemas import results
 from askpix.api.schemas.requests import AskIn
-from askpix.api.schemas.responses import AnswerOut
 from askpix.api.security.principal import Principal
 from askpix.api.security.problems import problem, status_of
 from askpix.api.service.service import Service
@@ -18,7 +17,6 @@ from askpix.api.services.ask import ask_collection
 from askpix.core.errors import AskpixError, BadQueryError
 from askpix.core.types import Answer, Message, SearchResult
 from askpix.generation.generators.base import Piece
-from askpix.ingest.catalog.models import Collection
 
 router = APIRouter(prefix="/v1/collections", tags=["ask"])
 _SAFE_GENERATORS = (None, "auto", "extractive")
@@ -27,7 +25,7 @@ _log = logging.getLogger("askpix.service")
 
 @router.post(
     "/{name}/ask",
-    response_model=AnswerOut,
+    response_model=results.Answer,
     responses={
         200: {
             "content": {"text/event-stream": {}},
@@ -36,7 +34,7 @@ _log = logging.getLogger("askpix.service")
         **problems(404, 502),
     },
 )
-def ask(name: str, body: AskIn, service: TheService, who: Who) -> Any:
+def ask(name: str, body: AskIn, service: TheService, who: Who) -> Response:
     """The answer cites the picture and the place in it, or says that nothing holds it."""
     collection = who.collection(service.catalog, name)
     if body.generator not in (*_SAFE_GENERATORS, service.settings.generator):
@@ -53,19 +51,12 @@ def ask(name: str, body: AskIn, service: TheService, who: Who) -> Any:
     )
     if not body.stream:
         answer = next(each for each in events if isinstance(each, Answer))
-        return answer_out(service, who, answer)
+        return answered(answer_out(service, who, answer))
     return StreamingResponse(
         _stream(service, who, events),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-
-
-def answer_events(
-    service: Service, collection: Collection, question: str, *, top_k: int, generator: str | None
-) -> Iterator[SearchResult | Piece | Answer]:
-    """What was found, the pieces, and last the Answer."""
-    return ask_collection(service.workspace, collection, question, top_k=top_k, generator=generator)
 
 
 def _stream(

@@ -1,22 +1,21 @@
 """Collections: create, list, show, delete."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.routes.views import collection_out
 from askpix.api.schemas.requests import CollectionIn
-from askpix.api.schemas.responses import CollectionOut, CollectionsOut, DeletedOut, FacetsOut
+from askpix.api.schemas.results import CollectionInfo, CollectionPage, Deleted, FacetCount
 from askpix.api.security.problems import ProblemError
-from askpix.api.services.collections import facets_json
+from askpix.api.services.collections import describe, facet_counts
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 _SAFE_EMBEDDERS = (None, "auto", "mini")
 
 
-@router.post("", status_code=201, response_model=CollectionOut, responses=problems(409))
-def create(body: CollectionIn, service: TheService, who: Who, response: Response) -> Any:
+@router.post("", status_code=201, responses=problems(409))
+def create(body: CollectionIn, service: TheService, who: Who, response: Response) -> CollectionInfo:
     """A new, empty collection."""
     who.need("write")
     who.need_name(body.name)
@@ -26,41 +25,37 @@ def create(body: CollectionIn, service: TheService, who: Who, response: Response
         raise ProblemError(409, f"there is a collection {body.name!r} already")
     made = service.workspace.create_collection(body.name, body.embedder)
     response.headers["Location"] = f"/v1/collections/{made.name}"
-    return collection_out(service, made)
+    return describe(service.workspace, made)
 
 
-@router.get("", response_model=CollectionsOut, responses=problems())
+@router.get("", responses=problems())
 def list_all(
     service: TheService,
     who: Who,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
-) -> Any:
+) -> CollectionPage:
     """The collections of this key, by name."""
     mine = who.collections(service.catalog)
-    page = [collection_out(service, each) for each in mine[offset : offset + limit]]
-    return {"collections": page, "total": len(mine), "limit": limit, "offset": offset}
+    page = tuple(describe(service.workspace, each) for each in mine[offset : offset + limit])
+    return CollectionPage(collections=page, total=len(mine), limit=limit, offset=offset)
 
 
-@router.get("/{name}", response_model=CollectionOut, responses=problems(404))
-def show(name: str, service: TheService, who: Who) -> Any:
+@router.get("/{name}", responses=problems(404))
+def show(name: str, service: TheService, who: Who) -> CollectionInfo:
     """One collection in detail."""
-    collection = who.collection(service.catalog, name)
-    return {
-        **collection_out(service, collection),
-        "disk_bytes": service.workspace.disk_bytes(collection),
-    }
+    return describe(service.workspace, who.collection(service.catalog, name), disk=True)
 
 
-@router.get("/{name}/facets", response_model=FacetsOut, responses=problems(404))
-def facets(name: str, service: TheService, who: Who) -> Any:
+@router.get("/{name}/facets", responses=problems(404))
+def facets(name: str, service: TheService, who: Who) -> dict[str, tuple[FacetCount, ...]]:
     """How many pictures there are by year, month, place, kind, camera and tag; the most frequent first."""
-    return facets_json(service.workspace, who.collection(service.catalog, name))
+    return facet_counts(service.workspace, who.collection(service.catalog, name))
 
 
-@router.delete("/{name}", response_model=DeletedOut, responses=problems(404))
-def delete(name: str, service: TheService, who: Who) -> Any:
+@router.delete("/{name}", responses=problems(404))
+def delete(name: str, service: TheService, who: Who) -> Deleted:
     """A collection's index and what was uploaded into it; files in folders stay."""
     who.need("write")
     collection = who.collection(service.catalog, name)
-    return {"deleted": collection.name, "images": service.delete_collection(collection)}
+    return Deleted(collection.name, service.delete_collection(collection))

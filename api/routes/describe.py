@@ -4,21 +4,25 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.search import bytes_of
+from askpix.api.routes.views import answered
+from askpix.api.schemas.results import Caption, Captions
 from askpix.api.security.principal import Principal
 from askpix.api.service.images import content_of
 from askpix.api.service.service import Service
-from askpix.api.services.describe import audit, caption, extract
+from askpix.api.services.describe import audit, caption, extract, extraction_object
 from askpix.api.services.single_file import Looked, look, look_again
 from askpix.core.errors import BadImageError
+from askpix.generation.tasks.audit import Finding
+from askpix.generation.tasks.extract import Proof
 from askpix.generation.tasks.json_schema import check_schema
 
 router = APIRouter(prefix="/v1", tags=["describe"])
@@ -41,20 +45,6 @@ class CaptionIn(BaseModel):
     generator: _Generator = None
 
 
-class CaptionedOut(BaseModel):
-    """A picture by its place among those sent."""
-
-    index: int
-    caption: str
-
-
-class CaptionOut(BaseModel):
-    """Of every picture, in the order they were sent."""
-
-    results: list[CaptionedOut]
-    generator: str
-
-
 class ExtractIn(BaseModel):
     """A picture, and the JSON schema of the object that it is to be read as."""
 
@@ -75,18 +65,11 @@ class ExtractIn(BaseModel):
     generator: _Generator = None
 
 
-class ProofOut(BaseModel):
-    """The words a field was read from, and where they stand, in pixels of the upright original."""
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The fields of the object, valid against the schema, and beside them ``evidence`` by field."""
 
-    quote: str
-    box: list[float] | None
-
-
-class ExtractOut(BaseModel):
-    """The fields of the object, valid against the schema, and beside them `evidence` by field."""
-
-    model_config = ConfigDict(extra="allow")
-    evidence: dict[str, ProofOut]
+    evidence: dict[str, Proof]
 
 
 class AuditIn(BaseModel):
@@ -102,42 +85,35 @@ class AuditIn(BaseModel):
     generator: _Generator = None
 
 
-class FindingOut(BaseModel):
-    """One check's verdict with what it rests on."""
-
-    check: str
-    verdict: Literal["pass", "fail", "unsure"]
-    evidence: str
-    box: list[float] | None
-
-
-class AuditOut(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Findings:
     """The checks in their order, then what was measured."""
 
-    findings: list[FindingOut]
+    findings: tuple[Finding, ...]
 
 
-@router.post("/caption", response_model=CaptionOut, responses=problems(404, 502))
-def caption_pictures(body: CaptionIn, service: TheService, who: Who) -> Any:
+@router.post("/caption", responses=problems(404, 502))
+def caption_pictures(body: CaptionIn, service: TheService, who: Who) -> Captions:
     """Each picture in words. Without a model that sees: what it looks like, and what is written in it."""
     check_generator(service, who, body.generator)
     results = []
     for index, text in enumerate(body.images):
         with looked_at(service, who, text) as looked:
             words = caption(service.workspace, looked, style=body.style, generator=body.generator)
-        results.append({"index": index, "caption": words})
-    return {"results": results, "generator": service.workspace.generator(body.generator).model_id}
+        results.append(Caption(index=index, caption=words))
+    return Captions(tuple(results), service.workspace.generator(body.generator).model_id)
 
 
-@router.post("/extract", response_model=ExtractOut, responses=problems(404, 502))
-def extract_object(body: ExtractIn, service: TheService, who: Who) -> Any:
+@router.post("/extract", response_model=Extracted, responses=problems(404, 502))
+def extract_object(body: ExtractIn, service: TheService, who: Who) -> Response:
     """The picture as an object of the schema; what cannot be found is told as an error, never made up."""
     check_generator(service, who, body.generator)
-    return extracted(service, who, body.image, body.wanted, page=body.page, generator=body.generator)
+    found = extracted(service, who, body.image, body.wanted, page=body.page, generator=body.generator)
+    return answered(found)
 
 
-@router.post("/audit", response_model=AuditOut, responses=problems(404, 502))
-def audit_screenshot(body: AuditIn, service: TheService, who: Who) -> Any:
+@router.post("/audit", responses=problems(404, 502))
+def audit_screenshot(body: AuditIn, service: TheService, who: Who) -> Findings:
     """PASS, FAIL or unsure for each check, with what it rests on; then contrast and size of the text."""
     check_generator(service, who, body.generator)
     with looked_at(service, who, body.image) as looked:
@@ -148,17 +124,7 @@ def audit_screenshot(body: AuditIn, service: TheService, who: Who) -> Any:
             accessibility=body.accessibility,
             generator=body.generator,
         )
-    return {
-        "findings": [
-            {
-                "check": each.check,
-                "verdict": each.verdict,
-                "evidence": each.evidence,
-                "box": list(each.box) if each.box else None,
-            }
-            for each in found
-        ]
-    }
+    return Findings(tuple(found))
 
 
 def extracted(
@@ -174,11 +140,7 @@ def extracted(
     checked = check_schema(schema)
     with looked_at(service, who, image, page=page) as looked:
         found = extract(service.workspace, looked, checked, generator=generator)
-    evidence = {
-        name: {"quote": proof.quote, "box": list(proof.box) if proof.box else None}
-        for name, proof in found.evidence.items()
-    }
-    return {**found.value, "evidence": evidence}
+    return extraction_object(found)
 
 
 def check_generator(service: Service, who: Principal, generator: str | None) -> None:

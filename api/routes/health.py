@@ -1,35 +1,41 @@
 """Whether the server is well, and what it counts."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import anyio.to_thread
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.schemas.responses import HealthOut
 from askpix.api.security.problems import OverloadedError
 
 router = APIRouter(tags=["status"])
 
 
-@router.get("/healthz", response_model=HealthOut, responses=problems())
-async def health(service: TheService) -> Any:
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the server is: ``ok``, or ``ready``."""
+
+    status: str
+
+
+@router.get("/healthz", responses=problems())
+async def health(service: TheService) -> Health:
     """Whether the server should live on: 503 when its worker is stuck."""
     if (stuck := service.healthy()) is not None:
         raise OverloadedError(stuck, retry_after_s=30)
-    return {"status": "ok"}
+    return Health("ok")
 
 
-@router.get("/readyz", response_model=HealthOut, responses=problems())
-async def ready(service: TheService) -> Any:
+@router.get("/readyz", responses=problems())
+async def ready(service: TheService) -> Health:
     """Whether requests should come here: 503 until the models are loaded, while every
     place is taken, and once it is stopping."""
     if not service.ready:
         raise OverloadedError("starting, or stopping", retry_after_s=2)
     if service.places.full:
         raise OverloadedError("as many requests are at work as ASKPIX_MAX_WAITING allows", retry_after_s=2)
-    return {"status": "ready"}
+    return Health("ready")
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=problems())

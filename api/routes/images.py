@@ -1,6 +1,7 @@
 """Pictures: records, files, thumbnails; and their end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -10,8 +11,9 @@ from fastapi.responses import FileResponse
 from askpix.api.jobs.uploads import safe_name
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import image_out
-from askpix.api.schemas.responses import DeletedOut, ImageOut, ImagesOut
+from askpix.api.schemas.results import Deleted, Image, ImagePage
 from askpix.api.service.images import choose_format, file_date, file_of, media_type, snap, thumbnail
+from askpix.core.types import join_lines
 
 router = APIRouter(tags=["images"])
 _GUARD = {
@@ -29,7 +31,7 @@ _BINARY: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/v1/collections/{name}/images", response_model=ImagesOut, responses=problems(404))
+@router.get("/v1/collections/{name}/images", responses=problems(404))
 def list_all(  # noqa: PLR0917 - parts of the query
     name: str,
     service: TheService,
@@ -37,7 +39,7 @@ def list_all(  # noqa: PLR0917 - parts of the query
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     order: Literal["steady", "newest"] = "steady",
-) -> Any:
+) -> ImagePage:
     """A collection's pictures, in an order that nothing added changes, or newest first."""
     collection = who.collection(service.catalog, name)
     if order == "newest":
@@ -45,37 +47,37 @@ def list_all(  # noqa: PLR0917 - parts of the query
     else:
         ids = service.catalog.lookup.page(collection, limit=limit, offset=offset)
     found = service.catalog.timeline.records(collection, ids)
-    images = [image_out(service, who, collection, record, sha256=sha) for record, sha in found]
-    total = service.catalog.count_images(collection)
-    return {"images": images, "total": total, "limit": limit, "offset": offset}
+    images = tuple(image_out(service, who, collection, record, sha256=sha) for record, sha in found)
+    return ImagePage(
+        images=images, total=service.catalog.count_images(collection), limit=limit, offset=offset
+    )
 
 
-@router.get("/v1/images/{image_id}", response_model=ImageOut, responses=problems(404))
-def show(image_id: str, service: TheService, who: Who) -> Any:
+@router.get("/v1/images/{image_id}", responses=problems(404))
+def show(image_id: str, service: TheService, who: Who) -> Image:
     """What is known of a picture, and the words read in it."""
     collection, record, sha256 = service.image(who, image_id)
-    body = image_out(service, who, collection, record, sha256=sha256)
     lines = service.catalog.lines([record.id]).get(record.id, ())
-    body["lines"] = [
-        {"text": line.text, "box": list(line.box), "confidence": line.confidence} for line in lines
-    ]
-    body["text"] = "\n".join(line.text for line in lines)
     about = service.catalog.notes.abouts([record.id]).get(record.id)
-    body["about"] = about.to_json() if about else {}
-    # Nothing is sorted or filtered by it: copying, downloading and unpacking set it.
-    body["file_date"] = None if record.taken_at else file_date(service, collection, record)
-    body["caption"] = service.catalog.notes.captions([record.id]).get(record.id)
-    return body
+    return replace(
+        image_out(service, who, collection, record, sha256=sha256),
+        lines=lines,
+        text=join_lines(lines),
+        about=about.to_json() if about else {},
+        # Nothing is sorted or filtered by it: copying, downloading and unpacking set it.
+        file_date=None if record.taken_at else file_date(service, collection, record),
+        caption=service.catalog.notes.captions([record.id]).get(record.id),
+    )
 
 
-@router.get("/v1/images/{image_id}/siblings", response_model=ImagesOut, responses=problems(404))
-def siblings(image_id: str, service: TheService, who: Who) -> Any:
+@router.get("/v1/images/{image_id}/siblings", responses=problems(404))
+def siblings(image_id: str, service: TheService, who: Who) -> ImagePage:
     """The pages of the same document, or the moments of the same video, in order; the first 1,000 of them."""
     collection, _, sha256 = service.image(who, image_id)
     ids = service.catalog.lookup.ids_of(collection, sha256)
     found = service.catalog.timeline.records(collection, ids[:1000])
-    images = [image_out(service, who, collection, record, sha256=sha) for record, sha in found]
-    return {"images": images, "total": len(ids), "limit": 1000, "offset": 0}
+    images = tuple(image_out(service, who, collection, record, sha256=sha) for record, sha in found)
+    return ImagePage(images=images, total=len(ids), limit=1000, offset=0)
 
 
 @router.get(
@@ -121,13 +123,13 @@ def small(
     return FileResponse(path, media_type=kind, headers=headers)
 
 
-@router.delete("/v1/images/{image_id}", response_model=DeletedOut, responses=problems(404))
-def delete(image_id: str, service: TheService, who: Who) -> Any:
+@router.delete("/v1/images/{image_id}", responses=problems(404))
+def delete(image_id: str, service: TheService, who: Who) -> Deleted:
     """Out of the index. An uploaded file is deleted; one in a folder stays, and may be indexed again."""
     who.need("write")
     collection, record, sha256 = service.image(who, image_id)
     service.delete_image(collection, record, sha256)
-    return {"deleted": record.id, "images": 1}
+    return Deleted(record.id, 1)
 
 
 def _has(request: Request, etag: str) -> bool:

@@ -1,7 +1,7 @@
 """Jobs: how far they are, as they go, and an end to them."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import anyio
 import anyio.to_thread
@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from askpix.api.jobs.queue import OPEN
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import event, job_out
-from askpix.api.schemas.responses import JobOut, JobsOut
+from askpix.api.schemas.results import Job, JobPage
 from askpix.api.security.problems import ProblemError
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -19,36 +19,36 @@ _EVERY_S = 0.25
 _HEARTBEAT_S = 15.0
 
 
-@router.get("", response_model=JobsOut, responses=problems())
+@router.get("", responses=problems())
 def list_all(
     service: TheService,
     who: Who,
     state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
-) -> Any:
+) -> JobPage:
     """Jobs on the collections of this key, newest first."""
     mine = {each.id for each in who.collections(service.catalog)}
     found = service.jobs.list(collection_ids=mine, state=state, limit=limit, offset=offset)
-    return {"jobs": [job_out(service, who, job) for job in found], "limit": limit, "offset": offset}
+    return JobPage(jobs=tuple(job_out(service, who, job) for job in found), limit=limit, offset=offset)
 
 
-@router.get("/{job_id}", response_model=JobOut, responses=problems(404))
-def show(job_id: str, service: TheService, who: Who) -> Any:
+@router.get("/{job_id}", responses=problems(404))
+def show(job_id: str, service: TheService, who: Who) -> Job:
     """One job."""
     return job_out(service, who, service.job(who, job_id))
 
 
-@router.post("/{job_id}/cancel", response_model=JobOut, responses=problems(404))
-def cancel(job_id: str, service: TheService, who: Who) -> Any:
+@router.post("/{job_id}/cancel", responses=problems(404))
+def cancel(job_id: str, service: TheService, who: Who) -> Job:
     """Stop it at the next safe point; what it has done stays. A job that has ended stays as it is."""
     who.need("write")
     service.job(who, job_id)
     return job_out(service, who, service.jobs.cancel(job_id))
 
 
-@router.post("/{job_id}/retry", response_model=JobOut, responses=problems(404, 409))
-def retry(job_id: str, service: TheService, who: Who) -> Any:
+@router.post("/{job_id}/retry", responses=problems(404, 409))
+def retry(job_id: str, service: TheService, who: Who) -> Job:
     """Queue a job again that failed or was cancelled; what it was sent is kept until its collection goes."""
     who.need("write")
     job = service.job(who, job_id)

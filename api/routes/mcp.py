@@ -16,16 +16,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from askpix.api.routes.ask import answer_events
 from askpix.api.routes.describe import extracted
 from askpix.api.routes.search import run_search
-from askpix.api.routes.views import answer_out, collection_out, result_out
+from askpix.api.routes.views import answer_out, result_out
 from askpix.api.schemas.requests import SearchIn, WhereIn
+from askpix.api.schemas.results import Answer, SearchResult, to_json
 from askpix.api.security.principal import LOCAL, Principal
 from askpix.api.service.images import snap, thumbnail
 from askpix.api.service.service import Service
+from askpix.api.services.ask import ask_collection
+from askpix.api.services.collections import describe
+from askpix.core import types as core
 from askpix.core.errors import AskpixError
-from askpix.core.types import Answer
 
 _T = TypeVar("_T")
 _INSTRUCTIONS = """Searches and questions over collections of pictures: photos, scans, receipts, charts,
@@ -47,12 +49,16 @@ def create_mcp(service: Service) -> MCPServer:
         except AskpixError as error:
             raise ToolError(str(error)) from error
 
+    def shown(action: Callable[[], object]) -> dict[str, Any]:
+        found: dict[str, Any] = to_json(told(action))
+        return found
+
     @server.tool()
     def list_collections(ctx: Context) -> dict[str, Any]:
         """The collections of pictures that can be searched, and how many pictures each has."""
         who = _who(ctx)
         mine = told(lambda: who.collections(service.catalog))
-        return {"collections": [collection_out(service, each) for each in mine]}
+        return {"collections": to_json([describe(service.workspace, each) for each in mine])}
 
     @server.tool()
     def search(
@@ -67,12 +73,12 @@ def create_mcp(service: Service) -> MCPServer:
         camera, near {lat, lon, km}. `matched` is false when nothing fits."""
         who = _who(ctx)
 
-        def find() -> dict[str, Any]:
+        def find() -> SearchResult:
             body = SearchIn(text=text, top_k=min(top_k, 50), where=WhereIn.model_validate(where or {}))
             found = who.collection(service.catalog, collection)
             return result_out(service, who, run_search(service, found, body))
 
-        return told(find)
+        return shown(find)
 
     @server.tool()
     def ask(question: str, ctx: Context, collection: str = "default") -> dict[str, Any]:
@@ -80,19 +86,19 @@ def create_mcp(service: Service) -> MCPServer:
         false when the pictures do not hold the answer."""
         who = _who(ctx)
 
-        def answer() -> dict[str, Any]:
+        def answer() -> Answer:
             found = who.collection(service.catalog, collection)
-            events = answer_events(service, found, question, top_k=5, generator=None)
-            return answer_out(service, who, next(each for each in events if isinstance(each, Answer)))
+            events = ask_collection(service.workspace, found, question, top_k=5, generator=None)
+            return answer_out(service, who, next(e for e in events if isinstance(e, core.Answer)))
 
-        return told(answer)
+        return shown(answer)
 
     @server.tool()
     def extract(image_id: str, schema: dict[str, Any], ctx: Context) -> dict[str, Any]:
         """Read a picture as an object of a JSON schema ("type": "object" with "properties"); `evidence` has
         the words and the box each field was read from. What is not in the picture is not made up."""
         who = _who(ctx)
-        return told(lambda: extracted(service, who, image_id, schema))
+        return shown(lambda: extracted(service, who, image_id, schema))
 
     @server.tool()
     def get_image(image_id: str, ctx: Context, size: int = 768) -> Image:

@@ -101,15 +101,15 @@ def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
     base_url = str(request.base_url).rstrip("/")
     name = PREFIX + collection.name
     if not body.stream:
-        answer = _answer(service, collection, question, body)
-        message = message_of(answer, answer_out(service, who, answer), base_url=base_url)
+        answer = answer_out(service, who, _answer(service, collection, question, body))
+        message = message_of(answer, base_url=base_url)
         return completion(name, message, answer)
     with_usage = bool((body.stream_options or {}).get("include_usage"))
 
     def stream() -> Iterator[bytes]:
         try:
-            answer = _answer(service, collection, question, body)
-            message = message_of(answer, answer_out(service, who, answer), base_url=base_url)
+            answer = answer_out(service, who, _answer(service, collection, question, body))
+            message = message_of(answer, base_url=base_url)
             for chunk in chunks(name, message, answer, with_usage=with_usage):
                 yield f"data: {json.dumps(chunk)}\n\n".encode()
         except AskpixError as error:

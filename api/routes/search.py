@@ -2,20 +2,20 @@
 
 import base64
 import binascii
-from typing import Any
+from dataclasses import dataclass
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from PIL import Image
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.routes.views import result_out
+from askpix.api.routes.views import answered, result_out
 from askpix.api.schemas.requests import GoodIn, SearchIn
-from askpix.api.schemas.responses import GoodOut, SearchOut
+from askpix.api.schemas.results import SearchResult
 from askpix.api.service.service import Service
 from askpix.api.services.search import search as find
+from askpix.core import types as core
 from askpix.core.errors import BadImageError, BadQueryError, NotFoundError
 from askpix.core.imaging.decode import open_image
-from askpix.core.types import SearchResult
 from askpix.ingest.catalog.models import Collection
 
 router = APIRouter(prefix="/v1/collections", tags=["search"])
@@ -23,17 +23,24 @@ _MIN_SIDE = 512
 """A query picture is decoded no larger than embedders look at."""
 
 
-@router.post("/{name}/search", response_model=SearchOut, responses=problems(404))
-def search(name: str, body: SearchIn, service: TheService, who: Who) -> Any:
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """How many pairs of words and image were noted."""
+
+    noted: int
+
+
+@router.post("/{name}/search", response_model=SearchResult, responses=problems(404))
+def search(name: str, body: SearchIn, service: TheService, who: Who) -> Response:
     """By words, a picture, a filter, or all of them. `matched` is false when nothing fits."""
     collection = who.collection(service.catalog, name)
     if body.rerank not in (None, "none", "pages", service.settings.rerank):
         who.need("admin")  # a name may be a folder or an address of the server's
-    return result_out(service, who, run_search(service, collection, body))
+    return answered(result_out(service, who, run_search(service, collection, body)))
 
 
-@router.post("/{name}/good", response_model=GoodOut, responses=problems(404))
-def good(name: str, body: GoodIn, service: TheService, who: Who) -> Any:
+@router.post("/{name}/good", responses=problems(404))
+def good(name: str, body: GoodIn, service: TheService, who: Who) -> Noted:
     """These pictures are what the words looked for. `collections adapt` learns from it; it never leaves the
     server, and is not kept where searches are not remembered."""
     who.need("write")
@@ -41,10 +48,10 @@ def good(name: str, body: GoodIn, service: TheService, who: Who) -> Any:
     for image_id in body.images:
         if service.image(who, image_id)[0].id != collection.id:
             raise NotFoundError(f"no picture {image_id!r}")
-    return {"noted": service.workspace.good_hits(collection).add(body.text, body.images)}
+    return Noted(service.workspace.good_hits(collection).add(body.text, body.images))
 
 
-def run_search(service: Service, collection: Collection, body: SearchIn) -> SearchResult:
+def run_search(service: Service, collection: Collection, body: SearchIn) -> core.SearchResult:
     """The result for a checked request. Raises what the retriever raises."""
     sent = body.image is not None and body.image.startswith("data:")
     return find(

@@ -10,7 +10,7 @@ from askpix.api.jobs.multipart import FilesOnDisk
 from askpix.api.jobs.uploads import Incoming
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.schemas.requests import UrlsIn
-from askpix.api.schemas.responses import AcceptedOut
+from askpix.api.schemas.results import Upload, UploadedFile
 from askpix.api.security.problems import ProblemError
 from askpix.api.service.service import Service
 from askpix.core.errors import NotFoundError
@@ -45,11 +45,10 @@ _BODY = {
 @router.post(
     "/{name}/images",
     status_code=202,
-    response_model=AcceptedOut,
     responses=problems(404, 415, 507),
     openapi_extra=_BODY,
 )
-async def upload(name: str, request: Request, response: Response, service: TheService, who: Who) -> Any:
+async def upload(name: str, request: Request, response: Response, service: TheService, who: Who) -> Upload:
     """Send files (`files`) or `{"urls": [...]}`. What is acknowledged is on disk and survives a crash.
 
     `duplicate` says that these very bytes are there already; the job tells near duplicates when it is done.
@@ -76,8 +75,8 @@ async def upload(name: str, request: Request, response: Response, service: TheSe
             raise
     url = f"/v1/jobs/{job.id}"
     response.headers["Location"] = url
-    shown = [{k: v for k, v in file.items() if k != "path"} for file in files]
-    return {"job": job.id, "url": url, "files": shown}
+    shown = (UploadedFile(**{k: v for k, v in file.items() if k != "path"}) for file in files)
+    return Upload(job=job.id, url=url, files=tuple(shown))
 
 
 def _keep(

@@ -1,16 +1,16 @@
 """The page: its files, as they lie in the package, and its session. All else it does through the API."""
 
 import hashlib
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from askpix.api.routes import TheService, problems
 from askpix.api.schemas.requests import _In
-from askpix.api.schemas.responses import Out
 from askpix.api.security.principal import ANYBODY, Principal
 from askpix.api.security.problems import NEW_KEY, ProblemError
 from askpix.api.security.session import COOKIE, PAGE_HEADER
@@ -43,7 +43,8 @@ class SessionIn(_In):
     key: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class SessionOut(Out):
+@dataclass(frozen=True, slots=True)
+class Session:
     """Whether whoever asks may come in, and what they may do; ``keyed``: by a key."""
 
     open: bool
@@ -63,8 +64,8 @@ def asset(path: str, request: Request) -> Response:
     return _file(path, request)
 
 
-@router.post("/session", response_model=SessionOut, responses=problems())
-async def begin(body: SessionIn, request: Request, response: Response, service: TheService) -> Any:
+@router.post("/session", responses=problems())
+async def begin(body: SessionIn, request: Request, response: Response, service: TheService) -> Session:
     """Exchange a key for a session of the page: a cookie that scripts cannot read."""
     _from_the_page(request)
     key = await service.check_key(body.key)
@@ -80,24 +81,24 @@ async def begin(body: SessionIn, request: Request, response: Response, service: 
         secure=request.url.scheme == "https",
         path="/",
     )
-    return {"open": True}
+    return Session(open=True)
 
 
-@router.get("/session", response_model=SessionOut, responses=problems())
-async def current(request: Request) -> Any:
+@router.get("/session", responses=problems())
+async def current(request: Request) -> Session:
     """What the page asks first: whether it has to ask for a key."""
     who: Principal | None = request.state.principal
     if who is None:
-        return {"open": False}
-    return {"open": True, "scope": who.scope, "keyed": who is not ANYBODY}
+        return Session(open=False)
+    return Session(open=True, scope=who.scope, keyed=who is not ANYBODY)
 
 
-@router.delete("/session", response_model=SessionOut, responses=problems())
-async def end(request: Request, response: Response) -> Any:
+@router.delete("/session", responses=problems())
+async def end(request: Request, response: Response) -> Session:
     """Forget the session."""
     _from_the_page(request)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
-    return {"open": False}
+    return Session(open=False)
 
 
 def _from_the_page(request: Request) -> None:

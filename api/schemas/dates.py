@@ -2,16 +2,13 @@
 
 import re
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
-
-import typer
-
-if TYPE_CHECKING:
-    pass
 
 
 def parse_date(text: str | None) -> datetime | None:
-    """The first moment of ``2018``, ``2018-05``, ``2018-05-03T14:00``, ``today`` or ``yesterday``."""
+    """Return the first moment of ``2018``, ``2018-05``, ``2018-05-03T14:00``, ``today`` or ``yesterday``.
+
+    Raises ``ValueError`` for anything else.
+    """
     if text is None:
         return None
     words = text.strip().lower()
@@ -24,4 +21,4 @@ def parse_date(text: str | None) -> datetime | None:
             return datetime(int(match[1]), int(match[2] or 1), 1)
         return datetime.fromisoformat(words.upper()).replace(tzinfo=None)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a date; write 2018, 2018-05 or 2018-05-03") from error
+        raise ValueError(f"{text!r} is not a date; write 2018, 2018-05 or 2018-05-03") from error

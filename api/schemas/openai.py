@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from askpix.api.schemas import results
 from askpix.core.errors import BadQueryError
-from askpix.core.types import Answer, Message
+from askpix.core.types import Message
 
 PREFIX = "askpix/"
 _REMEMBERED, _LONGEST_TURN = 40, 4_000
@@ -146,34 +147,35 @@ def _worded(text: str | None, images: list[str] | None = None) -> str:
     return (text or "").strip()
 
 
-def message_of(answer: Answer, shown: Mapping[str, Any], *, base_url: str) -> dict[str, Any]:
+def message_of(answer: results.Answer, *, base_url: str) -> dict[str, Any]:
     """The assistant's turn: the checked answer, its sources below it, and each source as an annotation."""
-    text = answer.text
+    text = answer.answer
     sources: list[str] = []
     annotations: list[dict[str, Any]] = []
-    for citation in shown["citations"]:
-        name = citation["uri"].removeprefix("upload:").rpartition("/")[2] or citation["uri"]
-        page = f", page {citation['page']}" if citation["page"] else ""
-        quote = f': "{citation["quote"]}"' if citation["quote"] else ""
-        sources.append(f"[{citation['marker']}] {name}{page}{quote}")
-        at = text.find(f"[{citation['marker']}]")
+    for citation in answer.citations:
+        name = citation.uri.removeprefix("upload:").rpartition("/")[2] or citation.uri
+        page = f", page {citation.page}" if citation.page else ""
+        quote = f': "{citation.quote}"' if citation.quote else ""
+        marker = f"[{citation.marker}]"
+        sources.append(f"{marker} {name}{page}{quote}")
+        at = text.find(marker)
         annotations.append(
             {
                 "type": "url_citation",
                 "url_citation": {
-                    "url": f"{base_url}/v1/images/{citation['id']}/file",
+                    "url": f"{base_url}/v1/images/{citation.id}/file",
                     "title": name + page,
                     "start_index": max(at, 0),
-                    "end_index": at + len(f"[{citation['marker']}]") if at >= 0 else len(text),
+                    "end_index": at + len(marker) if at >= 0 else len(text),
                 },
-                **citation,
+                **results.to_json(citation),
             }
         )
     content = text + ("\n\n" + "\n".join(sources) if sources else "")
     return {"role": "assistant", "content": content, "refusal": None, "annotations": annotations}
 
 
-def completion(model: str, message: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def completion(model: str, message: Mapping[str, Any], answer: results.Answer) -> dict[str, Any]:
     """``chat.completion``."""
     return {
         **_head(model, "chat.completion"),
@@ -183,7 +185,7 @@ def completion(model: str, message: Mapping[str, Any], answer: Answer) -> dict[s
 
 
 def chunks(
-    model: str, message: Mapping[str, Any], answer: Answer, *, with_usage: bool
+    model: str, message: Mapping[str, Any], answer: results.Answer, *, with_usage: bool
 ) -> Iterator[dict[str, Any]]:
     """``chat.completion.chunk``s. Only what was checked is sent: a claim cannot be taken back."""
     head = _head(model, "chat.completion.chunk")
@@ -202,7 +204,7 @@ def chunks(
         yield {**head, "choices": [], "usage": usage(answer)}
 
 
-def usage(answer: Answer) -> dict[str, int]:
+def usage(answer: results.Answer) -> dict[str, int]:
     """Tokens, as the generator counted them."""
     taken = answer.usage.input_tokens + answer.usage.image_tokens
     written = answer.usage.output_tokens

@@ -1,14 +1,9 @@
-"""What goes over the wire, as pydantic models: requests are checked by them, answers documented.
-
-Answers are made by the same functions as the command line's ``--json`` (``api.console.render``); fields that
-are added there pass through.
-"""
+"""Requests over HTTP, checked by pydantic. What is answered stands in ``api.schemas.results``."""
 
 from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import typer
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from askpix.api.schemas.dates import parse_date
@@ -21,9 +16,6 @@ class _In(BaseModel):
     """A request: a field nobody knows is a mistake worth telling."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-# --- requests ----------------------------------------------------------------------------------------------
 
 
 class CollectionIn(_In):
@@ -78,7 +70,7 @@ class WhereIn(_In):
             raise ValueError(f"{value!r} is not a date; write '2018', '2018-05' or '2018-05-03'")
         try:
             return parse_date(value)
-        except (typer.BadParameter, OverflowError) as error:
+        except OverflowError as error:
             raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
@@ -160,6 +152,3 @@ class AskIn(_In):
     generator: Annotated[str, Field(max_length=500)] | None = None
     stream: bool = False
     history: Annotated[list[TurnIn], Field(max_length=100)] = Field(default=[], description="Oldest first.")
-
-
-# --- answers -----------------------------------------------------------------------------------------------

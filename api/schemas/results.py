@@ -6,15 +6,20 @@ reads the same dataclasses back (``askpix.Client``). Fields are only ever added:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, PlainSerializer, TypeAdapter, WithJsonSchema
 
 from askpix.core import types as core
 from askpix.core.types import Doubt, Kind, TextLine, Usage
 
+LocalTime = Annotated[datetime, WithJsonSchema({"type": "string"})]
+"""ISO 8601 without a zone."""
+UtcTime = Annotated[datetime, PlainSerializer(lambda at: at.replace(tzinfo=UTC), return_type=datetime)]
+"""Kept without a zone, and told in UTC."""
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 IF_SET = Field(exclude_if=lambda value: value is None)
 """Left out of JSON where it is None."""
 Rectangle = tuple[float, float, float, float]
@@ -55,7 +60,7 @@ class Hit:
     width: int
     height: int
     """Pixels of the upright original."""
-    taken_at: datetime | None = None
+    taken_at: LocalTime | None = None
     """Local time where the image was taken, without a zone."""
     snippet: str | None = None
     """The piece of the image's text that fits the query best."""
@@ -65,7 +70,7 @@ class Hit:
     """The part of a page with several images on it that fits best."""
     similar: tuple[str, ...] = ()
     """Ids of near duplicates, which are no hits of their own."""
-    preview: str | None = None
+    preview: Annotated[str | None, IF_SET] = None
     """A blurred stand-in (ThumbHash, hexadecimal), over HTTP."""
 
 
@@ -172,7 +177,7 @@ class CollectionInfo:
     text_embedder: str
     page_embedder: str | None = None
     store: str
-    created_at: datetime
+    created_at: UtcTime
     images: int
     sources: int
     """Files and URLs looked into."""
@@ -220,14 +225,14 @@ class Job:
     id: str
     kind: str
     collection: str
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: JobState
     progress: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
     error: str | None = None
-    retry_at: datetime | None = None
+    retry_at: UtcTime | None = None
     """When a job that failed for a passing reason (a full disk, a database away) is tried again."""
-    created_at: datetime
-    updated_at: datetime
+    created_at: UtcTime
+    updated_at: UtcTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +247,7 @@ class Image:
     height: int
     page: int | None = None
     time_s: float | None = None
-    taken_at: datetime | None = None
+    taken_at: LocalTime | None = None
     camera: str | None = None
     lat: float | None = None
     lon: float | None = None
@@ -293,6 +298,70 @@ class Classification:
     page: int | None = None
     time_s: Annotated[float | None, IF_SET] = None
     labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionPage:
+    """A part of the list of collections, by name."""
+
+    collections: tuple[CollectionInfo, ...]
+    total: int
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePage:
+    """A part of a list of images."""
+
+    images: tuple[Image, ...]
+    total: int
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """A part of the list of jobs, newest first."""
+
+    jobs: tuple[Job, ...]
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The name or id that was deleted, and how many images went."""
+
+    deleted: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Captions in the order of the images sent, and the generator that wrote them."""
+
+    results: tuple[Caption, ...]
+    generator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Classifications:
+    """Labels in the order of the images sent, and the embedder that compared them."""
+
+    results: tuple[Classification, ...]
+    embedder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
 
 
 def to_json(value: object) -> Any:

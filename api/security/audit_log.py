@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, insert, select
 
+from askpix.api.schemas.results import UtcTime
 from askpix.api.security.tables import refusals, trail
 from askpix.core.db.engine import transaction, upsert
 
@@ -36,7 +37,7 @@ class Entry:
     route, ``path`` as it was asked for, ``request`` the id that the answer and the log have."""
 
     number: int
-    at: datetime
+    at: UtcTime
     who: str
     did: str
     path: str
@@ -49,7 +50,7 @@ class Refusal:
     """``count`` requests of strangers at one address (an IPv6 network of 64 bits) that were turned away in
     the minute ``at``; the rest tells of the first of them."""
 
-    at: datetime
+    at: UtcTime
     address: str
     count: int
     did: str

@@ -9,12 +9,13 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import ColumnElement, Engine, Row, func, insert, or_, select, update
 
+from askpix.api.schemas.results import UtcTime
 from askpix.api.security.tables import keys
 from askpix.core.db.engine import transaction
 from askpix.core.errors import AskpixError, NotFoundError
@@ -29,19 +30,31 @@ _NOBODY = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept. ``names`` are its collections, lower case; None = all."""
+    """A key as it is kept. ``collections`` are names in lower case; None = all."""
 
     id: str
     name: str
     scope: Scope
-    names: tuple[str, ...] | None
-    created_at: datetime
-    used_at: datetime | None
-    revoked_at: datetime | None
+    collections: tuple[str, ...] | None
+    created_at: UtcTime
+    used_at: UtcTime | None
+    revoked_at: UtcTime | None
     """From when on it opens nothing; of one that was rotated it may lie ahead."""
     requests_per_minute: int | None = None
     max_upload_bytes: int | None = None
     """In the place of the service's own limits; None = those."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey(Key):
+    """A key with its text, which is shown this once."""
+
+    key: str
+
+    @classmethod
+    def of(cls, made: Key, text: str) -> "NewKey":
+        """Join a key and its text."""
+        return cls(**{field.name: getattr(made, field.name) for field in fields(made)}, key=text)
 
 
 class KeyRing:
@@ -80,7 +93,7 @@ class KeyRing:
 
     def list(self) -> "list[Key]":
         """All of them, revoked ones too, oldest first."""
-        wanted = select(*(keys.c[name] for name in Key.__slots__)).order_by(keys.c.created_at, keys.c.id)
+        wanted = select(keys).order_by(keys.c.created_at, keys.c.id)
         with transaction(self._engine, write=False) as connection:
             rows = connection.execute(wanted).all()
         return [_key(row, row.used_at) for row in rows]
@@ -107,7 +120,7 @@ class KeyRing:
         made = self.create(
             old.name,
             scope=old.scope,
-            collections=old.names or (),
+            collections=old.collections or (),
             requests_per_minute=old.requests_per_minute,
             max_upload_bytes=old.max_upload_bytes,
         )
@@ -148,7 +161,7 @@ def _key(row: Row[Any], used_at: datetime | None) -> Key:
         id=row.id,
         name=row.name,
         scope=row.scope,
-        names=None if row.names is None else tuple(row.names),
+        collections=None if row.names is None else tuple(row.names),
         created_at=row.created_at,
         used_at=used_at,
         revoked_at=row.revoked_at,

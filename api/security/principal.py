@@ -27,7 +27,7 @@ class Principal:
         return cls(
             key.id,
             key.scope,
-            key.names,
+            key.collections,
             requests_per_minute=key.requests_per_minute,
             max_upload_bytes=key.max_upload_bytes,
         )

@@ -88,8 +88,8 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
     raise NotFoundError(f"the file of picture {record.id!r} is gone or has changed; index its folder again")
 
 
-def file_date(service: Service, collection: Collection, record: ImageRecord) -> str | None:
-    """When the oldest of its files was last written, as ISO 8601 in UTC: the last resort for a picture that
+def file_date(service: Service, collection: Collection, record: ImageRecord) -> datetime | None:
+    """When the oldest of its files was last written, in UTC: the last resort for a picture that
     nothing else tells the date of. None for what lies in no file of its own: its stamp is no date."""
     states = [
         service.catalog.lookup.state(collection, uri)
@@ -98,7 +98,7 @@ def file_date(service: Service, collection: Collection, record: ImageRecord) -> 
     ]
     stamps = [state.mtime_ns for state in states if state and state.mtime_ns > 0]
     try:
-        return datetime.fromtimestamp(min(stamps) // 10**9, UTC).isoformat() if stamps else None
+        return datetime.fromtimestamp(min(stamps) // 10**9, UTC) if stamps else None
     except (ValueError, OverflowError, OSError):  # a disk's clock that was never set
         return None
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from askpix.api.schemas.results import to_json
 from askpix.api.services.single_file import Looked
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import ModelUnavailableError
@@ -59,6 +60,11 @@ def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str
     if model.model_id == "extractive":
         return extract_by_rules(schema, looked.lines)
     return extract_with(model, schema, looked.evidence)
+
+
+def extraction_object(found: Extraction) -> dict[str, Any]:
+    """The object that was extracted, with ``evidence`` by field: the quote and its box."""
+    return {**found.value, "evidence": {name: to_json(proof) for name, proof in found.evidence.items()}}
 
 
 def read_table(workspace: Workspace, looked: Looked, *, generator: str | None = None) -> Table | None:

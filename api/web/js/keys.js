@@ -4,7 +4,7 @@ import { button, el } from "./dom.js";
 import { S } from "./strings.js";
 
 // A key that was rotated still opens until then.
-const gone = (key) => key.revoked_at && new Date(`${key.revoked_at}Z`) <= new Date();
+const gone = (key) => key.revoked_at && new Date(key.revoked_at) <= new Date();
 
 export class Keys {
   constructor() {

@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from askpix.api.demo import PICTURES
-from askpix.api.routes import views
+from askpix.api.routes.views import shown
 from askpix.api.security.principal import LOCAL, Principal
 from askpix.api.server.app import create_app
 from askpix.api.service.service import Service
@@ -219,7 +219,7 @@ def test_a_picture_tells_what_was_written_about_it(
     assert body["about"] == {"title": "Lighthouse", "people": ["Ann Lee"], "rating": 4, "creator": "Me"}
     assert body["caption"] == "A lighthouse by the sea." and body["tags"] == ["Ann Lee"]
     other = client.get(f"/v1/images/{two}").json()
-    assert other["file_date"] == "1970-01-01T00:00:00+00:00", "nothing else is known of when"
+    assert other["file_date"] == "1970-01-01T00:00:00Z", "nothing else is known of when"
     assert (other["about"], other["caption"]) == ({}, None)
 
 
@@ -234,7 +234,7 @@ def test_the_date_of_a_file_is_the_last_resort_and_said_to_be_one(
     assert {uri: (each["taken_at"], each["file_date"]) for uri, each in shown.items()} == {
         "/dated.jpg": ("2018-05-03T14:30:00", None),
         "s3://bucket/far.jpg": (None, None),
-        "/a.jpg": (None, "1970-01-01T00:00:00+00:00"),
+        "/a.jpg": (None, "1970-01-01T00:00:00Z"),
     }
 
 
@@ -285,14 +285,12 @@ def test_where_uploads_lie_is_told_to_nobody_else(place: tuple[Service, TestClie
     path = service.uploads.folder(collection.id) / ("0" * 64) / "a.mp4"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x")
-    items = [{"uri": f"{path}{place}"} for place in ("", "#t=3.5", "#page=2", "#t=1#page=2")]
-    views._show(service, Principal("key", "read"), items)
-    assert [each["uri"] for each in items] == [
+    places = ("", "#t=3.5", "#page=2", "#t=1#page=2")
+    assert [shown(service, Principal("key", "read"), f"{path}{place}") for place in places] == [
         "upload:a.mp4",
         "upload:a.mp4#t=3.5",
         "upload:a.mp4#page=2",
         "upload:a.mp4#t=1#page=2",
     ]
-    mine = [{"uri": f"{path}#t=3.5"}]
-    views._show(service, LOCAL, mine)
-    assert mine == [{"uri": f"{path}#t=3.5"}], "this machine's own commands have the files"
+    mine = f"{path}#t=3.5"
+    assert shown(service, LOCAL, mine) == mine, "this machine's own commands have the files"

@@ -20,7 +20,7 @@ def ring(tmp_path: Path) -> Iterator[KeyRing]:
 def test_a_rotated_key_opens_until_its_time_and_the_new_one_opens_the_same(ring: KeyRing) -> None:
     old, old_text = ring.create("phone", scope="write", collections=["Album"])
     new, new_text = ring.rotate(old.id, overlap=timedelta(hours=1))
-    assert new.id != old.id and (new.name, new.scope, new.names) == ("phone", "write", ("album",))
+    assert new.id != old.id and (new.name, new.scope, new.collections) == ("phone", "write", ("album",))
     assert ring.check(old_text) and ring.check(new_text), "both open meanwhile"
     again, _ = ring.rotate(new.id)
     assert ring.check(new_text) is None, "without an overlap at once"
