@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -184,10 +184,12 @@ class Settings(BaseSettings):
         )
 
 
-def load_settings() -> Settings:
-    """The settings of this process; a wrong value is one clear line."""
+def load_settings(**given: Any) -> Settings:
+    """The settings of this process; ``given`` win over its environment. A wrong value is one clear line."""
+    if unknown := sorted(given.keys() - Settings.model_fields.keys()):
+        raise AskpixError(f"there is no setting {unknown[0]!r}; docs and `.env.example` list them")
     try:
-        settings = Settings()
+        settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = "ASKPIX_" + "_".join(str(part) for part in first["loc"]).upper()

@@ -1,1 +1,25 @@
-"""Askpix: ask your images. Each room of the code is a sub-package here: ``retrieval``, ``askpix.api``..."""
+"""Askpix: ask your images.
+
+>>> from askpix import Askpix, Client
+
+``Askpix`` works on a home of this machine, ``Client`` on a server that ``askpix serve`` runs.
+Each room of the code is a sub-package here: ``askpix.retrieval``, ``askpix.api`` ...
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from askpix.api.client.client import Client
+    from askpix.api.services.askpix import Askpix
+
+__all__ = ["Askpix", "Client"]
+
+_HOMES = {"Askpix": "askpix.api.services.askpix", "Client": "askpix.api.client.client"}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: every command imports this package, and most need neither.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

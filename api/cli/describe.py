@@ -22,51 +22,24 @@ def caption_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Describe each picture in words. Without a model that sees: what it looks like, and what is written."""
-    from askpix.api.console.render import hint, place, print_json, say
+    from askpix.api.console.render import place, print_json, say, tell_failures
     from askpix.api.console.text import printable
     from askpix.api.schemas.results import Caption
-    from askpix.api.services.describe import at_once, captions
-    from askpix.api.services.single_file import Looked, pages
+    from askpix.api.services.describe import captions_under
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
-    from askpix.core.errors import BadImageError
-    from askpix.ingest.sources.walk import Skipped, check_paths, walk
+    from askpix.ingest.pipeline.report import Failure
 
-    check_paths(paths)
-    workspace = Workspace(load_settings())
     rows: list[Caption] = []
-    failed: list[dict[str, str]] = []
-    waiting: list[tuple[str, Looked]] = []
-
-    def write() -> None:
-        texts = captions(workspace, [looked for _, looked in waiting], style=style, generator=generator)
-        for (uri, looked), text in zip(waiting, texts, strict=True):
-            rows.append(Caption(path=uri, caption=text, page=looked.record.page))
-            if not as_json:
-                say(f"{printable(place(uri, looked.record.page, looked.record.time_s))}\t{printable(text)}")
-        waiting.clear()
-
-    most = at_once(workspace, generator)
-    for source in walk(paths, office=workspace.limits.office is not None):
-        if isinstance(source, Skipped):
-            if source.reason.startswith("cannot read"):
-                failed.append({"path": source.path, "error": source.reason})
-            continue
-        try:
-            for looked in pages(workspace, source.path):
-                waiting.append((source.uri, looked))
-                if len(waiting) >= most:
-                    write()
-        except BadImageError as error:
-            failed.append({"path": source.uri, "error": str(error)})
-    if waiting:
-        write()
+    failed: list[Failure] = []
+    workspace = Workspace(load_settings())
+    for record, text in captions_under(workspace, paths, failed, style=style, generator=generator):
+        rows.append(Caption(path=record.uri, caption=text, page=record.page))
+        if not as_json:
+            say(f"{printable(place(record.uri, record.page, record.time_s))}\t{printable(text)}")
     if as_json:
         print_json(rows)
-    for row in failed:
-        hint(f"failed {printable(row['path'])}: {printable(row['error'])}")
-    if failed:
-        raise typer.Exit(3)
+    tell_failures(failed)
 
 
 def extract_command(

@@ -69,42 +69,28 @@ def index_command(
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json
-    from askpix.api.services.index import run_index
+    from askpix.api.services.index import index_paths
     from askpix.api.services.tag import read_vocabulary
     from askpix.api.settings import load_settings
-    from askpix.api.workspace.page_index import choose_page_embedder, late_embedder
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import BadQueryError
-    from askpix.ingest.sources.walk import check_paths
+    from askpix.ingest.pipeline.caption_stage import CaptionBudget
 
-    settings = load_settings()
-    workspace = Workspace(settings, tell=hint)
-    # A wrong path must not leave an empty collection behind.
-    check_paths(paths)
-    if page_embedder not in (None, "none"):
-        late_embedder(workspace, page_embedder)
-    budget = None
-    if captions is not None:
-        from askpix.api.services.describe import seeing_generator
-        from askpix.ingest.pipeline.caption_stage import CaptionBudget
-
-        seeing_generator(workspace, captions)
-        budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)
-    elif (caption_limit, caption_tokens, caption_usd) != (None, None, None):
+    budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)
+    if captions is None and budget != CaptionBudget():
         raise BadQueryError("a budget for captions needs --captions GENERATOR")
-    vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
-    target = workspace.open_or_create(collection, embedder)
-    if page_embedder is not None:
-        choose_page_embedder(workspace, target, page_embedder)
+    workspace = Workspace(load_settings(), tell=hint)
     try:
         with ProgressLine() as progress:
-            report = run_index(
+            report = index_paths(
                 workspace,
-                target,
                 paths,
-                ocr=ocr or settings.ocr,
+                collection,
+                embedder=embedder,
+                page_embedder=page_embedder,
+                ocr=ocr,
                 prune=prune,
-                vocabulary=vocabulary,
+                vocabulary=read_vocabulary(tags, tag_threshold, no_tags=no_tags),
                 captions=captions,
                 budget=budget,
                 ignore=ignore or (),
@@ -121,9 +107,9 @@ def index_command(
     if watch:
         follow_folders(
             workspace,
-            target,
+            workspace.collection(collection),
             paths,
-            ocr=ocr or settings.ocr,
+            ocr=ocr or workspace.settings.ocr,
             prune=prune,
             as_json=as_json,
             ignore=ignore or (),
@@ -200,11 +186,9 @@ def follow_folders(
 ) -> None:
     """Index what changes under the paths, burst by burst, until Ctrl-C. What fails now is tried again at the
     next change: an error ends nothing."""
-    import json
-    from dataclasses import asdict
-
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, say
+    from askpix.api.schemas.results import to_json_bytes
     from askpix.api.services.index import run_index
     from askpix.core.errors import AskpixError, BadQueryError
     from askpix.ingest.sources.remote import remote_uri
@@ -227,7 +211,7 @@ def follow_folders(
             hint(f"error: {printable(str(error))}")
             continue
         if as_json:
-            say(json.dumps(asdict(report), ensure_ascii=False))
+            say(to_json_bytes(report).decode())
             sys.stdout.flush()
         else:
             show_report(report)

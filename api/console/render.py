@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from rich.text import Text
 from askpix.api.console.text import printable
 from askpix.api.schemas.results import to_json
 from askpix.core.types import Answer, Query, SearchResult, Why
+from askpix.ingest.pipeline.report import Failure
 
 
 def print_json(value: Any) -> None:
@@ -36,6 +38,14 @@ def hint(*lines: str) -> None:
     """Lines for a person on standard error: never mixed with results."""
     sys.stdout.flush()  # what was said before comes first, also where both go to one file
     say(*lines, file=sys.stderr)
+
+
+def tell_failures(failed: Sequence[Failure]) -> None:
+    """Each failure on standard error, and the exit code 3 if there are any."""
+    for failure in failed:
+        hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
+    if failed:
+        raise typer.Exit(3)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:

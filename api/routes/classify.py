@@ -1,6 +1,6 @@
 """Zero-shot labels: which of the given ones a picture shows."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from PIL import Image
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.search import picture_of
+from askpix.api.schemas.results import Classification, Classifications
 from askpix.api.security.principal import Principal
 from askpix.api.service.images import content_of
 from askpix.api.service.service import Service
+from askpix.api.services.classify import Classifier
 from askpix.ingest.formats.content import place_of
 from askpix.ingest.formats.pages import open_page
-from askpix.retrieval.classification.prompt_templates import DEFAULT
-from askpix.retrieval.classification.zero_shot import ZeroShot, check_templates, clean_labels
 
 router = APIRouter(prefix="/v1", tags=["classify"])
 _Words = Annotated[str, Field(max_length=200)]
@@ -59,40 +59,15 @@ class ClassifyIn(BaseModel):
         return self
 
 
-class LabelOut(BaseModel):
-    """A label and how probable it is."""
-
-    label: str
-    probability: float
-
-
-class ClassifiedOut(BaseModel):
-    """A picture by its place among those sent, most probable label first."""
-
-    index: int
-    labels: list[LabelOut]
-
-
-class ClassifyOut(BaseModel):
-    """Of every picture, in the order they were sent."""
-
-    results: list[ClassifiedOut]
-    embedder: str
-
-
-@router.post("/classify", response_model=ClassifyOut, responses=problems(404))
-def classify(body: ClassifyIn, service: TheService, who: Who) -> Any:
+@router.post("/classify", responses=problems(404))
+def classify(body: ClassifyIn, service: TheService, who: Who) -> Classifications:
     """Nothing is trained or kept; the embedder is the one that new collections get."""
-    model = service.workspace.embedder(service.settings.embedder)
-    zero_shot = ZeroShot(
-        model, clean_labels(body.labels), templates=check_templates(body.templates or DEFAULT)
-    )
+    classifier = Classifier(service.workspace, body.labels, templates=body.templates)
     results = []
     for index, text in enumerate(body.images):  # one at a time: a decoded picture is large
-        found = zero_shot.ranked(model.embed_images([_picture(service, who, text, model.image_side)]))[0]
-        labels = [{"label": label, "probability": round(p, 6)} for label, p in found]
-        results.append({"index": index, "labels": labels})
-    return {"results": results, "embedder": model.model_id}
+        (labels,) = classifier.classify([_picture(service, who, text, classifier.image_side)])
+        results.append(Classification(index=index, labels=labels))
+    return Classifications(tuple(results), classifier.embedder_id)
 
 
 def _picture(service: Service, who: Principal, text: str, side: int) -> Image.Image:

@@ -1,18 +1,23 @@
 """Captions, extractions and audits of single files, with a model where there is one: for every door."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from askpix.api.schemas.results import to_json
-from askpix.api.services.single_file import Looked
+from askpix.api.services.single_file import Looked, look_under
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import ModelUnavailableError
+from askpix.core.types import ImageRecord
 from askpix.generation.extractive.tables import Table, table_by_rules
 from askpix.generation.generators.base import Batcher, Generator
 from askpix.generation.tasks.audit import Finding, check_accessibility, check_with, check_words
 from askpix.generation.tasks.caption import Style, caption_by_rules, caption_with, captions_with
 from askpix.generation.tasks.extract import Extraction, extract_by_rules, extract_with
 from askpix.generation.tasks.table import table_with
+from askpix.ingest.pipeline.report import Failure
+from askpix.ingest.sources.walk import check_paths
 from askpix.retrieval.weights import class_names
 
 _CLASSES = 3
@@ -39,10 +44,21 @@ def captions(
     return [caption(workspace, looked, style=style, generator=generator) for looked in batch]
 
 
-def at_once(workspace: Workspace, generator: str | None = None) -> int:
-    """How many pictures are captioned together: several where that is faster, else one."""
+def captions_under(
+    workspace: Workspace,
+    paths: Sequence[Path],
+    failed: list[Failure],
+    *,
+    style: Style = "short",
+    generator: str | None = None,
+) -> Iterator[tuple[ImageRecord, str]]:
+    """Yield every image under ``paths`` with its caption; what cannot be opened is added to ``failed``."""
+    check_paths(paths)  # before a model is loaded
     model, _ = workspace.choose_generator(generator)
-    return _BATCH if isinstance(model, Batcher) else 1
+    looked = look_under(workspace, paths, failed)
+    while batch := list(islice(looked, _BATCH if isinstance(model, Batcher) else 1)):
+        texts = captions(workspace, batch, style=style, generator=generator)
+        yield from zip((each.record for each in batch), texts, strict=True)
 
 
 def seeing_generator(workspace: Workspace, generator_id: str) -> Generator:

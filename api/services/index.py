@@ -1,12 +1,13 @@
-"""All stages of ingestion, one after the other, on one collection: for the command, jobs and benchmarks."""
+"""Index files and folders: all stages of ingestion, one after the other, for every door."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from askpix.api.models.lazy import later
 from askpix.api.services.tag import tag
-from askpix.api.workspace.page_index import embed_pages_of
+from askpix.api.workspace.page_index import choose_page_embedder, embed_pages_of, late_embedder
 from askpix.api.workspace.ray import ray_index, ray_read
 from askpix.api.workspace.region_index import embed_sheets_of
 from askpix.api.workspace.workspace import Workspace
@@ -17,9 +18,41 @@ from askpix.ingest.pipeline.embed_images import OnProgress, index
 from askpix.ingest.pipeline.metadata_stage import describe
 from askpix.ingest.pipeline.ocr_stage import read_texts
 from askpix.ingest.pipeline.report import IngestReport, Progress
+from askpix.ingest.sources.walk import check_paths
 
 
 def _tell_nobody(_: Progress) -> None: ...
+
+
+def index_paths(
+    workspace: Workspace,
+    paths: Sequence[Path],
+    name: str,
+    *,
+    embedder: str | None = None,
+    page_embedder: str | None = None,
+    ocr: str | None = None,
+    captions: str | None = None,
+    **options: Any,
+) -> IngestReport:
+    """Bring the collection ``name``, made when missing, up to date with files and folders.
+
+    None takes what the settings say. ``options`` as in ``run_index``. What is wrong with paths, models or
+    generator is raised before anything is made.
+    """
+    check_paths(paths)  # a wrong path must not leave an empty collection behind
+    if page_embedder not in (None, "none"):
+        late_embedder(workspace, page_embedder)
+    if captions is not None:
+        # It brings what validates schemas: 0.1 s that a run without captions need not wait.
+        from askpix.api.services.describe import seeing_generator  # noqa: PLC0415
+
+        seeing_generator(workspace, captions)
+    collection = workspace.open_or_create(name, embedder)
+    if page_embedder is not None:
+        collection = choose_page_embedder(workspace, collection, page_embedder)
+    ocr = ocr or workspace.settings.ocr
+    return run_index(workspace, collection, paths, ocr=ocr, captions=captions, **options)
 
 
 def run_index(
@@ -28,7 +61,7 @@ def run_index(
     paths: Sequence[Path],
     *,
     ocr: str,
-    prune: bool,
+    prune: bool = False,
     vocabulary: Vocabulary | None = None,
     on_progress: OnProgress = _tell_nobody,
     captions: str | None = None,

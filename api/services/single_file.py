@@ -1,6 +1,6 @@
-"""One file looked at by itself, in no collection: its page, the words in it, and evidence for a generator."""
+"""Files looked at by themselves, in no collection: their pages, and the words in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +8,13 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import BadImageError, NotFoundError
 from askpix.core.imaging.decode import Picture
 from askpix.core.types import Evidence, Hit, ImageRecord, TextLine
-from askpix.ingest.formats.content import Content, place_of, read_content, sha256_of
-from askpix.ingest.formats.pages import open_page, open_pages
+from askpix.ingest.formats.content import Content, place_label, place_of, read_content, sha256_of
+from askpix.ingest.formats.pages import Page, open_page, open_pages
 from askpix.ingest.metadata.exif import read_metadata
 from askpix.ingest.pipeline.ocr_stage import on_original
+from askpix.ingest.pipeline.report import Failure
 from askpix.ingest.sources.original import FILE_ID
+from askpix.ingest.sources.walk import Skipped, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,15 @@ def look(workspace: Workspace, path: Path, *, read: bool = True, page: int | Non
         raise NotFoundError(f"no file {str(path)!r}")
     if path.is_dir():
         raise NotFoundError(f"{str(path)!r} is a folder; name a file in it")
-    for looked in pages(workspace, path, read=read, only=page):
-        return looked
+    content = read_content(path, limits=workspace.limits)
+    for found in open_pages(content, limits=workspace.limits):
+        if page is not None and (found.page or 1) != page:
+            continue
+        if found.picture is None:
+            where = f"page {found.page} of " if found.page else ""
+            raise BadImageError(f"{where}{path.name!r}: {found.error}")
+        uri = str(path.absolute())
+        return _looked(workspace, uri, sha256_of(content), found, found.picture, read=read)
     raise NotFoundError(f"{path.name!r} has no page {page}")
 
 
@@ -49,34 +58,55 @@ def look_again(workspace: Workspace, record: ImageRecord, content: Content, *, r
     return Looked(record, picture, _lines(workspace, picture) if read else ())
 
 
-def pages(
-    workspace: Workspace, path: Path, *, read: bool = True, only: int | None = None
+def look_under(
+    workspace: Workspace,
+    paths: Sequence[Path],
+    failed: list[Failure],
+    *,
+    read: bool = True,
+    min_side: int | None = None,
 ) -> Iterator[Looked]:
-    """Every page of a file. Raises ``BadImageError`` for a page that cannot be decoded."""
-    data = read_content(path, limits=workspace.limits)
-    sha256 = sha256_of(data)
-    for found in open_pages(data, limits=workspace.limits):
-        if only is not None and (found.page or 1) != only:
+    """Yield every page of the files and folders ``paths``; what cannot be opened is added to ``failed``.
+
+    ``read`` reads the words; ``min_side`` (pixels) decodes no larger than that where it can. Raises
+    ``NotFoundError`` for a path that does not exist.
+    """
+    named = {str(path.absolute()) for path in paths}
+    for source in walk(paths, office=workspace.limits.office is not None):
+        if isinstance(source, Skipped):
+            if source.path in named or source.reason.startswith("cannot read"):
+                failed.append(Failure(source.path, source.reason))
             continue
-        if found.picture is None:
-            where = f"page {found.page} of " if found.page else ""
-            raise BadImageError(f"{where}{path.name!r}: {found.error}")
-        about = read_metadata(found.picture.exif)
-        record = ImageRecord(
-            id=f"{FILE_ID}{sha256}",
-            uri=str(path.absolute()),
-            kind=found.kind,
-            width=found.picture.width,
-            height=found.picture.height,
-            page=found.page,
-            time_s=found.time_s,
-            taken_at=about.taken_at,
-            camera=about.camera,
-            lat=about.lat,
-            lon=about.lon,
-        )
-        lines = _lines(workspace, found.picture) if read else ()
-        yield Looked(record, found.picture, lines)
+        try:
+            content = read_content(source.path, limits=workspace.limits)
+            for page in open_pages(content, limits=workspace.limits, min_side=min_side):
+                if page.picture is None:
+                    uri = source.uri + place_label(page.kind, page.place)
+                    failed.append(Failure(uri, page.error or "cannot be decoded"))
+                else:
+                    yield _looked(workspace, source.uri, sha256_of(content), page, page.picture, read=read)
+        except BadImageError as error:
+            failed.append(Failure(source.uri, str(error)))
+
+
+def _looked(
+    workspace: Workspace, uri: str, sha256: str, page: Page, picture: Picture, *, read: bool
+) -> Looked:
+    about = read_metadata(picture.exif)
+    record = ImageRecord(
+        id=f"{FILE_ID}{sha256}",
+        uri=uri,
+        kind=page.kind,
+        width=picture.width,
+        height=picture.height,
+        page=page.page,
+        time_s=page.time_s,
+        taken_at=about.taken_at,
+        camera=about.camera,
+        lat=about.lat,
+        lon=about.lon,
+    )
+    return Looked(record, picture, _lines(workspace, picture) if read else ())
 
 
 def _lines(workspace: Workspace, picture: Picture) -> tuple[TextLine, ...]:

@@ -20,6 +20,7 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from askpix.api.client.client import Client
     from askpix.ingest.catalog.catalog import Collection
     from askpix.ingest.ocr.reader import TextReader
     from askpix.retrieval.embedders.base import Embedder, TextEmbedder
@@ -109,9 +110,9 @@ class HeldWorkspace(Workspace):
             yield held.store
         finally:
             self._give(key, held)
-            self._close_idle()
+            self.close_unused(keep=self._most_open)
 
-    def server(self) -> None:
+    def server(self) -> Client | None:
         return None  # we are it
 
     def let_go(self, collection: Collection, which: str | None = None) -> None:
@@ -153,11 +154,11 @@ class HeldWorkspace(Workspace):
                 del self._stores[key]  # it could not be opened
             self._change.notify_all()
 
-    def _close_idle(self) -> None:
+    def close_unused(self, *, keep: int = 0) -> None:
+        """Close stores that nobody uses, longest unused first, until no more than ``keep`` are open."""
         with self._change:
-            spare = len(self._stores) - self._most_open
-            idle = [key for key, held in self._stores.items() if held.users == 0][: max(0, spare)]
-            closing = [self._stores.pop(key) for key in idle]
+            unused = [key for key, held in self._stores.items() if held.users == 0]
+            closing = [self._stores.pop(key) for key in unused[: max(0, len(self._stores) - keep)]]
             if closing:
                 self._retrievers.clear()
             for held in closing:
