@@ -70,15 +70,17 @@ def index_command(
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json
     from askpix.api.services.index import index_paths
-    from askpix.api.services.tag import read_vocabulary
+    from askpix.api.services.labels import read_vocabulary
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import BadQueryError
     from askpix.ingest.pipeline.caption_stage import CaptionBudget
 
-    budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)
-    if captions is None and budget != CaptionBudget():
-        raise BadQueryError("a budget for captions needs --captions GENERATOR")
+    budget = None
+    if (caption_limit, caption_tokens, caption_usd) != (None, None, None):
+        if captions is None:
+            raise BadQueryError("a budget for captions needs --captions GENERATOR")
+        budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)
     workspace = Workspace(load_settings(), tell=hint)
     try:
         with ProgressLine() as progress:

@@ -6,10 +6,8 @@ from askpix.api.schemas.dates import parse_date
 from askpix.core.types import Kind, Near, Where
 
 
-def parse_near(text: str | None) -> Near | None:
+def parse_near(text: str) -> Near:
     """``LAT,LON,KM`` in degrees and kilometres."""
-    if text is None:
-        return None
     try:
         lat, lon, km = (float(part) for part in text.split(","))
     except ValueError as error:
@@ -32,11 +30,18 @@ def make_where(
 ) -> Where:
     """The filter from the options of the contract."""
     try:
-        start, end = parse_date(after), parse_date(before)
+        start, end = (parse_date(each) if each else None for each in (after, before))
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error)) from error
     if start and end and start >= end:
         raise typer.BadParameter(
             f"--after {after} is not earlier than --before {before}: nothing can lie between"
         )
-    return Where(after=start, before=end, near=parse_near(near), path=path, kind=kind, tags=tuple(tags))
+    return Where(
+        after=start,
+        before=end,
+        near=parse_near(near) if near else None,
+        path=path,
+        kind=kind,
+        tags=tuple(tags),
+    )

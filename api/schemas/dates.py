@@ -4,13 +4,11 @@ import re
 from datetime import date, datetime, timedelta
 
 
-def parse_date(text: str | None) -> datetime | None:
+def parse_date(text: str) -> datetime:
     """Return the first moment of ``2018``, ``2018-05``, ``2018-05-03T14:00``, ``today`` or ``yesterday``.
 
     Raises ``ValueError`` for anything else.
     """
-    if text is None:
-        return None
     words = text.strip().lower()
     if words in ("today", "yesterday"):
         day = date.today() - timedelta(days=words == "yesterday")

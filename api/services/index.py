@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from askpix.api.models.lazy import later
-from askpix.api.services.tag import tag
 from askpix.api.workspace.page_index import choose_page_embedder, embed_pages_of, late_embedder
 from askpix.api.workspace.ray import ray_index, ray_read
 from askpix.api.workspace.region_index import embed_sheets_of
@@ -18,6 +17,7 @@ from askpix.ingest.pipeline.embed_images import OnProgress, index
 from askpix.ingest.pipeline.metadata_stage import describe
 from askpix.ingest.pipeline.ocr_stage import read_texts
 from askpix.ingest.pipeline.report import IngestReport, Progress
+from askpix.ingest.pipeline.tag_stage import tag_pictures
 from askpix.ingest.sources.walk import check_paths
 
 
@@ -92,7 +92,8 @@ def run_index(
                 ignore=ignore,
                 on_progress=on_progress,
             )
-        report = replace(report, sheets=embed_sheets_of(workspace, collection, on_progress))
+        if workspace.has_sheets(collection):
+            report = replace(report, sheets=embed_sheets_of(workspace, collection, on_progress))
         described = describe(
             collection=collection,
             catalog=workspace.catalog,
@@ -100,7 +101,7 @@ def run_index(
             text_embedder=lambda: workspace.text_embedder_of(collection),
             on_progress=on_progress,
         )
-        tagged = tag(workspace, collection, vocabulary, on_progress=on_progress)
+        tagged = _tag(workspace, collection, vocabulary, on_progress)
         report = replace(report, tagged=tagged, described=described)
         if ocr != "off" and ray:
             report = replace(report, text=ray_read(workspace, collection, address=ray))
@@ -115,7 +116,8 @@ def run_index(
                 on_progress=on_progress,
             )
             report = replace(report, text=text)
-        report = replace(report, pages=embed_pages_of(workspace, collection, on_progress))
+        if collection.page_embedder is not None:
+            report = replace(report, pages=embed_pages_of(workspace, collection, on_progress))
         if captions is not None:
             # It brings what validates schemas: 0.1 s that a run without captions need not wait.
             from askpix.api.services.describe import seeing_generator  # noqa: PLC0415
@@ -131,3 +133,21 @@ def run_index(
             )
             report = replace(report, captions=made)
         return report
+
+
+def _tag(
+    workspace: Workspace, collection: Collection, vocabulary: Vocabulary | None, on_progress: OnProgress
+) -> int:
+    """Tag what has not been tagged with ``vocabulary`` (default: the collection's own): how many were."""
+    ledger = workspace.catalog.tags
+    wanted = vocabulary or ledger.vocabulary(collection)
+    if wanted is None:
+        return 0
+    ledger.use(collection, wanted)
+    if not ledger.count_untagged(collection):
+        return 0
+    tagger = workspace.tagger(collection, wanted)
+    with workspace.open_store(collection) as store:
+        return tag_pictures(
+            collection=collection, ledger=ledger, store=store, tagger=tagger, on_progress=on_progress
+        )

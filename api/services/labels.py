@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from askpix.core.errors import BadQueryError
+from askpix.ingest.catalog.tags import Vocabulary
+from askpix.retrieval.classification.zero_shot import clean_labels
 
 _MAX_BYTES = 4 * 2**20
 
@@ -38,3 +40,16 @@ def read_labels(text: str) -> list[str]:
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise BadQueryError(f"{text!r} is no JSON list of strings")
     return listed
+
+
+def read_vocabulary(tags: str | None, threshold: float | None, *, no_tags: bool = False) -> Vocabulary | None:
+    """What the options ask for; None: what the collection has. Raises ``BadQueryError``."""
+    if no_tags:
+        if tags is not None or threshold is not None:
+            raise BadQueryError("--no-tags takes neither --tags nor --tag-threshold")
+        return Vocabulary(())
+    if tags is None:
+        if threshold is not None:
+            raise BadQueryError("--tag-threshold needs --tags")
+        return None
+    return Vocabulary(clean_labels(read_labels(tags)), threshold)

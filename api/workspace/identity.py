@@ -34,11 +34,6 @@ def read_identity(folder: Path) -> Collection | None:
     return None
 
 
-def has_identity(folder: Path) -> bool:
-    """Whether a folder says of which collection it is."""
-    return (folder / _FILE).exists()
-
-
 def mark_deleted(folder: Path, *, back: bool = False) -> None:
     """Note that it goes, or that it stays after all; a full disk has room for it."""
     old, new = (DELETED, _FILE) if back else (_FILE, DELETED)

@@ -47,8 +47,7 @@ def open_sheets(workspace: Workspace, collection: Collection) -> Iterator[Any]:
 
 def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], Any] | None:
     """``open_sheets`` bound to a collection; None where there never was a sheet."""
-    some = _folder(workspace, collection).exists() or workspace.catalog.sheets.any(collection)
-    return (lambda: open_sheets(workspace, collection)) if some else None
+    return (lambda: open_sheets(workspace, collection)) if workspace.has_sheets(collection) else None
 
 
 @contextmanager

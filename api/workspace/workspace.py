@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from askpix.api.models.loader import Models
 from askpix.api.settings import Settings
-from askpix.api.workspace.identity import has_identity, mark_deleted, write_identity
+from askpix.api.workspace.identity import mark_deleted, write_identity
 from askpix.api.workspace.store_access import SharedStores
 from askpix.api.workspace.stores import check_store, drop_vectors, open_vectors
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
@@ -226,10 +226,7 @@ class Workspace(SharedStores, Models):
 
         def open_it() -> VectorStore:
             self._at_home(collection)
-            store = open_vectors(self.settings, collection, self.vectors_folder(collection))
-            if not has_identity(self.folder(collection)):
-                self._identify(collection)
-            return store
+            return open_vectors(self.settings, collection, self.vectors_folder(collection))
 
         with self.shared((collection.id, str(collection.generation)), open_it) as store:
             yield store
@@ -244,10 +241,12 @@ class Workspace(SharedStores, Models):
         """A retriever on an open store, calibrated for what the collection holds now."""
         from askpix.retrieval.search.calibration import load_calibration
         from askpix.retrieval.search.retriever import Retriever
-        from askpix.retrieval.stores.adapted import adapted
 
         embedder, text = self.embedder(collection.embedder), self.text_embedder_of(collection)
-        embedder, store = adapted(embedder, text, store, self.adaptation(collection))
+        if (learned := self.adaptation(collection)) is not None:
+            from askpix.retrieval.stores.adapted import adapted
+
+            embedder, store = adapted(embedder, text, store, learned)
         number = f"-{collection.generation}" if collection.generation else ""
         calibration = load_calibration(self.folder(collection) / f"calibration{number}.npz", embedder, store)
         return Retriever(embedder, text, store, calibration, page_leg)
@@ -268,10 +267,13 @@ class Workspace(SharedStores, Models):
 
     def adaptation(self, collection: Collection) -> Adaptation | None:
         """What was learned from the collection's captions, for the models it has now."""
+        kept = self.adaptation_file(collection)
+        if not kept.exists():
+            return None
         from askpix.retrieval.stores.adapted import Adaptation
 
         return Adaptation.load(
-            self.adaptation_file(collection),
+            kept,
             embedder=collection.embedder,
             text_embedder=collection.text_embedder,
         )
@@ -295,6 +297,11 @@ class Workspace(SharedStores, Models):
     ) -> Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]:
         """Lines of text by image id, from the catalog."""
         return self.catalog.lines
+
+    def has_sheets(self, collection: Collection) -> bool:
+        """Whether there are pages with several images on them, or were."""
+        folder = self.folder(collection) / f"sheets-{collection.generation}"
+        return folder.exists() or self.catalog.sheets.any(collection)
 
     def disk_bytes(self, collection: Collection) -> int:
         """Bytes the collection's folder takes."""

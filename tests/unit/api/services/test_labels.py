@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from askpix.api.services.labels import read_labels
-from askpix.api.services.tag import read_vocabulary
+from askpix.api.services.labels import read_labels, read_vocabulary
 from askpix.core.errors import BadQueryError
 
 
