@@ -3,6 +3,7 @@
 import os
 import runpy
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv("ASKPIX_HOME", home)
         monkeypatch.setenv("ASKPIX_OPENVINO", "0")  # most people run without; tests of it ask for it
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_on_a_server() -> Iterator[None]:
+    """What tests made on the Qdrant server of ``ASKPIX_QDRANT_URL`` goes, also when they failed."""
+    yield
+    stores = sys.modules.get("tests.support.stores")
+    if stores is not None and stores.QDRANT_URL:
+        stores.drop_from_server()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
 import os
 import threading
+import uuid
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +68,36 @@ def open_qdrant_local(folder: Path) -> QdrantServerStore:
     )
 
 
+QDRANT_URL, _QDRANT_KEY = os.environ.get("ASKPIX_QDRANT_URL"), os.environ.get("ASKPIX_QDRANT_API_KEY")
+"""A real server to test against. Read while tests are collected: none of them sees the variable."""
+_ON_SERVER = f"askpix-tests-{uuid.uuid4().hex[:12]}-"
+
+
+def connect_qdrant() -> QdrantServer:
+    """A client of the real server."""
+    assert QDRANT_URL
+    return QdrantServer.connect(QDRANT_URL, api_key=_QDRANT_KEY)
+
+
+def on_server(name: str) -> str:
+    """The name of a physical collection that ``drop_from_server`` removes."""
+    return _ON_SERVER + name
+
+
+def drop_from_server() -> None:
+    """Remove every physical collection that this process made on the real server."""
+    server = connect_qdrant()
+    for each in server.ask(lambda client: client.get_collections()).collections:
+        if each.name.startswith(_ON_SERVER):
+            server.ask(partial(QdrantClient.delete_collection, collection_name=each.name))
+    server.close()
+
+
 def open_qdrant_server(folder: Path) -> QdrantServerStore:
     """A tenant of its own for each folder, in a physical collection of the tests."""
-    server = QdrantServer.connect(
-        os.environ["ASKPIX_QDRANT_URL"], api_key=os.environ.get("ASKPIX_QDRANT_API_KEY")
-    )
     return QdrantServerStore.open(
-        server,
-        physical="askpix-contract-tests",
+        connect_qdrant(),
+        physical=on_server("contract"),
         tenant=str(folder),
         model_id="colour",
         dim=DIM,
@@ -89,7 +113,7 @@ LASTING: dict[str, Opener] = {
     "qdrant_edge": open_qdrant_edge,
     "faiss": open_faiss,
     "qdrant_local": open_qdrant_local,
-    **({"qdrant_server": open_qdrant_server} if "ASKPIX_QDRANT_URL" in os.environ else {}),
+    **({"qdrant_server": open_qdrant_server} if QDRANT_URL else {}),
 }
 """Stores whose content is there again when they are opened again."""
 

@@ -16,7 +16,7 @@ from askpix.retrieval.late_interaction.base import Matrix, maxsim
 from askpix.retrieval.qdrant.connection import QdrantServer
 from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
 from askpix.retrieval.qdrant.server_pages import QdrantServerPages
-from tests.support.stores import SerialClient
+from tests.support.stores import QDRANT_URL, SerialClient, connect_qdrant, on_server
 
 DIM = 128
 
@@ -55,16 +55,12 @@ def open_local(folder: Path, *, model: str = "late", tenant: str = "one") -> Qdr
 
 def open_server(folder: Path, *, model: str = "late") -> QdrantServerPages:
     """A tenant for each folder, in a physical collection of the tests."""
-    server = QdrantServer.connect(
-        os.environ["ASKPIX_QDRANT_URL"], api_key=os.environ.get("ASKPIX_QDRANT_API_KEY")
-    )
-    return QdrantServerPages.open(
-        server, physical=f"askpix-page-tests-{model}", tenant=str(folder), model_id=model, dim=DIM
-    )
+    server, physical = connect_qdrant(), on_server(f"pages-{model}")
+    return QdrantServerPages.open(server, physical=physical, tenant=str(folder), model_id=model, dim=DIM)
 
 
 OPENERS: dict[str, Callable[[Path], Any]] = {"qdrant_edge": open_pages, "qdrant_local": open_local}
-if "ASKPIX_QDRANT_URL" in os.environ:
+if QDRANT_URL:
     OPENERS["qdrant_server"] = open_server
 
 
