@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     store: Literal["edge", "qdrant", "faiss"] = Field(
         default="edge", description="Who keeps the vectors of new collections; others stay where they are."
     )
-    qdrant_url: str | None = Field(default=None, description="Address of a Qdrant server or cluster.")
+    qdrant_url: str | None = Field(default=None, description="Addresses of a Qdrant server or cluster.")
     qdrant_api_key: str | None = Field(default=None, repr=False, description="Its key, if it wants one.")
     qdrant_timeout_s: float = Field(default=30.0, gt=0, description="Seconds one request to it may take.")
     qdrant_shards: int = Field(default=1, ge=1, description="Pieces a new collection there is split into.")

@@ -1,10 +1,10 @@
-"""A Qdrant server or cluster: how it is reached, what is asked again, and its errors in one line."""
+"""A Qdrant server or cluster: how it is reached, what is asked again and of whom, its errors in one line."""
 
 import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -25,9 +25,14 @@ _PASSING = {408, 429, 500, 502, 503, 504}
 """Answers that another try may change."""
 _TRIES = 4
 _FIRST_WAIT_S = 0.2
+_CONNECT_S = 5.0
+"""Where other addresses can be asked, a node that is switched off holds a request up for no longer."""
 _COLD, _PINNED = models.Memory.COLD, models.Memory.PINNED
-OLDEST = (1, 20)
-"""The first server with all that is used: substrings in filters (1.20), IDF of one tenant (1.19)."""
+OLDEST = (1, 19)
+"""The first server with the word statistics (IDF) of one tenant."""
+_SUBSTRINGS = (1, 20)
+"""The first server with a condition for substrings. In 1.19.0 the full-text one does it on a field without a
+full-text index; from 1.19.1 on that one compares whole words, so no filter on paths would be right."""
 _MODELS = ("model", "dim", "text_model", "text_dim")
 
 
@@ -45,96 +50,110 @@ class ClusterShape:
     write_replicas: int = 1
     quantization: Quantization = "turbo"
 
+    def placement(self) -> dict[str, Any]:
+        """Return where shards and copies go, as a request that creates a collection says it."""
+        return {
+            "shard_number": self.shards,
+            "replication_factor": self.replicas,
+            "write_consistency_factor": self.write_replicas,
+        }
+
 
 class QdrantServer:
-    """A client that tries again what may pass, within ``timeout_s`` a try, and speaks in one line."""
+    """A server, or several nodes of a cluster of which any can be asked, each try within ``timeout_s``.
 
-    def __init__(self, client: QdrantClient, url: str) -> None:
-        self._client, self._where = client, f"Qdrant at {_shown(url)!r}"
+    What fails in passing goes to the next node and is tried again; errors are one line. Thread-safe.
+    """
+
+    def __init__(
+        self, client: QdrantClient, url: str, others: Sequence[tuple[QdrantClient, str]] = ()
+    ) -> None:
+        self._nodes = [_Node(each, _shown(address)) for each, address in ((client, url), *others)]
+        self._answered = self._nodes[0]
+        self._where = "Qdrant at " + ", ".join(repr(node.url) for node in self._nodes)
+        self._version: tuple[int, ...] = _SUBSTRINGS
 
     @classmethod
     def connect(cls, url: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> "QdrantServer":
-        """A client for ``url``; nothing is sent yet. A wrong address is a ``StoreUnavailableError``."""
-        parts = urlsplit(url)
-        try:
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-                raise ValueError
-        except ValueError as error:
-            raise StoreUnavailableError(
-                f"{_shown(url)!r} is no address of a Qdrant server; it looks like http://HOST:6333"
-            ) from error
-        # The client warns of a key over plain http, which is fine on this machine itself.
-        at_home = parts.scheme == "http" and _is_loopback(parts.hostname)
-        headers = {"api-key": api_key} if api_key and at_home else None
-        client = QdrantClient(
-            url=url,
-            port=None if parts.port else (443 if parts.scheme == "https" else 6333),
-            api_key=None if at_home else api_key,
-            headers=headers,
-            timeout=max(1, round(timeout_s)),
-            check_compatibility=False,  # by ``version`` instead: a message of ours, not a warning
-        )
-        return cls(client, url)
+        """Clients for ``url``, one address or several separated by commas; nothing is sent yet.
 
-    def ask(self, question: Callable[[QdrantClient], Answer]) -> Answer:
-        """What ``question`` gives, asked up to four times while the failure may pass.
-
-        Raises ``StoreUnavailableError``. Every write that goes through here may be repeated without harm.
+        All of them get ``api_key``. A wrong address is a ``StoreUnavailableError``.
         """
-        wait = _FIRST_WAIT_S
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                return question(self._client)
-            except ResourceExhaustedResponse as error:
-                if not left:
-                    raise StoreUnavailableError(f"{self._where} is overloaded; try again later") from error
-                wait = max(wait, min(10.0, float(error.retry_after_s)))
-            except UnexpectedResponse as error:
-                if not left or error.status_code not in _PASSING:
-                    raise self._refused(error) from error
-            except ResponseHandlingException as error:
-                if not left or not _may_pass(error.source):
-                    raise self._unreached(error.source) from error
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise self._unreached(error) from error
+        urls = list(dict.fromkeys(part.strip() for part in url.split(",") if part.strip())) or [url]
+        for each in urls:
+            _check_address(each)
+        first, *others = [(_client(each, api_key, timeout_s, len(urls) > 1), each) for each in urls]
+        return cls(*first, others)
+
+    def nodes(self) -> list["QdrantServer"]:
+        """Return each address on its own: for what a node does for itself alone, as snapshots."""
+        return [QdrantServer(node.client, node.url) for node in self._nodes]
+
+    @property
+    def url(self) -> str:
+        """The address or addresses, without passwords."""
+        return ",".join(node.url for node in self._nodes)
+
+    def ask(self, question: Callable[[QdrantClient], Answer], *, tries: int = _TRIES) -> Answer:
+        """Return what ``question`` gives, asked of each node in turn, ``tries`` times while that may help.
+
+        The node that answered last is asked first; one that lets a request time out is not asked again for
+        it while there are others. Raises ``StoreUnavailableError``, which names every address that was
+        asked. Every write that goes through here may be repeated without harm.
+        """
+        wait, failures = _FIRST_WAIT_S, dict[str, str]()
+        nodes = sorted(self._nodes, key=lambda node: node is not self._answered)
+        cause: Exception | None = None
+        for left in range(tries - 1, -1, -1):
+            for node in tuple(nodes):
+                try:
+                    answer = question(node.client)
+                except _FAILURES as error:
+                    failures[node.url], cause = _reason(f"Qdrant at {node.url!r}", error), error
+                    if isinstance(error, UnexpectedResponse) and error.status_code not in _PASSING:
+                        raise StoreUnavailableError(failures[node.url]) from error  # any node would say so
+                    if not _may_pass(error) or (_timed_out(error) and len(nodes) > 1):
+                        nodes.remove(node)
+                    if isinstance(error, ResourceExhaustedResponse):
+                        wait = max(wait, min(10.0, float(error.retry_after_s)))
+                        break  # the other nodes have enough to do too
+                else:
+                    self._answered = node
+                    return answer
+            if not left or not nodes:
+                break
             time.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - not for secrets
             wait *= 3
-        raise AssertionError
-
-    def _refused(self, error: UnexpectedResponse) -> StoreUnavailableError:
-        if error.status_code in (401, 403):
-            return StoreUnavailableError(
-                f"{self._where} refused the key ({error.status_code}); set ASKPIX_QDRANT_API_KEY to one that"
-                " may read and write"
-            )
-        try:
-            said = str(error.structured()["status"]["error"])
-        except (ValueError, KeyError, TypeError):
-            said = error.content[:200].decode("utf-8", "replace")
-        said = " ".join(said.split())[:300]
-        return StoreUnavailableError(f"{self._where} refused ({error.status_code}): {said}")
-
-    def _unreached(self, source: Exception) -> StoreUnavailableError:
-        if isinstance(source, httpx.TimeoutException):
-            return StoreUnavailableError(
-                f"{self._where} did not answer in time; is it overloaded?"
-                " ASKPIX_QDRANT_TIMEOUT_S sets the limit"
-            )
-        if isinstance(source, httpx.TransportError):
-            reason = " ".join(str(source).split())[:200] or type(source).__name__
-            return StoreUnavailableError(f"cannot reach {self._where}: {reason}; is it running?")
-        return StoreUnavailableError(f"{self._where} gave an answer that is not Qdrant's; check the address")
+        raise StoreUnavailableError("; ".join(failures.values())) from cause
 
     def check_version(self) -> None:
         """``StoreUnavailableError`` when it does not answer, refuses the key, or is too old."""
-        version = self.ask(lambda client: client.info()).version
-        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-        if numbers < OLDEST:
-            raise StoreUnavailableError(
-                f"{self._where} is version {version}; {OLDEST[0]}.{OLDEST[1]} or newer is needed: update it"
-            )
+        self._read_version()
         # Its version is told to anyone; a wrong key shows here.
         self.ask(lambda client: client.get_collections())
+
+    def _read_version(self) -> None:
+        version = self.ask(lambda client: client.info()).version
+        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+        lacking = None
+        if numbers < OLDEST:
+            lacking = "word statistics of one tenant"
+        elif (*OLDEST, 0) < numbers < _SUBSTRINGS:
+            lacking = "a filter for parts of words, which 1.19.0 had"
+        if lacking:
+            raise StoreUnavailableError(
+                f"{self._where} is version {version}; {_SUBSTRINGS[0]}.{_SUBSTRINGS[1]} or newer (or 1.19.0)"
+                f" is needed: this one lacks {lacking}; update it"
+            )
+        self._version = numbers
+
+    def substring(self, piece: str) -> Any:
+        """Build the condition that a keyword field holds ``piece`` anywhere, as this version has it."""
+        if self._version < _SUBSTRINGS:
+            self._read_version()  # updated since, it would compare whole words and find too little
+        if self._version < _SUBSTRINGS:
+            return models.MatchText(text=piece)
+        return models.MatchSubstring(substring=piece)
 
     def make_collection(self, name: str, models_made_with: dict[str, Any], shape: ClusterShape) -> None:
         """The physical collection ``name``, made with its indexes when missing. Safe when two processes do it
@@ -161,7 +180,50 @@ class QdrantServer:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._client.close()
+        for node in self._nodes:
+            node.client.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Node:
+    client: QdrantClient
+    url: str
+    """As it may be shown."""
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError
+    except ValueError as error:
+        raise StoreUnavailableError(
+            f"{_shown(url)!r} is no address of a Qdrant server; it looks like http://HOST:6333, and several"
+            " are separated by commas"
+        ) from error
+
+
+def _client(url: str, api_key: str | None, timeout_s: float, has_others: bool) -> QdrantClient:
+    parts = urlsplit(url)
+    # The client warns of a key over plain http, which is fine on this machine itself.
+    at_home = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    client = QdrantClient(
+        url=url,
+        port=None if parts.port else (443 if parts.scheme == "https" else 6333),
+        api_key=None if at_home else api_key,
+        headers={"api-key": api_key} if api_key and at_home else None,
+        timeout=max(1, round(timeout_s)),
+        check_compatibility=False,  # by ``check_version`` instead: a message of ours, not a warning
+    )
+    if has_others:
+        client.http.client.add_middleware(_connect_soon)
+    return client
+
+
+def _connect_soon(request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
+    timeout = request.extensions["timeout"]
+    request.extensions["timeout"] = timeout | {"connect": min(_CONNECT_S, timeout["connect"])}
+    return send(request)
 
 
 def _config(made_with: dict[str, Any], shape: ClusterShape) -> dict[str, Any]:
@@ -183,9 +245,7 @@ def _config(made_with: dict[str, Any], shape: ClusterShape) -> dict[str, Any]:
         "hnsw_config": models.HnswConfigDiff(m=0, payload_m=16, ef_construct=128),
         "quantization_config": _codes(shape.quantization),
         "payload": models.PayloadStorageParams(memory=_COLD),
-        "shard_number": shape.shards,
-        "replication_factor": shape.replicas,
-        "write_consistency_factor": shape.write_replicas,
+        **shape.placement(),
         "metadata": {key: made_with[key] for key in _MODELS} | {"made_by": "askpix"},
     }
 
@@ -208,10 +268,55 @@ def _codes(kind: Quantization) -> Any:
     return None
 
 
-def _may_pass(source: Exception) -> bool:
+_FAILURES = (
+    ResourceExhaustedResponse,
+    UnexpectedResponse,
+    ResponseHandlingException,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+)
+
+
+def _may_pass(error: Exception) -> bool:
     # A refused connection is a server that restarts as often as one that is not there; a name that cannot be
     # resolved, or nonsense for an answer, stays so.
-    return isinstance(source, httpx.TransportError) and not isinstance(source, httpx.UnsupportedProtocol)
+    if isinstance(error, ResponseHandlingException):
+        source = error.source
+        return isinstance(source, httpx.TransportError) and not isinstance(source, httpx.UnsupportedProtocol)
+    return isinstance(error, ResourceExhaustedResponse | UnexpectedResponse)
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, ResponseHandlingException) and isinstance(error.source, httpx.TimeoutException)
+
+
+def _reason(where: str, error: Exception) -> str:
+    """One line for a person."""
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, ResourceExhaustedResponse):
+        return f"{where} is overloaded; try again later"
+    if isinstance(source, UnexpectedResponse):
+        return _refusal(where, source)
+    if isinstance(source, httpx.TimeoutException):
+        return f"{where} did not answer in time; is it overloaded? ASKPIX_QDRANT_TIMEOUT_S sets the limit"
+    if isinstance(source, httpx.TransportError):
+        reason = " ".join(str(source).split())[:200] or type(source).__name__
+        return f"cannot reach {where}: {reason}; is it running?"
+    return f"{where} gave an answer that is not Qdrant's; check the address"
+
+
+def _refusal(where: str, error: UnexpectedResponse) -> str:
+    if error.status_code in (401, 403):
+        return (
+            f"{where} refused the key ({error.status_code}); set ASKPIX_QDRANT_API_KEY to one that may read"
+            " and write"
+        )
+    try:
+        said = str(error.structured()["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        said = error.content[:200].decode("utf-8", "replace")
+    said = " ".join(said.split())[:300]
+    return f"{where} refused ({error.status_code}): {said}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -4,6 +4,7 @@ The two libraries name the same things alike. What is translated here is read of
 that ``qdrant_filter`` learns goes to the server too; a condition that is not known here is a ``TypeError``.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -19,38 +20,44 @@ _COLD = models.Memory.COLD
 _SUBSTRING_FIELDS = ("camera_key", "paths", "squeezed", "city")
 
 
-def to_server_filter(tenant: str, narrowed: edge.Filter | None, *more: Any) -> models.Filter:
-    """The filter within one tenant; ``more``: further conditions of the server's kind."""
+def _substring(piece: str) -> Any:
+    return models.MatchSubstring(substring=piece)
+
+
+def to_server_filter(
+    tenant: str,
+    narrowed: edge.Filter | None,
+    *more: Any,
+    substring: Callable[[str], Any] = _substring,
+) -> models.Filter:
+    """The filter within one tenant; ``more``: further conditions of the server's kind; ``substring``: how its
+    version says that a value holds some characters."""
     mine = models.FieldCondition(key=TENANT, match=models.MatchValue(value=tenant))
-    rest = [_condition(each) for each in (narrowed.must or [])] if narrowed else []
-    others = _filter(narrowed) if narrowed and (narrowed.should or narrowed.must_not) else None
-    return models.Filter(
-        must=[mine, *more, *rest],
-        should=others.should if others else None,
-        must_not=others.must_not if others else None,
-    )
+    given = _filter(narrowed, substring) if narrowed else models.Filter()
+    rest: Any = given.must or []
+    return models.Filter(must=[mine, *more, *rest], should=given.should, must_not=given.must_not)
 
 
-def _filter(given: edge.Filter) -> models.Filter:
+def _filter(given: edge.Filter, substring: Callable[[str], Any]) -> models.Filter:
     if given.min_should:
         raise TypeError("min_should is not translated")
     parts: dict[str, Any] = {
-        name: [_condition(each) for each in getattr(given, name)]
+        name: [_condition(each, substring) for each in getattr(given, name)]
         for name in ("must", "should", "must_not")
         if getattr(given, name)
     }
     return models.Filter(**parts)
 
 
-def _condition(given: Any) -> Any:
+def _condition(given: Any, substring: Callable[[str], Any]) -> Any:
     if isinstance(given, edge.Filter):
-        return _filter(given)
+        return _filter(given, substring)
     if isinstance(given, edge.IsEmptyCondition):
         return models.IsEmptyCondition(is_empty=models.PayloadField(key=given.key))
     if not isinstance(given, edge.FieldCondition):
         raise TypeError(f"{type(given).__name__} is not translated")
     if given.match is not None:
-        return models.FieldCondition(key=given.key, match=_match(given.match))
+        return models.FieldCondition(key=given.key, match=_match(given.match, substring))
     if given.range is not None:
         return models.FieldCondition(key=given.key, range=_range(given.range))
     if given.geo_radius is not None:
@@ -62,14 +69,14 @@ def _condition(given: Any) -> Any:
     raise TypeError(f"the condition on {given.key!r} is not translated")
 
 
-def _match(given: Any) -> Any:
+def _match(given: Any, substring: Callable[[str], Any]) -> Any:
     if isinstance(given, edge.MatchValue):
         return models.MatchValue(value=given.value)
     if isinstance(given, edge.MatchAny):
         values: Any = given.value
         return models.MatchAny(any=list(values))
     if isinstance(given, edge.MatchSubstring):
-        return models.MatchSubstring(substring=given.substring)
+        return substring(given.substring)
     raise TypeError(f"{type(given).__name__} is not translated")
 
 

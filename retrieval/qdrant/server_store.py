@@ -220,7 +220,8 @@ class QdrantServerStore:
         ).points
 
     def _narrowed(self, where: Where, *more: Any) -> models.Filter:
-        return to_server_filter(self._tenant, to_filter(where), *more)
+        substring = self._server.substring
+        return to_server_filter(self._tenant, to_filter(where), *more, substring=substring)
 
     # --- reading -------------------------------------------------------------------------------------
 
