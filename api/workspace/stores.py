@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from askpix.api.settings import Settings
     from askpix.ingest.catalog.models import Collection
-    from askpix.retrieval.qdrant.connection import QdrantServer
+    from askpix.retrieval.qdrant.connection import ClusterShape, QdrantServer
     from askpix.retrieval.qdrant.server_pages import QdrantServerPages
     from askpix.retrieval.qdrant.server_store import QdrantServerStore
     from askpix.retrieval.stores.base import VectorStore
@@ -50,7 +50,6 @@ def open_server(settings: Settings, collection: Collection) -> QdrantServerStore
             f"collection {collection.name!r} is kept on a Qdrant server; set ASKPIX_QDRANT_URL to its address"
         )
     server = _server(settings)
-    from askpix.retrieval.qdrant.connection import ClusterShape
     from askpix.retrieval.qdrant.server_store import QdrantServerStore
 
     return QdrantServerStore.open(
@@ -61,12 +60,7 @@ def open_server(settings: Settings, collection: Collection) -> QdrantServerStore
         dim=collection.dim,
         text_model_id=collection.text_embedder,
         text_dim=collection.text_dim,
-        shape=ClusterShape(
-            shards=settings.qdrant_shards,
-            replicas=settings.qdrant_replicas,
-            write_replicas=settings.qdrant_write_replicas,
-            quantization=settings.qdrant_quantization,
-        ),
+        shape=_shape(settings),
     )
 
 
@@ -88,6 +82,18 @@ def open_server_pages(settings: Settings, collection: Collection) -> QdrantServe
         tenant=collection.id,
         model_id=collection.page_embedder,
         dim=collection.page_dim,
+        shape=_shape(settings),
+    )
+
+
+def _shape(settings: Settings) -> ClusterShape:
+    from askpix.retrieval.qdrant.connection import ClusterShape
+
+    return ClusterShape(
+        shards=settings.qdrant_shards,
+        replicas=settings.qdrant_replicas,
+        write_replicas=settings.qdrant_write_replicas,
+        quantization=settings.qdrant_quantization,
     )
 
 

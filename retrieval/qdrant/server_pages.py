@@ -14,7 +14,7 @@ from qdrant_client import models
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
 from askpix.retrieval.late_interaction.base import POOLED, Matrix, pool_clusters
 from askpix.retrieval.late_interaction.store import SHORTLIST
-from askpix.retrieval.qdrant.connection import QdrantServer
+from askpix.retrieval.qdrant.connection import ClusterShape, QdrantServer
 from askpix.retrieval.qdrant.edge_store import point_ids
 from askpix.retrieval.qdrant.server_models import TENANT, to_server_filter
 from askpix.retrieval.stores.base import Scored
@@ -32,15 +32,24 @@ class QdrantServerPages:
 
     @classmethod
     def open(
-        cls, server: QdrantServer, *, physical: str, tenant: str, model_id: str, dim: int
+        cls,
+        server: QdrantServer,
+        *,
+        physical: str,
+        tenant: str,
+        model_id: str,
+        dim: int,
+        shape: ClusterShape | None = None,
     ) -> "QdrantServerPages":
-        """The pages of ``tenant`` in the physical collection, made when missing.
+        """The pages of ``tenant`` in the physical collection, made (with the shards and copies of this
+        ``shape``) when missing.
 
         Raises ``StoreUnavailableError`` (not reached, key refused, too old) and ``IndexMismatchError``.
         """
         try:
             server.check_version()
-            _make(server, physical, {"model": model_id, "dim": dim, "pooled": POOLED})
+            made_with = {"model": model_id, "dim": dim, "pooled": POOLED}
+            _make(server, physical, made_with, shape or ClusterShape())
         except BaseException:
             server.close()
             raise
@@ -170,7 +179,7 @@ class QdrantServerPages:
         self.close()
 
 
-def _make(server: QdrantServer, name: str, made_with: dict[str, Any]) -> None:
+def _make(server: QdrantServer, name: str, made_with: dict[str, Any], shape: ClusterShape) -> None:
     """The physical collection, made when missing; safe when two processes do it at once."""
     if not server.ask(lambda client: client.collection_exists(name)):
         best_row = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
@@ -189,7 +198,10 @@ def _make(server: QdrantServer, name: str, made_with: dict[str, Any]) -> None:
         try:
             server.ask(
                 lambda client: client.create_collection(
-                    name, vectors_config=vectors, metadata={**made_with, "made_by": "askpix"}
+                    name,
+                    vectors_config=vectors,
+                    metadata={**made_with, "made_by": "askpix"},
+                    **shape.placement(),
                 )
             )
         except StoreUnavailableError:
