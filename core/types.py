@@ -195,7 +195,7 @@ class SearchResult:
     hits: tuple[Hit, ...]
     took_ms: float
     notes: tuple[str, ...] = ()
-    """What a person should know of how the query was read, one line each."""
+    """What a person should know of how the query was read and searched, one line each."""
     confidence: float | None = None
     """0..1 that something matches, above 0.5 when ``matched``; None where a filter or a picture decides."""
 
@@ -303,6 +303,8 @@ class Answer:
     """A follow-up as it was understood, to stand alone; None where the question did."""
     doubts: tuple[Doubt, ...] = ()
     """What was dropped from it, and what is left in it though the evidence does not bear it."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the search behind it, one line each."""
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:

@@ -123,6 +123,8 @@ def show_result(result: SearchResult, *, top: int | None = None) -> None:
 
 def show_answer(answer: Answer) -> None:
     """An answer with its citations for a person."""
+    for note in answer.notes:
+        hint(f"note: {note}")
     say(printable(answer.text))
     for citation in answer.citations:
         quote = f'  "{printable(citation.quote)}"' if citation.quote else ""

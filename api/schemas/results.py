@@ -154,6 +154,8 @@ class Answer:
     """A follow-up question as it was understood."""
     doubts: tuple[Doubt, ...] = ()
     """Claims that the evidence does not bear."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the search behind it, one line each."""
     took_ms: float = 0.0
 
 
@@ -426,6 +428,7 @@ def answer_result(answer: core.Answer) -> Answer:
         plan=answer.plan,
         understood_as=answer.understood,
         doubts=answer.doubts,
+        notes=answer.notes,
         took_ms=round(answer.took_ms, 1),
     )
 

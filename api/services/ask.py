@@ -134,7 +134,7 @@ class _Asking:
     def found(self, text: str, k: int, *, offset: int = 0) -> SearchResult:
         """What ``askpix search`` finds."""
         with open_searcher(self._workspace, self._collection) as searcher:
-            return searcher.find(text, k, offset=offset)
+            return searcher.find(text, k, offset=offset, partial=True)
 
     def by_picture(
         self, text: str, k: int, *, image: "Image.Image | None", image_id: str | None
@@ -142,7 +142,7 @@ class _Asking:
         """What is like a picture, and fits the words."""
         with open_searcher(self._workspace, self._collection) as searcher:
             query = searcher.read(text, beside_image=True)
-            return searcher.run(query, image=image, image_id=image_id, top_k=k)
+            return searcher.run(query, image=image, image_id=image_id, top_k=k, partial=True)
 
     def leaning(self, text: str, k: int, *, standing: Standing) -> SearchResult:
         """The one picture, or the further ones, of an earlier question."""

@@ -74,7 +74,7 @@ def search(
             image = image if named else Path(like)
         if isinstance(image, Path):
             image = open_image(image, limits=workspace.limits).image
-        options: dict[str, Any] = {"mode": mode, "show_all": show_all, "diverse": diverse}
+        options: dict[str, Any] = {"mode": mode, "show_all": show_all, "diverse": diverse, "partial": True}
         if named is None:
             return searcher.run(
                 query,
@@ -166,11 +166,12 @@ class Searcher:
             return retriever.retrieve(query, top_k=limit, offset=start, **options)
 
         chosen = reranker(self._workspace, self._rerank, page_leg=retriever.page_leg)
-        return second_look(retrieve, chosen, self._open_image, top_k=top_k, offset=offset)
+        partial = bool(options.get("partial"))
+        return second_look(retrieve, chosen, self._open_image, top_k=top_k, offset=offset, partial=partial)
 
-    def find(self, text: str, top_k: int, *, offset: int = 0) -> SearchResult:
+    def find(self, text: str, top_k: int, *, offset: int = 0, partial: bool = False) -> SearchResult:
         """Return what ``askpix search TEXT`` finds."""
-        return self.run(self.read(text), top_k=top_k, offset=offset)
+        return self.run(self.read(text), top_k=top_k, offset=offset, partial=partial)
 
     def _open_image(self, record: ImageRecord) -> Image.Image | None:
         try:

@@ -110,10 +110,11 @@ def drop_pages(workspace: Workspace, collection: Collection) -> None:
 def open_page_leg(workspace: Workspace, collection: Collection) -> Iterator[PageLeg]:
     """The sub-query for pages of a collection with a page embedder, held until the end of the ``with``."""
     assert collection.page_embedder is not None
+    from askpix.retrieval.late_interaction.optional_pages import open_for_search
     from askpix.retrieval.late_interaction.page_search import PageLeg
 
     embedder = late_embedder(workspace, collection.page_embedder)
-    with open_pages(workspace, collection) as pages:
+    with open_for_search(lambda: open_pages(workspace, collection)) as pages:
         yield PageLeg(embedder, pages)
 
 

@@ -53,10 +53,11 @@ def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], 
 @contextmanager
 def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg]:
     """The sub-query for pictures on sheets, held until the end of the ``with``."""
+    from askpix.retrieval.late_interaction.optional_pages import open_for_search
     from askpix.retrieval.late_interaction.region_search import SheetLeg
 
     adapted = workspace.adaptation(collection)
-    with open_sheets(workspace, collection) as sheets:
+    with open_for_search(lambda: open_sheets(workspace, collection)) as sheets:
         yield SheetLeg(
             sheets,
             workspace.catalog.sheets.boxes,

@@ -108,6 +108,7 @@ def stream_answer(
         took_ms=_since(started),
         generator_why=why,
         doubts=judged.doubts,
+        notes=result.notes,
     )
 
 
@@ -156,6 +157,7 @@ def _unanswered(
         usage=Usage(),
         took_ms=_since(started),
         generator_why=why,
+        notes=result.notes,
     )
 
 

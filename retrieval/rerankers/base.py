@@ -13,6 +13,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from askpix.core.errors import StoreUnavailableError
 from askpix.core.types import Hit, ImageRecord, Query, SearchResult
 
 DEPTH = 50
@@ -47,22 +48,28 @@ def second_look(
     top_k: int,
     offset: int = 0,
     depth: int = DEPTH,
+    partial: bool = False,
 ) -> SearchResult:
     """``top_k`` hits after ``offset``, the first ``depth`` of all in the reranker's order.
 
     ``retrieve(top_k, offset)`` is the search to look at again. A query without words, and one that nothing
-    matches, is left as it is.
+    matches, is left as it is. ``partial``: so is one whose reranker's store cannot be asked, with a note.
     """
     began = time.perf_counter()
     if offset >= depth:
         return retrieve(top_k, offset)
     result = retrieve(max(depth, offset + top_k), 0)
     question = words_of(result.query)
-    hits = result.hits
+    hits, notes = result.hits, result.notes
     if question:
-        hits = rerank(question, hits, reranker, open_image, depth=depth)
+        try:
+            hits = rerank(question, hits, reranker, open_image, depth=depth)
+        except StoreUnavailableError as error:
+            if not partial:
+                raise
+            notes = (*notes, f"hits were not put in the order of {reranker.model_id}: {error}")
     took = (time.perf_counter() - began) * 1000
-    return replace(result, hits=hits[offset : offset + top_k], took_ms=took)
+    return replace(result, hits=hits[offset : offset + top_k], took_ms=took, notes=notes)
 
 
 def rerank(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from askpix.core.errors import NotFoundError
 from askpix.core.types import Mode, Query, Vectors, Where, Why
@@ -13,6 +14,7 @@ from askpix.retrieval.search.calibration import FIRST, Calibration
 from askpix.retrieval.search.fusion import fuse
 from askpix.retrieval.search.near_duplicates import Ranked
 from askpix.retrieval.search.no_match import Verdict, decide
+from askpix.retrieval.search.sub_queries import REGIONS, SubQueries
 from askpix.retrieval.search.text_search import FoundTexts
 from askpix.retrieval.stores.base import VectorStore
 
@@ -33,6 +35,7 @@ class Search:
     filled: dict[str, float] = field(default_factory=dict)
     """Cosines of what the other legs found and the image leg did not."""
     sheets: SheetsFound = field(default_factory=SheetsFound)
+    parts: SubQueries = field(default_factory=SubQueries)
     verdict: Verdict | None = None
 
 
@@ -125,7 +128,9 @@ class Ranking:
         calibration, vector, texts = self._calibration, search.vector, search.texts
         shown = None
         if vector is not None:
-            shown = calibration.evidence(vector, search.sheets.shown(*self.vectors(nearest)))
+            ids, rows = self.vectors(nearest)
+            rows = search.parts.ask(REGIONS, partial(search.sheets.shown, ids, rows), rows)
+            shown = calibration.evidence(vector, rows)
         return decide(
             search.query.text,
             shown=shown,

@@ -12,7 +12,7 @@ from typing import cast
 from PIL import Image
 
 from askpix.core.errors import BadQueryError
-from askpix.core.types import Hit, ImageRecord, Mode, Query, SearchResult, Vectors, Where, Why
+from askpix.core.types import Box, Hit, ImageRecord, Mode, Query, SearchResult, Vectors, Where, Why
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder, embed_queries
 from askpix.retrieval.late_interaction.page_search import PageLeg, PageScores
 from askpix.retrieval.late_interaction.region_search import SheetLeg, SheetsFound
@@ -22,6 +22,7 @@ from askpix.retrieval.search.diversity import alike_from
 from askpix.retrieval.search.near_duplicates import Group, Groups, spread
 from askpix.retrieval.search.query_vector import picture_vector, query_vector
 from askpix.retrieval.search.ranking import Ranking, Search
+from askpix.retrieval.search.sub_queries import PAGES, REGIONS, SubQueries
 from askpix.retrieval.search.text_search import FoundTexts, find_texts
 from askpix.retrieval.stores.base import Leg, VectorStore
 from askpix.retrieval.stores.excluding import LeftOut
@@ -98,6 +99,7 @@ class Retriever:
         show_all: bool = False,
         collapse: bool = True,
         diverse: float | None = None,
+        partial: bool = False,
     ) -> SearchResult:
         """The best ``top_k`` after ``offset``; by words, by a picture (``image``, ``image_id``), or both.
 
@@ -108,6 +110,9 @@ class Retriever:
 
         ``collapse`` makes one hit of bursts and near duplicates (``diversity``). ``diverse`` (0..1, 1 keeps
         the order) spreads the first ``POOL`` hits over what there is.
+
+        ``partial``: where texts, pages or regions cannot be searched, a note says so and the rest is
+        returned. Where pictures, or all that was to be searched, cannot, it is a ``StoreUnavailableError``.
 
         Raises ``BadQueryError`` for a query that asks for nothing, a page that cannot be, or a picture in
         mode ``text``; ``NotFoundError`` for an unknown ``image_id``.
@@ -129,7 +134,7 @@ class Retriever:
         depth = wanted + (_SPARE if collapse else 0)
         search = None
         if query.text or query.parts or by_picture is not None:
-            search = self._search(query, by_picture, mode)
+            search = self._search(query, by_picture, mode, SubQueries(partial=partial))
         calibration = self._calibration
         alike = alike_from(calibration.likeness, calibration.likeness_spread)
         gathered = Groups(self._store.get, self._ranking.vectors, alike=alike)
@@ -154,7 +159,7 @@ class Retriever:
         if diverse is not None:
             groups = spread(groups, self._ranking.vectors, weight=diverse, pool=POOL)
         page = self._hits(query, groups[offset : offset + top_k], search, offset)
-        notes = self._notes(query, mode, by_language)
+        notes = (*self._notes(query, mode, by_language), *(search.parts.notes() if search else ()))
         if reason:
             reason = "; ".join([reason, *notes])
         took_ms = (time.perf_counter() - began) * 1000
@@ -172,7 +177,9 @@ class Retriever:
     ) -> tuple[Hit, ...]:
         records = {record.id: record for record in self._store.get([group.point for group in page])}
         texts = search.texts if search else FoundTexts()
-        regions = search.sheets.regions(records) if search else {}
+        regions: dict[str, Box] = {}
+        if search:
+            regions = search.parts.ask(REGIONS, lambda: search.sheets.regions(records), regions)
         phrases = query.where.phrases
         return tuple(
             Hit(
@@ -190,29 +197,27 @@ class Retriever:
             if group.point in records  # else removed a moment ago
         )
 
-    def _search(self, query: Query, by_picture: Vectors | None, mode: Mode) -> Search:
+    def _search(self, query: Query, by_picture: Vectors | None, mode: Mode, parts: SubQueries) -> Search:
         """Ask the legs whose answers do not depend on the page."""
         where = query.where
         vector = None if mode == "text" else query_vector(self._embedder, query, by_picture)
         texts = (
-            find_texts(self._store, self._text_embedder, query.text, where)
+            find_texts(self._store, self._text_embedder, query.text, where, parts)
             if query.text and mode != "image"
             else FoundTexts()
         )
-        pages = self._pages(query.text, where) if query.text and mode != "text" else PageScores()
-        sheets = self._sheets(vector, where)
+        pages, sheets = PageScores(), SheetsFound()
+        if (leg := self.page_leg) and query.text and mode != "text":
+            pages = parts.ask(PAGES, lambda: leg.find(query.text, among=self._among(where)), pages)
+        if (inner := self._sheet_leg) and vector is not None:
+            sheets = SheetsFound(inner, vector)
+            sheets.cosines = parts.ask(
+                REGIONS, lambda: inner.find(vector, among=self._among(where)), sheets.cosines
+            )
+        if vector is None:
+            parts.raise_if_none_answered()
         others = list(dict.fromkeys([*texts.ids(), *pages.cosines, *sheets.cosines]))
-        return Search(query, by_picture is not None, vector, texts, pages, others, sheets=sheets)
-
-    def _pages(self, text: str, where: Where) -> PageScores:
-        if self.page_leg is None:
-            return PageScores()
-        return self.page_leg.find(text, among=self._among(where))
-
-    def _sheets(self, vector: Vectors | None, where: Where) -> SheetsFound:
-        if self._sheet_leg is None or vector is None:
-            return SheetsFound()
-        return SheetsFound(self._sheet_leg, vector, self._sheet_leg.find(vector, among=self._among(where)))
+        return Search(query, by_picture is not None, vector, texts, pages, others, sheets=sheets, parts=parts)
 
     def _among(self, where: Where) -> list[str] | None:
         return None if where == Where() else self._store.scroll(where, limit=self._store.count(where))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from askpix.core.types import Where
 from askpix.retrieval.embedders.base import TextEmbedder, embed_queries
 from askpix.retrieval.search.fusion import TEXT_NOISE, evidence_of_text, rare_share, rarity
-from askpix.retrieval.stores.base import VectorStore
+from askpix.retrieval.search.sub_queries import MEANING, WORDS, SubQueries
+from askpix.retrieval.stores.base import Scored, VectorStore
 from askpix.retrieval.text.snippet import holds
 from askpix.retrieval.text.tokenize import content_words, tokens
 
@@ -49,11 +50,14 @@ class FoundTexts:
         )
 
 
-def find_texts(store: VectorStore, embedder: TextEmbedder, text: str, where: Where) -> FoundTexts:
+def find_texts(
+    store: VectorStore, embedder: TextEmbedder, text: str, where: Where, parts: SubQueries
+) -> FoundTexts:
     """Ask both text legs of the store, by meaning and by words."""
     meaning = embed_queries(embedder, [text])[0]
-    by_meaning = store.search("text", meaning, where=where, limit=DEPTH)
-    by_words = store.search("words", text, where=where, limit=DEPTH)
+    none: list[Scored] = []
+    by_meaning = parts.ask(MEANING, lambda: store.search("text", meaning, where=where, limit=DEPTH), none)
+    by_words = parts.ask(WORDS, lambda: store.search("words", text, where=where, limit=DEPTH), none)
     every = tuple(content_words(text) or dict.fromkeys(tokens(text)))
     terms = tuple(term for term in every if term not in _MEDIUM) or every
     records = store.get([hit.id for hit in by_words])

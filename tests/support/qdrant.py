@@ -29,6 +29,10 @@ Fault = Callable[[Request], tuple[int, str] | None]
 """Status and message of the refusal of a request; None: it is answered."""
 
 
+def answer_all(_: Request) -> None:
+    """The ``Fault`` of a healthy cluster."""
+
+
 @dataclass(eq=False)
 class FakeQdrant:
     """Nodes that share their collections. Version 1.19.0 takes a full-text condition for a substring, and
@@ -39,7 +43,7 @@ class FakeQdrant:
     """Ids of the shards that each node holds."""
     urls: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    fault: Fault = lambda _: None
+    fault: Fault = field(default_factory=lambda: answer_all)
     _client: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
     _fields: dict[str, dict[str, Any]] = field(default_factory=dict)
     _servers: list[ThreadingHTTPServer] = field(default_factory=list)
