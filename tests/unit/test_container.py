@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from askpix.api.settings import Settings
+from askpix.retrieval.qdrant.connection import QdrantServer
 from tests.conftest import ROOT
+from tests.support.qdrant import fake_qdrant
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -54,6 +57,12 @@ def test_it_does_not_run_as_root_and_nothing_floats() -> None:
     for image in images:
         name, _, tag = image.rpartition(":")
         assert name and re.search(r"\d+\.\d+", tag), f"{image} is not pinned"
+
+
+def test_the_qdrant_server_is_one_that_askpix_takes() -> None:
+    version = re.findall(r":v([\d.]+)", COMPOSE["services"]["qdrant"]["image"])[0]
+    with fake_qdrant(version=version) as qdrant, closing(QdrantServer.connect(qdrant.url)) as server:
+        server.check_version()
 
 
 def test_every_service_is_watched_and_keeps_its_data() -> None:
