@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     qdrant_api_key: str | None = Field(default=None, repr=False, description="Its key, if it wants one.")
     qdrant_timeout_s: float = Field(default=30.0, gt=0, description="Seconds one request to it may take.")
     qdrant_shards: int = Field(default=1, ge=1, description="Pieces a new collection there is split into.")
-    qdrant_replicas: int = Field(default=1, ge=1, description="Copies of each piece on other nodes.")
+    qdrant_replicas: int = Field(default=1, ge=1, description="Copies of each piece, on as many nodes.")
     qdrant_write_replicas: int = Field(
         default=1, ge=1, description="Copies that must have a write before it counts."
     )

@@ -39,6 +39,13 @@ def examine(workspace: Workspace, *, mend: bool = False) -> list[Check]:
         _check("home", lambda: _home(workspace)),
         _check("catalog", lambda: _catalog(workspace)),
     ]
+    settings = workspace.settings
+    if 1 < settings.qdrant_replicas <= settings.qdrant_write_replicas:
+        warning = (
+            f"ASKPIX_QDRANT_WRITE_REPLICAS={settings.qdrant_write_replicas} of"
+            f" {settings.qdrant_replicas} copies: nothing can be written while a node is away; fewer will do"
+        )
+        checks.append(Check("qdrant copies", True, warning))
     for model in list_models(workspace):
         checks.append(Check(f"{model.role} {model.id}", model.usable, model.reason or "loads"))
     if all(check.ok for check in checks[:3]):
