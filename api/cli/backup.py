@@ -14,7 +14,8 @@ def backup_command(
 ) -> None:
     """All of this home in one file: catalog, keys, vectors, uploads. Nobody may write to it meanwhile.
 
-    Pictures that were indexed where they lie are not in it, nor is a catalog or a store on another server.
+    Pictures that were indexed where they lie are not in it, nor is a catalog on another server. Of vectors
+    on a Qdrant server snapshots are taken there, and named in the file.
     """
     from dataclasses import asdict
 
@@ -23,15 +24,19 @@ def backup_command(
     from askpix.api.settings import load_settings
 
     settings = load_settings()
-    found = back_up(settings.home, target, wait_s=settings.wait_s)
+    found = back_up(settings.home, target, wait_s=settings.wait_s, settings=settings)
     if as_json:
         print_json(asdict(found))
     else:
         say(f"{found.files} files, {found.size / 1e6:.1f} MB, in {target}")
     if settings.database_url:
         hint("the catalog is on PostgreSQL and not in it: back it up with pg_dump at the same time")
-    if settings.store == "qdrant":
-        hint("the vectors are on a Qdrant server and not in it: make a snapshot there")
+    for each in found.snapshots:
+        hint(f"snapshot {each.name} of {each.collection}, {each.size / 1e6:.1f} MB, on {each.node}")
+    if found.snapshots:
+        hint("snapshots stay on the Qdrant server: keep copies of them with this file")
+    for note in found.notes:
+        hint(note)
 
 
 def restore_command(
@@ -55,6 +60,15 @@ def restore_command(
         print_json(asdict(found))
     else:
         say(f"{found.files} files, as they were on {found.created_at}, in {home}")
+    if found.snapshots:
+        hint(
+            "vectors are on the Qdrant server; where they are gone, put its snapshots back. Each holds a"
+            " physical collection with all that shares it, of other homes too:"
+        )
+    for each in found.snapshots:
+        hint(each.recovery())
+    for note in found.notes:
+        hint(note)
     if moved:
         hint(f"{moved} uploaded pictures lie below {home} now")
     if settings.database_url and (home / "uploads").is_dir() and found.home != str(home):

@@ -2,7 +2,8 @@
 
 The file is a zip: the databases as copies that SQLite makes of itself, all other files as they lie, and last
 a list of them with SHA-256. Uploaded pictures are packed already; the rest is deflated, for most of a store's
-files are zeros that it reserved, and come back as holes. Nobody writes meanwhile: the locks of the server, of
+files are zeros that it reserved, and come back as holes. Vectors on a Qdrant server are not in it: the server
+takes snapshots, which the list names. Nobody writes meanwhile: the locks of the server, of
 indexing and of every store are held. Restoring unpacks beside the home, checks every sum, and only then takes
 it into use.
 """
@@ -14,7 +15,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ from sqlalchemy import select, update
 from askpix.api.security.tables import database_of, jobs
 from askpix.api.settings import Settings
 from askpix.api.workspace.server_file import LOCK
+from askpix.api.workspace.snapshots import Snapshot, take_snapshots
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.db.engine import transaction
 from askpix.core.errors import AskpixError, StoreUnavailableError
@@ -62,10 +64,17 @@ class Backup:
     files: int
     size: int
     """Bytes, unpacked."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """On the Qdrant server, not in the file: of the vectors that are there."""
+    notes: tuple[str, ...] = ()
+    """What of these vectors is in no snapshot, and why; one line each."""
 
 
-def back_up(home: Path, target: Path, *, wait_s: float = 0.0) -> Backup:
+def back_up(home: Path, target: Path, *, wait_s: float = 0.0, settings: Settings | None = None) -> Backup:
     """Write all of ``home`` to ``target``, whole or not at all.
+
+    ``settings`` say whether vectors are on a Qdrant server, which takes snapshots of them; where it cannot,
+    the backup is made all the same, with a note.
 
     Raises ``AskpixError``: no home, ``target`` exists or cannot be written, or somebody is writing.
     """
@@ -76,7 +85,7 @@ def back_up(home: Path, target: Path, *, wait_s: float = 0.0) -> Backup:
     draft = target.with_name(target.name + ".part")
     try:
         with _still(home, wait_s), draft.open("wb") as file:
-            found = _write(home, file)
+            found = _write(home, file, settings)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
@@ -130,7 +139,26 @@ def _still(home: Path, wait_s: float) -> Iterator[None]:
         yield
 
 
-def _write(home: Path, file: IO[bytes]) -> Backup:
+def _snapshots(settings: Settings | None) -> tuple[tuple[Snapshot, ...], tuple[str, ...]]:
+    """Snapshots of the vectors on a Qdrant server, and what is in none."""
+    if settings is None or not (settings.database_url or (settings.home / "catalog.sqlite").exists()):
+        return (), ()
+    workspace = Workspace(settings)
+    try:
+        tenants = [each.id for each in workspace.catalog.list_collections() if each.store == "qdrant"]
+        if not tenants:
+            return (), ()
+        if not settings.qdrant_url:
+            raise AskpixError("set ASKPIX_QDRANT_URL to its address")
+        taken, notes = take_snapshots(settings, tenants)
+    except (AskpixError, ModuleNotFoundError) as error:
+        return (), (f"vectors on the Qdrant server are in no snapshot: {error}",)
+    finally:
+        workspace.catalog.close()
+    return tuple(taken), tuple(notes)
+
+
+def _write(home: Path, file: IO[bytes], settings: Settings | None) -> Backup:
     sums: dict[str, str] = {}
     size = 0
     with TemporaryDirectory(prefix="askpix-") as copies, zipfile.ZipFile(file, "w") as archive:
@@ -146,15 +174,20 @@ def _write(home: Path, file: IO[bytes]) -> Backup:
                     target.write(block)
                     size += len(block)
             sums[name] = digest.hexdigest()
+        # Last: where the file cannot be written, nothing is left on the server.
+        snapshots, notes = _snapshots(settings)
         about = {
             "format": FORMAT,
             "askpix": version("askpix"),
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "home": str(home),
             "files": sums,
+            "snapshots": [asdict(each) for each in snapshots],
+            "notes": notes,
         }
         archive.writestr(_LIST, json.dumps(about))
-    return Backup(str(about["created_at"]), str(about["askpix"]), str(home), len(sums), size)
+    made = str(about["created_at"]), str(about["askpix"]), str(home)
+    return Backup(*made, len(sums), size, snapshots, notes)
 
 
 def _copied(home: Path, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -210,7 +243,13 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> Backup:
         raise AskpixError("the backup was written by a newer version of Askpix: update Askpix")
     if wrong := sorted(set(sums.items()) ^ set(about["files"].items())):
         raise AskpixError(f"the backup is damaged: {wrong[0][0]!r} is not what was written")
-    return Backup(str(about["created_at"]), str(about["askpix"]), str(about["home"]), len(sums), size)
+    try:
+        snapshots = tuple(Snapshot(**each) for each in about.get("snapshots", ()))
+    except TypeError as error:
+        raise AskpixError("the backup was written by a newer version of Askpix: update Askpix") from error
+    notes = tuple(str(note) for note in about.get("notes", ()))
+    made = str(about["created_at"]), str(about["askpix"]), str(about["home"])
+    return Backup(*made, len(sums), size, snapshots, notes)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], seen: Callable[[bytes], object]) -> int:
