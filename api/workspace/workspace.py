@@ -22,8 +22,7 @@ from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from askpix.api.workspace.good_hits import GoodHits
-    from askpix.api.workspace.query_log import RecentQueries
+    from askpix.api.workspace.query_log import GoodHits, RecentQueries
     from askpix.core.types import ImageRecord, TextLine
     from askpix.ingest.catalog.catalog import Catalog, Collection
     from askpix.ingest.catalog.tags import Tagger, Vocabulary
@@ -203,7 +202,7 @@ class Workspace(SharedStores, Models):
 
     def good_hits(self, collection: Collection) -> GoodHits:
         """What people of the collection took for what they looked for."""
-        from askpix.api.workspace.good_hits import GoodHits
+        from askpix.api.workspace.query_log import GoodHits
 
         return GoodHits(self.folder(collection) / "good_hits.jsonl", on=bool(self.settings.remember_queries))
 

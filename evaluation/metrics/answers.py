@@ -1,14 +1,9 @@
-"""Are answers right, and does silence come at the right time?
-
-Measures of single answers, by their papers' definitions, and a report over cases. Takes callables: nothing
-here knows how an answer is made.
-"""
+"""Measures of single answers, by the definitions of their papers."""
 
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from askpix.evaluation.metrics.edit_distance import edit_distance
 
@@ -21,8 +16,6 @@ NO_ANSWER = "<no answer>"
 
 Measure = Callable[[str, Sequence[str]], float]
 """``(answer, gold answers) -> score`` in 0..1; several gold answers are alternatives, the best counts."""
-Ask = Callable[["AnswerCase"], str | None]
-"""The answer's text without citation markers; None when it says that there is none."""
 
 _CURRENCY = re.compile(r"\b(?:RM|MYR|USD|EUR|GBP|SGD|CHF|JPY|INR|AUD|CAD)(?![a-z])", re.IGNORECASE)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -33,11 +26,6 @@ def normalised(text: str) -> str:
     """Lower case, no punctuation, no English articles, single spaces (SQuAD, Rajpurkar et al. 2016)."""
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", plain).split())
-
-
-def exact_match(answer: str, golds: Sequence[str]) -> float:
-    """1.0 when the normalised answer is one of the normalised gold answers."""
-    return float(any(normalised(answer) == normalised(gold) for gold in golds))
 
 
 def same_value(answer: str, golds: Sequence[str]) -> float:
@@ -90,85 +78,3 @@ def number(text: str) -> float | None:
     plain = re.sub(r"[\s%$€£¥]", "", text)
     plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", plain)
     return float(plain) if re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)", plain, re.ASCII) else None
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerCase:
-    """A question with its gold answers; ``image`` is the picture it is about."""
-
-    question: str
-    golds: tuple[str, ...]
-    image: str | None = None
-    kind: str = ""
-
-    @property
-    def answerable(self) -> bool:
-        """False when the gold answer is that there is none."""
-        return bool(self.golds) and self.golds[0] != NO_ANSWER
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one case. ``score`` is 0 for silence on an answerable question."""
-
-    case: AnswerCase
-    answer: str | None
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class AnswersReport:
-    """Shares of 0..1; None where there is nothing to take the share of."""
-
-    cases: int
-    answerable: int
-    score: float | None
-    """Mean over the answerable: the measure as papers report it."""
-    answered_rate: float | None
-    """Of the answerable, how many were answered."""
-    accuracy_when_answered: float | None
-    """Mean score of those answerable that were answered: how far an answer can be trusted."""
-    unanswerable: int
-    unanswerable_accuracy: float | None
-    """Of the unanswerable, how many were met with silence."""
-    wrong: int
-    """Answers that score nothing, given to answerable and unanswerable questions alike."""
-    outcomes: tuple[Outcome, ...]
-
-
-def evaluate_answers(
-    cases: Iterable[AnswerCase],
-    ask: Ask,
-    *,
-    measure: Measure = anls,
-    on_progress: Callable[[int], None] | None = None,
-) -> AnswersReport:
-    """Ask every case once and score it. ``on_progress(done)`` is called after each."""
-    outcomes: list[Outcome] = []
-    for done, case in enumerate(cases, start=1):
-        answer = ask(case)
-        if not case.answerable:
-            score = float(answer is None)
-        else:
-            score = measure(answer, case.golds) if answer is not None else 0.0
-        outcomes.append(Outcome(case, answer, score))
-        if on_progress is not None:
-            on_progress(done)
-    answerable = [each for each in outcomes if each.case.answerable]
-    unanswerable = [each for each in outcomes if not each.case.answerable]
-    answered = [each for each in answerable if each.answer is not None]
-    return AnswersReport(
-        cases=len(outcomes),
-        answerable=len(answerable),
-        score=_mean([each.score for each in answerable]),
-        answered_rate=_mean([float(each.answer is not None) for each in answerable]),
-        accuracy_when_answered=_mean([each.score for each in answered]),
-        unanswerable=len(unanswerable),
-        unanswerable_accuracy=_mean([each.score for each in unanswerable]),
-        wrong=sum(each.answer is not None and each.score == 0.0 for each in outcomes),
-        outcomes=tuple(outcomes),
-    )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -61,19 +61,6 @@ def maxsim(query: Matrix, pages: Sequence[Matrix]) -> NDArray[np.float32]:
     return scores
 
 
-def pool_runs(matrix: Matrix, count: int = POOLED) -> Matrix:
-    """``(min(n, count), dim)``: means of consecutive runs of nearly equal length, made unit vectors.
-
-    With as many runs as the grid has rows this is the row-mean pooling of Qdrant's guide to ColPali. It costs
-    nothing and needs no structure in the page; ``pool_clusters`` keeps more.
-    """
-    if len(matrix) <= count:
-        return matrix
-    starts = np.linspace(0, len(matrix), count, endpoint=False).astype(int)
-    sums = np.add.reduceat(matrix.astype(np.float32), starts, axis=0)
-    return _unit(sums)
-
-
 def pool_clusters(matrix: Matrix, count: int = POOLED) -> Matrix:
     """``(min(n, count), dim)``: means of clusters of like vectors, made unit vectors.
 

@@ -16,7 +16,7 @@ from askpix.api.server.app import create_app
 from askpix.api.service.service import Service
 from askpix.api.services.adapt import adapt
 from askpix.api.settings import Settings
-from askpix.api.workspace.good_hits import GoodHits
+from askpix.api.workspace.query_log import GoodHits
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError
 from tests.support.fakes import picture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from askpix.retrieval.late_interaction.base import Matrix, maxsim, pool_clusters, pool_runs
+from askpix.retrieval.late_interaction.base import Matrix, maxsim, pool_clusters
 
 
 def rows(count: int, *, dim: int = 16, seed: int = 0, topics: int | None = None) -> Matrix:
@@ -30,10 +30,9 @@ def test_maxsim_of_nothing_is_nothing() -> None:
     assert maxsim(rows(2), []).shape == (0,)
 
 
-@pytest.mark.parametrize("pool", [pool_runs, pool_clusters])
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 63, 100, 729, 1030])
-def test_pooling_gives_so_many_unit_vectors(pool: object, count: int) -> None:
-    pooled = pool(rows(count, dim=32))  # type: ignore[operator]
+def test_pooling_gives_so_many_unit_vectors(count: int) -> None:
+    pooled = pool_clusters(rows(count, dim=32))
     assert pooled.shape == (min(count, 32), 32) and pooled.dtype == np.float16
     np.testing.assert_allclose(np.linalg.norm(pooled.astype(np.float32), axis=1), 1, atol=2e-3)
 
@@ -43,8 +42,6 @@ def test_clusters_are_found_wherever_their_rows_stand() -> None:
     page = rows(400, dim=64, topics=12)
     pooled = pool_clusters(page, 12)
     assert (page.astype(np.float32) @ pooled.T.astype(np.float32)).max(axis=1).min() > 0.9
-    by_place = pool_runs(page, 12)
-    assert (page.astype(np.float32) @ by_place.T.astype(np.float32)).max(axis=1).mean() < 0.9
 
 
 def test_clusters_are_wards() -> None:
