@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SCRATCH := $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000 { print "/dev/shm" }')
 PYTEST := $(if $(SCRATCH),TMPDIR=$(SCRATCH)) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: demo serve test test-slow check format clean help
+.PHONY: demo serve test test-slow check format revision clean help
 .DEFAULT_GOAL := help
 
 help:                ## what can be made
@@ -50,6 +50,10 @@ check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 format: $(VENV)/dev.stamp       ## put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+revision: $(VENV)/dev.stamp     ## OF=catalog|service SAY="what changes": an Alembic revision for changed tables
+	@$(BIN)/python -W ignore tools/write_revision.py "$(OF)" "$(SAY)"
+	@$(BIN)/ruff format --quiet api/security/migrations ingest/catalog/migrations
 
 clean:                          ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

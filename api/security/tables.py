@@ -19,11 +19,12 @@ from sqlalchemy import (
 )
 
 from askpix.core.db.engine import open_database
+from askpix.core.db.migrate import last_revision
 from askpix.core.errors import AskpixError
 
-VERSION = 1
-"""As in the catalog: new tables and nullable columns need no new version."""
-METADATA = MetaData()
+METADATA = MetaData(info={"migrations": Path(__file__).with_name("migrations")})
+VERSION = last_revision(METADATA.info["migrations"])
+"""A change here needs a revision there: ``make revision`` (CONTRIBUTING.md)."""
 
 jobs = Table(
     "jobs",

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from askpix.core.db.migrate import bring_to, is_behind, revision
+from askpix.core.db.migrate import bring_to, revision
 from askpix.core.db.postgres import postgres_engine, postgres_remedy, session_lock
 from askpix.core.db.sqlite import sqlite_engine, sqlite_remedy
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
@@ -22,24 +22,22 @@ from askpix.core.errors import IndexMismatchError, StoreUnavailableError
 def open_database(where: Path | str, metadata: MetaData, *, version: int) -> Engine:
     """The database in a SQLite file (made when missing) or at ``postgresql://...``, with its tables.
 
-    Tables, columns and indexes that an older version did not have yet are added, whatever the version: such
-    columns must be nullable or have a ``server_default``. Anything else is a new ``version`` with an Alembic
-    revision of that number (``core.db.migrate``), run in one transaction with all that it takes. Raises
-    ``IndexMismatchError`` when a newer version of Askpix wrote it, ``StoreUnavailableError`` when it is
-    damaged, locked, not writable or cannot be reached.
+    One of an older version of Askpix is brought to ``version``, the number of the last revision of its
+    tables, in one transaction (``core.db.migrate``). Raises ``IndexMismatchError`` when a newer version of
+    Askpix wrote it, ``StoreUnavailableError`` when it is damaged, locked, not writable or cannot be reached.
     """
     engine = sqlite_engine(where) if isinstance(where, Path) else postgres_engine(where)
     try:
         with transaction(engine, write=False) as connection:
-            found = revision(connection)
-            behind = found <= version and is_behind(connection, metadata, version)
+            found = revision(connection, metadata)
         if found > version:
             raise IndexMismatchError(
                 f"{_name(engine)!r} was written by a newer version of Askpix; update Askpix"
             )
-        if behind:
-            with transaction(engine) as connection:
+        if found < version:
+            with transaction(engine.execution_options(askpix_upgrade=True)) as connection:
                 bring_to(connection, metadata, version)
+            engine.dispose()  # that connection does not check foreign keys
     except BaseException:
         engine.dispose()
         raise

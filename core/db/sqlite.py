@@ -68,5 +68,9 @@ def _use_wal(cursor: DBAPICursor) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("askpix_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("askpix_upgrade"):
+        # SQLite changes a table by copying it and dropping the old one, which would delete its children. It
+        # cannot be said within a transaction.
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("askpix_write", True) else "BEGIN")

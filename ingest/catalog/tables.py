@@ -24,15 +24,15 @@ from sqlalchemy import (
     text,
 )
 
+from askpix.core.db.migrate import last_revision
 from askpix.core.types import Box, ImageRecord
 from askpix.ingest.formats.content import place_of, time_at
 from askpix.ingest.metadata.model import About
 from askpix.ingest.vision.screenshots import with_tag
 
-VERSION = 1
-"""Raised for changes that an older Askpix cannot live with. A new column that is nullable or has a
-``server_default``, and a new table, need no more than to stand here: see ``core.db.engine.open_database``."""
 METADATA = MetaData(info={"migrations": Path(__file__).with_name("migrations")})
+VERSION = last_revision(METADATA.info["migrations"])
+"""A change here needs a revision there: ``make revision`` (CONTRIBUTING.md)."""
 
 # Rows are numbered anew at each upsert: 2**31 would not be for ever on a server with a hundred million.
 _NUMBER = Integer().with_variant(BigInteger(), "postgresql")

@@ -1,10 +1,10 @@
 """${message}."""
 
-from alembic import op
 import sqlalchemy as sa
+from alembic import op
 
 revision = "${up_revision}"
-down_revision = ${repr(down_revision)}
+down_revision = "${down_revision}"
 
 
 def upgrade() -> None:

@@ -1,36 +1,28 @@
 """Transactions end whatever ends them; tables come to what is known now, on both kinds of database."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     JSON,
-    Boolean,
     Column,
     Engine,
-    Index,
+    ForeignKey,
     Integer,
     MetaData,
     String,
     Table,
+    delete,
     event,
-    false,
     func,
     insert,
-    inspect,
     select,
-    text,
 )
 
 from askpix.core.db.engine import held, open_database, transaction
 from askpix.core.errors import AskpixError, IndexMismatchError, StoreUnavailableError
-from askpix.ingest.catalog import tables
-from tests.conftest import ROOT
 from tests.support.postgres import end_sessions, new_schema
 
 METADATA = MetaData()
@@ -59,38 +51,6 @@ def test_ctrl_c_in_a_statement_leaves_no_lock(tmp_path: Path) -> None:
             connection.execute(insert(numbers), [{"n": 3}, {"n": 4}])
     with transaction(engine, write=False) as connection:
         assert list(connection.execute(select(numbers.c.n)).scalars()) == [3, 4]
-
-
-def test_what_an_older_version_did_not_have_is_added(database: Path | str) -> None:
-    engine = open_database(database, METADATA, version=1)
-    with transaction(engine) as connection:
-        connection.execute(insert(numbers), [{"n": 1}])
-    engine.dispose()
-
-    later = MetaData()
-    grown = Table(
-        "numbers",
-        later,
-        Column("n", Integer, primary_key=True),
-        Column("note", String),
-        Column("kind", String(8), nullable=False, server_default="plain"),
-        Column("loud", Boolean, nullable=False, server_default=false()),
-        Index("numbers_by_note", "note"),
-    )
-    words = Table("words", later, Column("word", String, primary_key=True))
-    engine = open_database(database, later, version=1)
-    with transaction(engine) as connection:
-        assert connection.execute(select(grown)).all() == [(1, None, "plain", False)]
-        assert connection.execute(select(words)).all() == []
-        assert "numbers_by_note" in {row["name"] for row in inspect(connection).get_indexes("numbers")}
-    engine.dispose()
-
-    # The older version goes on with it: what it does not know does not disturb it.
-    engine = open_database(database, METADATA, version=1)
-    with transaction(engine) as connection:
-        connection.execute(insert(numbers), [{"n": 2}])
-        assert connection.execute(select(numbers.c.n)).scalars().all() == [1, 2]
-    engine.dispose()
 
 
 def test_an_older_one_is_brought_up_by_revisions_in_one_transaction(
@@ -135,26 +95,34 @@ def test_an_older_one_is_brought_up_by_revisions_in_one_transaction(
         open_database(database, METADATA, version=2)
 
 
-def test_a_home_from_before_there_were_revisions_opens(tmp_path: Path) -> None:
-    path = tmp_path / "catalog.sqlite"
-    with closing(sqlite3.connect(path)) as old:
-        old.execute("CREATE TABLE numbers (n INTEGER NOT NULL PRIMARY KEY)")
-        old.execute("INSERT INTO numbers VALUES (7)")
-        old.execute("PRAGMA user_version=1")
-        old.commit()
-    engine = open_database(path, METADATA, version=1)
-    with transaction(engine, write=False) as connection:
-        assert connection.execute(select(numbers.c.n)).scalars().all() == [7]
-        assert connection.execute(text("select version_num from alembic_version")).scalar() == "0001"
+def test_a_revision_that_copies_a_table_costs_it_no_children(tmp_path: Path) -> None:
+    """SQLite drops the old table then, and a DROP deletes rows: those that refer to them would go too."""
+    folder = tmp_path / "revisions"
+    folder.mkdir()
+    metadata = MetaData(info={"migrations": folder})
+    parents = Table("parents", metadata, Column("id", Integer, primary_key=True), Column("name", String(8)))
+    parent = ForeignKey("parents.id", ondelete="CASCADE")
+    children = Table("children", metadata, Column("id", Integer, primary_key=True), Column("of", parent))
+    path = tmp_path / "c.sqlite"
+    engine = open_database(path, metadata, version=1)
+    with transaction(engine) as connection:
+        connection.execute(insert(parents), [{"id": 1, "name": "a"}])
+        connection.execute(insert(children), [{"id": 1, "of": 1}])
     engine.dispose()
 
-
-def test_the_revisions_of_the_catalog_end_at_its_version() -> None:
-    scripts = ScriptDirectory(
-        str(ROOT / "core" / "db" / "alembic"), version_locations=[tables.METADATA.info["migrations"]]
+    head = "import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = {!r}, {!r}\n"
+    (folder / "0001_first.py").write_text(head.format("0001", None) + "def upgrade(): 1 / 0")
+    (folder / "0002_longer.py").write_text(
+        head.format("0002", "0001") + "def upgrade():\n"
+        "    with op.batch_alter_table('parents') as table:\n"
+        "        table.alter_column('name', type_=sa.String(80), nullable=False)\n"
     )
-    assert scripts.get_heads() == [f"{tables.VERSION:04d}"]
-    assert [each.revision for each in scripts.walk_revisions()][-1] == "0001"
+    engine = open_database(path, metadata, version=2)
+    with transaction(engine) as connection:
+        assert connection.execute(select(children)).all() == [(1, 1)]
+        connection.execute(delete(parents))  # and from here on they go with their parents again
+        assert connection.execute(select(children)).all() == []
+    engine.dispose()
 
 
 # --- a server ----------------------------------------------------------------------------------------
