@@ -4,6 +4,7 @@ Candidates come from the vectors; a difference hash of the pixels decides (dHash
 That", 2013: 64 signs of horizontal differences; up to 10 of them differing is one picture, edited).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from askpix.ingest.formats.content import place_of
 from askpix.ingest.formats.pages import open_page
 from askpix.ingest.sources.remote import read_source
 
+_log = logging.getLogger(__name__)
 _CANDIDATES = 4
 _LEAST_COSINE = 0.9
 _MOST_BITS = 10
@@ -58,6 +60,7 @@ def _hash(workspace: Workspace, record: ImageRecord) -> "np.ndarray[tuple[int], 
             return difference_hash(
                 open_page(data, place_of(record), limits=workspace.limits, min_side=72).image
             )
-        except AskpixError:
+        except AskpixError as error:
+            _log.debug("%r cannot be compared: %s", uri, error)
             continue
     return None

@@ -316,6 +316,9 @@ class JobRunner:
         job = running.job
         if not self._ledger.change(job.id, only=("queued",), state="running"):
             return
+        _log.info(
+            "job %s begins", job.id, extra={"job": job.id, "kind": job.kind, "collection": job.collection}
+        )
         began = told = 0.0
         reached: tuple[str, int, int] | None = None
         pages = 0
@@ -367,6 +370,8 @@ class JobRunner:
                 running.beat = time.monotonic()
             try:
                 self._ledger.change(job.id, **ending)
+                ended = "stopped" if "spec" in ending else ending["state"]
+                _log.info("job %s %s", job.id, ended, extra={"job": job.id, "error": ending.get("error", "")})
                 return
             except StoreUnavailableError:
                 _log.exception("how job %s ended cannot be written now", job.id)

@@ -6,6 +6,7 @@ thumbnails/ID[:2]/ID-SIZE.EXT        made when first asked for
 """
 
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from askpix.api.security.problems import ProblemError
+from askpix.core.log import tolerated
 
+_log = logging.getLogger(__name__)
 _MAX_NAME = 120
 _MAX_URL = 8192
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
@@ -117,7 +120,7 @@ class Uploads:
         path = Path(uri)
         path.unlink(missing_ok=True)
         _url_file(path).unlink(missing_ok=True)
-        with suppress(OSError):
+        with tolerated(_log, "an upload's folder stays", OSError):
             path.parent.rmdir()  # unless the same bytes came under another name
 
     def delete_all(self, collection_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from askpix.core.errors import AskpixError, ModelUnavailableError
 
 if TYPE_CHECKING:
     from askpix.retrieval.embedders.base import Embedder
+
+_log = logging.getLogger(__name__)
 
 
 def open_embedder(embedder_id: str, settings: Settings) -> Embedder:
@@ -64,6 +67,6 @@ def same_model(wanted: str, pinned: str) -> bool:
             from askpix.retrieval.embedders.open_clip import find_named
 
             return find_named(import_module("open_clip"), reference, local_files_only=True).model_id == pinned
-    except (AskpixError, ImportError):
-        pass
+    except (AskpixError, ImportError) as error:
+        _log.debug("%r is not here: %s", wanted, error)
     return False

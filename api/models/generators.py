@@ -9,6 +9,7 @@ auto                            a server on this machine that sees, else a known
 """
 
 import json
+import logging
 import os
 import time
 import urllib.request
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from askpix.generation.generators.providers import Provider
     from askpix.generation.generators.vlm import Precision
 
+_log = logging.getLogger(__name__)
 Seeing: TypeAlias = "HostedGenerator | LocalGenerator"
 """A generator whose sight can be proven, and which can do without."""
 Made = TypeVar("Made", bound=Seeing)
@@ -116,7 +118,8 @@ def find_local(options: GeneratorOptions) -> tuple[Seeing, str] | None:
     for open_one in chain.from_iterable(ways):
         try:
             generator, why = open_one()
-        except AskpixError:
+        except AskpixError as error:
+            _log.info("a model on this machine is passed over: %s", error)
             continue  # it is listed, and does not work: the next one
         if generator.sees:
             return generator, f"{why}; it runs on this machine"
@@ -145,7 +148,8 @@ def _listed(url: str) -> list[str]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url.rstrip("/") + "/models", timeout=_PROBE_S) as reply:
             listed: Any = json.loads(reply.read(_MAX_LIST))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        _log.debug("no models at %r: %s", url, error)
         return []
     rows = listed.get("data") if isinstance(listed, dict) else None
     names = [
@@ -275,7 +279,8 @@ class _Verdicts:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(held, indent=1), "utf-8")
             draft.replace(self._path)
-        except OSError:
+        except OSError as error:
+            _log.info("whether a model sees is not kept: %s", error)
             draft.unlink(missing_ok=True)  # it is tried again next time
 
     def _all(self) -> dict[str, Any]:

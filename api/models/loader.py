@@ -5,11 +5,13 @@ Everything heavy is imported where it is first needed, so that commands that nee
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from askpix.core.errors import ModelUnavailableError
+from askpix.core.log import timed
 from askpix.core.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from askpix.retrieval.late_interaction.base import LateEmbedder
     from askpix.retrieval.onnx.minilm import MiniLM
     from askpix.retrieval.rerankers.base import Reranker
+
+_log = logging.getLogger(__name__)
 
 
 class Models(ABC):
@@ -86,7 +90,9 @@ class Models(ABC):
         """What ``auto`` is here and now, and why."""
         from askpix.api.models.auto_select import choose
 
-        return choose(self.settings, open_embedder=self.embedder)
+        chosen = choose(self.settings, open_embedder=self.embedder)
+        _log.info("the embedder is %r: %s", chosen.embedder_id, chosen.reason)
+        return chosen
 
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
@@ -95,13 +101,15 @@ class Models(ABC):
             if name != "mini":
                 from askpix.api.models.embedders import open_embedder
 
-                embedder = open_embedder(name, self.settings)
+                with timed(_log, f"loaded the embedder {name!r}"):
+                    embedder = open_embedder(name, self.settings)
                 self._embedders[embedder.model_id] = embedder
                 self._embedders[name] = embedder
                 return embedder
             from askpix.retrieval.onnx.mini import MiniEmbedder
 
-            self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
+            with timed(_log, "loaded the embedder 'mini'"):
+                self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
         return self._embedders[name]
 
     def generator(self, generator_id: str | None = None) -> Generator:
@@ -125,6 +133,7 @@ class Models(ABC):
                     "it was asked for" if wanted != "auto" else "no model that sees was found on this machine"
                 )
                 chosen = ExtractiveGenerator(self.text_embedder.embed_texts), why
+            _log.info("generator %r: %s", chosen[0].model_id, chosen[1])
             self._generators[wanted] = chosen
         return self._generators[wanted]
 
@@ -151,7 +160,8 @@ class Models(ABC):
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
         chosen = self.settings
         workers = chosen.workers or min(self.workers, 8)
-        return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
+        with timed(_log, f"loaded OCR, {workers} at once"):
+            return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
 
     @property
     def limits(self) -> ImageLimits:

@@ -1,5 +1,6 @@
 """Pictures as the service hands them out: the very file that was indexed, and thumbnails kept on disk."""
 
+import logging
 import os
 import secrets
 import threading
@@ -17,6 +18,7 @@ from askpix.ingest.formats.pages import is_pdf, open_page
 from askpix.ingest.sources.remote import is_elsewhere, read_source
 from askpix.ingest.vision.thumbhash import preview
 
+_log = logging.getLogger(__name__)
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 """Longer sides in pixels: a few sizes that many share, so that nobody fills the disk with one a pixel."""
 FORMATS = {"image/avif": ("AVIF", "avif"), "image/webp": ("WEBP", "webp"), "image/jpeg": ("JPEG", "jpg")}
@@ -63,7 +65,8 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
         if is_elsewhere(uri):
             try:
                 data = read_source(uri, service.workspace.limits)
-            except BadImageError:
+            except BadImageError as error:
+                _log.info("%r cannot be read: %s", uri, error)
                 continue
             if isinstance(data, bytes) and sha256_of(data) == sha256:
                 return data
@@ -71,7 +74,8 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
         path = Path(uri)
         try:
             status = path.stat()
-        except OSError:
+        except OSError as error:
+            _log.info("%r cannot be read: %s", uri, error)
             continue
         state = service.catalog.lookup.state(collection, uri)
         if state and (state.size, state.mtime_ns, state.sha256) == (
@@ -83,7 +87,8 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
         try:
             if sha256_of(read_content(path, limits=service.workspace.limits)) == sha256:
                 return path
-        except BadImageError:
+        except BadImageError as error:
+            _log.info("%r cannot be read: %s", uri, error)
             continue
     raise NotFoundError(f"the file of picture {record.id!r} is gone or has changed; index its folder again")
 

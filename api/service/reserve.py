@@ -3,8 +3,9 @@
 import logging
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
+
+from askpix.core.log import tolerated
 
 _LEAST = 16 << 20
 _log = logging.getLogger("askpix.service")
@@ -19,7 +20,7 @@ class Reserve:
     def keep(self) -> None:
         """Take the room, if it is a small part of what is free: a deletion writes each row of a collection to
         the database's log before they go."""
-        with suppress(OSError):
+        with tolerated(_log, "no room is kept for deleting", OSError):
             catalog = self._home / "catalog.sqlite"
             size = _LEAST + (catalog.stat().st_size if catalog.exists() else 0)
             held = self._path.stat().st_size if self._path.exists() else 0
@@ -33,7 +34,7 @@ class Reserve:
 
     def release(self) -> None:
         """Give the room back when there is little else."""
-        with suppress(OSError):
+        with tolerated(_log, "the room kept for deleting is not given back", OSError):
             if self._path.exists() and shutil.disk_usage(self._home).free < self._path.stat().st_size:
                 self._path.unlink()
                 _log.warning("the disk of %s is full: deleting uses the room kept for it", self._home)

@@ -1,7 +1,6 @@
 """What a running server holds: the open workspace, its jobs and keys, and the note in the home that tells
 other commands where it is."""
 
-import contextlib
 import logging
 import secrets
 import threading
@@ -27,6 +26,7 @@ from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.server_file import LOCK, Note, read_note, remove_note, write_note
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, NotFoundError
+from askpix.core.log import tolerated
 from askpix.core.types import ImageRecord
 from askpix.ingest.catalog.catalog import Collection
 
@@ -177,7 +177,7 @@ class Service:
             return self.workspace.delete_collection(collection.name)
         except AskpixError:
             for job_id in cancelled:  # nothing is deleted, so nothing that was sent is lost either
-                with contextlib.suppress(AskpixError):
+                with tolerated(_log, f"job {job_id} is not put back", AskpixError):
                     if not self.jobs.retry(job_id):
                         self.jobs.change(job_id, only=("running",), cancelling=False)
             self.runner.wake()
@@ -202,7 +202,9 @@ class Service:
                     store.upsert(kept, vectors)
                     store.set_text([record.id], [kept[0].text], passages)
                 raise
-        with contextlib.suppress(OSError):  # the index is rid of it; doctor names files that are left
+        with tolerated(
+            _log, "files of a deleted image are left", OSError
+        ):  # the index is rid of it; doctor names files that are left
             self.uploads.delete_thumbnails(record.id)
             for uri in own:
                 self.uploads.delete(uri)

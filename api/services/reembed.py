@@ -6,6 +6,7 @@ dropped.
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from askpix.api.services.search import open_searcher
 from askpix.api.workspace.region_index import embed_sheets_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, BadQueryError, NotFoundError
+from askpix.core.log import tolerated
 from askpix.core.types import SearchResult
 from askpix.ingest.catalog.catalog import Collection
 from askpix.ingest.maintenance.reembed import BuildReport, align, build
@@ -23,6 +25,7 @@ from askpix.ingest.pipeline.report import Failure
 from askpix.retrieval.query.parser import parse
 from askpix.retrieval.search.retriever import Retriever
 
+_log = logging.getLogger(__name__)
 TOP = 10
 _QUERIES = 50
 _REPORT = "reembedding.json"
@@ -113,7 +116,9 @@ def reembed(
         comparison=comparison,
         seconds=built.seconds,
     )
-    with suppress(OSError):  # it is told on the terminal too; a full disk spoils no change that is done
+    with tolerated(
+        _log, "the report is not kept", OSError
+    ):  # it is told on the terminal too; a full disk spoils no change that is done
         (workspace.folder(collection) / _REPORT).write_text(json.dumps(asdict(report), default=str), "utf-8")
     return report
 

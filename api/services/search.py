@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from askpix.api.workspace.rerankers import reranker
 from askpix.core.errors import BadImageError, NotFoundError
 from askpix.core.files import written_whole
 from askpix.core.imaging.decode import open_image
+from askpix.core.log import tolerated
 from askpix.core.types import Mode, Query, SearchResult, Where
 from askpix.retrieval.query.base import Known
 from askpix.retrieval.query.parser import EVERYTHING, parse
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.base import VectorStore
 
+_log = logging.getLogger(__name__)
 _KNOWN_FOR_S = 600.0
 """Counting the facets of 20,000 images takes 0.14 s: too long for every query."""
 _RERANK_SIDE = 1280
@@ -214,7 +217,7 @@ def _known(store: VectorStore, kept: Path) -> Known:
             return Known.of(facets)
     facets = store.facets(Where(), most=2_000)
     # A disk that is full or read-only makes it slower, not wrong.
-    with suppress(OSError), written_whole(kept) as draft:
+    with tolerated(_log, "the facets are not kept", OSError), written_whole(kept) as draft:
         draft.write_text(json.dumps({"count": count, "at": time.time(), "facets": facets}), "utf-8")
     return Known.of(facets)
 

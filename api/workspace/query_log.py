@@ -5,12 +5,16 @@ never leave the home, nobody is told who asked, and ``ASKPIX_REMEMBER_QUERIES=0`
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from askpix.core.log import tolerated
+
+_log = logging.getLogger(__name__)
 KEEP_HITS = 20_000
 """Latest pairs that count, at some 100 bytes each."""
 _MAX_LENGTH = 500
@@ -42,17 +46,18 @@ class _JsonLines:
                 size = os.fstat(descriptor).st_size
             finally:
                 os.close(descriptor)
-        except OSError:
+        except OSError as error:
+            _log.info("%s is not kept: %s", self._path.name, error)
             return False
         if size > self._keep * _SPARE * _LINE:
-            with suppress(OSError):
+            with tolerated(_log, f"{self._path.name} is not shortened", OSError):
                 self._cut()
         return True
 
     def values(self) -> list[Any]:
         """The latest values that are kept, oldest first."""
         found: list[Any] = []
-        with suppress(OSError):
+        with tolerated(_log, f"{self._path.name} is not read", OSError):
             for line in self._path.read_bytes().splitlines()[-self._keep :]:
                 with suppress(ValueError):
                     found.append(json.loads(line))

@@ -6,15 +6,17 @@ embedder and apart for each of its generations.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from askpix.api.workspace.stores import open_server_pages
 from askpix.core.errors import ModelUnavailableError
+from askpix.core.log import tolerated
 
 if TYPE_CHECKING:
     from askpix.api.workspace.workspace import Workspace
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.report import SheetsReport
     from askpix.retrieval.late_interaction.region_search import SheetLeg
     from askpix.retrieval.late_interaction.store import PageStore
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -103,7 +107,9 @@ def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
     if not found.holds:
         with open_sheets(workspace, collection) as sheets:
             sheets.delete(found.spoiled)
-        with suppress(ModelUnavailableError):  # the next indexing run does it
+        with tolerated(
+            _log, "sheets are not looked at", ModelUnavailableError
+        ):  # the next indexing run does it
             embed_sheets_of(workspace, collection)
     return found
 

@@ -2,12 +2,14 @@
 commands. A note that a killed server left behind is not believed: whoever serves holds the lock."""
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
+_log = logging.getLogger(__name__)
 LOCK = "serve.lock"
 _NOTE = "serve.json"
 
@@ -41,7 +43,10 @@ def read_note(home: Path) -> Note | None:
     try:
         found = json.loads((home / _NOTE).read_text("utf-8"))
         return Note(str(found["url"]), str(found["token"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.info("what a server left in %r cannot be read: %s", str(home), error or type(error).__name__)
         return None
 
 
@@ -55,7 +60,8 @@ def running_server(home: Path) -> Note | None:
         probe.acquire(timeout=0)
     except filelock.Timeout:
         return note
-    except OSError:
+    except OSError as error:
+        _log.info("whether a server has %r is not known: %s", str(home), error)
         return None
     probe.release()
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from askpix.retrieval.qdrant.server_store import QdrantServerStore
     from askpix.retrieval.stores.base import VectorStore
 
+_log = logging.getLogger(__name__)
+
 
 def open_vectors(settings: Settings, collection: Collection, folder: Path) -> VectorStore:
     """The collection's own store, whatever the setting says now. ``folder`` is for those that keep files."""
@@ -27,6 +30,7 @@ def open_vectors(settings: Settings, collection: Collection, folder: Path) -> Ve
         "text_model_id": collection.text_embedder,
         "text_dim": collection.text_dim,
     }
+    _log.info("opening the %s store of collection %r", collection.store, collection.name)
     if collection.store == "edge":
         from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
 

@@ -5,9 +5,10 @@ Everything heavy is imported where it is first needed, so that commands that nee
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from askpix.api.workspace.identity import mark_deleted, write_identity
 from askpix.api.workspace.store_access import SharedStores
 from askpix.api.workspace.stores import check_store, drop_vectors, open_vectors
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
+from askpix.core.log import tolerated
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from askpix.retrieval.stores.adapted import Adaptation
     from askpix.retrieval.stores.base import VectorStore
 
+_log = logging.getLogger(__name__)
 _IDLE: tuple[Literal["building", "replaced"], ...] = ("building", "replaced")
 
 
@@ -76,7 +79,7 @@ class Workspace(SharedStores, Models):
 
     def _identify(self, collection: Collection) -> None:
         """See that the collection's folder says of which one it is, with the models that it has now."""
-        with suppress(AskpixError):
+        with tolerated(_log, "the collection's folder does not say of which it is", AskpixError):
             now = self.catalog.get_collection(collection.name)
             if now is not None and now.id == collection.id:
                 write_identity(self.folder(now), now)
@@ -174,7 +177,7 @@ class Workspace(SharedStores, Models):
             except BaseException:
                 mark_deleted(folder, back=True)
                 raise
-            with suppress(AskpixError):  # a store that cannot be flushed on a full disk goes all the same
+            with tolerated(_log, "a store is not flushed", AskpixError):  # it goes all the same
                 self.let_go(collection)
         shutil.rmtree(self.settings.home / "uploads" / collection.id, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 What is special about either stands in ``askpix.core.db.sqlite`` and ``askpix.core.db.postgres``.
 """
 
+import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,6 +18,8 @@ from askpix.core.db.migrate import bring_to, revision
 from askpix.core.db.postgres import postgres_engine, postgres_remedy, session_lock
 from askpix.core.db.sqlite import sqlite_engine, sqlite_remedy
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
+
+_log = logging.getLogger(__name__)
 
 
 def open_database(where: Path | str, metadata: MetaData, *, version: int) -> Engine:
@@ -34,6 +37,7 @@ def open_database(where: Path | str, metadata: MetaData, *, version: int) -> Eng
             raise IndexMismatchError(
                 f"{_name(engine)!r} was written by a newer version of Askpix; update Askpix"
             )
+        _log.debug("opened %r at revision %d", _name(engine), found)
         if found < version:
             with transaction(engine.execution_options(askpix_upgrade=True)) as connection:
                 bring_to(connection, metadata, version)

@@ -5,6 +5,7 @@ the size that the budget chose, the stream becomes pieces, and what went wrong b
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ from askpix.generation.generators.messages import Film, build_turns
 from askpix.generation.generators.providers import Opener
 from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
 
+_log = logging.getLogger(__name__)
 PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
 
@@ -121,6 +123,7 @@ class HostedGenerator:
         """
         plan = self.plan(messages)
         request, plan = _request(messages, plan, self._picture_of, self.limits)
+        _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
             max_tokens=self._max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
         )

@@ -1,6 +1,7 @@
 """Which client speaks to which provider, and what its tokens cost. Knows the providers' classes and no keys:
 those are handed in."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal, TypeAlias
@@ -12,6 +13,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+_log = logging.getLogger(__name__)
 Provider: TypeAlias = Literal["openai", "anthropic", "google"]
 Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Model]]
 """A model with a client of its own for one request: nothing is left open between questions."""
@@ -84,6 +86,7 @@ def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None
                 PricedUsage(input_tokens=given, output_tokens=made), name, provider_id=provider
             )
         except LookupError:
+            _log.debug("no price is known of %s:%s", provider, name)
             return None
         return float(found.total_price)
 

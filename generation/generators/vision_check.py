@@ -4,6 +4,7 @@ Many servers accept pictures and drop them, with a fluent answer made from the t
 number that nobody can guess tells: who reads it sees.
 """
 
+import logging
 import random
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from askpix.core.errors import NoSightError
 from askpix.core.types import Evidence, Hit, ImageRecord, Message
 from askpix.generation.generators.base import Generator
 
+_log = logging.getLogger(__name__)
 _SIDE = 448
 _QUESTION = "A number is written in the picture. Answer with its digits alone."
 
@@ -41,7 +43,8 @@ def sees(generator: Generator, *, number: int) -> bool:
     ]
     try:
         said = "".join(piece.text for piece in generator.generate(messages))
-    except NoSightError:
+    except NoSightError as error:
+        _log.info("a picture was refused: %s", error)
         return False
     digits = "".join(char if char.isdecimal() else " " for char in said.replace(",", "")).split()
     return str(number) in digits or "".join(digits) == str(number)

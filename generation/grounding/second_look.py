@@ -5,6 +5,7 @@ and a model that saw five whole pages at once may have misread one. Chain-of-ver
 2023, arXiv:2309.11495) asks anew and apart from the answer; the crop is what makes small print legible.
 """
 
+import logging
 import re
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from askpix.generation.grounding.citations import locate
 from askpix.generation.prompting.budget import around, region_to_read
 from askpix.generation.word_match import content_words
 
+_log = logging.getLogger(__name__)
 MOST = 3
 """Claims of an answer that are looked at again."""
 _LONGEST = 200
@@ -50,7 +52,8 @@ class SecondLook:
             ):
                 written += piece.text
                 usage = piece.usage or usage
-        except AskpixError:
+        except AskpixError as error:
+            _log.info("a claim was not looked at again: %s", error)
             return None  # the answer is there; that nobody could check it again does not take it back
         self.usage = added(self.usage, usage)
         if not any(sent.how != "text" for sent in usage.sent):

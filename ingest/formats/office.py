@@ -7,6 +7,7 @@ its own that runs no macros and follows no links out of a document, and is kille
 
 import hashlib
 import io
+import logging
 import math
 import os
 import shutil
@@ -23,6 +24,7 @@ from askpix.core.imaging.decode import ImageLimits
 from askpix.core.sandbox import deadline, kill_group, start_process
 from askpix.core.subprocesses import python_command
 
+_log = logging.getLogger(__name__)
 OFFICE_EXTENSIONS = frozenset("doc docx docm odt rtf ppt pps pptx pptm ppsx odp xls xlsx xlsm ods".split())
 NO_OFFICE = "an office document: install LibreOffice and set ASKPIX_OFFICE=soffice to index it"
 _TIMES = 2
@@ -171,7 +173,9 @@ def _run(command: list[str], here: Path, seconds: float) -> list[str]:
         os.close(held)
     if watch.late:
         raise DecoderKilledError(f"it takes more than {seconds:g} seconds to convert: save it as PDF")
-    return [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    _log.debug("%s says: %s", command[-1][:200], lines)
+    return lines
 
 
 @lru_cache(maxsize=1)
@@ -181,6 +185,7 @@ def _without_network() -> tuple[str, ...]:
     command = (unshare or "", "--user", "--map-current-user", "--net", "--")
     try:
         works = unshare and subprocess.run([*command, "true"], capture_output=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _log.info("unshare cannot be used: %s", error)
         return ()
     return command if works and works.returncode == 0 else ()

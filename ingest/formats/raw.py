@@ -6,6 +6,7 @@ Only ``askpix.ingest.formats.sandboxed`` calls this, in a process apart.
 """
 
 import io
+import logging
 
 import numpy as np
 import rawpy
@@ -15,6 +16,7 @@ from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits, Picture, check_size, open_image
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS, one_line
 
+_log = logging.getLogger(__name__)
 _ENOUGH = 1000
 """Pixels of the shorter side that a preview needs where nobody says how many: words can be read then."""
 _TURNS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
@@ -66,7 +68,8 @@ def _preview(
         else:
             image = Image.fromarray(np.asarray(found.data))
             picture, turned = Picture(image, *image.size, "RAW", 1, Image.Exif()), False
-    except (BadImageError, *_ERRORS):
+    except (BadImageError, *_ERRORS) as error:
+        _log.info("a raw file without a preview: %s", error)
         return None
     image = picture.image
     # Some cameras write it upright, some as the sensor lay; a tag of its own was applied, where it has one.

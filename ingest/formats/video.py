@@ -8,6 +8,7 @@ FFmpeg decodes untrusted bytes in C, so only ``ingest.formats.video_worker`` cal
 own.
 """
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,6 +23,7 @@ from askpix.core.imaging.decode import ImageLimits, check_size
 from askpix.core.imaging.decoder_errors import one_line
 from askpix.ingest.formats.scenes import SMALL, Scenes
 
+_log = logging.getLogger(__name__)
 _STEP = 1.0
 """Seconds between two looks at least; one cut a second is a fast trailer's."""
 _GAP, _BETWEEN = 10.0, 5.0
@@ -193,6 +195,7 @@ class Film:
                 found = self._from_key(max(0.0, time - _GAP), wanted)  # an index that is a little off
         except _ERRORS as error:
             self._at = None
+            _log.info("a film is damaged at %.0f s: %s", time, one_line(error))
             self.cut_off = self.cut_off or f"damaged at {time:.0f} s: {one_line(error)}"
             return None
         return found

@@ -6,12 +6,14 @@ reads words and descriptions again.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from askpix.core.errors import BadImageError
+from askpix.core.log import tolerated
 from askpix.core.types import Box, ImageRecord, TextLine
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection, SourceState
@@ -19,6 +21,7 @@ from askpix.ingest.formats.content import Content, place_of, sha256_of
 from askpix.ingest.maintenance.import_ import rename
 from askpix.retrieval.stores.base import VectorStore
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 256
 _UNFINISHED = ".rebuilding"
 
@@ -82,7 +85,7 @@ class _Files(dict[str, SourceState]):
         with suppress(OSError, ValueError):
             status = Path(uri).stat()
             size, mtime_ns = status.st_size, status.st_mtime_ns
-        with suppress(BadImageError, OSError):
+        with tolerated(_log, f"cannot read {uri!r}", BadImageError, OSError):
             sha256 = sha256_of(self._read(uri))
         self[uri] = found = SourceState(size, mtime_ns, sha256)
         return found

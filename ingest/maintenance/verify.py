@@ -3,15 +3,16 @@
 A picture's vector set is its image vector with its record, and the words that the catalog has for it.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.imaging.decode import ImageLimits
+from askpix.core.log import tolerated
 from askpix.core.types import ImageRecord
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
@@ -22,6 +23,7 @@ from askpix.ingest.pipeline.writer import mend
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
 from askpix.retrieval.stores.base import OpenStore, VectorStore
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 256
 
 
@@ -141,7 +143,7 @@ def restore(
     if found.unworded:
         _reword(catalog, open_store, found.unworded, text_embedder)
     if left:
-        with suppress(ModelUnavailableError):  # they are left then
+        with tolerated(_log, f"{len(left)} images are left", ModelUnavailableError):  # they are left then
             built = build(
                 collection,
                 catalog=catalog,

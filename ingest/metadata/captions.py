@@ -8,6 +8,7 @@ or CSV. All of it is untrusted; what cannot be read is no caption.
 import csv
 import io
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from askpix.core.imaging.decode import FORMATS
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
 from askpix.ingest.metadata.descriptions import read_descriptions
 
+_log = logging.getLogger(__name__)
 _MAX_SIDECAR = 64 * 2**10
 _MAX_LIST = 256 * 2**20
 _MAX_CAPTIONS = 20
@@ -43,8 +45,9 @@ def file_captions(path: Path) -> list[str]:
         if path.is_file():  # and no pipe, which would not end
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 found += read_descriptions(image)
-    except DECODER_ERRORS:
-        pass  # it may have been indexed before it was damaged: what lies beside it counts all the same
+    except DECODER_ERRORS as error:
+        _log.debug("nothing is read in %r: %s", str(path), error)
+        # It may have been indexed before it was damaged: what lies beside it counts all the same.
     for sidecar in (path.with_suffix(".txt"), path.with_name(path.name + ".txt")):
         if text := _small_text(sidecar):
             found += text.splitlines()

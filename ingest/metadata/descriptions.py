@@ -4,6 +4,7 @@ EXIF ImageDescription, XPTitle, XPComment, XPSubject and XPKeywords; XMP dc:titl
 dc:subject; IPTC headline, caption and keywords.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
 
+_log = logging.getLogger(__name__)
 _MAX_XMP = 2**20
 _XP = (
     ExifTags.Base.XPTitle,
@@ -37,7 +39,8 @@ def _safely(read: Callable[[], Any]) -> Any:
     """Each may be broken on its own, and Pillow decodes them when they are asked for."""
     try:
         return read()
-    except DECODER_ERRORS:
+    except DECODER_ERRORS as error:
+        _log.debug("a description that cannot be read: %s", error)
         return None
 
 

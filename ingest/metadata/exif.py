@@ -1,5 +1,6 @@
 """What a camera wrote into a picture: when, where, with what. Hostile values become None, never an error."""
 
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from PIL import ExifTags, Image
 
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
 
+_log = logging.getLogger(__name__)
 _PHOTOGRAPHY_BEGINS = 1826
 _MAX_CHARS = 200
 _STAMP = re.compile(
@@ -121,7 +123,8 @@ def _read(value: Callable[[], Any]) -> Any:
     """Pillow decodes a tag when it is asked for: each may be broken on its own."""
     try:
         return value()
-    except DECODER_ERRORS:
+    except DECODER_ERRORS as error:
+        _log.debug("a tag of EXIF that cannot be read: %s", error)
         return None
 
 

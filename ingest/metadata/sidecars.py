@@ -7,12 +7,14 @@ have the original's. Its albums: ``metadata.json`` in the folder, in the owner's
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+_log = logging.getLogger(__name__)
 _CUT = 46
 """Characters that Takeout leaves of a name before ``.json``."""
 _FULL = ".supplemental-metadata"
@@ -64,7 +66,8 @@ class Beside:
                 if entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     found.append(Sidecar(entry.name, status.st_size, status.st_mtime_ns))
-            except OSError:
+            except OSError as error:
+                _log.debug("not looked at %r: %s", entry.path, error)
                 continue  # as if it were not there: the picture is
         return json.dumps(found, ensure_ascii=True) if found else None
 

@@ -1,6 +1,7 @@
 """The JSON files that Google Takeout puts beside pictures, and into the folders of albums. Never trusted."""
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from askpix.ingest.metadata.exif import local_time, offset_between, parse_date
 from askpix.ingest.metadata.model import About, clean_names, clean_text, on_earth
 
+_log = logging.getLogger(__name__)
 MAX_JSON = 2**20
 _NEAR = 0.01
 """Degrees, about a kilometre: what Google rounds differently is no correction of the owner's."""
@@ -91,7 +93,8 @@ def _object(data: bytes) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        _log.debug("no Takeout file: %s", error)
         return None
     return found if isinstance(found, dict) else None
 

@@ -4,6 +4,7 @@ Read: dc, photoshop, xmp, exif, Iptc4xmpCore and Iptc4xmpExt fields; people from
 Microsoft's), PersonInImage and Lightroom's "People|Ann". No document type, hence no entity, is let in.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 from askpix.ingest.metadata.exif import parse_date
 from askpix.ingest.metadata.model import About, clean_names, clean_text, on_earth
 
+_log = logging.getLogger(__name__)
 MAX_XMP = 4 * 2**20
 """Bytes; darktable's and Lightroom's histories of edits take some hundred thousand."""
 _MOST_NODES, _DEEPEST = 100_000, 32
@@ -67,7 +69,8 @@ def read_xmp(packet: bytes) -> About:
         parser.feed(packet.strip(b"\0 \r\n\t"))
         root = parser.close()
         return _Packet(root).about()
-    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
+        _log.debug("XMP that cannot be read: %s", error)
         return About()
 
 

@@ -5,6 +5,7 @@ read side by side without one interpreter's lock. One that ends is replaced; its
 for it may have been ended from outside. See ``askpix.core.sandbox``.
 """
 
+import logging
 import threading
 from collections import deque
 from contextlib import suppress
@@ -19,6 +20,7 @@ from askpix.core.machine import usable_cores
 from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, answer_all
 from askpix.core.types import Box, TextLine
 
+_log = logging.getLogger(__name__)
 CPU_SECONDS = 600
 """Of one picture; a full page takes some seconds."""
 _MOST_PIXELS = 3 * 200_000_000
@@ -75,6 +77,7 @@ class ApartTextReader:
                 self._idle.append(child)
                 raise
             except NONSENSE as error:
+                _log.info("a process that reads words has ended: %s", error or type(error).__name__)
                 if child.end() == TOO_LONG or attempt:
                     raise BadImageError("it makes the reader of words crash, or takes too long") from error
             except BaseException:

@@ -4,6 +4,7 @@ Captions go to the catalog as they are written, so a kill costs those under way;
 again, whoever wrote it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from askpix.ingest.pipeline.text_sync import hand_over_notes
 from askpix.retrieval.embedders.base import TextEmbedder
 from askpix.retrieval.stores.base import OpenStore
 
+_log = logging.getLogger(__name__)
 _TOGETHER = 8
 """In a batch of a model in this process; servers are asked for half as many at a time."""
 _STORE_EVERY = 64
@@ -154,8 +156,8 @@ def _write(
     if len(evidence) > 1 and isinstance(generator, Batcher):
         try:
             texts = captions_with(generator, evidence)
-        except (GenerationError, BadImageError, NotFoundError):
-            pass  # one of them spoils a batch: each is asked for by itself
+        except (GenerationError, BadImageError, NotFoundError) as error:
+            _log.info("a batch of captions failed, so each is asked for alone: %s", error)
         else:
             for _ in texts:
                 spent.add(None)
@@ -169,6 +171,7 @@ def _write(
             raise
         except AskpixError as error:
             spent.in_a_row += 1
+            _log.info("no caption of %r: %s", _name(record), error)
             spent.failures.append(Failure(_name(record), str(error)))
             continue
         found[record.id] = text

@@ -7,16 +7,18 @@ the cores are busy without queues between stages, and memory is that of a few ch
 writes (``askpix.ingest.pipeline.writer``). Ids follow from content, so doing a picture again changes nothing.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
 
 from askpix.core.errors import AskpixError, StoreUnavailableError
 from askpix.core.imaging.decode import ImageLimits
+from askpix.core.log import tolerated
 from askpix.core.machine import usable_cores
 from askpix.core.sandbox import stop_questions
 from askpix.ingest.catalog.catalog import Catalog
@@ -31,6 +33,7 @@ from askpix.ingest.sources.walk import Skipped
 from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.stores.base import OpenStore
 
+_log = logging.getLogger(__name__)
 _WRITE_EVERY_IMAGES = 128
 _WRITE_EVERY_S = 2.0
 _BATCH = 16
@@ -105,6 +108,7 @@ def index(
             s.sha256: s for s in known.values() if s.sha256 and s.set_aside and s.tried_with == conditions
         }
         plan = make_plan(paths, found, known=known, contents=indexed, limits=limits, ignore=ignore)
+        _log.info("%d files to look into, %d unchanged", len(plan.todo), plan.unchanged)
         catalog.notes.beside(collection, plan.beside)
         contents = Contents(indexed, errors, aside)
         writer = Writer(
@@ -134,7 +138,7 @@ def index(
             try:
                 _work(chunks, worker, writer, threads=threads or busy + waiting, on_progress=on_progress)
             except BaseException:
-                with suppress(AskpixError):
+                with tolerated(_log, "notes are not withdrawn", AskpixError):
                     writer.withdraw_notes()
                 raise
         writer.finish(prune=prune)
@@ -144,6 +148,7 @@ def index(
         if writer.embedded or writer.removed:
             store.optimize()
     seconds = time.perf_counter() - began
+    _log.info("embedded %d images in %.1f s", writer.embedded, seconds)
     return IngestReport(
         collection=collection.name,
         embedder=collection.embedder,

@@ -4,6 +4,7 @@ Lines go to the catalog as they are read, so that a kill costs a few pictures. T
 and then, to hand over what was read: meanwhile other processes may search.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ from askpix.ingest.sources.remote import indexed_bytes
 from askpix.retrieval.embedders.base import TextEmbedder
 from askpix.retrieval.stores.base import OpenStore
 
+_log = logging.getLogger(__name__)
 _MIN_SIDE = 1280
 """A large photo is decoded down to no less than this shorter side: more pixels make no word more
 readable. Pages are decoded in full, up to ``_FULL``: their print may be small (``ingest.ocr.resolution``)."""
@@ -123,6 +125,7 @@ def read_texts(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     handover.run(patient=True)
+    _log.info("read %d images in %.1f s: %d with words", done, clock() - began, with_text)
     return ReadReport(done, with_text, tuple(failures), round(clock() - began, 3))
 
 
@@ -165,8 +168,9 @@ def _read_group(
                 except BadImageError as error:
                     found.errors[item.image_id] = str(error)
     except StoppedError:
-        pass
+        _log.debug("stopped while %r was read", group[0].uris[0])
     except BadImageError as error:
+        _log.info("not read %r: %s", group[0].uris[0], error)
         found.errors = {item.image_id: str(error) for item in group}
     return found
 
@@ -265,6 +269,7 @@ class _Handover:
                 if patient:
                     raise
                 held += self._clock() - began
+                _log.info("the store is in use: what was read is handed over later")
                 break
             held += self._clock() - began
             self._catalog.texts.mark_stored(ids)

@@ -6,6 +6,7 @@ The ledger says which pictures are pages and the page store which are done, so a
 and the next one goes on. The store is opened now and then only: meanwhile other processes may search.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -28,6 +29,7 @@ from askpix.ingest.sources.remote import indexed_bytes
 from askpix.retrieval.late_interaction.base import LateEmbedder, Matrix
 from askpix.retrieval.late_interaction.store import OpenPages
 
+_log = logging.getLogger(__name__)
 _STORE_EVERY = 32
 """Pages embedded between two openings of the store: what a kill costs at most."""
 _AHEAD = 4
@@ -91,6 +93,7 @@ def embed_pages(
         writer.write(patient=False)
         raise
     writer.write(patient=True)
+    _log.info("embedded %d pages in %.1f s", writer.added, clock() - began)
     return PagesReport(writer.added, tuple(failures), round(clock() - began, 3))
 
 
@@ -182,5 +185,6 @@ class PageWriter:
         except StoreUnavailableError:
             if patient:
                 raise
+            _log.info("the store of pages is in use: they are handed over later")
             return
         self._ids, self._matrices = [], []

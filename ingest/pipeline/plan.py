@@ -1,5 +1,6 @@
 """What a run has to do: the walk held against the ledger. No file is opened for it."""
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
@@ -13,6 +14,7 @@ from askpix.ingest.sources.ignore import leaves_out
 from askpix.ingest.sources.remote import is_elsewhere, root_of
 from askpix.ingest.sources.walk import Skipped, Source
 
+_log = logging.getLogger(__name__)
 _FORMAT = 2
 """Raised when what can be decoded changes, so that files that failed are tried again."""
 
@@ -67,6 +69,7 @@ def make_plan(
     again: set[str | None] = set()
     for item in found:
         if isinstance(item, Skipped):
+            _log.info("skipped %r: %s", item.path, item.reason)
             plan.skipped.append(item)
             continue
         if "://" in item.uri:

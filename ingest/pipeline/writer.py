@@ -4,6 +4,7 @@ A kill between the two leaves pictures in the store that the catalog does not kn
 run begins and when it has come to its end; after one that has not, both are compared and made to agree.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from askpix.ingest.pipeline.worker import Contents, Outcome
 from askpix.ingest.sources.walk import Skipped
 from askpix.retrieval.stores.base import VectorStore
 
+_log = logging.getLogger(__name__)
 _SET_ASIDE = "set aside: it is tried again when it has changed, or with other limits"
 
 
@@ -130,6 +132,7 @@ class Writer:
         decoded = outcome.first or outcome
         state = self._state(outcome, error, kills=decoded.kills if error else 0)
         if state.error:
+            _log.info("failed %r: %s", uri, state.error)
             self.failures.append(Failure(uri, state.error))
         if outcome.passing:
             # Nothing is known of its bytes now: what the ledger has of it stays.
@@ -201,6 +204,7 @@ def mend(collection: Collection, catalog: Catalog, store: VectorStore) -> None:
     Pictures that the catalog does not know leave the store. Those that the store lost are embedded again
     when their files are looked at; words that were read in them are kept.
     """
+    _log.info("making store and catalog of %r agree: the last run was cut off", collection.name)
     ledger, vectors = set(catalog.embedded_ids(collection)), set(store.ids())
     orphans = set(catalog.orphans(collection))
     catalog.mark_lost(sorted(orphans))

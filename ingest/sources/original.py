@@ -1,5 +1,6 @@
 """From a record back to its picture: the very bytes that were indexed, from whichever file still has them."""
 
+import logging
 from collections.abc import Sequence
 
 from askpix.core.errors import BadImageError, NotFoundError
@@ -10,6 +11,7 @@ from askpix.ingest.formats.content import Content, place_of, sha256_of
 from askpix.ingest.formats.pages import open_page
 from askpix.ingest.sources.remote import read_source
 
+_log = logging.getLogger(__name__)
 FILE_ID = "file:"
 """Records of files that are in no collection have ids that begin so; the SHA-256 of their bytes follows."""
 
@@ -38,7 +40,8 @@ def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, li
     for uri in (record.uri, *record.copies):
         try:
             data = read_source(uri, limits)
-        except BadImageError:
+        except BadImageError as error:
+            _log.info("%r cannot be read: %s", uri, error)
             continue
         # The id follows from the bytes: no need to ask the catalog what they were.
         sha256 = sha256_of(data)

@@ -7,6 +7,7 @@ stat, so what is unchanged there is not fetched. URLs on the web are fetched by 
 """
 
 import hashlib
+import logging
 import os
 import re
 import time
@@ -35,6 +36,7 @@ from askpix.ingest.sources.walk import (
     without_office,
 )
 
+_log = logging.getLogger(__name__)
 _REMOTE = re.compile(r"(s3|gs|az|https?):/{1,2}(?=[^/])", re.IGNORECASE)
 _MOST_LIST = 64 * 2**20
 _HEAD = 512 * 1024
@@ -179,7 +181,8 @@ def indexed_bytes(uris: Iterable[str], sha256: str, limits: ImageLimits) -> Cont
             data = read_source(uri, limits)
             if sha256_of(data) == sha256:
                 return data
-        except BadImageError:
+        except BadImageError as error:
+            _log.info("%r cannot be read: %s", uri, error)
             continue
     return None
 

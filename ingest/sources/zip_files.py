@@ -4,6 +4,7 @@ A source's address is ``zip:///ARCHIVE.zip!/NAME``. Names in an archive are only
 written by them. What an entry says of its size is not believed; no more than the limit is inflated.
 """
 
+import logging
 import stat
 import struct
 import zipfile
@@ -24,6 +25,7 @@ from askpix.ingest.metadata.sidecars import Beside
 from askpix.ingest.sources.ignore import Ignores
 from askpix.ingest.sources.walk import EXTENSIONS, Skipped, Source, is_ignored
 
+_log = logging.getLogger(__name__)
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -112,7 +114,8 @@ def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | 
         if (info.file_size, _stamp(info)) != (size, stamp):
             return None
         head = _read(path, name, _HEAD)
-    except (*UNREADABLE, BadImageError):
+    except (*UNREADABLE, BadImageError) as error:
+        _log.info("%r cannot be read: %s", uri, _why(error))
         return None
 
     def read(other: str, most: int) -> bytes | None:

@@ -4,6 +4,7 @@ The same code serves CUDA, MPS and the CPU. On CUDA a batch is put into pinned m
 waiting, so the next one is prepared meanwhile; pictures travel as bytes and become floats over there.
 """
 
+import logging
 import re
 import threading
 import warnings
@@ -17,6 +18,7 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
 
+_log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Tensors = Mapping[str, Any]
 
@@ -116,6 +118,7 @@ class TorchRunner:
             ) from error
         if self._cuda:
             self.torch.cuda.empty_cache()
+        _log.info("%s has no memory for a batch of %d: trying half of it", self.device, count)
         return count // 2
 
 

@@ -10,6 +10,7 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 import contextlib
 import errno
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 from askpix.core.errors import ModelUnavailableError
 
+_log = logging.getLogger(__name__)
 _LARGE = 8 * 2**20
 """Bytes from which a file is worth resuming across runs."""
 _ATTEMPTS = 4
@@ -62,6 +64,7 @@ def _fetch_large(hub: Any, name: str, given: dict[str, Any]) -> None:
     try:
         planned = hub.snapshot_download(name, dry_run=True, **given)
     except hub.errors.DryRunError:
+        _log.info("the hub cannot be reached: %s has to be here", name)
         return  # not reachable: what is cached may do, and the call that follows says so
     for file in planned:
         if file.will_download and (file.file_size or 0) >= _LARGE:
@@ -102,6 +105,7 @@ def _continue(hub: Any, url: str, part: Path, size: int, filename: str) -> None:
             fruitless = 0 if part.exists() and part.stat().st_size > had else fruitless + 1
             if fruitless == _ATTEMPTS:
                 raise
+            _log.info("the download of %s broke off at %d of %d bytes: going on", filename, had, size)
             time.sleep(_PAUSE_S * fruitless)
     if part.stat().st_size > size:
         part.unlink()

@@ -4,7 +4,7 @@ What goes in and comes out is read from the graphs, since exports differ in name
 how pictures and texts are prepared is read from the configuration files beside them.
 """
 
-import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
+from askpix.core.log import tolerated
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
 from askpix.retrieval.onnx.export_layout import Layout, find_layout
@@ -25,6 +26,7 @@ from askpix.retrieval.onnx.session import RUN_ERRORS, Session, open_session
 from askpix.retrieval.onnx.tokenizer import Words
 from askpix.retrieval.onnx.tower import Tower, choose_outputs
 
+_log = logging.getLogger(__name__)
 SCHEME = "onnx"
 _PROVIDERS = {
     "cuda": ("CUDAExecutionProvider",),
@@ -76,7 +78,7 @@ class OnnxEmbedder:
         cores = workers or usable_cores()
         try:
             if halved and layout.precision == "fp32":
-                with contextlib.suppress(*RUN_ERRORS, ModelUnavailableError):  # else as without OpenVINO
+                with tolerated(_log, "embedding without OpenVINO", *RUN_ERRORS, ModelUnavailableError):
                     shown = open_bf16(layout.vision, workers=cores, threads=1)
                     said = open_bf16(layout.text, workers=1, threads=cores)
                     return cls(shown, said, layout, workers=cores)

@@ -5,6 +5,7 @@ the two engines are alike (ViT-B/32 and EfficientNet, one core a call, `python -
 vectors are those of fp32 within 1e-4 cosine distance, less than rounding to int8 moves them.
 """
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 from askpix.core.errors import ModelUnavailableError
 
+_log = logging.getLogger(__name__)
 _TYPES = {
     **{"f32": "float", "f16": "float16", "f64": "double", "boolean": "bool"},
     **{"i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"},
@@ -91,7 +93,8 @@ def _library() -> Any:
 def _capabilities() -> tuple[str, ...]:
     try:
         return tuple(_library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-    except Exception:  # noqa: BLE001 - a broken installation is one that cannot
+    except Exception as error:  # noqa: BLE001 - a broken installation is one that cannot
+        _log.info("OpenVINO cannot be used: %s", error)
         return ()
 
 

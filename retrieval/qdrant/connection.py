@@ -1,6 +1,7 @@
 """A Qdrant server or cluster: how it is reached, what is asked again and of whom, its errors in one line."""
 
 import json
+import logging
 import random
 import re
 import time
@@ -18,6 +19,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
 from askpix.retrieval.qdrant.server_models import server_indexes
 
+_log = logging.getLogger(__name__)
 Quantization: TypeAlias = Literal["turbo", "scalar", "binary", "product", "none"]
 Answer = TypeVar("Answer")
 
@@ -122,6 +124,7 @@ class QdrantServer:
                     return answer
             if not left or not nodes:
                 break
+            _log.info("%s; asking again in about %.1f s", "; ".join(failures.values()), wait)
             time.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - not for secrets
             wait *= 3
         raise StoreUnavailableError("; ".join(failures.values())) from cause

@@ -24,9 +24,9 @@ The five constants of the evidence were chosen on captions of one half of the ph
 scaled and gapped spaces give the same verdicts (tests).
 """
 
+import logging
 import math
 import zipfile
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,11 +35,13 @@ from zlib import crc32
 import numpy as np
 
 from askpix.core.files import written_whole
+from askpix.core.log import tolerated
 from askpix.core.types import Vectors, Where
 from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.stores.base import VectorStore
 from askpix.retrieval.text.null_captions import NOTHING, PICTURES
 
+_log = logging.getLogger(__name__)
 FIRST = 10
 """Pictures looked at for a verdict: the nearest ones."""
 _SHARE, _TOP = 0.5, 10
@@ -146,6 +148,7 @@ class Calibration:
                 found = {field.name: held[field.name] for field in fields(cls)}
             return cls(**{k: v.astype(np.float32) if v.ndim else v.item() for k, v in found.items()})
         except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+            _log.debug("no calibration at %r", str(path))
             return None
 
 
@@ -183,8 +186,9 @@ def load_calibration(path: Path, embedder: Embedder, store: VectorStore) -> Cali
     found = Calibration.load(path)
     if found is not None and found.fits(embedder.model_id, store.count()):
         return found
+    _log.info("measuring anew which similarities are usual in the collection")
     made = calibrate(embedder, store, found)
-    with suppress(OSError):  # a disk that is full or read-only makes it slower, not wrong
+    with tolerated(_log, "the calibration is not kept", OSError):  # slower, not wrong
         made.save(path)
     return made
 

@@ -4,6 +4,7 @@ Scores do not depend on how many hits are asked for, so pages joined are one lon
 their best ``found_texts.DEPTH`` each, always; as many of the image leg are joined to these as the page needs.
 """
 
+import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from askpix.retrieval.stores.base import Leg, VectorStore
 from askpix.retrieval.stores.excluding import LeftOut
 from askpix.retrieval.text.snippet import snippet
 
+_log = logging.getLogger(__name__)
 POOL = 100
 """Hits that are spread out when a diverse page is asked for: the same ones for every page."""
 BEHIND = (
@@ -163,6 +165,8 @@ class Retriever:
         if reason:
             reason = "; ".join([reason, *notes])
         took_ms = (time.perf_counter() - began) * 1000
+        _log.info("search: %d hits in %.1f ms%s", len(page), took_ms, "; nothing matches" if reason else "")
+        _log.debug("search: %s; %s; weights by language: %s", query, reason or "matched", by_language)
         return SearchResult(query, reason is None, reason, page, took_ms, notes, sure)
 
     def _notes(self, query: Query, mode: Mode, by_language: Route) -> tuple[str, ...]:

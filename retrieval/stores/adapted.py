@@ -6,6 +6,7 @@ store: second vectors are made from those it has when they are needed. Candidate
 searches of the store (the query as it is, and the query moved by the map), and are scored exactly.
 """
 
+import logging
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from askpix.retrieval.embedders.adaptation import Fit, Recall, RidgeMap, unit
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 
+_log = logging.getLogger(__name__)
 _CANDIDATES = 256
 """At least so many are scored exactly, so that one page more or less does not reorder the others."""
 _VERSION = 1
@@ -82,7 +84,10 @@ class Adaptation:
                 flat = [str(item) for item in held["facts"]]
                 facts = {key: float(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
                 return cls(embedder, text_embedder, float(held["weight"]), ridge, facts)
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            _log.warning("%r cannot be read, so searches go without what was learnt: %s", str(path), error)
             return None
 
 
