@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from askpix.core.errors import AskpixError
+from askpix.core.log import hide
 
 if TYPE_CHECKING:
     from askpix.core.imaging.decode import ImageLimits
@@ -73,7 +74,7 @@ class Settings(BaseSettings):
         description="Where `auto` looks for a model on this machine (Ollama, LM Studio, llama.cpp, SGLang).",
     )
     server_key: str | None = Field(
-        default=None, description="Key for openai-compatible servers that want one."
+        default=None, repr=False, description="Key for openai-compatible servers that want one."
     )
     prove_sight: bool = Field(
         default=True, description="Send a model one riddle picture first, to see whether it really sees."
@@ -158,6 +159,11 @@ class Settings(BaseSettings):
         description="Other sites whose pages may call the service, with keys of their own: https://...",
     )
 
+    log: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="How the service logs on standard error. auto: text in a terminal, JSON lines elsewhere.",
+    )
+
     @property
     def allowed_origins(self) -> list[str]:
         """``cors_origins``, one by one."""
@@ -194,4 +200,5 @@ def load_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = "ASKPIX_" + "_".join(str(part) for part in first["loc"]).upper()
         raise AskpixError(f"setting {name}={first.get('input')!r}: {first['msg'].lower()}") from error
+    hide(settings.server_key, settings.qdrant_api_key)
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})

@@ -6,6 +6,7 @@
 Each room of the code is a sub-package here: ``askpix.retrieval``, ``askpix.api`` ...
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from askpix.api.services.askpix import Askpix
 
 __all__ = ["Askpix", "Client"]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who imports it decides what is shown
 
 _HOMES = {"Askpix": "askpix.api.services.askpix", "Client": "askpix.api.client.client"}
 

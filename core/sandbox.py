@@ -11,6 +11,7 @@ hands ``answer_all`` what it can answer.
 import atexit
 import ctypes
 import json
+import logging
 import math
 import os
 import queue
@@ -41,9 +42,13 @@ in which a process starts."""
 _POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 _MOST_SAID = 64 * 2**20
+_MOST_LINES, _LONGEST_LINE = 100, 500
+"""Of what a process says on standard error while it answers one question, in lines and bytes."""
+_LEVELS = {logging.getLevelName(level): level for level in (10, 20, 30, 40)}
 _HEADER = struct.Struct("<II")
 """Lengths of the JSON and of the bytes that follow."""
 
+_log = logging.getLogger(__name__)
 Said = dict[str, Any]
 Answer = Callable[[Said, bytes], tuple[Said, bytes]]
 
@@ -182,12 +187,16 @@ class Child:
 
     def __init__(self, module: str) -> None:
         """``module`` has the ``serve`` that it runs."""
+        self._log, self._lines = logging.getLogger(module), _MOST_LINES
+        level = str(self._log.getEffectiveLevel())
         self._process = start_process(
-            python_command(f"{module}:serve", str(os.getpid())),
+            python_command(f"{module}:serve", str(os.getpid()), level),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
+        threading.Thread(target=self._pass_on, name="sandbox-log", daemon=True).start()
+        self._log.debug("process %d started", self._process.pid)
         self._late = False
         self.said: Said = {}
 
@@ -199,6 +208,7 @@ class Child:
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise EOFError
+        self._lines = _MOST_LINES
         with deadline(self._process, _DEADLINE_FACTOR * seconds + _DEADLINE_START_S) as watch:
             try:
                 _send(self._process.stdin, {**question, "seconds": seconds}, data)
@@ -213,6 +223,9 @@ class Child:
 
     def end(self) -> int:
         """End it at once; returns how it ended, ``TOO_LONG`` for one past its deadline."""
+        if self._late or self._process.poll():
+            why = "was past its deadline" if self._late else f"ended with {self._process.returncode}"
+            self._log.info("process %d %s", self._process.pid, why)
         kill_group(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -220,6 +233,18 @@ class Child:
                     pipe.close()
         code = abs(self._process.wait())
         return TOO_LONG if self._late else code
+
+    def _pass_on(self) -> None:
+        """Log what it logs at its level, and whatever else is on its standard error as ``debug``."""
+        assert self._process.stderr is not None
+        with self._process.stderr as pipe:
+            for line in iter(lambda: pipe.readline(_LONGEST_LINE), b""):
+                if self._lines > 0:
+                    self._lines -= 1
+                    text = line.decode("utf-8", "replace").strip()
+                    level, _, message = text.partition(" ")
+                    own = level in _LEVELS
+                    self._log.log(_LEVELS[level] if own else logging.DEBUG, "%s", message if own else text)
 
 
 class Children:
@@ -263,6 +288,7 @@ def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = 
     raised.
     """
     die_with_parent(int(sys.argv[1]))
+    _log_to_parent(int(sys.argv[2]))
     _limit("RLIMIT_CORE", 0)
     _limit(limit, memory)
     inward, outward = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
@@ -283,6 +309,18 @@ def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = 
         _limit("RLIMIT_CPU", math.inf)
         with suppress(BrokenPipeError):
             _send(outward, said, rest)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname} {' '.join(record.getMessage().split())}"
+
+
+def _log_to_parent(level: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logging.getLogger("askpix").addHandler(handler)
+    logging.getLogger("askpix").setLevel(level)
 
 
 def die_with_parent(parent: int) -> None:

@@ -25,6 +25,7 @@ from askpix.api.cli import (
     serve,
     status,
 )
+from askpix.api.console.log import show_log
 from askpix.api.console.text import printable
 from askpix.api.evals import answers, bench, make, public, report, retrieval, sweep
 from askpix.core.errors import AskpixError
@@ -73,8 +74,12 @@ def _root(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("--verbose", "-v", count=True, help="Log to standard error what is done; -vv: more."),
+    ] = 0,
 ) -> None:
-    pass
+    show_log(verbose)
 
 
 def run() -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from askpix.api.console.log import request_id
 from askpix.api.security.audit_log import belongs
 from askpix.api.security.principal import ANYBODY, LOCAL, Principal
 from askpix.api.security.problems import (
@@ -177,6 +178,7 @@ class _Visit:
         self._problem: bytes | None = None
         """Sent in the place of the application's body."""
         scope.setdefault("state", {})["request_id"] = self.id
+        request_id.set(self.id)
 
     async def send(self, message: Message) -> None:
         """On to the client, with our headers; errors in other shapes become problems."""
@@ -225,12 +227,12 @@ class _Visit:
         return getattr(self._scope.get("route"), "path", None) or "other"
 
     def log(self) -> None:
-        """One line of JSON, and the meters."""
+        """One line in the log, and the meters."""
         took = time.perf_counter() - self._began
         route = self.route
         self._service.meters.requests.labels(route, str(self.status)).inc()
         self._service.meters.seconds.labels(route).observe(took)
-        line: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "request": self.id,
             "who": (self.principal.id if self.principal else "-"),
             "method": self._scope["method"],
@@ -238,7 +240,7 @@ class _Visit:
             "status": self.status,
             "ms": round(took * 1000, 1),
         }
-        _access.info(json.dumps(line))
+        _access.info("%s %s %d", fields["method"], route, self.status, extra=fields)
 
 
 def _client(scope: Scope) -> str:

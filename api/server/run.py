@@ -11,7 +11,7 @@ from types import FrameType
 
 import uvicorn
 
-from askpix.api.console.render import hint
+from askpix.api.console.log import show_service_log
 from askpix.api.server.app import LOOPBACK_HOSTS, create_app
 from askpix.api.server.connections import Connections
 from askpix.api.server.middleware import is_loopback
@@ -22,6 +22,7 @@ from askpix.core.errors import AskpixError
 if sys.platform != "win32":
     import resource
 
+_log = logging.getLogger(__name__)
 _GRACE_S = 10
 _MIN_CONNECTIONS = 512
 
@@ -29,7 +30,7 @@ _MIN_CONNECTIONS = 512
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Until SIGTERM or Ctrl-C. Raises ``AskpixError`` when the home is served already, the address is taken,
     or it is a public one and there is no key."""
-    _log_to_stderr()
+    show_service_log(settings.log)
     public = not is_loopback(host)
     service = Service(settings, public=public)
     if public and not service.keys.any():
@@ -85,7 +86,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._service.announce(self._url)
         self._service.start_warm_up()
-        hint(f"serving {self._service.settings.home} at {self._url}  (/docs; Ctrl-C stops)")
+        _log.info("serving %s at %s (/docs; Ctrl-C stops)", self._service.settings.home, self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No new requests; the job at work stops while the last answers go out."""
@@ -139,9 +140,3 @@ def _url(host: str, port: int) -> str:
     # What listens on every address is reached on this machine's own.
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    for name in ("uvicorn", "uvicorn.error", "mcp", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
