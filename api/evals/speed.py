@@ -21,7 +21,7 @@ from askpix.core.types import Where
 from askpix.evaluation.performance.speed import IngestSpeed, QuerySpeed, measure_ingest, measure_queries
 from askpix.ingest.pipeline.embed_images import index
 from askpix.ingest.sources.walk import Source, walk
-from askpix.retrieval.onnx.mini import SIDE, MiniEmbedder
+from askpix.retrieval.onnx.mini import SIDE
 from askpix.retrieval.query.parser import parse
 from askpix.retrieval.weights import weight_file
 
@@ -99,7 +99,7 @@ def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> I
                     collection=collection,
                     catalog=workspace.catalog,
                     open_store=workspace.store_opener(collection),
-                    embedder=workspace.embedder("mini"),
+                    embedder=lambda: workspace.embedder("mini"),
                     limits=workspace.limits,
                 ).images
 
@@ -121,8 +121,7 @@ def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str
         workspace = Workspace(home)
         collection = workspace.open_or_create(NAME)
         run_index(workspace, collection, list(files), ocr="off", prune=False)
-        # An embedder of its own: ours would remember the text that was just encoded.
-        embedder = MiniEmbedder.load()
+        embedder = workspace.embedder(collection.embedder)
         with workspace.open_store(collection) as store:
             retriever = workspace.retriever_on(collection, store)
             return measure_queries(

@@ -5,13 +5,12 @@ Everything heavy is imported where it is first needed, so that commands that nee
 
 from __future__ import annotations
 
-import logging
+import threading
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from askpix.core.errors import ModelUnavailableError
-from askpix.core.log import timed
 from askpix.core.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -30,15 +29,14 @@ if TYPE_CHECKING:
     from askpix.retrieval.onnx.minilm import MiniLM
     from askpix.retrieval.rerankers.base import Reranker
 
-_log = logging.getLogger(__name__)
-
 
 class Models(ABC):
-    """Models by their ids, each loaded once, as ``settings`` has it."""
+    """Models by their ids, each loaded once, by one thread at a time, as ``settings`` has it."""
 
     settings: Settings
 
     def __init__(self) -> None:
+        self.loading = threading.RLock()
         self._embedders: dict[str, Embedder] = {}
         self._generators: dict[str, tuple[Generator, str]] = {}
         self.late_embedders: dict[str, LateEmbedder] = {}
@@ -56,11 +54,13 @@ class Models(ABC):
             return self.settings.workers
         return usable_cores()
 
-    @cached_property
+    @property
     def text_embedder(self) -> MiniLM:
-        from askpix.retrieval.onnx.minilm import MiniLM
+        """The text embedder that ships."""
+        from askpix.retrieval.onnx.minilm import shared_minilm
 
-        return MiniLM.load()
+        with self.loading:
+            return shared_minilm()
 
     def text_embedder_of(self, collection: Collection) -> TextEmbedder:
         """The one that made the collection's text vectors."""
@@ -77,40 +77,38 @@ class Models(ABC):
             raise ModelUnavailableError(
                 f"no text embedder {text_embedder_id!r}; name one as onnx:DIR_OR_REPO, or take 'auto'"
             )
-        if text_embedder_id not in self._text_embedders:
-            from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, find_text_model
+        with self.loading:
+            if text_embedder_id not in self._text_embedders:
+                from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, find_text_model
 
-            found = find_text_model(reference)
-            made = OnnxTextEmbedder.load(found.path, model_id=f"onnx:{found.name}")
-            self._text_embedders[made.model_id] = self._text_embedders[text_embedder_id] = made
-        return self._text_embedders[text_embedder_id]
+                found = find_text_model(reference)
+                made = OnnxTextEmbedder.load(found.path, model_id=f"onnx:{found.name}")
+                self._text_embedders[made.model_id] = self._text_embedders[text_embedder_id] = made
+            return self._text_embedders[text_embedder_id]
 
     @cached_property
     def auto(self) -> Choice:
         """What ``auto`` is here and now, and why."""
         from askpix.api.models.auto_select import choose
 
-        chosen = choose(self.settings, open_embedder=self.embedder)
-        _log.info("the embedder is %r: %s", chosen.embedder_id, chosen.reason)
-        return chosen
+        return choose(self.settings, open_embedder=self.embedder)
 
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
-        name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
-        if name not in self._embedders:
-            if name != "mini":
-                from askpix.api.models.embedders import open_embedder
+        with self.loading:
+            name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
+            if name not in self._embedders:
+                if name != "mini":
+                    from askpix.api.models.embedders import open_embedder
 
-                with timed(_log, f"loaded the embedder {name!r}"):
                     embedder = open_embedder(name, self.settings)
-                self._embedders[embedder.model_id] = embedder
-                self._embedders[name] = embedder
-                return embedder
-            from askpix.retrieval.onnx.mini import MiniEmbedder
+                    self._embedders[embedder.model_id] = embedder
+                    self._embedders[name] = embedder
+                    return embedder
+                from askpix.retrieval.onnx.mini import MiniEmbedder
 
-            with timed(_log, "loaded the embedder 'mini'"):
                 self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
-        return self._embedders[name]
+            return self._embedders[name]
 
     def generator(self, generator_id: str | None = None) -> Generator:
         """The generator with this id; ``auto`` never sends a picture off the machine."""
@@ -133,7 +131,6 @@ class Models(ABC):
                     "it was asked for" if wanted != "auto" else "no model that sees was found on this machine"
                 )
                 chosen = ExtractiveGenerator(self.text_embedder.embed_texts), why
-            _log.info("generator %r: %s", chosen[0].model_id, chosen[1])
             self._generators[wanted] = chosen
         return self._generators[wanted]
 
@@ -153,15 +150,20 @@ class Models(ABC):
             precision=self.settings.generator_precision,
         )
 
-    @cached_property
+    @property
     def reader(self) -> TextReader:
+        """What reads the words in images."""
+        with self.loading:
+            return self._reader
+
+    @cached_property
+    def _reader(self) -> TextReader:
         from askpix.ingest.ocr.worker import ApartTextReader
 
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
         chosen = self.settings
         workers = chosen.workers or min(self.workers, 8)
-        with timed(_log, f"loaded OCR, {workers} at once"):
-            return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
+        return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
 
     @property
     def limits(self) -> ImageLimits:

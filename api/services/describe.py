@@ -18,7 +18,6 @@ from askpix.generation.tasks.extract import Extraction, extract_by_rules, extrac
 from askpix.generation.tasks.table import table_with
 from askpix.ingest.pipeline.report import Failure
 from askpix.ingest.sources.walk import check_paths
-from askpix.retrieval.weights import class_names
 
 _CLASSES = 3
 _BATCH = 8
@@ -31,7 +30,8 @@ def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: st
     model, _ = workspace.choose_generator(generator)
     if model.model_id != "extractive":
         return caption_with(model, looked.evidence, style=style)
-    return caption_by_rules(looked.evidence, _classes(workspace, looked), style=style)
+    classes = workspace.embedder("mini").classes(looked.picture.image, count=_CLASSES)
+    return caption_by_rules(looked.evidence, classes, style=style)
 
 
 def captions(
@@ -110,16 +110,3 @@ def audit(
     if accessibility:
         findings += check_accessibility(looked.picture.image, looked.lines)
     return findings
-
-
-def _classes(workspace: Workspace, looked: Looked) -> list[tuple[str, float]]:
-    """What the embedder that ships takes the picture for."""
-
-    model = workspace.embedder("mini")
-    if not hasattr(model, "probabilities"):  # a server's is wrapped, and not of the class
-        return []
-    # Its softmax is at temperature 2: squared, it is the classifier's own.
-    row = model.probabilities([looked.picture.image])[0] ** 2
-    row /= row.sum()
-    names = class_names()
-    return [(names[i], float(row[i])) for i in row.argsort()[::-1][:_CLASSES]]

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from askpix.api.models.lazy import later
 from askpix.api.workspace.page_index import choose_page_embedder, embed_pages_of, late_embedder
 from askpix.api.workspace.ray import ray_index, ray_read
 from askpix.api.workspace.region_index import embed_sheets_of
@@ -77,7 +76,6 @@ def run_index(
     with workspace.run_on(collection):
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
-        embedder = later(lambda: workspace.embedder(collection.embedder))
         if ray:
             report = ray_index(workspace, collection, paths, address=ray, prune=prune, ignore=ignore)
         else:
@@ -86,7 +84,7 @@ def run_index(
                 collection=collection,
                 catalog=workspace.catalog,
                 open_store=open_store,
-                embedder=embedder,
+                embedder=lambda: workspace.embedder(collection.embedder),
                 limits=workspace.limits,
                 prune=prune,
                 ignore=ignore,

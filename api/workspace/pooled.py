@@ -11,21 +11,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from askpix.api.settings import Settings
-from askpix.api.workspace.text_batching import BatchedTexts
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import NotFoundError
 
 if TYPE_CHECKING:
     from askpix.api.client.client import Client
     from askpix.ingest.catalog.catalog import Collection
-    from askpix.ingest.ocr.reader import TextReader
-    from askpix.retrieval.embedders.base import Embedder, TextEmbedder
     from askpix.retrieval.late_interaction.page_search import PageLeg
-    from askpix.retrieval.onnx.minilm import MiniLM
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.base import VectorStore
 
@@ -54,34 +49,7 @@ class HeldWorkspace(Workspace):
         self._stores: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._gone: set[str] = set()
         self._change = threading.Condition()
-        self._loading = threading.RLock()
         self._retrievers: dict[tuple[Collection, int], tuple[float, Retriever]] = {}
-        self._batched: dict[str, BatchedTexts] = {}
-
-    # --- models: loaded by one thread at a time, texts of concurrent queries encoded together --------------
-
-    @cached_property
-    def text_embedder(self) -> MiniLM:
-        with self._loading:
-            return cast("MiniLM", self._batch(super().text_embedder))
-
-    @cached_property
-    def reader(self) -> TextReader:
-        with self._loading:
-            return super().reader
-
-    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
-        with self._loading:
-            return cast("TextEmbedder", self._batch(super().text_embedder_for(text_embedder_id)))
-
-    def embedder(self, embedder_id: str) -> Embedder:
-        with self._loading:
-            return cast("Embedder", self._batch(super().embedder(embedder_id)))
-
-    def _batch(self, model: Any) -> Any:
-        if isinstance(model, BatchedTexts):
-            return model
-        return self._batched.setdefault(f"{id(model)}", BatchedTexts(model))
 
     def retriever_on(
         self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None

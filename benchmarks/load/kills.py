@@ -55,6 +55,10 @@ class Turned(MiniEmbedder):
         """See ``Embedder.embed_texts``."""
         return np.ascontiguousarray(super().embed_texts(texts)[:, ::-1])
 
+    def encode_queries(self, texts: Sequence[str], /) -> Vectors:
+        """See ``TextEmbedder.encode_queries``."""
+        return np.ascontiguousarray(super().encode_queries(texts)[:, ::-1])
+
 
 class TwoModels(Workspace):
     """A workspace that knows the second model."""

@@ -28,7 +28,7 @@ from askpix.retrieval.query.parser import parse
 _SIDE = 256
 
 
-class Blocks:
+class Blocks(Embedder):
     """In place of the model: every sixteenth pixel of every sixteenth row, which costs nothing."""
 
     model_id = "blocks"

@@ -76,7 +76,7 @@ def measure_tree(work: Path, *, files: int, one_folder: bool, rounds: int = 3) -
             collection=collection,
             catalog=catalog,
             open_store=lambda: nullcontext(silent),
-            embedder=silent,
+            embedder=lambda: silent,
             limits=DEFAULT_LIMITS,
         )
         cpu.append(time.process_time() - began)

@@ -36,8 +36,6 @@ from askpix.retrieval.stores.base import OpenStore
 _log = logging.getLogger(__name__)
 _WRITE_EVERY_IMAGES = 128
 _WRITE_EVERY_S = 2.0
-_BATCH = 16
-"""Pictures embedded together, where the embedder does not say what is fastest."""
 _AHEAD = 8
 """Threads that wait for servers; each holds one file."""
 
@@ -72,7 +70,7 @@ def index(
     collection: Collection,
     catalog: Catalog,
     open_store: OpenStore,
-    embedder: Embedder,
+    embedder: Callable[[], Embedder],
     limits: ImageLimits,
     prune: bool = False,
     ignore: Sequence[str] = (),
@@ -86,10 +84,10 @@ def index(
     Unchanged files (size and time, as the ledger has them) cost a look-up; touched, renamed and copied ones
     a hash. ``prune`` forgets files under ``paths`` that are gone. Bad files are reported and the run goes
     on; they are tried again when they or ``limits`` change. ``ignore``: see ``ingest.sources.walk.walk``;
-    ``remote`` reads paths that are URIs. On KeyboardInterrupt what is done is kept. ``embedder`` is asked for
-    nothing where there is nothing to embed; ``batch_size`` None: what it likes. ``threads`` read, decode and
-    embed (default: as many as there are cores or ``embedder.workers``, and one more where files cannot be
-    asked for ahead). Hold ``collection_run`` around it.
+    ``remote`` reads paths that are URIs. On KeyboardInterrupt what is done is kept. ``embedder`` is loaded
+    where there is something to embed; ``batch_size`` None: what it likes. ``threads`` read, decode and
+    embed (default: as many as there are cores or the embedder's ``workers``, and one more where files cannot
+    be asked for ahead). Hold ``collection_run`` around it.
 
     Raises ``NotFoundError`` for a missing path and ``StoreUnavailableError`` when the store or the catalog
     cannot be read or written.
@@ -120,13 +118,14 @@ def index(
             conditions=conditions,
         )
         if plan.todo:
-            busy = threads or max(usable_cores(), embedder.workers)
-            batch = batch_size or int(getattr(embedder, "batch", _BATCH))
+            model = embedder()
+            busy = threads or max(usable_cores(), model.workers)
+            batch = batch_size or model.batch
             worker = Worker(
                 read=remote.read,
                 collection=collection,
                 contents=contents,
-                embedder=embedder,
+                embedder=model,
                 limits=limits,
                 batch=batch,
                 busy=busy,

@@ -50,10 +50,10 @@ class _TooLargeError(Exception):
     """More pictures than should travel."""
 
 
-class _Later:
-    """In the place of an embedder: keeps the pictures, for a process that has one."""
+class _Later(Embedder):
+    """Keeps the images, for a process that has the model."""
 
-    model_id, workers = "later", 1
+    model_id = "later"
 
     def __init__(self, dim: int, image_side: int) -> None:
         self.dim, self.image_side = dim, image_side
@@ -106,7 +106,7 @@ class Embed:
         """Each file's outcome as stage one on one machine has it."""
         rows: list[tuple[Outcome, list[Image.Image] | None]] = [pickle.loads(data) for data in batch["state"]]  # noqa: S301
         pictures = [picture for _, kept in rows for picture in kept or ()]
-        size = int(getattr(self._embedder, "batch", 16))
+        size = self._embedder.batch
         vectors = [
             vector
             for start in range(0, len(pictures), size)

@@ -18,7 +18,7 @@ import numpy as np
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Vectors
 from askpix.retrieval.classification.prompt_templates import DEFAULT
-from askpix.retrieval.embedders.base import Embedder, Likelihood, likelihood_of
+from askpix.retrieval.embedders.base import Embedder, Likelihood
 from askpix.retrieval.text.null_captions import PICTURES
 
 MAX_LABELS = 10_000
@@ -38,7 +38,7 @@ class ZeroShot:
     ) -> None:
         """``labels`` as ``clean_labels`` gives them; ``BadQueryError`` for a template without ``{}``."""
         self.labels = tuple(labels)
-        self.likelihood = likelihood_of(embedder) or _UNKNOWN
+        self.likelihood = embedder.likelihood or _UNKNOWN
         self._vectors = _label_vectors(embedder, self.labels, check_templates(templates))
         self._background = embedder.embed_texts(PICTURES) if self.likelihood.kind == "softmax" else None
 

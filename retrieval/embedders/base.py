@@ -1,9 +1,14 @@
-"""What an embedder is. Adapters stand beside this file, one per library."""
+"""Base classes of embedders; ``registry`` lists the kinds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 from askpix.core.types import Vectors
@@ -15,7 +20,6 @@ class Likelihood:
 
     ``softmax`` (CLIP): over the labels, of ``scale * cosine``. ``sigmoid`` (SigLIP): of each label alone, of
     ``scale * cosine + bias``. ``scale`` is the model's ``exp(logit_scale)``; ``bias`` its ``logit_bias``.
-    An embedder that knows it has it as the attribute ``likelihood``; see ``likelihood_of``.
     """
 
     kind: Literal["softmax", "sigmoid"]
@@ -23,56 +27,126 @@ class Likelihood:
     bias: float = 0.0
 
 
-class TextEmbedder(Protocol):
-    """Words into vectors: for text read in pictures, and for the queries that look for it."""
+class TextEmbedder(ABC):
+    """Texts into vectors of length one: words read in images, and the queries that look for them.
 
-    @property
-    def model_id(self) -> str: ...
+    An adapter sets ``model_id`` and ``dim`` and implements ``embed_texts``. Thread-safe.
+    """
 
-    @property
-    def dim(self) -> int: ...
+    model_id: str
+    dim: int
 
+    @abstractmethod
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
-        """``(len(texts), dim)``. Texts longer than the model's window are cut."""
-        ...
+        """Return ``(len(texts), dim)`` float32. Texts longer than the model's window are cut."""
+
+    def encode_queries(self, texts: Sequence[str], /) -> Vectors:
+        """Return ``(len(texts), dim)``; override it where a query is read otherwise than a passage."""
+        return self.embed_texts(texts)
+
+    def embed_queries(self, texts: Sequence[str], /) -> Vectors:
+        """Return ``(len(texts), dim)`` of what is looked for.
+
+        The latest are remembered, and those of concurrent calls are encoded together.
+        """
+        return self._queries(texts)
+
+    @cached_property
+    def _queries(self) -> "QueryBatcher":
+        return QueryBatcher(self.encode_queries)
 
 
-class Embedder(Protocol):
-    """Pictures and words into one space: a dot product says how well they fit."""
+class Embedder(TextEmbedder):
+    """Images and texts into one space: a dot product says how well they fit.
+
+    Besides what a ``TextEmbedder`` has, an adapter sets ``image_side`` and implements ``embed_images``; the
+    attributes with a default are capabilities that it may have.
+    """
+
+    image_side: int
+    """Pixels of the side the model looks at: decoders may shrink an image to no less than this."""
+    workers: int = 1
+    """How many threads may call ``embed_images`` at once to keep the device busy (1 on a GPU)."""
+    batch: int = 16
+    """Images that are embedded together fastest."""
+    likelihood: Likelihood | None = None
+    """None for a model of unknown training."""
 
     @property
-    def model_id(self) -> str: ...
+    def base_id(self) -> str:
+        """The id of the model itself, where this is one seen through an adaptation."""
+        return self.model_id
 
-    @property
-    def dim(self) -> int: ...
+    def classes(self, image: Image.Image, /, *, count: int) -> Sequence[tuple[str, float]]:
+        """Return the likeliest classes of the model's own classifier with their probabilities; () without."""
+        return ()
 
-    @property
-    def image_side(self) -> int:
-        """Pixels of the side the model looks at: decoders may shrink a picture to no less than this."""
-        ...
-
-    @property
-    def workers(self) -> int:
-        """How many threads may call ``embed_images`` at once to keep the device busy (1 on a GPU)."""
-        ...
-
+    @abstractmethod
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
-        """``(len(images), dim)`` from upright RGB pictures of any size. Thread-safe."""
-        ...
-
-    def embed_texts(self, texts: Sequence[str], /) -> Vectors:
-        """``(len(texts), dim)`` in the space of ``embed_images``. Thread-safe."""
-        ...
+        """Return ``(len(images), dim)`` float32 from upright RGB images of any size. Thread-safe."""
 
 
-def embed_queries(text_embedder: TextEmbedder, texts: Sequence[str]) -> Vectors:
-    """``(len(texts), dim)`` of what is looked for: some models read a query otherwise than a passage."""
-    own = getattr(text_embedder, "embed_queries", None)
-    vectors: Vectors = text_embedder.embed_texts(texts) if own is None else own(texts)
-    return vectors
+@dataclass(eq=False)
+class _Call:
+    """Texts that one thread waits for."""
+
+    texts: list[str]
+    rows: dict[str, Vectors] = field(default_factory=dict)
+    done: bool = False
+    error: BaseException | None = None
 
 
-def likelihood_of(embedder: Embedder) -> Likelihood | None:
-    """The embedder's likelihood; None where it has none (a model of unknown training)."""
-    found = getattr(embedder, "likelihood", None)
-    return found if isinstance(found, Likelihood) else None
+class QueryBatcher:
+    """Encodes the queries of concurrent threads together: who comes while a batch runs is in the next one.
+
+    Nobody waits for a batch to fill: alone, a query is encoded at once; under load batches grow.
+    """
+
+    _CALLS = 64
+    _REMEMBERED = 512
+
+    def __init__(self, encode: Callable[[Sequence[str]], Vectors]) -> None:
+        self._encode = encode
+        self._waiting: list[_Call] = []
+        self._recent: OrderedDict[str, Vectors] = OrderedDict()
+        self._list = threading.Lock()
+        self._turn = threading.Lock()
+
+    def __call__(self, texts: Sequence[str], /) -> Vectors:
+        """Return ``(len(texts), dim)``, rows of the caller's own."""
+        call = _Call(list(texts))
+        with self._list:
+            for text in call.texts:
+                if (row := self._recent.get(text)) is not None:
+                    self._recent.move_to_end(text)
+                    call.rows[text] = row
+            call.done = bool(texts) and len(call.rows) == len(set(texts))
+            if not call.done:
+                self._waiting.append(call)
+        if not call.done:
+            with self._turn:
+                # Those that came first are in front: with more than one batch's worth, ours may be later.
+                while not call.done:
+                    self._encode_next()
+        if call.error is not None:
+            raise call.error
+        return np.stack([call.rows[text] for text in call.texts]) if texts else self._encode(texts)
+
+    def _encode_next(self) -> None:
+        with self._list:
+            batch, self._waiting = self._waiting[: self._CALLS], self._waiting[self._CALLS :]
+        missing = list(dict.fromkeys(t for call in batch for t in call.texts if t not in call.rows))
+        try:
+            rows = self._encode(missing) if missing else ()
+            made = {text: np.array(row) for text, row in zip(missing, rows, strict=True)}
+        except BaseException as error:  # noqa: BLE001 - each caller gets it raised in its own thread
+            for call in batch:
+                call.error, call.done = error, True
+            return
+        for call in batch:
+            call.rows |= {text: made[text] for text in call.texts if text in made}
+            call.done = True
+        with self._list:
+            self._recent |= made
+            while len(self._recent) > self._REMEMBERED:
+                self._recent.popitem(last=False)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import Likelihood
+from askpix.retrieval.embedders.base import Embedder, Likelihood
 from askpix.retrieval.embedders.torch_runner import Tensors, TorchRunner
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -43,8 +43,8 @@ class Towers:
     texts: Callable[..., Any]
 
 
-class TorchEmbedder:
-    """An ``Embedder`` on torch. Thread-safe."""
+class TorchEmbedder(Embedder):
+    """An embedder on torch. Thread-safe."""
 
     def __init__(
         self,
@@ -60,11 +60,7 @@ class TorchEmbedder:
         self.workers = runner.workers
         self._tokenizing = threading.Lock()  # fast tokenizers change their settings in place
         self.dim = self._probe()
-
-    @property
-    def batch(self) -> int:
-        """Pictures that run at once; what indexing should hand over together."""
-        return self._runner.batch
+        self.batch = runner.batch
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), dim)`` from upright pictures of any size."""

@@ -17,6 +17,7 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.core.log import tolerated
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
+from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.onnx.export_layout import Layout, find_layout
 from askpix.retrieval.onnx.likelihood import find_likelihood
 from askpix.retrieval.onnx.naflex import Patches, from_naflex
@@ -37,8 +38,8 @@ _PROVIDERS = {
 _BATCH = 16
 
 
-class OnnxEmbedder:
-    """An ``Embedder`` from a published export. Thread-safe."""
+class OnnxEmbedder(Embedder):
+    """An embedder from a published export. Thread-safe."""
 
     def __init__(self, vision: Session, text: Session, layout: Layout, *, workers: int) -> None:
         shown, said = Tower(layout.vision, "image", vision), Tower(layout.text, "text", text)

@@ -22,17 +22,17 @@ from PIL import Image
 
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import Likelihood
-from askpix.retrieval.onnx.minilm import DIM, MiniLM
+from askpix.retrieval.embedders.base import Embedder, Likelihood
+from askpix.retrieval.onnx.minilm import DIM, MiniLM, shared_minilm
 from askpix.retrieval.onnx.session import Session, open_session
-from askpix.retrieval.weights import weight_file
+from askpix.retrieval.weights import class_names, weight_file
 
 SIDE = 260
 TEMPERATURE = 2.0
 
 
-class MiniEmbedder:
-    """An ``Embedder`` for machines without a model hub, a GPU or torch. Thread-safe."""
+class MiniEmbedder(Embedder):
+    """The embedder for machines without a model hub, a GPU or torch. Thread-safe."""
 
     model_id = "mini"
     dim = DIM
@@ -50,7 +50,7 @@ class MiniEmbedder:
 
     @classmethod
     def load(cls, *, text: MiniLM | None = None, workers: int | None = None) -> "MiniEmbedder":
-        """From the shipped weights; ``text`` shares a MiniLM that is already loaded.
+        """From the shipped weights; ``text``: the MiniLM of this process unless given.
 
         Each call runs on its caller's thread; ``workers`` (default: one per core this process may use) of
         them use the machine. Raises ``ModelUnavailableError``.
@@ -58,7 +58,7 @@ class MiniEmbedder:
         session = open_session(weight_file("efficientnet-lite2.onnx"), threads=1)
         classes = np.load(weight_file("imagenet-classes.npy"), allow_pickle=False).astype(np.float32)
         mean = classes.mean(axis=0)
-        return cls(session, classes - mean, mean, text or MiniLM.load(), workers or usable_cores())
+        return cls(session, classes - mean, mean, text or shared_minilm(), workers or usable_cores())
 
     def probabilities(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), 1000)`` softmax at temperature 2 over the ImageNet-1k classes."""
@@ -71,6 +71,14 @@ class MiniEmbedder:
         result: Vectors = weights / weights.sum(axis=1, keepdims=True)
         return result
 
+    def classes(self, image: Image.Image, /, *, count: int) -> Sequence[tuple[str, float]]:
+        """Return the likeliest ImageNet classes of an image with their probabilities."""
+        # At temperature 2: squared, the probabilities are the classifier's own.
+        row = self.probabilities([image])[0] ** 2
+        row /= row.sum()
+        names = class_names()
+        return [(names[i], float(row[i])) for i in row.argsort()[::-1][:count]]
+
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), 384)`` from upright RGB pictures of any size."""
         # Not "@": OpenBLAS would wake threads of its own, which spin between calls and take a tenth of the
@@ -80,6 +88,10 @@ class MiniEmbedder:
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), 384)`` in the space of the pictures."""
         return _unit(self._text.embed_texts(texts) - self._mean)
+
+    def encode_queries(self, texts: Sequence[str], /) -> Vectors:
+        """Return ``(len(texts), 384)``. MiniLM remembers a query for the words in images too."""
+        return _unit(self._text.embed_queries(texts) - self._mean)
 
 
 def _squash(image: Image.Image) -> Image.Image:

@@ -6,14 +6,14 @@ scale per channel and computed in float32 (tools/export_mini.py), so that a text
 the texts beside it.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from askpix.core.types import Vectors
+from askpix.retrieval.embedders.base import TextEmbedder
 from askpix.retrieval.onnx.session import Session, open_session
 from askpix.retrieval.weights import weight_file
 
@@ -23,12 +23,10 @@ MAX_TOKENS = 256
 _MAX_CHARACTERS = 40 * MAX_TOKENS
 # Padded tokens of one run: enough to fill the matrix products, few enough to stay in the cache.
 _BATCH_TOKENS = 1024
-_REMEMBERED = 64
-"""Single texts whose vectors are kept."""
 
 
-class MiniLM:
-    """A ``TextEmbedder``. Thread-safe."""
+class MiniLM(TextEmbedder):
+    """The text embedder that ships with Askpix. Thread-safe."""
 
     model_id = "all-MiniLM-L6-v2"
     dim = DIM
@@ -36,8 +34,6 @@ class MiniLM:
     def __init__(self, session: Session, tokenizer: Tokenizer) -> None:
         self._session = session
         self._tokenizer = tokenizer
-        self._recent: OrderedDict[str, Vectors] = OrderedDict()
-        self._lock = threading.Lock()
 
     @classmethod
     def load(cls, *, threads: int = 0) -> "MiniLM":
@@ -49,21 +45,6 @@ class MiniLM:
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), 384)``; an empty text has a vector too. Texts over 256 word pieces are cut."""
-        if len(texts) != 1:
-            return self._embed(texts)
-        # One query is encoded for what pictures show and again for what their text means.
-        text = texts[0]
-        with self._lock:
-            vectors = self._recent.pop(text, None)
-        if vectors is None:
-            vectors = self._embed(texts)
-        with self._lock:
-            self._recent[text] = vectors
-            if len(self._recent) > _REMEMBERED:
-                self._recent.popitem(last=False)
-        return vectors.copy()
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), DIM), np.float32)
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([_clean(t) for t in texts])]
         for rows in _batches([len(ids) for ids in tokens]):
@@ -76,6 +57,12 @@ class MiniLM:
                 mask[row, :length] = 1
             (vectors[rows],) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return vectors
+
+
+@cache
+def shared_minilm() -> MiniLM:
+    """Return the MiniLM of this process, loaded once for everyone."""
+    return MiniLM.load()
 
 
 def _clean(text: str) -> str:

@@ -27,6 +27,7 @@ from tokenizers import Tokenizer
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
+from askpix.retrieval.embedders.base import TextEmbedder
 from askpix.retrieval.model_hub.download import download, download_one_of
 from askpix.retrieval.model_hub.source import Source
 from askpix.retrieval.onnx.session import Session, open_session
@@ -61,8 +62,8 @@ class Recipe:
     pad_id: int = 0
 
 
-class OnnxTextEmbedder:
-    """A ``TextEmbedder``. Thread-safe.
+class OnnxTextEmbedder(TextEmbedder):
+    """A published text embedder. Thread-safe.
 
     Some models (E5) put every sentence into one corner: unrelated ones have a cosine of 0.7. What text fits a
     query is told by how far above the usual its cosine is, so such vectors are centred: less the mean of 170
@@ -76,6 +77,7 @@ class OnnxTextEmbedder:
         self.recipe = recipe
         self._session, self._inputs, self._tokenizer = session, frozenset(inputs), tokenizer
         self._lock = threading.Lock()
+        self.dim = 1  # until the first vectors are here
         sentences = [*PICTURES, *NOTHING]
         passages = self.embed(sentences, recipe.passage_prompt)
         self.dim = int(passages.shape[1])
@@ -105,7 +107,7 @@ class OnnxTextEmbedder:
         """``(len(texts), dim)`` of passages. Longer texts are cut."""
         return _unit(self.embed(texts, self.recipe.passage_prompt) - self._passage_mean)
 
-    def embed_queries(self, texts: Sequence[str], /) -> Vectors:
+    def encode_queries(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` of what is looked for among passages."""
         return _unit(self.embed(texts, self.recipe.query_prompt) - self._query_mean)
 
@@ -121,7 +123,7 @@ class OnnxTextEmbedder:
             for at, row in zip(batch, self._run([tokens[at] for at in batch]), strict=True):
                 rows[at] = row
         if not rows:
-            return np.zeros((0, getattr(self, "dim", 1)), np.float32)
+            return np.zeros((0, self.dim), np.float32)
         return _unit(np.stack(rows))
 
     def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:

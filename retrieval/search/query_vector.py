@@ -26,7 +26,7 @@ def query_vector(embedder: Embedder, query: Query, by_picture: Vectors | None) -
     """Of the words, of the picture, or half of each; less what the query does not want to see."""
     parts = query.parts or ((Part(query.text),) if query.text else ())
     wanted = [] if by_picture is None else [by_picture]
-    vectors = embedder.embed_texts([part.text for part in parts]) if parts else ()
+    vectors = embedder.embed_queries([part.text for part in parts]) if parts else ()
     weighed = [part.weight * row for part, row in zip(parts, vectors, strict=True)]
     if sought := [row for part, row in zip(parts, weighed, strict=True) if part.weight > 0]:
         wanted.append(_unit(np.sum(sought, axis=0)))

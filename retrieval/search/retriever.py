@@ -14,7 +14,7 @@ from PIL import Image
 
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Box, Hit, ImageRecord, Mode, Query, SearchResult, Vectors, Where, Why
-from askpix.retrieval.embedders.base import Embedder, TextEmbedder, embed_queries
+from askpix.retrieval.embedders.base import Embedder, TextEmbedder
 from askpix.retrieval.late_interaction.page_search import PageLeg, PageScores
 from askpix.retrieval.late_interaction.region_search import SheetLeg, SheetsFound
 from askpix.retrieval.model_hub.languages import Route, route
@@ -85,7 +85,7 @@ class Retriever:
         if leg == "image":
             vector = query_vector(self._embedder, Query(text=text), None)
         elif leg == "text":
-            vector = embed_queries(self._text_embedder, [text])[0]
+            vector = self._text_embedder.embed_queries([text])[0]
         found = self._store.search(leg, vector, where=where, limit=top_k)
         return self._store.get([hit.id for hit in found])
 
@@ -129,7 +129,7 @@ class Retriever:
             raise BadQueryError(f"diverse is {diverse}; it goes from 0 (unlike each other) to 1 (best first)")
         by_language = route(
             query.text,
-            getattr(self._embedder, "base_id", self._embedder.model_id),
+            self._embedder.base_id,
             self._text_embedder.model_id,
         )
         wanted = max(offset + top_k, 0 if diverse is None else POOL)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from askpix.core.types import Where
-from askpix.retrieval.embedders.base import TextEmbedder, embed_queries
+from askpix.retrieval.embedders.base import TextEmbedder
 from askpix.retrieval.search.fusion import TEXT_NOISE, evidence_of_text, rare_share, rarity
 from askpix.retrieval.search.sub_queries import MEANING, WORDS, SubQueries
 from askpix.retrieval.stores.base import Scored, VectorStore
@@ -54,7 +54,7 @@ def find_texts(
     store: VectorStore, embedder: TextEmbedder, text: str, where: Where, parts: SubQueries
 ) -> FoundTexts:
     """Ask both text legs of the store, by meaning and by words."""
-    meaning = embed_queries(embedder, [text])[0]
+    meaning = embedder.embed_queries([text])[0]
     none: list[Scored] = []
     by_meaning = parts.ask(MEANING, lambda: store.search("text", meaning, where=where, limit=DEPTH), none)
     by_words = parts.ask(WORDS, lambda: store.search("words", text, where=where, limit=DEPTH), none)

@@ -106,15 +106,20 @@ def adaptation_of(fit: Fit, *, embedder: str, text_embedder: str) -> Adaptation:
     return Adaptation(embedder, text_embedder, fit.weight, fit.ridge, facts)
 
 
-class AdaptedEmbedder:
+class AdaptedEmbedder(Embedder):
     """The embedder of an adapted collection: ``dim + e`` numbers. Thread-safe as far as its parts are."""
 
     def __init__(self, embedder: Embedder, text_embedder: TextEmbedder, adaptation: Adaptation) -> None:
         self._embedder, self._text, self._adaptation = embedder, text_embedder, adaptation
-        self.base_id = embedder.model_id
         self.model_id = f"{embedder.model_id}+{adaptation.mark}"
         self.dim = embedder.dim + text_embedder.dim
         self.image_side, self.workers = embedder.image_side, embedder.workers
+        self.batch = embedder.batch
+
+    @property
+    def base_id(self) -> str:
+        """The id of the embedder before adaptation."""
+        return self._embedder.model_id
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         """``(len(images), dim)`` from upright RGB pictures."""
@@ -123,6 +128,12 @@ class AdaptedEmbedder:
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` in the space of the pictures."""
         return self._adaptation.join_texts(self._embedder.embed_texts(texts), self._text.embed_texts(texts))
+
+    def embed_queries(self, texts: Sequence[str], /) -> Vectors:
+        """``(len(texts), dim)``; the embedder itself remembers what it encoded."""
+        queries = self._embedder.embed_queries(texts)
+        # The map was fitted on texts as ``embed_texts`` encodes them.
+        return self._adaptation.join_texts(queries, self._text.embed_texts(texts))
 
 
 class AdaptedStore:

@@ -18,6 +18,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
+from askpix.retrieval.embedders.base import Embedder, TextEmbedder
 from askpix.retrieval.stores.base import Leg, Scored
 from askpix.retrieval.stores.derived_fields import Derived, derive
 from askpix.retrieval.stores.facets import MOST, Facets, count_records
@@ -59,7 +60,7 @@ def unit(rows: Any) -> Vectors:
     return np.ascontiguousarray(matrix / np.where(lengths == 0, 1, lengths))
 
 
-class ColourEmbedder:
+class ColourEmbedder(Embedder):
     """Pictures and words by mean colour: "red" finds the red picture. Words without a colour fit nothing.
 
     Axes: red, green, blue around the middle, one that every picture shares, one of colourless words.
@@ -93,7 +94,7 @@ class ColourEmbedder:
         return [*(np.asarray(rgb, np.float32) / 255 - 0.5).tolist(), 0.25]
 
 
-class WordEmbedder:
+class WordEmbedder(TextEmbedder):
     """Hashed bag of words: texts that share words are near. An empty text stands alone on the last axis."""
 
     def __init__(self, *, dim: int = 64, model_id: str = "word-bag") -> None:

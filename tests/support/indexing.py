@@ -55,13 +55,16 @@ class World:
     def open_store(self) -> AbstractContextManager[MemoryStore]:
         return nullcontext(self.store)
 
+    def load(self) -> Counting:
+        return self.embedder
+
     def run(self, *paths: Path, prune: bool = False, **more: object) -> IngestReport:
         report = index(
             paths or [self.photos],
             collection=self.collection,
             catalog=self.catalog,
             open_store=self.open_store,
-            embedder=self.embedder,
+            embedder=self.load,
             limits=self.limits,
             prune=prune,
             on_progress=self.progress.append,

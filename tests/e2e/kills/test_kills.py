@@ -112,7 +112,7 @@ class Home:
             "limits": DEFAULT_LIMITS,
         }
         with collection_run(self.folder):
-            index([photos], embedder=SlowEmbedder(workers=2), batch_size=4, prune=prune, **common)
+            index([photos], embedder=lambda: SlowEmbedder(workers=2), batch_size=4, prune=prune, **common)
             read_texts(reader=BrightnessReader(), text_embedder=WordEmbedder(), **common)
 
     def check_promises(self) -> None:

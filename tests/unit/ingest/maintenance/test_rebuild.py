@@ -36,7 +36,7 @@ def run(photos: Path, collection: Collection, catalog: Catalog, open_store: Call
         collection=collection,
         catalog=catalog,
         open_store=open_store,
-        embedder=ColourEmbedder(dim=DIM),
+        embedder=lambda: ColourEmbedder(dim=DIM),
         limits=DEFAULT_LIMITS,
     )
 

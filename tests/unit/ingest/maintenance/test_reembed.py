@@ -62,7 +62,7 @@ class World:
             collection=collection,
             catalog=self.catalog,
             open_store=lambda: self.open(collection),
-            embedder=ColourEmbedder() if collection.dim == 5 else Wide(),
+            embedder=ColourEmbedder if collection.dim == 5 else Wide,
             limits=DEFAULT_LIMITS,
             prune=True,
         )

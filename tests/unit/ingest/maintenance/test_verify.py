@@ -55,7 +55,7 @@ class World:
             collection=self.collection,
             catalog=self.catalog,
             open_store=self.open,
-            embedder=ColourEmbedder(dim=DIM),
+            embedder=lambda: ColourEmbedder(dim=DIM),
             limits=DEFAULT_LIMITS,
         )
 

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from askpix.api.models.lazy import later
 from askpix.core.errors import NotFoundError, StoreUnavailableError
 from askpix.core.imaging.decode import DEFAULT_LIMITS
 from askpix.core.types import Box, ImageRecord, TextLine, Vectors
@@ -110,7 +109,7 @@ def test_where_nothing_changed_the_model_is_not_loaded(world: World) -> None:
 
     loaded: list[int] = []
     paint_many(world.photos, 3)
-    world.embedder = later(load)  # type: ignore[assignment]
+    world.load = load  # type: ignore[method-assign]
     world.run()
     assert loaded
     loaded.clear()
@@ -667,7 +666,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(world: World) -> Non
         "collection": world.collection,
         "catalog": world.catalog,
         "open_store": world.open_store,
-        "embedder": world.embedder,
+        "embedder": lambda: world.embedder,
         "limits": world.limits,
     }
     with pytest.raises(KeyboardInterrupt):

@@ -95,7 +95,7 @@ class World:
             collection=self.collection,
             catalog=self.catalog,
             open_store=self.open_store,
-            embedder=ColourEmbedder(),
+            embedder=ColourEmbedder,
             limits=DEFAULT_LIMITS,
         )
         self.openings = 0

@@ -68,7 +68,7 @@ class World:
             collection=self.collection,
             catalog=self.catalog,
             open_store=self.open_store,
-            embedder=ColourEmbedder(),
+            embedder=ColourEmbedder,
             limits=DEFAULT_LIMITS,
             prune=prune,
         )

@@ -13,7 +13,7 @@ from askpix.core.imaging.decode import open_image
 from askpix.core.types import Vectors
 from askpix.retrieval.classification.prompt_templates import DEFAULT, IMAGENET
 from askpix.retrieval.classification.zero_shot import MAX_LABELS, ZeroShot, clean_labels
-from askpix.retrieval.embedders.base import Likelihood, likelihood_of
+from askpix.retrieval.embedders.base import Likelihood
 from askpix.retrieval.onnx.mini import MiniEmbedder
 from tests.conftest import ROOT
 from tests.support.fakes import ColourEmbedder, picture
@@ -59,7 +59,7 @@ def test_sigmoid_models_judge_each_label_alone() -> None:
 
 def test_a_model_that_says_nothing_is_read_as_clip() -> None:
     embedder = Trained(None)
-    assert likelihood_of(embedder) is None
+    assert embedder.likelihood is None
     assert ZeroShot(embedder, ("red", "green")).likelihood == Likelihood("softmax", 100.0)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from askpix.api.models.embedders import open_embedder, same_model
 from askpix.api.settings import Settings
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
-from askpix.retrieval.embedders.base import Likelihood, likelihood_of
+from askpix.retrieval.embedders.base import Likelihood
 from askpix.retrieval.embedders.open_clip import _tokens, agreed_preprocessing, load_open_clip_embedder
 from askpix.retrieval.embedders.torch_base import shaped
 from askpix.retrieval.embedders.torch_runner import TorchRunner, best_batch
@@ -75,7 +75,7 @@ def test_transformers_is_as_the_library_makes_it(family: tuple[Any, ...]) -> Non
 
 def test_transformers_say_how_they_were_trained(family: tuple[Any, ...]) -> None:
     name, embedder, *_ = family
-    likelihood = likelihood_of(embedder)
+    likelihood = embedder.likelihood
     assert likelihood is not None
     if name.startswith("siglip"):
         assert likelihood.kind == "sigmoid"

@@ -16,7 +16,7 @@ from askpix.api.cli.main import app
 from askpix.api.models.embedders import open_embedder, same_model
 from askpix.api.settings import Settings
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
-from askpix.retrieval.embedders.base import Likelihood, likelihood_of
+from askpix.retrieval.embedders.base import Likelihood
 from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.preprocess import from_open_clip, from_preprocessor
 from tests.support.fakes import picture
@@ -74,7 +74,7 @@ def test_it_is_as_transformers_makes_it(exported: tuple[Any, ...]) -> None:
 
 def test_what_is_known_of_its_training(exported: tuple[Any, ...]) -> None:
     name, folder, *_ = exported
-    likelihood = likelihood_of(OnnxEmbedder.load(str(folder), device="cpu"))
+    likelihood = OnnxEmbedder.load(str(folder), device="cpu").likelihood
     if name == "clip":
         assert likelihood == Likelihood("softmax", 100.0)
     else:  # single towers do not tell: what published SigLIPs have

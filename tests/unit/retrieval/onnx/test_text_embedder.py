@@ -13,7 +13,6 @@ import transformers
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import embed_queries
 from askpix.retrieval.onnx.minilm import MiniLM
 from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, pool, read_recipe
 from askpix.retrieval.weights import weight_file
@@ -138,7 +137,7 @@ def test_prompts_go_before_queries_and_passages(tiny: Path, tmp_path: Path) -> N
     assert np.allclose(
         embedder.embed(["dog"], embedder.recipe.passage_prompt), bare.embed(["image : dog"]), atol=1e-6
     )
-    assert not np.allclose(embed_queries(embedder, ["dog"]), embedder.embed_texts(["dog"]), atol=1e-3)
+    assert not np.allclose(embedder.embed_queries(["dog"]), embedder.embed_texts(["dog"]), atol=1e-3)
 
 
 def test_crowded_vectors_are_centred(tiny: Path, tmp_path: Path) -> None:
@@ -159,13 +158,13 @@ def test_the_shipped_minilm_in_the_usual_layout(tmp_path: Path) -> None:
     embedder, minilm = OnnxTextEmbedder.load(folder, model_id="onnx:minilm"), MiniLM.load()
     texts = ["GRAND TOTAL RM 67.85", "a dog on the beach", "", "wörter \ud800", "long " * 2000]
     assert np.abs(embedder.embed_texts(texts) - minilm.embed_texts(texts)).max() < 1e-5
-    assert np.abs(embed_queries(embedder, texts[:2]) - embedder.embed_texts(texts[:2])).max() < 1e-6
+    assert np.abs(embedder.embed_queries(texts[:2]) - embedder.embed_texts(texts[:2])).max() < 1e-6
     assert embedder.embed_texts([]).shape == (0, 384)
 
 
 def test_models_without_own_queries_embed_them_as_texts() -> None:
     words = WordEmbedder()
-    assert np.array_equal(embed_queries(words, ["a cat"]), words.embed_texts(["a cat"]))
+    assert np.array_equal(words.embed_queries(["a cat"]), words.embed_texts(["a cat"]))
 
 
 def test_e5_has_the_prompts_of_its_paper(tmp_path: Path) -> None:
