@@ -87,14 +87,11 @@ def run_plan(
     from askpix.api.services.search import open_searcher
     from askpix.generation.answering.aggregate import GENERATOR, WHY
     from askpix.generation.answering.answer import plan_question
-    from askpix.generation.generators.base import Planner
     from askpix.generation.questions.aggregate import read_archive_question
 
     if read_archive_question(question):
         return {"generator": GENERATOR, "why": WHY, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
     writer, why = workspace.choose_generator(generator)
-    if not isinstance(writer, Planner):
-        return {"generator": writer.model_id, "why": why, "sent": [], "input_tokens": 0, "cost_usd": 0.0}
     with open_searcher(workspace, collection) as searcher:
         result, plan = plan_question(
             question,

@@ -15,7 +15,7 @@ def models_command(as_json: JsonOption = False) -> None:
     from askpix.api.workspace.workspace import Workspace
 
     workspace = Workspace(load_settings())
-    generators = known_generators(workspace.settings.local_servers.split())
+    generators = known_generators(workspace.generator_options)
     models = [*list_models(workspace), *generators, *published_models(), *own_rerankers()]
     if as_json:
         print_json(models)

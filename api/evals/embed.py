@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from askpix.api.models.embedders import open_embedder
+from askpix.api.models.loader import embedder_options
 from askpix.api.settings import Settings
 from askpix.core.errors import BadQueryError, ModelUnavailableError
 from askpix.core.pretrained import check_torchvision
 from askpix.evaluation.performance.embedding import BATCHES, BatchSpeed, measure_embedding
+from askpix.retrieval.embedders.base import open_embedder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,7 +54,7 @@ def measure_embedder(
     loops = {"transformers": bare_transformers, "open_clip": bare_open_clip, "onnx": bare_onnx}
     if kind not in loops:
         raise BadQueryError(f"no bare loop for {embedder_id!r}; there are loops for {' and '.join(loops)}")
-    embedder = open_embedder(embedder_id, settings)
+    embedder = open_embedder(embedder_id, embedder_options(settings))
     bare_images, bare_texts = loops[kind](embedder_id, settings)
     turns: dict[str, Any] = {"rounds": rounds, "batches": batches, "least_s": seconds, "on_row": on_row}
     # Pictures are most of the work.

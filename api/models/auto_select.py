@@ -3,9 +3,8 @@
 What is here and works, in this order:
 
 1. ``ASKPIX_EMBEDDER`` names another than ``auto``: that one.
-2. A published model (``retrieval/model_hub/registry.toml``) whose weights lie in the Hugging Face cache and
-whose
-   pip extra is installed: with a GPU the largest SigLIP 2 first, on a CPU SigLIP 2 B/16; then SigLIP, CLIP.
+2. A model that its kind knows (``EMBEDDERS``), whose weights lie in the Hugging Face cache and whose pip
+   extra is installed: with a GPU the largest SigLIP 2 first, on a CPU SigLIP 2 B/16; then SigLIP, CLIP.
    For other languages than English (``ASKPIX_LANGUAGES``, else the locale) those that serve all of them come
    first: SigLIP 2, then nllb-clip, whose licence is non-commercial, so it is taken for nobody else.
 3. ``mini``, which ships with Askpix.
@@ -18,22 +17,13 @@ import locale
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from askpix.api.settings import Settings
 from askpix.core.errors import ModelUnavailableError
-from askpix.retrieval.embedders.base import Embedder
-from askpix.retrieval.model_hub.registry import Device, ModelFact, model_facts
-
-_MODULES = {
-    "transformers": ("torch", "transformers"),
-    "open_clip": ("torch", "open_clip"),
-    "onnx": ("onnxruntime",),
-}
-"""What has to be importable for each kind of id."""
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".onnx")
-_CONFIGS = ("config.json", "open_clip_config.json")
+from askpix.retrieval.embedders.base import EMBEDDERS, Embedder, EmbedderKind
+from askpix.retrieval.model_hub.download import weights_here
+from askpix.retrieval.model_hub.registry import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +52,15 @@ def choose(
 ) -> Choice:
     """The best embedder that works here and now; ``open_embedder`` loads one or raises."""
     languages = wanted_languages(settings)
-    here = [fact for fact in model_facts() if fact.role == "embedder" and why_not(fact) is None]
+    here = [
+        fact
+        for _, kind in EMBEDDERS.kinds()
+        if isinstance(kind, EmbedderKind)
+        for fact in kind.facts()
+        if fact.repo and weights_here(fact.repo) and not kind.missing()
+    ]
     where = device or (_device() if here else "cpu")
-    ranked = [fact for fact in here if fact.rank(where) is not None and fact.id]
+    ranked = [fact for fact in here if fact.rank(where) is not None]
     english = languages == ("en",)
     if english:
         ranked = [fact for fact in ranked if "NC" not in fact.licence]
@@ -82,43 +78,6 @@ def choose(
     none = "" if passed else "no weights of another model are on this machine; `askpix models` lists them"
     speaks = "" if english else f"; it is for English, and {', '.join(languages)} was asked for"
     return Choice("mini", "; ".join(filter(None, ["it ships with Askpix", none, *passed])) + speaks)
-
-
-def why_not(fact: ModelFact) -> str | None:
-    """Why a published model cannot be used here and now; None when all it needs is here."""
-    missing = missing_extra(fact)
-    if missing:
-        return missing
-    if not weights_here(fact.repo):
-        return (
-            "its weights are not on this machine; name it (--embedder) where there is a network to fetch them"
-        )
-    return None
-
-
-def missing_extra(fact: ModelFact) -> str | None:
-    """The pip extra that is not installed; None when it is."""
-    kind = fact.id.partition(":")[0]
-    lacking = [name for name in _MODULES.get(kind, ()) if importlib.util.find_spec(name) is None]
-    if not lacking:
-        return None
-    return f"needs {' and '.join(lacking)}: pip install 'askpix[{fact.extra or kind}]'"
-
-
-def weights_here(repo: str) -> bool:
-    """Whether weights of a hub repository lie in the Hugging Face cache, whole."""
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
-    try:
-        for snapshot in folder.iterdir():
-            files = [path for path in snapshot.rglob("*") if path.suffix in _WEIGHTS]
-            # A link whose blob is gone is no file.
-            if any(map(Path.is_file, files)) and any((snapshot / name).is_file() for name in _CONFIGS):
-                return True
-        return False
-    except OSError:
-        return False
 
 
 def hub_reachable(timeout_s: float = 1.5) -> str | None:

@@ -5,6 +5,7 @@ Everything heavy is imported where it is first needed, so that commands that nee
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -17,17 +18,29 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from askpix.api.models.auto_select import Choice
-    from askpix.api.models.generators import GeneratorOptions
     from askpix.api.settings import Settings
     from askpix.core.imaging.decode import ImageLimits
     from askpix.core.types import ImageRecord
-    from askpix.generation.generators.base import Generator
+    from askpix.generation.generators.base import Generator, GeneratorOptions
     from askpix.ingest.catalog.catalog import Collection
     from askpix.ingest.ocr.reader import TextReader
-    from askpix.retrieval.embedders.base import Embedder, TextEmbedder
+    from askpix.retrieval.embedders.base import Embedder, EmbedderOptions, TextEmbedder
     from askpix.retrieval.late_interaction.base import LateEmbedder
     from askpix.retrieval.onnx.minilm import MiniLM
     from askpix.retrieval.rerankers.base import Reranker
+
+
+def embedder_options(settings: Settings) -> EmbedderOptions:
+    """Return how the settings want embedders to run."""
+    from askpix.retrieval.embedders.base import EmbedderOptions
+
+    return EmbedderOptions(
+        device=settings.device,
+        precision=settings.precision,
+        workers=settings.workers or None,
+        compiled=settings.compile,
+        openvino=settings.openvino,
+    )
 
 
 class Models(ABC):
@@ -98,16 +111,10 @@ class Models(ABC):
         with self.loading:
             name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
             if name not in self._embedders:
-                if name != "mini":
-                    from askpix.api.models.embedders import open_embedder
+                from askpix.retrieval.embedders.base import open_embedder
 
-                    embedder = open_embedder(name, self.settings)
-                    self._embedders[embedder.model_id] = embedder
-                    self._embedders[name] = embedder
-                    return embedder
-                from askpix.retrieval.onnx.mini import MiniEmbedder
-
-                self._embedders[name] = MiniEmbedder.load(text=self.text_embedder, workers=self.workers)
+                made = open_embedder(name, embedder_options(self.settings))
+                self._embedders[made.model_id] = self._embedders[name] = made
             return self._embedders[name]
 
     def generator(self, generator_id: str | None = None) -> Generator:
@@ -116,38 +123,33 @@ class Models(ABC):
 
     def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
         """The generator with this id, opened once, and why it was taken."""
-        from askpix.api.models.generators import find_local, open_generator
-        from askpix.generation.extractive.generator import ExtractiveGenerator
-
         wanted = generator_id or self.settings.generator
         if wanted not in self._generators:
-            chosen: tuple[Generator, str] | None = None
-            if wanted == "auto":
-                chosen = find_local(self._generator_options)
-            elif wanted != "extractive":
-                chosen = open_generator(wanted, self._generator_options)
-            if chosen is None:
-                why = (
-                    "it was asked for" if wanted != "auto" else "no model that sees was found on this machine"
-                )
-                chosen = ExtractiveGenerator(self.text_embedder.embed_texts), why
+            if wanted == "extractive":
+                from askpix.generation.generators.base import open_generator
+
+                chosen = open_generator(wanted, self.generator_options), "it was asked for"
+            else:
+                from askpix.api.models.generators import Verdicts, choose
+
+                verdicts = Verdicts(self.settings.home) if self.settings.prove_sight else None
+                chosen = choose(wanted, self.generator_options, verdicts=verdicts)
             self._generators[wanted] = chosen
         return self._generators[wanted]
 
     @property
-    def _generator_options(self) -> GeneratorOptions:
-        from askpix.api.models.generators import GeneratorOptions
+    def generator_options(self) -> GeneratorOptions:
+        """How the settings want generators to run."""
+        from askpix.generation.generators.base import GeneratorOptions
 
         return GeneratorOptions(
-            home=self.settings.home,
-            limits=self.limits,
             picture_of=self.picture_of,
             max_tokens=self.settings.max_input_tokens,
-            servers=self.settings.local_servers.split(),
-            server_key=self.settings.server_key,
-            prove_sight=self.settings.prove_sight,
             device=self.settings.device,
             precision=self.settings.generator_precision,
+            servers=self.settings.local_servers.split(),
+            server_key=self.settings.server_key,
+            environment=os.environ,
         )
 
     @property

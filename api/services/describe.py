@@ -11,7 +11,7 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import ImageRecord
 from askpix.generation.extractive.tables import Table, table_by_rules
-from askpix.generation.generators.base import Batcher, Generator
+from askpix.generation.generators.base import Generator
 from askpix.generation.tasks.audit import Finding, check_accessibility, check_with, check_words
 from askpix.generation.tasks.caption import Style, caption_by_rules, caption_with, captions_with
 from askpix.generation.tasks.extract import Extraction, extract_by_rules, extract_with
@@ -56,7 +56,7 @@ def captions_under(
     check_paths(paths)  # before a model is loaded
     model, _ = workspace.choose_generator(generator)
     looked = look_under(workspace, paths, failed)
-    while batch := list(islice(looked, _BATCH if isinstance(model, Batcher) else 1)):
+    while batch := list(islice(looked, _BATCH if model.batches else 1)):
         texts = captions(workspace, batch, style=style, generator=generator)
         yield from zip((each.record for each in batch), texts, strict=True)
 

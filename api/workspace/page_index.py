@@ -6,16 +6,15 @@ Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from askpix.api.models.embedders import same_model
 from askpix.api.workspace.stores import open_server_pages
 from askpix.core.errors import ModelUnavailableError
+from askpix.retrieval.embedders.base import same_model
 
 if TYPE_CHECKING:
     from askpix.api.workspace.workspace import Workspace
@@ -27,13 +26,11 @@ if TYPE_CHECKING:
     from askpix.retrieval.late_interaction.store import PageStore
 
 _SCHEME = "transformers:"
-_LOADING = threading.Lock()
-"""Jobs of two collections with the same model load it once."""
 
 
 def late_embedder(workspace: Workspace, embedder_id: str) -> LateEmbedder:
     """The page embedder with this id, loaded once."""
-    with _LOADING:
+    with workspace.loading:
         if embedder_id not in workspace.late_embedders:
             from askpix.retrieval.late_interaction.colpali import ColPaliEmbedder
 

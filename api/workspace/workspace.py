@@ -132,8 +132,8 @@ class Workspace(SharedStores, Models):
 
     def open_or_create(self, name: str, embedder_id: str | None = None) -> Collection:
         """The collection ``name``, made when missing; refuses another embedder than its own."""
-        from askpix.api.models.embedders import same_model
         from askpix.core.errors import IndexMismatchError
+        from askpix.retrieval.embedders.base import same_model
 
         found = self.catalog.get_collection(name)
         if found is None:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from askpix.core.errors import BadQueryError, GenerationError
 from askpix.core.types import Answer, Box, Evidence, Hit, Message, SearchResult, TextLine, Usage
-from askpix.generation.generators.base import Generator, Piece, Planner
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.grounding.citations import verify
 from askpix.generation.grounding.claims import judge
 from askpix.generation.grounding.second_look import SecondLook, added
@@ -113,7 +113,7 @@ def stream_answer(
 
 
 def plan_question(
-    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Planner, top_k: int = 5
+    question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Generator, top_k: int = 5
 ) -> tuple[SearchResult, Plan | None]:
     """What ``stream_answer`` would find and send, without asking the generator; None when nothing matched."""
     question, result = _search(question, retrieve, top_k)

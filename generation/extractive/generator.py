@@ -19,13 +19,15 @@ from askpix.generation.extractive.page import Found, Page
 from askpix.generation.extractive.record_facts import KNOWN
 from askpix.generation.extractive.table_lookup import find_in_table
 from askpix.generation.extractive.values import find_value
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, GeneratorKind, GeneratorOptions, Piece
 from askpix.generation.grounding.citations import locate
 from askpix.generation.grounding.injection import without_planted
 from askpix.generation.prompting.prompt import NO_ANSWER, file_name
 from askpix.generation.questions.rules import Wanted
 from askpix.generation.questions.understand import Asked, understand
 from askpix.generation.word_match import content_words, holds, squeeze, tokens
+from askpix.retrieval.model_hub.registry import ModelFact
+from askpix.retrieval.onnx.minilm import shared_minilm
 
 EmbedTexts = Callable[[list[str]], Vectors]
 """``(n,)`` texts -> ``(n, dim)`` rows of length one."""
@@ -84,13 +86,14 @@ class _Seen:
         return sum(self.holds(word) for word in words) / len(words) if words else 1.0
 
 
-class ExtractiveGenerator:
-    """A ``Generator`` that quotes. ``embed_texts`` says how near sentences are in meaning.
+class ExtractiveGenerator(Generator):
+    """A generator that quotes. ``embed_texts`` says how near sentences are in meaning.
 
     Keeps no state: as thread-safe as ``embed_texts``.
     """
 
     model_id = "extractive"
+    follows_instructions = False
 
     def __init__(self, embed_texts: EmbedTexts) -> None:
         self._embed_texts = embed_texts
@@ -282,3 +285,22 @@ def _nothing(asked: Asked, seen: Sequence[_Seen]) -> str:
     missing = [word for word in asked.named if not any(each.holds(word) for each in seen)]
     about = f" about {_listed(missing)}" if missing else ""
     return f"{NO_ANSWER}: No text read in {shown} gives {what}{about} as asked."
+
+
+def _open(_: str, options: GeneratorOptions) -> ExtractiveGenerator:
+    return ExtractiveGenerator(shared_minilm().embed_texts)
+
+
+def _facts() -> list[ModelFact]:
+    return [
+        ModelFact(
+            id="extractive",
+            role="generator",
+            licence="Apache-2.0",
+            languages=("en",),
+            notes="quotes the words, dates and pictures that answer; invents nothing",
+        )
+    ]
+
+
+KIND = GeneratorKind(open=_open, facts=_facts)

@@ -1,16 +1,20 @@
-"""What a generator is: something that reads messages with evidence and streams an answer.
+"""Base classes of generators, and the registry of their kinds: they read evidence and stream an answer.
 
-The text it streams cites evidence as ``[2]`` and may quote: ``[2: "GRAND TOTAL 67.85"]``. When the evidence
-does not hold an answer its text starts with ``NO ANSWER`` (see ``generation.prompting.prompt``). That is the
+The text they stream cites evidence as ``[2]`` and may quote: ``[2: "GRAND TOTAL 67.85"]``. When the evidence
+does not hold an answer the text starts with ``NO ANSWER`` (see ``generation.prompting.prompt``). That is the
 whole protocol between models of any kind and ``askpix.generation.answering.answer``.
 """
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Self
 
 from askpix.core.types import Message, Usage
-from askpix.generation.prompting.budget import Plan
+from askpix.generation.generators.image_payload import PictureOf
+from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
+from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +25,120 @@ class Piece:
     usage: Usage | None = field(default=None)
 
 
-@runtime_checkable
-class Planner(Protocol):
-    """A generator that can say beforehand what a request would hold, and what it costs at most."""
+class Generator(ABC):
+    """Writes answers. An adapter sets ``model_id`` and implements ``generate``; the rest are capabilities."""
 
-    def plan(self, messages: Sequence[Message], /) -> Plan: ...
+    model_id: str
+    follows_instructions: bool = True
+    """False for one that only quotes: captions, schemas, marks and rewritten questions are not for it."""
+    batches: bool = False
+    """Whether several requests are answered faster together than one by one."""
+
+    @abstractmethod
+    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
+        """Yield the answer as it is written; close the iterator to stop it."""
+
+    def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
+        """Return the answers to several requests."""
+        return ["".join(piece.text for piece in self.generate(messages)) for messages in requests]
+
+    def plan(self, messages: Sequence[Message], /) -> Plan | None:
+        """Return what a request would hold; None where nothing is sent or paid."""
+        return None
 
     def price(self, plan: Plan, /) -> float | None:
-        """US dollars; None when the price is not known."""
-        ...
+        """Return the most a request costs in US dollars; None when the price is not known."""
+        return 0.0
 
 
-@runtime_checkable
-class Batcher(Protocol):
-    """A generator that answers several requests faster together than one by one."""
+class VisionGenerator(Generator):
+    """A model that is shown images, shrunk to fit its limits and a budget of input tokens."""
 
-    def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]: ...
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        limits: ModelLimits,
+        picture_of: PictureOf,
+        max_tokens: int,
+        max_output: int = 1024,
+        sees: bool = True,
+    ) -> None:
+        """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
+        self.model_id, self.limits = model_id, limits
+        self.picture_of, self.max_tokens, self.max_output = picture_of, max_tokens, max_output
+        self.sees = sees
+
+    def plan(self, messages: Sequence[Message], /) -> Plan:
+        """Return what a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
+        last = messages[-1]
+        said = sum(len(message.text) for message in messages[:-1])
+        return make_plan(
+            last.text,
+            last.evidence,
+            self.limits,
+            max_tokens=self.max_tokens,
+            sees=self.sees,
+            overhead=50 + said // 3,
+        )
+
+    def showing(self, picture_of: PictureOf, *, max_tokens: int) -> Self:
+        """Return the same model with other images to show, as it is tried with."""
+        other = copy(self)
+        other.picture_of, other.max_tokens, other.sees = picture_of, max_tokens, True
+        return other
 
 
-class Generator(Protocol):
-    """Streaming only: join the pieces for the whole."""
+@dataclass(frozen=True, slots=True)
+class GeneratorOptions:
+    """What a generator needs to know besides its reference; a kind takes from it what it can."""
 
-    @property
-    def model_id(self) -> str: ...
+    picture_of: PictureOf
+    """Opens the image of a record, to be shown."""
+    max_tokens: int = 16_000
+    """Of input that a question may cost."""
+    device: str = "auto"
+    precision: str = "auto"
+    servers: Sequence[str] = ()
+    """Base URLs at which a server on this machine may answer."""
+    server_key: str | None = None
+    local_files_only: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Where keys of providers are: the variables that their own tools read."""
 
-    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]: ...
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorKind(Kind):
+    """A kind of generator: a package registers one under the entry-point group ``askpix.generators``.
+
+    ``open`` takes what follows ``KIND:`` in an id and raises ``ModelUnavailableError`` where the model cannot
+    be had. A ``VisionGenerator`` that it returns is tried with a riddle before it is trusted to see.
+    """
+
+    role: ClassVar[str] = "generator"
+    open: Callable[[str, GeneratorOptions], Generator]
+    found: Callable[[GeneratorOptions], Iterable[str]] = lambda _: ()
+    """Returns references of models on this machine, best first: what ``auto`` tries. It downloads nothing."""
+    unset: Callable[[GeneratorOptions], str | None] = lambda _: None
+    """Returns what has to be set first (a key); None when nothing has."""
+
+
+GENERATORS = KindRegistry(
+    "askpix.generators",
+    GeneratorKind,
+    {
+        "extractive": "askpix.generation.extractive.generator:KIND",
+        "openai": "askpix.generation.generators.providers:OPENAI",
+        "anthropic": "askpix.generation.generators.providers:ANTHROPIC",
+        "google": "askpix.generation.generators.providers:GOOGLE",
+        "openai-compatible": "askpix.generation.generators.providers:SERVER",
+        "transformers": "askpix.generation.generators.local:KIND",
+    },
+)
+
+
+def open_generator(generator_id: str, options: GeneratorOptions) -> Generator:
+    """Return the generator with this id; ``ModelUnavailableError`` or ``AuthError`` when it cannot be had."""
+    kind, reference = GENERATORS.resolve(generator_id)
+    kind.check(generator_id)
+    return kind.open(reference, options)

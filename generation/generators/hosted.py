@@ -5,11 +5,11 @@ the size that the budget chose, the stream becomes pieces, and what went wrong b
 """
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic_ai import direct
 from pydantic_ai.exceptions import (
@@ -31,6 +31,7 @@ from pydantic_ai.messages import (
     UserContent,
     UserPromptPart,
 )
+from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
@@ -43,13 +44,13 @@ from askpix.core.errors import (
 )
 from askpix.core.types import ImageRecord, Message, Sent, Usage
 from askpix.generation.generators.async_stream import StreamBridge
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Piece, VisionGenerator
 from askpix.generation.generators.image_payload import PictureOf, render
 from askpix.generation.generators.messages import Film, build_turns
-from askpix.generation.generators.providers import Opener
-from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
+from askpix.generation.prompting.budget import ModelLimits, Plan
 
-_log = logging.getLogger(__name__)
+Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Model]]
+"""A model with a client of its own for one request: nothing is left open between questions."""
 PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
 
@@ -74,8 +75,8 @@ class Waits:
     retries: int = 3
 
 
-class HostedGenerator:
-    """A ``Generator`` behind an API. Thread-safe; ``close`` an iterator early to stop the model."""
+class HostedGenerator(VisionGenerator):
+    """A generator behind an API. Thread-safe; ``close`` an iterator early to stop the model."""
 
     def __init__(
         self,
@@ -90,30 +91,21 @@ class HostedGenerator:
         sees: bool = True,
         waits: Waits = Waits(),
     ) -> None:
-        """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
-        self._open_model, self.model_id, self.limits = open_model, model_id, limits
-        self._picture_of, self._price_of = picture_of, price_of
-        self._max_tokens, self._max_output = max_tokens, max_output
-        self.sees = sees
-        self._waits = waits
+        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens."""
+        super().__init__(
+            model_id=model_id,
+            limits=limits,
+            picture_of=picture_of,
+            max_tokens=max_tokens,
+            max_output=max_output,
+            sees=sees,
+        )
+        self._open_model, self._price_of, self._waits = open_model, price_of, waits
         self._bridge: StreamBridge[Piece] = StreamBridge()
 
-    def plan(self, messages: Sequence[Message], /) -> Plan:
-        """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
-        last = messages[-1]
-        said = sum(len(message.text) for message in messages[:-1])
-        return make_plan(
-            last.text,
-            last.evidence,
-            self.limits,
-            max_tokens=self._max_tokens,
-            sees=self.sees,
-            overhead=50 + said // 3,
-        )
-
-    def price(self, plan: Plan) -> float | None:
+    def price(self, plan: Plan, /) -> float | None:
         """The most a request with this plan costs, in US dollars; None when the price is not known."""
-        return self._price_of(plan.tokens, self._max_output)
+        return self._price_of(plan.tokens, self.max_output)
 
     def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
         """The answer as it is written; usage comes last.
@@ -122,10 +114,9 @@ class HostedGenerator:
         (its limits, or ours), ``ModelUnavailableError`` (no such model or server).
         """
         plan = self.plan(messages)
-        request, plan = _request(messages, plan, self._picture_of, self.limits)
-        _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
+        request, plan = _request(messages, plan, self.picture_of, self.limits)
         settings = ModelSettings(
-            max_tokens=self._max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
+            max_tokens=self.max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
         )
         try:
             yield from self._bridge.iterate(lambda: self._stream(request, settings, plan))

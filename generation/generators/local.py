@@ -1,16 +1,25 @@
 """A vision-language model in this process as a generator: LLaVA, Qwen-VL, InternVL, PaliGemma, their kin."""
 
-from collections.abc import Generator, Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import cast
 
 from PIL import Image
 
+from askpix.core.pretrained import pick_device
 from askpix.core.types import ImageRecord, Message, Sent, Usage
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import GeneratorKind, GeneratorOptions, Piece, VisionGenerator
 from askpix.generation.generators.image_payload import PictureOf, cut
 from askpix.generation.generators.messages import as_films, build_turns
-from askpix.generation.generators.vlm import Counted, Vlm
+from askpix.generation.generators.vlm import Counted, Precision, Vlm
 from askpix.generation.prompting.budget import ModelLimits, Plan, limits_of, make_plan
+from askpix.retrieval.model_hub.download import weights_here
+from askpix.retrieval.model_hub.registry import ModelFact
+from askpix.retrieval.model_hub.source import named
 
 _NAMES = {
     "internvl": "internvl",
@@ -31,8 +40,10 @@ _NAMES = {
 """A directory may be called anything: what its configuration says it is counts then."""
 
 
-class LocalGenerator:
-    """A ``Generator`` in this process. Thread-safe; ``close`` an iterator early to stop the model."""
+class LocalGenerator(VisionGenerator):
+    """A generator in this process. Thread-safe; ``close`` an iterator early to stop the model."""
+
+    batches = True
 
     def __init__(
         self,
@@ -44,33 +55,27 @@ class LocalGenerator:
         sees: bool = True,
         within_s: float = 600.0,
     ) -> None:
-        """``max_tokens`` of input a question may hold; ``sees`` False gives words alone. An answer that is
-        not done ``within_s`` seconds after its turn came is given up."""
-        self._vlm, self.model_id = vlm, f"transformers:{vlm.reference}"
-        self.limits = limits_for(vlm, max_output)
-        self._picture_of, self._max_tokens, self._max_output = picture_of, max_tokens, max_output
-        self.sees, self._within_s = sees, within_s
+        """See ``VisionGenerator``. An answer that is not done ``within_s`` seconds after its turn came is
+        given up."""
+        super().__init__(
+            model_id=f"transformers:{vlm.reference}",
+            limits=limits_for(vlm, max_output),
+            picture_of=picture_of,
+            max_tokens=max_tokens,
+            max_output=max_output,
+            sees=sees,
+        )
+        self._vlm, self._within_s = vlm, within_s
 
     def plan(self, messages: Sequence[Message], /) -> Plan:
         """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
-        last = messages[-1]
-        if self._vlm.answers_alone:
-            return self._plan_alone(last)
-        said = sum(len(message.text) for message in messages[:-1])
-        return make_plan(
-            last.text,
-            last.evidence,
-            self.limits,
-            max_tokens=self._max_tokens,
-            sees=self.sees,
-            overhead=50 + said // 3,
-        )
+        return self._plan_alone(messages[-1]) if self._vlm.answers_alone else super().plan(messages)
 
     def _plan_alone(self, last: Message) -> Plan:
         """The best hit's picture and nothing else: no words of it, nothing of the other hits."""
         first = tuple(replace(each, lines=()) for each in last.evidence[:1])
         plan = make_plan(
-            last.text, first, self.limits, max_tokens=self._max_tokens, sees=self.sees, overhead=10
+            last.text, first, self.limits, max_tokens=self.max_tokens, sees=self.sees, overhead=10
         )
         lines = [len(each.lines) for each in last.evidence]
         sent = (*plan.sent, *(Sent(each.number, "text") for each in last.evidence[1:]))
@@ -78,11 +83,7 @@ class LocalGenerator:
         counted = tuple(replace(each, of_lines=count) for each, count in zip(sent, lines, strict=True))
         return replace(plan, sent=counted, evidence=(*plan.evidence, *left))
 
-    def price(self, plan: Plan) -> float | None:
-        """Nothing: it runs here."""
-        return 0.0
-
-    def generate(self, messages: Sequence[Message], /) -> Generator[Piece, None, None]:
+    def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
         """The answer as it is written; usage comes last.
 
         Raises ``GenerationError`` (it failed, or took too long) and ``LimitError`` (its context, or the
@@ -98,7 +99,7 @@ class LocalGenerator:
             yield Piece("NO ANSWER This model answers about a picture, and none could be shown to it.")
             yield Piece("", Usage(sent=plan.sent))
             return
-        for part in self._vlm.write(turns, most=self._max_output, within_s=self._within_s):
+        for part in self._vlm.write(turns, most=self.max_output, within_s=self._within_s):
             if isinstance(part, Counted):
                 # It saw one picture and cannot cite: what it says is about that one.
                 yield Piece(f" [{seen}]" if alone else "", _usage(part, plan))
@@ -108,10 +109,10 @@ class LocalGenerator:
     def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
         """The answers to several requests, made in one batch; raises as ``generate``."""
         turns = [build_turns(messages, self.plan(messages), self._show)[0] for messages in requests]
-        return self._vlm.write_all(turns, most=self._max_output, within_s=self._within_s) if turns else []
+        return self._vlm.write_all(turns, most=self.max_output, within_s=self._within_s) if turns else []
 
     def _show(self, sent: Sent, record: ImageRecord) -> Image.Image:
-        return cut(sent, record, self._picture_of)
+        return cut(sent, record, self.picture_of)
 
 
 def _usage(counted: Counted, plan: Plan) -> Usage:
@@ -134,3 +135,47 @@ def limits_for(vlm: Vlm, max_output: int) -> ModelLimits:
     if vlm.context is not None:
         context = vlm.context if limits.assumed else min(context, vlm.context)
     return replace(limits, context=max(context - max_output, context // 2))
+
+
+@cache
+def known_vlms() -> tuple[ModelFact, ...]:
+    """Return the models of ``local_models.toml``, in its order."""
+    text = files("askpix.generation.generators").joinpath("local_models.toml").read_text("utf-8")
+    return tuple(
+        ModelFact(
+            id=f"transformers:{row['repo']}",
+            role="generator",
+            languages=("*",),
+            megabytes=row.pop("parameters") * 2.0,  # in bfloat16, as they are published
+            **row,
+        )
+        for row in tomllib.loads(text)["model"]
+    )
+
+
+def _found(options: GeneratorOptions) -> Iterator[str]:
+    """Yield those whose weights are here and that are worth their time on the device, best first."""
+    here = [] if KIND.missing() else [fact for fact in known_vlms() if weights_here(fact.repo)]
+    if not here:
+        return
+    where = options.device
+    gpu = (pick_device(import_module("torch")) if where == "auto" else where) != "cpu"
+    places = [(fact.rank("gpu" if gpu else "cpu"), fact.repo) for fact in here]
+    yield from (repo for place, repo in sorted(places, key=lambda row: row[0] or 0) if place is not None)
+
+
+def _open(reference: str, options: GeneratorOptions) -> LocalGenerator:
+    source = named(reference, local_files_only=options.local_files_only)
+    precision = cast(Precision, options.precision)
+    vlm = Vlm.load(str(source.path), device=options.device, precision=precision, name=source.name)
+    return LocalGenerator(vlm, picture_of=options.picture_of, max_tokens=options.max_tokens)
+
+
+KIND = GeneratorKind(
+    reference="DIR_OR_REPO",
+    modules=("torch", "transformers"),
+    install="pip install 'askpix[torch]'",
+    open=_open,
+    found=_found,
+    facts=known_vlms,
+)

@@ -1,28 +1,33 @@
-"""Which client speaks to which provider, and what its tokens cost. Knows the providers' classes and no keys:
-those are handed in."""
+"""Hosted providers and OpenAI-compatible servers: which client speaks to which, and what its tokens cost.
 
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Literal, TypeAlias
+The clients come with an extra, so they are imported where one is opened.
+"""
 
-from genai_prices import Usage as PricedUsage
-from genai_prices import calc_price
-from openai import AsyncOpenAI
-from pydantic_ai.models import Model
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
+from __future__ import annotations
 
-_log = logging.getLogger(__name__)
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from askpix.core.errors import AuthError, ModelUnavailableError
+from askpix.generation.generators.base import GeneratorKind, GeneratorOptions
+from askpix.generation.prompting.budget import limits_of
+from askpix.retrieval.model_hub.registry import ModelFact
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+    from askpix.generation.generators.hosted import HostedGenerator, Opener
+
 Provider: TypeAlias = Literal["openai", "anthropic", "google"]
-Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Model]]
-"""A model with a client of its own for one request: nothing is left open between questions."""
-KEY_NAMES: dict[Provider, tuple[str, ...]] = {
-    "openai": ("OPENAI_API_KEY",),
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
-}
-"""The environment variables in which each provider's own tools look for a key, best first."""
+_PROBE_S = 0.5
+_MAX_LIST = 1 << 20
+_TRIED = 3
+"""Models of one server whose sight is tried for ``auto``."""
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def open_model(provider: Provider, name: str, *, key: str, base_url: str | None = None) -> Opener:
@@ -39,6 +44,9 @@ def open_server(name: str, base_url: str, *, key: str | None = None) -> Opener:
 
     ``base_url`` ends with the version (``http://localhost:11434/v1``). Servers without keys take any.
     """
+    from openai import AsyncOpenAI
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Model]:
@@ -79,6 +87,8 @@ def _google(name: str, key: str, base_url: str | None) -> Opener:
 def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None]:
     """US dollars for so many input and output tokens, by the price list that genai-prices carries; None when
     it does not know the model."""
+    from genai_prices import Usage as PricedUsage
+    from genai_prices import calc_price
 
     def price(given: int, made: int) -> float | None:
         try:
@@ -86,7 +96,6 @@ def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None
                 PricedUsage(input_tokens=given, output_tokens=made), name, provider_id=provider
             )
         except LookupError:
-            _log.debug("no price is known of %s:%s", provider, name)
             return None
         return float(found.total_price)
 
@@ -96,3 +105,116 @@ def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None
 def free(given: int, made: int) -> float | None:
     """A model on the user's own machine costs nothing."""
     return 0.0
+
+
+def local_models(servers: Sequence[str]) -> Iterator[str]:
+    """Yield ``MODEL@URL`` of what the servers on this machine offer, a few models each.
+
+    Servers that do not answer are left out, and so are other machines: ``auto`` sends no image off this one.
+    """
+    for url in servers:
+        if urlsplit(url).hostname in _LOCAL:
+            yield from (f"{name}@{url}" for name in sorted(_listed(url), key=_looks_blind)[:_TRIED])
+
+
+def _looks_blind(name: str) -> bool:
+    hints = ("vl", "vision", "llava", "gemma3", "gemma-3", "internvl", "pixtral", "minicpm-v", "moondream")
+    return not any(hint in name.lower() for hint in hints)
+
+
+def _listed(url: str) -> list[str]:
+    try:
+        # No proxy: the server is on this machine. The scheme is http(s), and the host was checked.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url.rstrip("/") + "/models", timeout=_PROBE_S) as reply:
+            listed: Any = json.loads(reply.read(_MAX_LIST))
+    except (OSError, ValueError):
+        return []
+    rows = listed.get("data") if isinstance(listed, dict) else None
+    names = [
+        row["id"]
+        for row in rows or []
+        if isinstance(row, dict) and isinstance(row.get("id"), str) and row.get("owned_by") != "askpix"
+    ]
+    return [name for name in names if "embed" not in name.lower()]
+
+
+def _hosted(
+    generator_id: str,
+    name: str,
+    model: Opener,
+    price: Callable[[int, int], float | None],
+    options: GeneratorOptions,
+) -> HostedGenerator:
+    from askpix.generation.generators.hosted import HostedGenerator
+
+    return HostedGenerator(
+        model,
+        model_id=generator_id,
+        limits=limits_of(name),
+        picture_of=options.picture_of,
+        price_of=price,
+        max_tokens=options.max_tokens,
+    )
+
+
+def _provider(provider: Provider, *variables: str) -> GeneratorKind:
+    """Return the kind of a provider's models; ``variables`` are where its tools look for a key."""
+
+    def key(options: GeneratorOptions) -> str | None:
+        return next(filter(None, map(options.environment.get, variables)), None)
+
+    def load(name: str, options: GeneratorOptions) -> HostedGenerator:
+        found = key(options)
+        if found is None:
+            raise AuthError(f"{provider}:{name} needs a key: set {' or '.join(variables)}")
+        base_url = options.environment.get(f"{provider.upper()}_BASE_URL") or None
+        model = open_model(provider, name, key=found, base_url=base_url)
+        return _hosted(f"{provider}:{name}", name, model, price_of(provider, name), options)
+
+    fact = ModelFact(
+        id=f"{provider}:MODEL",
+        role="generator",
+        licence="hosted",
+        languages=("*",),
+        notes="pictures leave this machine, for money",
+    )
+    return GeneratorKind(
+        reference="MODEL",
+        modules=("pydantic_ai",),
+        install="pip install 'askpix[hosted]'",
+        open=load,
+        facts=lambda: (fact,),
+        unset=lambda options: None if key(options) else f"no key: set {' or '.join(variables)}",
+    )
+
+
+def _open_server(reference: str, options: GeneratorOptions) -> HostedGenerator:
+    name, at, url = reference.rpartition("@")
+    generator_id = f"openai-compatible:{reference}"
+    if not at or urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ModelUnavailableError(
+            f"{generator_id!r} names no server; write openai-compatible:MODEL@http://HOST:PORT/v1"
+        )
+    return _hosted(generator_id, name, open_server(name, url, key=options.server_key), free, options)
+
+
+OPENAI = _provider("openai", "OPENAI_API_KEY")
+ANTHROPIC = _provider("anthropic", "ANTHROPIC_API_KEY")
+GOOGLE = _provider("google", "GOOGLE_API_KEY", "GEMINI_API_KEY")
+SERVER = GeneratorKind(
+    reference="MODEL@URL",
+    modules=("pydantic_ai",),
+    install="pip install 'askpix[hosted]'",
+    open=_open_server,
+    facts=lambda: (
+        ModelFact(
+            id="openai-compatible:MODEL@URL",
+            role="generator",
+            licence="its own",
+            languages=("*",),
+            notes="any server that speaks OpenAI's protocol",
+        ),
+    ),
+    found=lambda options: local_models(options.servers),
+)

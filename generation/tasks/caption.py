@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from askpix.core.errors import GenerationError
 from askpix.core.types import Evidence, Message, Usage
-from askpix.generation.generators.base import Batcher, Generator
+from askpix.generation.generators.base import Generator
 
 Style: TypeAlias = Literal["short", "detailed", "alt"]
 
@@ -53,9 +53,9 @@ def caption_and_usage(
 
 
 def captions_with(generator: Generator, pictures: Sequence[Evidence], *, style: Style = "short") -> list[str]:
-    """Several at once where the generator can (``Batcher``), else one after the other; raises as
+    """Several at once where the generator can (``batches``), else one after the other; raises as
     ``caption_with``."""
-    if len(pictures) < 2 or not isinstance(generator, Batcher):
+    if len(pictures) < 2 or not generator.batches:
         return [caption_with(generator, each, style=style) for each in pictures]
     asked = [[Message("system", _SYSTEM), Message("user", _ASK[style], (each,))] for each in pictures]
     texts = [_said(text) for text in generator.write_all(asked)]

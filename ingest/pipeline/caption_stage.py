@@ -20,7 +20,7 @@ from askpix.core.errors import (
     NotFoundError,
 )
 from askpix.core.types import Evidence, Hit, ImageRecord, Usage
-from askpix.generation.generators.base import Batcher, Generator, Planner
+from askpix.generation.generators.base import Generator
 from askpix.generation.tasks.caption import caption_and_usage, caption_messages, captions_with
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
@@ -83,7 +83,7 @@ def caption_pictures(
     began, spent, stopped = clock(), _Spent(), None
     total = catalog.notes.count_uncaptioned(collection)
     ids = (i for page in catalog.notes.uncaptioned(collection) for i in page)
-    together = _TOGETHER if isinstance(generator, Batcher) else _TOGETHER // 2
+    together = _TOGETHER if generator.batches else _TOGETHER // 2
     handed = 0
     try:
         with ThreadPoolExecutor(together, thread_name_prefix="captions") as pool:
@@ -130,12 +130,11 @@ def _affordable(
             return number, f"{budget.pictures} pictures, as asked for"
         if budget.tokens is None and budget.usd is None:
             continue
-        if not isinstance(generator, Planner):
-            # A model in this process, say: nothing is paid, and its tokens are those it reports.
+        plan = generator.plan(caption_messages(each))
+        if plan is None:  # nothing is paid, and its tokens are those it reports
             if budget.tokens is not None and tokens >= budget.tokens:
                 return number, f"the budget of {budget.tokens} tokens"
             continue
-        plan = generator.plan(caption_messages(each))
         price = generator.price(plan)
         if budget.usd is not None and price is None:
             raise BadQueryError(
@@ -153,7 +152,7 @@ def _write(
     generator: Generator, evidence: Sequence[Evidence], pool: ThreadPoolExecutor, spent: _Spent
 ) -> dict[str, str]:
     """Captions by image id."""
-    if len(evidence) > 1 and isinstance(generator, Batcher):
+    if len(evidence) > 1 and generator.batches:
         try:
             texts = captions_with(generator, evidence)
         except (GenerationError, BadImageError, NotFoundError) as error:

@@ -1,4 +1,4 @@
-"""Base classes of embedders; ``registry`` lists the kinds."""
+"""Base classes of embedders, and the registry of their kinds."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -6,12 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
 
+from askpix.core.errors import AskpixError, ModelUnavailableError
 from askpix.core.types import Vectors
+from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,72 @@ class Embedder(TextEmbedder):
     @abstractmethod
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         """Return ``(len(images), dim)`` float32 from upright RGB images of any size. Thread-safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """How a model is to run, as the settings have it; a kind takes from it what it can."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    """Threads; None: one per core this process may use."""
+    compiled: bool = False
+    openvino: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedderKind(Kind):
+    """A kind of embedder: a package registers one under the entry-point group ``askpix.embedders``.
+
+    ``load`` takes what follows ``KIND:`` in an id; the ``model_id`` of what it returns begins with ``KIND``
+    and loads the same model again. It raises ``ModelUnavailableError`` where the model cannot be had here.
+    """
+
+    role: ClassVar[str] = "embedder"
+    load: Callable[[str, EmbedderOptions], Embedder]
+    pin: Callable[[str], str] | None = None
+    """Returns the ``model_id`` that ``load`` would give for a reference, from files of this machine alone."""
+
+
+EMBEDDERS = KindRegistry(
+    "askpix.embedders",
+    EmbedderKind,
+    {
+        "mini": "askpix.retrieval.onnx.mini:KIND",
+        "onnx": "askpix.retrieval.onnx.image_embedder:KIND",
+        "open_clip": "askpix.retrieval.embedders.open_clip:KIND",
+        "transformers": "askpix.retrieval.embedders.transformers:KIND",
+    },
+)
+
+
+def open_embedder(embedder_id: str, options: EmbedderOptions) -> Embedder:
+    """Return the embedder with this id, loaded; ``ModelUnavailableError`` when it cannot be had here."""
+    kind, reference = EMBEDDERS.resolve(embedder_id)
+    kind.check(embedder_id)
+    embedder = kind.load(reference, options)
+    name = embedder_id.partition(":")[0]
+    if embedder.model_id.partition(":")[0] != name:  # no collection could find it again
+        raise ModelUnavailableError(
+            f"the embedder {embedder_id!r} calls itself {embedder.model_id!r}; "
+            f"its id must begin with {name!r}"
+        )
+    return embedder
+
+
+def same_model(wanted: str, pinned: str) -> bool:
+    """Return whether ``wanted``, as a person writes it, is the model that a collection has as ``pinned``.
+
+    Looks at files of this machine alone. False also when there are none.
+    """
+    if wanted == pinned or pinned.startswith((f"{wanted}@", f"{wanted}#")):
+        return True
+    try:
+        kind, reference = EMBEDDERS.resolve(wanted)
+        return kind.pin is not None and kind.pin(reference) == pinned
+    except (AskpixError, ImportError):
+        return False
 
 
 @dataclass(eq=False)

@@ -12,6 +12,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.pretrained import check_torchvision, pick_device, pick_dtype
+from askpix.retrieval.embedders.base import EmbedderKind, EmbedderOptions
 from askpix.retrieval.embedders.torch_base import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 from askpix.retrieval.embedders.torch_runner import Tensors, TorchRunner, on_device, split_precision
 from askpix.retrieval.model_hub.download import download, download_one_of
 from askpix.retrieval.model_hub.languages import flores_code
+from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.model_hub.source import pinned, split_pin
 
 SCHEME = "open_clip"
@@ -308,3 +311,19 @@ def _translated(reference: str) -> Iterator[None]:
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelUnavailableError(f"cannot load {reference!r}: {reason}") from error
+
+
+def _load(reference: str, options: EmbedderOptions) -> TorchEmbedder:
+    return load_open_clip_embedder(
+        reference, device=options.device, precision=options.precision, compiled=options.compiled
+    )
+
+
+KIND = EmbedderKind(
+    reference="MODEL@PRETRAINED_OR_FILE",
+    modules=("torch", "open_clip"),
+    install="pip install 'askpix[torch]'",
+    load=_load,
+    pin=lambda name: find_named(import_module("open_clip"), name, local_files_only=True).model_id,
+    facts=partial(published, SCHEME),
+)

@@ -8,6 +8,7 @@ floats on the device. A probe at loading compares the two ways; where they diffe
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
+from askpix.retrieval.embedders.base import EmbedderKind, EmbedderOptions
 from askpix.retrieval.embedders.torch_base import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 from askpix.retrieval.embedders.torch_runner import (
     Tensors,
@@ -23,6 +25,7 @@ from askpix.retrieval.embedders.torch_runner import (
     quantized,
     split_precision,
 )
+from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.model_hub.source import find_model
 
 SCHEME = "transformers"
@@ -176,3 +179,19 @@ def side_of(processor: Any) -> int:
     size = processor.size
     sides = [int(size.get(k) or 0) for k in ("height", "width", "shortest_edge", "longest_edge")]
     return max(sides) or 224
+
+
+def _load(reference: str, options: EmbedderOptions) -> TorchEmbedder:
+    return load_transformers_embedder(
+        reference, device=options.device, precision=options.precision, compiled=options.compiled
+    )
+
+
+KIND = EmbedderKind(
+    reference="DIR_OR_REPO",
+    modules=("torch", "transformers"),
+    install="pip install 'askpix[torch]'",
+    load=_load,
+    pin=lambda name: f"{SCHEME}:{find_model(name, local_files_only=True).name}",
+    facts=partial(published, SCHEME),
+)

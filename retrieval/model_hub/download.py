@@ -27,6 +27,8 @@ _LARGE = 8 * 2**20
 _ATTEMPTS = 4
 _PAUSE_S = 0.5
 _BLOCK = 2**20
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".onnx")
+_CONFIGS = ("config.json", "open_clip_config.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,6 +50,22 @@ def download(repository: str, patterns: Sequence[str], *, local_files_only: bool
             return Path(hub.snapshot_download(name, local_files_only=offline, **given))
     except _failures(hub) as error:
         raise ModelUnavailableError(_advice(hub, repository, error, offline=offline)) from error
+
+
+def weights_here(repository: str) -> bool:
+    """Return whether weights of a hub repository lie in the Hugging Face cache, whole."""
+    from huggingface_hub import constants  # noqa: PLC0415 - no command that needs no hub waits for it
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+    try:
+        for snapshot in folder.iterdir():
+            files = [path for path in snapshot.rglob("*") if path.suffix in _WEIGHTS]
+            # A link whose blob is gone is no file.
+            if any(map(Path.is_file, files)) and any((snapshot / name).is_file() for name in _CONFIGS):
+                return True
+        return False
+    except OSError:
+        return False
 
 
 def download_one_of(repository: str, names: Iterable[str], *, local_files_only: bool = False) -> Path | None:

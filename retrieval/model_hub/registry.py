@@ -1,12 +1,16 @@
-"""What is known of published embedders, from ``registry.toml``: size, licence, languages, scores."""
+"""Kinds of models, and what is known of published ones (``registry.toml``): size, languages, scores."""
 
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from importlib.util import find_spec
+from typing import Any, ClassVar, Literal, TypeVar
+
+from askpix.core.errors import AskpixError, ModelUnavailableError
+from askpix.core.registry import Registry
 
 Device = Literal["gpu", "cpu"]
 
@@ -34,30 +38,24 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ModelFact:
-    """One published model. ``repo`` is the hub repository with its weights, ``extra`` the pip extra.
+    """One known model. ``repo`` is the hub repository with its weights; empty: its kind brings them.
 
-    ``role`` is ``embedder``, ``page embedder``, ``text embedder`` or ``reranker``; the last has no ``dim``.
+    ``role`` is ``embedder``, ``page embedder``, ``text embedder``, ``reranker``, ``reader`` or ``generator``;
+    only embedders have a ``dim``.
     """
 
     id: str
     role: str
-    dim: int | None
     licence: str
     languages: tuple[str, ...]
-    repo: str
     notes: str
-    parameters: float | None = None
-    """In millions."""
+    dim: int | None = None
+    repo: str = ""
+    megabytes: float | None = None
     weak: tuple[str, ...] = ()
-    extra: str | None = None
     auto_gpu: int | None = None
     auto_cpu: int | None = None
     scores: tuple[Score, ...] = ()
-
-    @property
-    def megabytes(self) -> float | None:
-        """Of its weights in float32, as most are published."""
-        return None if self.parameters is None else self.parameters * 4.0
 
     def rank(self, device: Device) -> int | None:
         """Its place in the order of ``auto`` on this device; None = never taken by itself."""
@@ -68,9 +66,89 @@ class ModelFact:
         return all(serves(self.languages, language) and language not in self.weak for language in wanted)
 
 
+def published(kind: str) -> list[ModelFact]:
+    """Return the embedders of the file that are loaded as this kind."""
+    return [fact for fact in model_facts() if fact.role == "embedder" and fact.id.startswith(f"{kind}:")]
+
+
 def serves(languages: Collection[str], language: str) -> bool:
     """Whether ``languages`` has it; ``*`` is all of them."""
     return "*" in languages or language in languages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of model: what ids ``KIND:REFERENCE`` name, and what opening one needs."""
+
+    role: ClassVar[str] = "model"
+    reference: str = ""
+    """What follows the colon, for people (``DIR_OR_REPO``); empty: the id is the kind alone."""
+    modules: tuple[str, ...] = ()
+    """Top-level modules that must be importable."""
+    install: str = ""
+    """The command that installs them."""
+    facts: Callable[[], Sequence[ModelFact]] = tuple
+    """Returns what is known of models of this kind, for ``askpix models`` and ``auto``."""
+
+    def missing(self) -> str | None:
+        """Return what has to be installed first, and how; None when all is there."""
+        lacking = [name for name in self.modules if find_spec(name) is None]
+        return f"needs {' and '.join(lacking)}: {self.install}" if lacking else None
+
+    def check(self, model_id: str) -> None:
+        """Raise ``ModelUnavailableError`` where something has to be installed first."""
+        if missing := self.missing():
+            raise ModelUnavailableError(f"{model_id!r} {missing}")
+
+
+K = TypeVar("K", bound=Kind)
+
+
+class KindRegistry(Registry[K]):
+    """The kinds of one role, by the name that stands before the colon of an id."""
+
+    def __init__(self, group: str, kind: type[K], builtin: Mapping[str, str]) -> None:
+        super().__init__(group, builtin)
+        self._kind = kind
+
+    def get(self, name: str) -> K | None:
+        """Return the kind called ``name``, or None; ``AskpixError`` for a plug-in that is broken."""
+        found = super().get(name)
+        if found is None or isinstance(found, self._kind):
+            return found
+        raise AskpixError(
+            f"the plug-in {name!r} ({self.group}) is {type(found).__name__!r}, "
+            f"expected {self._kind.__name__!r}; update or uninstall that package"
+        )
+
+    def kinds(self) -> Iterator[tuple[str, K | AskpixError]]:
+        """Yield every name with its kind, or with what is wrong with it."""
+        for name in self.names():
+            try:
+                kind = self.get(name)
+            except AskpixError as error:
+                yield name, error
+            else:
+                assert kind is not None
+                yield name, kind
+
+    def resolve(self, model_id: str) -> tuple[K, str]:
+        """Return the kind and the reference that ``KIND:REFERENCE`` names.
+
+        Raises ``ModelUnavailableError``, which lists the kinds, and ``AskpixError`` for a broken plug-in.
+        """
+        name, _, reference = model_id.partition(":")
+        kind = self.get(name)
+        if kind is not None and bool(reference) == bool(kind.reference):
+            return kind, reference
+        forms = (
+            f"{each}:{found.reference}" if isinstance(found, Kind) and found.reference else each
+            for each, found in self.kinds()
+        )
+        raise ModelUnavailableError(
+            f"no {self._kind.role} {model_id!r}; ids are {', '.join(forms)}; "
+            "`askpix models` lists what there is"
+        )
 
 
 @cache
@@ -116,5 +194,6 @@ def _name(reference: str) -> str:
 def _fact(row: dict[str, Any]) -> ModelFact:
     listed = {"languages", "weak"}
     plain: dict[str, Any] = {name: tuple(value) if name in listed else value for name, value in row.items()}
-    plain.setdefault("dim", None)
+    if "parameters" in plain:  # in millions, in float32 as most are published
+        plain["megabytes"] = plain.pop("parameters") * 4.0
     return ModelFact(**plain | {"scores": tuple(Score(**score) for score in row.get("scores", ()))})

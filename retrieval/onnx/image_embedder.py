@@ -6,6 +6,7 @@ how pictures and texts are prepared is read from the configuration files beside 
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.core.log import tolerated
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import Embedder
+from askpix.retrieval.embedders.base import Embedder, EmbedderKind, EmbedderOptions
+from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.onnx.export_layout import Layout, find_layout
 from askpix.retrieval.onnx.likelihood import find_likelihood
 from askpix.retrieval.onnx.naflex import Patches, from_naflex
@@ -156,3 +158,27 @@ def _probes(side: int) -> list[Image.Image]:
 def _unit(vectors: Vectors) -> Vectors:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
+
+
+def _load(reference: str, options: EmbedderOptions) -> OnnxEmbedder:
+    return OnnxEmbedder.load(
+        reference,
+        device=options.device,
+        precision=options.precision,
+        workers=options.workers,
+        openvino=options.openvino,
+    )
+
+
+def _pin(reference: str) -> str:
+    return f"{SCHEME}:{find_layout(reference, precision='auto', local_files_only=True).name}"
+
+
+KIND = EmbedderKind(
+    reference="DIR_OR_REPO",
+    modules=("onnxruntime",),
+    install="pip install askpix",
+    load=_load,
+    pin=_pin,
+    facts=partial(published, SCHEME),
+)

@@ -22,10 +22,11 @@ from PIL import Image
 
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import Embedder, Likelihood
+from askpix.retrieval.embedders.base import Embedder, EmbedderKind, Likelihood
+from askpix.retrieval.model_hub.registry import ModelFact
 from askpix.retrieval.onnx.minilm import DIM, MiniLM, shared_minilm
 from askpix.retrieval.onnx.session import Session, open_session
-from askpix.retrieval.weights import class_names, weight_file
+from askpix.retrieval.weights import class_names, megabytes, weight_file
 
 SIDE = 260
 TEMPERATURE = 2.0
@@ -104,3 +105,20 @@ def _squash(image: Image.Image) -> Image.Image:
 def _unit(vectors: Vectors) -> Vectors:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
+
+
+KIND = EmbedderKind(
+    load=lambda _, options: MiniEmbedder.load(workers=options.workers),
+    facts=lambda: [
+        ModelFact(
+            id="mini",
+            role="embedder",
+            dim=DIM,
+            licence="Apache-2.0",
+            languages=("en",),
+            notes="ships with Askpix: ConSE on EfficientNet-Lite2 and all-MiniLM-L6-v2; finds everyday "
+            "objects, weaker than CLIP on scenes and relations",
+            megabytes=megabytes("mini"),
+        )
+    ],
+)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from askpix.core.types import Answer, Box, Evidence, Hit, Message, Query, SearchResult, TextLine, Usage
 from askpix.generation.answering.answer import answer_question
 from askpix.generation.extractive.generator import ExtractiveGenerator
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.grounding.injection import planted
 from askpix.generation.prompting.prompt import build_messages, describe
 from tests.support.fakes import WordEmbedder, record
@@ -179,7 +179,7 @@ CASES = (
 IDS = [case.name for case in CASES]
 
 
-class Obeys:
+class Obeys(Generator):
     """A model that does what it reads."""
 
     model_id = "obeys"

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from askpix.api.models.auto_select import choose, hub_reachable, wanted_languages, weights_here
+from askpix.api.models.auto_select import choose, hub_reachable, wanted_languages
 from askpix.api.services.models import own_rerankers, published_models
 from askpix.api.settings import Settings
 from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.embedders.base import Embedder
+from askpix.retrieval.model_hub.download import weights_here
 from tests.support.fakes import ColourEmbedder
 
 SIGLIP2, CLIP = "google/siglip2-base-patch16-224", "openai/clip-vit-base-patch32"

@@ -1,6 +1,7 @@
 """Which generator is taken: the real choice, against servers on this machine that see, or do not."""
 
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from askpix.api.cli.main import app
-from askpix.api.models.generators import GeneratorOptions, find_local, local_models, open_generator
-from askpix.api.models.local_vlms import known_vlms
+from askpix.api.models.generators import Verdicts, choose
 from askpix.api.services.models import known_generators
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, AuthError, ModelUnavailableError
-from askpix.core.imaging.decode import DEFAULT_LIMITS
+from askpix.generation.generators.base import Generator, GeneratorOptions, VisionGenerator
+from askpix.generation.generators.local import known_vlms
+from askpix.generation.generators.providers import local_models
 from askpix.generation.prompting.budget import limits_of
 from askpix.ingest.ocr.reader import RapidOcrReader
 from tests.support.fakes import picture
@@ -50,20 +52,29 @@ def sighted(wire: Wire, reader: RapidOcrReader) -> Wire:
     return wire
 
 
-def options(home: Path, wire: Wire, **more: object) -> GeneratorOptions:
+def options(wire: Wire, **more: object) -> GeneratorOptions:
     made: dict[str, object] = {
-        "home": home,
-        "limits": DEFAULT_LIMITS,
         "picture_of": lambda record, side: picture("red"),
         "max_tokens": 8000,
+        "environment": os.environ,
         "servers": [f"{wire.url}/v1"],
     }
     return GeneratorOptions(**{**made, **more})  # type: ignore[arg-type]
 
 
+def auto(home: Path, wire: Wire, *, tried: bool = True, **more: object) -> tuple[VisionGenerator, str] | None:
+    """What ``auto`` takes on this machine; None where nothing sees."""
+    generator, why = choose("auto", options(wire, **more), verdicts=Verdicts(home) if tried else None)
+    return (generator, why) if isinstance(generator, VisionGenerator) else None
+
+
+def taken(generator_id: str, home: Path, wire: Wire, **more: object) -> tuple[Generator, str]:
+    return choose(generator_id, options(wire, **more), verdicts=Verdicts(home))
+
+
 def test_auto_takes_a_local_server_that_proves_to_see(sighted: Wire, tmp_path: Path) -> None:
     sighted.models = ["nomic-embed-text", "llama3", "qwen2.5-vl"]
-    found = find_local(options(tmp_path, sighted))
+    found = auto(tmp_path, sighted)
     assert found
     generator, why = found
     assert generator.model_id == f"openai-compatible:qwen2.5-vl@{sighted.url}/v1"
@@ -72,28 +83,28 @@ def test_auto_takes_a_local_server_that_proves_to_see(sighted: Wire, tmp_path: P
     # The riddle is asked once: the verdict is kept.
     asked = len(sighted.asked)
     assert asked == 1 and len(sighted.asked[0].pictures) == 1
-    assert find_local(options(tmp_path, sighted)) and len(sighted.asked) == asked
+    assert auto(tmp_path, sighted) and len(sighted.asked) == asked
 
 
 def test_a_blind_server_is_found_out(wire: Wire, tmp_path: Path) -> None:
     wire.say = lambda asked: ["The number is 1234."]
-    assert find_local(options(tmp_path, wire)) is None
-    generator, why = open_generator(f"openai-compatible:tiny-vl@{wire.url}/v1", options(tmp_path, wire))
-    assert not generator.sees and "does not see" in why
+    assert auto(tmp_path, wire) is None
+    generator, why = taken(f"openai-compatible:tiny-vl@{wire.url}/v1", tmp_path, wire)
+    assert isinstance(generator, VisionGenerator) and not generator.sees and "does not see" in why
     assert len(wire.asked) == 1, "the verdict is kept"
 
 
 def test_a_verdict_that_cannot_be_read_is_asked_for_anew(sighted: Wire, tmp_path: Path) -> None:
     (tmp_path / "sight.json").write_text("{broken")
-    assert find_local(options(tmp_path, sighted))
+    assert auto(tmp_path, sighted)
     assert json.loads((tmp_path / "sight.json").read_text())
 
 
 def test_auto_looks_at_this_machine_alone(wire: Wire, tmp_path: Path) -> None:
-    assert local_models(["http://example.com:11434/v1", "http://10.0.0.7/v1"]) == []
-    assert local_models(["http://127.0.0.1:9/v1", "nonsense", ""]) == []
-    assert [model.name for model in local_models([f"{wire.url}/v1"])] == ["tiny-vl"]
-    assert find_local(options(tmp_path, wire, servers=())) is None
+    assert not list(local_models(["http://example.com:11434/v1", "http://10.0.0.7/v1"]))
+    assert not list(local_models(["http://127.0.0.1:9/v1", "nonsense", ""]))
+    assert list(local_models([f"{wire.url}/v1"])) == [f"tiny-vl@{wire.url}/v1"]
+    assert auto(tmp_path, wire, servers=()) is None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,7 @@ def test_what_cannot_be_had_says_why(
     for name in ("OPENAI_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(error, match=words) as caught:
-        open_generator(generator_id, options(tmp_path, wire))
+        taken(generator_id, tmp_path, wire)
     assert "\n" not in str(caught.value)
 
 
@@ -129,8 +140,8 @@ def test_a_hosted_model_is_used_when_it_is_named(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sighted.url}/v1")
-    generator, why = open_generator("openai:gpt-4o", options(tmp_path, sighted))
-    assert generator.sees and why == "it sees pictures"
+    generator, why = taken("openai:gpt-4o", tmp_path, sighted)
+    assert isinstance(generator, VisionGenerator) and generator.sees and why == "it sees pictures"
     assert sighted.asked[0].headers["authorization"] == "Bearer secret"
 
 
@@ -230,13 +241,13 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_auto_takes_a_model_whose_weights_are_here(cached: Path, wire: Wire, tmp_path: Path) -> None:
-    found = find_local(options(tmp_path, wire, servers=(), prove_sight=False, device="cpu"))
+    found = auto(tmp_path, wire, servers=(), tried=False, device="cpu")
     assert found
     generator, why = found
     name = "transformers:HuggingFaceTB/SmolVLM-500M-Instruct"
     assert generator.model_id == f"{name}@{'a' * 40}"
     assert "this machine" in why
-    listed = {model.id: model for model in known_generators(())}
+    listed = {model.id: model for model in known_generators(options(wire, servers=()))}
     assert listed[name].usable
     other = listed["transformers:Qwen/Qwen3-VL-8B-Instruct"]
     assert not other.usable and other.reason and "not on this machine" in other.reason
@@ -244,7 +255,7 @@ def test_auto_takes_a_model_whose_weights_are_here(cached: Path, wire: Wire, tmp
 
 
 def test_auto_does_not_take_one_that_cannot_read(cached: Path, wire: Wire, tmp_path: Path) -> None:
-    assert find_local(options(tmp_path, wire, servers=(), device="cpu")) is None
+    assert auto(tmp_path, wire, servers=(), device="cpu") is None
     verdicts = json.loads((tmp_path / "sight.json").read_text())
     assert verdicts[f"transformers:HuggingFaceTB/SmolVLM-500M-Instruct@{'a' * 40}"]["sees"] is False
 
@@ -252,11 +263,11 @@ def test_auto_does_not_take_one_that_cannot_read(cached: Path, wire: Wire, tmp_p
 def test_auto_passes_over_weights_that_are_not_whole(cached: Path, wire: Wire, tmp_path: Path) -> None:
     weights = next(cached.rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:100])
-    assert find_local(options(tmp_path, wire, servers=(), prove_sight=False, device="cpu")) is None
+    assert auto(tmp_path, wire, servers=(), tried=False, device="cpu") is None
 
 
 def test_a_server_that_sees_comes_first(cached: Path, sighted: Wire, tmp_path: Path) -> None:
-    found = find_local(options(tmp_path, sighted, device="cpu"))
+    found = auto(tmp_path, sighted, device="cpu")
     assert found and found[0].model_id.startswith("openai-compatible:")
 
 
@@ -264,8 +275,8 @@ def test_a_directory_is_asked_for_its_words_when_it_is_blind(
     cached: Path, wire: Wire, tmp_path: Path
 ) -> None:
     folder = next(cached.glob("snapshots/*"))
-    generator, why = open_generator(f"transformers:{folder}", options(tmp_path, wire, device="cpu"))
-    assert not generator.sees and "does not see" in why
+    generator, why = taken(f"transformers:{folder}", tmp_path, wire, device="cpu")
+    assert isinstance(generator, VisionGenerator) and not generator.sees and "does not see" in why
 
 
 def test_every_known_model_has_a_formula_of_its_own() -> None:

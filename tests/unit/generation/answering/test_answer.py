@@ -8,7 +8,7 @@ from askpix.core.errors import BadQueryError, GenerationError
 from askpix.core.types import Answer, Box, Hit, Message, Query, SearchResult, TextLine, Usage, Why
 from askpix.generation.answering.answer import answer_question, stream_answer
 from askpix.generation.extractive.generator import ExtractiveGenerator
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from tests.support.fakes import WordEmbedder, record
 
 TOTAL = TextLine("GRAND TOTAL 67.85", Box(40, 100, 300, 120))
@@ -29,7 +29,7 @@ class Search:
         return SearchResult(Query(raw=text, text=text), self.matched, self.reason, hits, 1.0)
 
 
-class Writer:
+class Writer(Generator):
     """Writes what it is told to, word by word, and remembers what it was shown."""
 
     model_id = "writer"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from askpix.api.models.generators import GeneratorOptions, find_local, local_models, open_generator
-from askpix.core.imaging.decode import DEFAULT_LIMITS
+from askpix.api.models.generators import Verdicts, choose
 from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
+from askpix.generation.generators.base import GeneratorOptions, VisionGenerator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
-from askpix.generation.generators.providers import free, open_server
+from askpix.generation.generators.providers import free, local_models, open_server
 from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
 from tests.support.fakes import picture
@@ -60,10 +60,8 @@ def url() -> Iterator[str]:
         process.communicate()
 
 
-def options(home: Path, url: str) -> GeneratorOptions:
+def options(url: str) -> GeneratorOptions:
     return GeneratorOptions(
-        home=home,
-        limits=DEFAULT_LIMITS,
         picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
         max_tokens=1500,
         servers=[url],
@@ -72,10 +70,11 @@ def options(home: Path, url: str) -> GeneratorOptions:
 
 def generator(url: str, max_output: int = 24) -> HostedGenerator:
     [model] = local_models([url])
+    name = model.partition("@")[0]
     return HostedGenerator(
-        open_server(model.name, url),
-        model_id=model.id,
-        limits=limits_of(model.name),
+        open_server(name, url),
+        model_id=f"openai-compatible:{model}",
+        limits=limits_of(name),
         picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
         price_of=free,
         max_tokens=1500,
@@ -93,9 +92,11 @@ def question() -> list[Message]:
 
 def test_the_riddle_finds_it_blind(url: str, tmp_path: Path) -> None:
     [model] = local_models([url])
-    found, why = open_generator(model.id, options(tmp_path, url))
-    assert not found.sees and "does not see" in why
-    assert find_local(options(tmp_path, url)) is None, "auto does not take a blind one"
+    verdicts = Verdicts(tmp_path)
+    found, why = choose(f"openai-compatible:{model}", options(url), verdicts=verdicts)
+    assert isinstance(found, VisionGenerator) and not found.sees and "does not see" in why
+    taken, _ = choose("auto", options(url), verdicts=verdicts)
+    assert taken.model_id == "extractive", "auto does not take a blind one"
 
 
 def test_it_streams_and_counts_and_keeps_to_its_limit(url: str) -> None:

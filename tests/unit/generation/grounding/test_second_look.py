@@ -9,7 +9,7 @@ from PIL import Image
 from askpix.core.errors import GenerationError
 from askpix.core.types import Answer, Box, Evidence, Hit, Message, Query, SearchResult, Sent, TextLine, Usage
 from askpix.generation.answering.answer import answer_question, stream_answer
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.generators.image_payload import render
 from askpix.generation.grounding.claims import NOT_SEEN, judge
 from askpix.generation.grounding.second_look import MOST, SecondLook, added, read_verdict
@@ -25,7 +25,7 @@ LINES = (
 SEEN = Evidence(1, Hit(1, PAGE, 0.9), LINES)
 
 
-class Sees:
+class Sees(Generator):
     """A model of pictures that writes an answer, then says about each claim what it is told to."""
 
     model_id = "sees"

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from askpix.core.types import Message, Usage
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.prompting.prompt import build_messages, told
 from askpix.generation.questions.follow_up import SHOW, Standing, stand_alone
 from askpix.generation.questions.rewrite import rewrite_with
@@ -96,7 +96,7 @@ def test_what_was_said_is_told_short_and_without_old_citations() -> None:
     )
 
 
-class Says:
+class Says(Generator):
     """A generator that says one thing."""
 
     model_id = "says"

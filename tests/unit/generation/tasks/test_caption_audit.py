@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from askpix.api.cli.main import app
 from askpix.core.errors import GenerationError
 from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.tasks.audit import check_accessibility, check_with, check_words, contrast_of
 from askpix.generation.tasks.caption import caption_by_rules, caption_with
 from tests.support.fakes import picture
 
 
-class Says:
+class Says(Generator):
     model_id = "says"
 
     def __init__(self, text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from askpix.core.errors import GenerationError
 from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine, Usage
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.tasks.extract import extract_by_rules, extract_with
 from askpix.generation.tasks.extract_rules import iso_date, words_of
 
@@ -105,7 +105,7 @@ def test_names_of_properties_as_words() -> None:
     ]
 
 
-class Writer:
+class Writer(Generator):
     """A model that writes what it is given, one reply after the other."""
 
     model_id = "writer"

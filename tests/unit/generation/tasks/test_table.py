@@ -10,7 +10,7 @@ from askpix.core.types import Box, Evidence, Hit, Message, TextLine
 from askpix.generation.extractive.generator import ExtractiveGenerator
 from askpix.generation.extractive.table_lookup import find_in_table
 from askpix.generation.extractive.tables import table_by_rules
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.prompting.prompt import build_messages
 from askpix.generation.questions.understand import understand
 from askpix.generation.tasks.table import table_with
@@ -101,7 +101,7 @@ def test_the_extractive_generator_reads_tables() -> None:
     assert "".join(piece.text for piece in generator.generate(messages)) == '57% [1: "Lebanon 57%"]'
 
 
-class Writes:
+class Writes(Generator):
     """A model that writes what it is told to."""
 
     model_id = "writes"

@@ -7,7 +7,7 @@ import pytest
 
 from askpix.core.errors import BadQueryError, GenerationError
 from askpix.core.types import Message, Usage
-from askpix.generation.generators.base import Piece
+from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.prompting.budget import Plan
 from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_pictures
 from askpix.ingest.pipeline.report import CaptionReport
@@ -15,7 +15,7 @@ from tests.support.fakes import WordEmbedder
 from tests.support.indexing import World, paint, words
 
 
-class Painter:
+class Painter(Generator):
     """Says the name of the file; counts what it is asked, and at what price."""
 
     model_id = "painter"
@@ -40,8 +40,7 @@ class Painter:
 
 
 class Batching(Painter):
-    def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
-        return ["".join(piece.text for piece in self.generate(each)) for each in requests]
+    batches = True
 
 
 @pytest.fixture

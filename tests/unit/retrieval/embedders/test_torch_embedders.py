@@ -14,10 +14,8 @@ import torch
 import transformers
 from PIL import Image
 
-from askpix.api.models.embedders import open_embedder, same_model
-from askpix.api.settings import Settings
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
-from askpix.retrieval.embedders.base import Likelihood
+from askpix.retrieval.embedders.base import EmbedderOptions, Likelihood, open_embedder, same_model
 from askpix.retrieval.embedders.open_clip import _tokens, agreed_preprocessing, load_open_clip_embedder
 from askpix.retrieval.embedders.torch_base import shaped
 from askpix.retrieval.embedders.torch_runner import TorchRunner, best_batch
@@ -214,7 +212,7 @@ def test_an_id_names_one_set_of_weights(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_had_is_one_line(embedder_id: str, message: str) -> None:
     with pytest.raises(ModelUnavailableError, match=message) as raised:
-        open_embedder(embedder_id, Settings())
+        open_embedder(embedder_id, EmbedderOptions())
     assert "\n" not in str(raised.value)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from askpix.api.models.embedders import same_model
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
+from askpix.retrieval.embedders.base import same_model
 from askpix.retrieval.late_interaction.base import maxsim
 from askpix.retrieval.late_interaction.colpali import ColPaliEmbedder
 from tests.support.fakes import picture

@@ -13,10 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from askpix.api.cli.main import app
-from askpix.api.models.embedders import open_embedder, same_model
-from askpix.api.settings import Settings
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
-from askpix.retrieval.embedders.base import Likelihood
+from askpix.retrieval.embedders.base import EmbedderOptions, Likelihood, open_embedder, same_model
 from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.preprocess import from_open_clip, from_preprocessor
 from tests.support.fakes import picture
@@ -132,12 +130,11 @@ def test_changed_files_are_another_model(exported: tuple[Any, ...], tmp_path: Pa
     shutil.copytree(folder, copy)
     model_id = OnnxEmbedder.load(str(copy), device="cpu").model_id
     assert same_model(f"onnx:{copy}", model_id)
-    settings = Settings(home=tmp_path, device="cpu")
-    assert open_embedder(model_id, settings).model_id == model_id
+    assert open_embedder(model_id, EmbedderOptions(device="cpu")).model_id == model_id
     config = copy / "preprocessor_config.json"
     config.write_text(config.read_text().replace("0.5", "0.4") + "\n")
     with pytest.raises(IndexMismatchError, match="holds another model"):
-        open_embedder(model_id, settings)
+        open_embedder(model_id, EmbedderOptions(device="cpu"))
 
 
 def preprocessor(text: str) -> Any:
