@@ -30,8 +30,11 @@ from tokenizers import Tokenizer
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from askpix.retrieval.onnx.mini import SIDE, TEMPERATURE  # noqa: E402
-from askpix.retrieval.onnx.minilm import MiniLM  # noqa: E402
+from askpix.retrieval.onnx.mini import (  # noqa: E402
+    SIDE,
+    TEMPERATURE,
+    MiniLM,
+)
 from askpix.retrieval.onnx.session import open_session  # noqa: E402
 from tools.shrink_onnx import store_as_fp16, store_as_int8  # noqa: E402
 

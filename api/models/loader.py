@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from askpix.ingest.ocr.reader import TextReader
     from askpix.retrieval.embedders.base import Embedder, EmbedderOptions, TextEmbedder
     from askpix.retrieval.late_interaction.base import LateEmbedder
-    from askpix.retrieval.onnx.minilm import MiniLM
+    from askpix.retrieval.onnx.mini import MiniLM
     from askpix.retrieval.rerankers.base import Reranker
 
 
@@ -70,7 +70,7 @@ class Models(ABC):
     @property
     def text_embedder(self) -> MiniLM:
         """The text embedder that ships."""
-        from askpix.retrieval.onnx.minilm import shared_minilm
+        from askpix.retrieval.onnx.mini import shared_minilm
 
         with self.loading:
             return shared_minilm()
@@ -81,7 +81,7 @@ class Models(ABC):
 
     def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
         """The text embedder with this id, loaded once; ``auto`` is the one that ships."""
-        from askpix.retrieval.onnx.minilm import MiniLM
+        from askpix.retrieval.onnx.mini import MiniLM
 
         if text_embedder_id in ("auto", MiniLM.model_id):
             return self.text_embedder

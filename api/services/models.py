@@ -12,7 +12,7 @@ from askpix.generation.generators.base import GENERATORS, GeneratorKind, Generat
 from askpix.retrieval.embedders.base import EMBEDDERS, EmbedderKind
 from askpix.retrieval.model_hub.download import weights_here
 from askpix.retrieval.model_hub.registry import K, Kind, KindRegistry, ModelFact, Score, model_facts
-from askpix.retrieval.onnx.minilm import DIM
+from askpix.retrieval.onnx.mini import DIM
 from askpix.retrieval.weights import megabytes
 
 _NAMED = {

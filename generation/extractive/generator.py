@@ -27,7 +27,7 @@ from askpix.generation.questions.rules import Wanted
 from askpix.generation.questions.understand import Asked, understand
 from askpix.generation.word_match import content_words, holds, squeeze, tokens
 from askpix.retrieval.model_hub.registry import ModelFact
-from askpix.retrieval.onnx.minilm import shared_minilm
+from askpix.retrieval.onnx.mini import shared_minilm
 
 EmbedTexts = Callable[[list[str]], Vectors]
 """``(n,)`` texts -> ``(n, dim)`` rows of length one."""

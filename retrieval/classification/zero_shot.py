@@ -18,7 +18,7 @@ import numpy as np
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Vectors
 from askpix.retrieval.classification.prompt_templates import DEFAULT
-from askpix.retrieval.embedders.base import Embedder, Likelihood
+from askpix.retrieval.embedders.base import Embedder, Likelihood, unit
 from askpix.retrieval.text.null_captions import PICTURES
 
 MAX_LABELS = 10_000
@@ -120,9 +120,7 @@ def _label_vectors(embedder: Embedder, labels: tuple[str, ...], templates: tuple
     """``(labels, dim)``, each the mean of its sentences, length one."""
     # Not str.format: labels and templates are a person's, and braces in them mean nothing.
     texts = [template.replace("{}", label) for label in labels for template in templates]
-    vectors = embedder.embed_texts(texts).reshape(len(labels), len(templates), -1).mean(axis=1)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
+    return unit(embedder.embed_texts(texts).reshape(len(labels), len(templates), -1).mean(axis=1))
 
 
 def _sigmoid(logits: Vectors) -> Vectors:

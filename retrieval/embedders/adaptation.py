@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from askpix.core.errors import AskpixError
 from askpix.core.types import Vectors
+from askpix.retrieval.embedders.base import unit
 
 LEAST = 40
 """Captioned pictures without which no map is tried."""
@@ -140,12 +141,6 @@ def fit_map(
         captions=len(owner),
         gallery=round(len(images) / _FOLDS) + len(others),
     )
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Rows of length one."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
 
 def _ridge(images: Vectors, targets: Vectors, strength: float) -> RidgeMap:

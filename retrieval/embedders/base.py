@@ -29,6 +29,12 @@ class Likelihood:
     bias: float = 0.0
 
 
+def unit(vectors: Vectors) -> Vectors:
+    """Return the rows at length one, float32."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
+
+
 class TextEmbedder(ABC):
     """Texts into vectors of length one: words read in images, and the queries that look for them.
 

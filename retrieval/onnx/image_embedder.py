@@ -18,7 +18,7 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.core.log import tolerated
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import Embedder, EmbedderKind, EmbedderOptions
+from askpix.retrieval.embedders.base import Embedder, EmbedderKind, EmbedderOptions, unit
 from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.onnx.export_layout import Layout, find_layout
 from askpix.retrieval.onnx.likelihood import find_likelihood
@@ -100,14 +100,14 @@ class OnnxEmbedder(Embedder):
         rows = []
         for start in range(0, len(images), _BATCH):
             rows.append(self._vision.run(_stacked(images[start : start + _BATCH], self._pixels)))
-        return _unit(np.concatenate(rows)) if rows else np.zeros((0, self.dim), np.float32)
+        return unit(np.concatenate(rows)) if rows else np.zeros((0, self.dim), np.float32)
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` in the space of the pictures; texts longer than the window are cut."""
         rows = []
         for start in range(0, len(texts), _BATCH):
             rows.append(self._text.run(self._words(texts[start : start + _BATCH])))
-        return _unit(np.concatenate(rows)) if rows else np.zeros((0, self.dim), np.float32)
+        return unit(np.concatenate(rows)) if rows else np.zeros((0, self.dim), np.float32)
 
 
 def _prepared(layout: Layout, vision: Tower) -> Pixels | Patches:
@@ -153,11 +153,6 @@ def _probes(side: int) -> list[Image.Image]:
     """Two pictures that no model takes for the same."""
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return [Image.new("RGB", (side, side), "gray"), Image.fromarray(noise)]
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
 
 def _load(reference: str, options: EmbedderOptions) -> OnnxEmbedder:

@@ -1,8 +1,13 @@
-"""The ``mini`` embedder: pictures and words in one space, from 36 MB of weights that ship with Askpix.
+"""The models that ship with Askpix, 36 MB of weights: MiniLM for texts, ``mini`` for images and texts.
 
-ConSE (Norouzi et al. 2013, "Zero-Shot Learning by Convex Combination of Semantic Embeddings"): a picture is
-the mean of the embeddings of the ImageNet classes, weighted by an image classifier's probabilities; a text
-is its own embedding in the same space. Here:
+all-MiniLM-L6-v2 makes 384 numbers of a sentence, by the recipe of its model card (sentence-transformers,
+Apache-2.0): lower-cased word pieces, at most 256, mean of the last hidden states over the real tokens, length
+one. Weights are stored as int8 with a scale per channel and computed in float32 (tools/export_mini.py), so
+that a text's vector does not depend on the texts beside it.
+
+``mini`` is ConSE (Norouzi et al. 2013, "Zero-Shot Learning by Convex Combination of Semantic Embeddings"):
+a picture is the mean of the embeddings of the ImageNet classes, weighted by an image classifier's
+probabilities; a text is its own embedding in the same space. Here:
 
     picture  --squash to 260 x 260, bicubic, (x - 127) / 128-->  [n, 3, 260, 260]
              --EfficientNet-Lite2-->                             [n, 1000] logits
@@ -15,21 +20,85 @@ Subtracting the mean takes out what all classes share. tools/export_mini.py make
 retrieval/weights/README.md has sources, licences and measured recall.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image
+from tokenizers import Tokenizer
 
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import Embedder, EmbedderKind, Likelihood
+from askpix.retrieval.embedders.base import Embedder, EmbedderKind, Likelihood, TextEmbedder, unit
 from askpix.retrieval.model_hub.registry import ModelFact
-from askpix.retrieval.onnx.minilm import DIM, MiniLM, shared_minilm
 from askpix.retrieval.onnx.session import Session, open_session
 from askpix.retrieval.weights import class_names, megabytes, weight_file
 
+DIM = 384
+MAX_TOKENS = 256
+# Longer texts are cut before they are split into word pieces, which takes seconds for a few megabytes.
+_MAX_CHARACTERS = 40 * MAX_TOKENS
+# Padded tokens of one run: enough to fill the matrix products, few enough to stay in the cache.
+_BATCH_TOKENS = 1024
 SIDE = 260
 TEMPERATURE = 2.0
+
+
+class MiniLM(TextEmbedder):
+    """The text embedder that ships with Askpix. Thread-safe."""
+
+    model_id = "all-MiniLM-L6-v2"
+    dim = DIM
+
+    def __init__(self, session: Session, tokenizer: Tokenizer) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, *, threads: int = 0) -> "MiniLM":
+        """From the shipped weights. ``threads=0`` is one per core. Raises ``ModelUnavailableError``."""
+        tokenizer = Tokenizer.from_file(str(weight_file("minilm.tokenizer.json")))
+        tokenizer.enable_truncation(MAX_TOKENS)
+        tokenizer.no_padding()
+        return cls(open_session(weight_file("minilm.onnx"), threads=threads), tokenizer)
+
+    def embed_texts(self, texts: Sequence[str], /) -> Vectors:
+        """``(len(texts), 384)``; an empty text has a vector too. Texts over 256 word pieces are cut."""
+        vectors = np.empty((len(texts), DIM), np.float32)
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([_clean(t) for t in texts])]
+        for rows in batches([len(ids) for ids in tokens], tokens=_BATCH_TOKENS):
+            width = len(tokens[rows[-1]])
+            ids = np.zeros((len(rows), width), np.int64)
+            mask = np.zeros((len(rows), width), np.int64)
+            for row, index in enumerate(rows):
+                length = len(tokens[index])
+                ids[row, :length] = tokens[index]
+                mask[row, :length] = 1
+            (vectors[rows],) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return vectors
+
+
+@cache
+def shared_minilm() -> MiniLM:
+    """Return the MiniLM of this process, loaded once for everyone."""
+    return MiniLM.load()
+
+
+def _clean(text: str) -> str:
+    # File names that are not UTF-8 bring lone surrogates, which the tokenizer refuses.
+    return text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def batches(lengths: Sequence[int], *, tokens: int) -> Iterator[list[int]]:
+    """Yield indices of texts of like length together, shortest first, so that little is spent on padding."""
+    rows: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if rows and (len(rows) + 1) * lengths[index] > tokens:
+            yield rows
+            rows = []
+        rows.append(index)
+    if rows:
+        yield rows
 
 
 class MiniEmbedder(Embedder):
@@ -84,15 +153,15 @@ class MiniEmbedder(Embedder):
         """``(len(images), 384)`` from upright RGB pictures of any size."""
         # Not "@": OpenBLAS would wake threads of its own, which spin between calls and take a tenth of the
         # cores from the workers.
-        return _unit(np.einsum("nk,kd->nd", self.probabilities(images), self._classes))
+        return unit(np.einsum("nk,kd->nd", self.probabilities(images), self._classes))
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), 384)`` in the space of the pictures."""
-        return _unit(self._text.embed_texts(texts) - self._mean)
+        return unit(self._text.embed_texts(texts) - self._mean)
 
     def encode_queries(self, texts: Sequence[str], /) -> Vectors:
         """Return ``(len(texts), 384)``. MiniLM remembers a query for the words in images too."""
-        return _unit(self._text.embed_queries(texts) - self._mean)
+        return unit(self._text.embed_queries(texts) - self._mean)
 
 
 def _squash(image: Image.Image) -> Image.Image:
@@ -100,11 +169,6 @@ def _squash(image: Image.Image) -> Image.Image:
     # factors first, as sharp and several times faster for large pictures.
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     return rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
 
 KIND = EmbedderKind(

@@ -16,7 +16,7 @@ Equal to transformers on the same weights to 1e-5 (tests/unit/retrieval/onnx/tes
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +27,10 @@ from tokenizers import Tokenizer
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
-from askpix.retrieval.embedders.base import TextEmbedder
+from askpix.retrieval.embedders.base import TextEmbedder, unit
 from askpix.retrieval.model_hub.download import download, download_one_of
 from askpix.retrieval.model_hub.source import Source
+from askpix.retrieval.onnx.mini import batches
 from askpix.retrieval.onnx.session import Session, open_session
 from askpix.retrieval.text.null_captions import NOTHING, PICTURES
 
@@ -105,11 +106,11 @@ class OnnxTextEmbedder(TextEmbedder):
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` of passages. Longer texts are cut."""
-        return _unit(self.embed(texts, self.recipe.passage_prompt) - self._passage_mean)
+        return unit(self.embed(texts, self.recipe.passage_prompt) - self._passage_mean)
 
     def encode_queries(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` of what is looked for among passages."""
-        return _unit(self.embed(texts, self.recipe.query_prompt) - self._query_mean)
+        return unit(self.embed(texts, self.recipe.query_prompt) - self._query_mean)
 
     def embed(self, texts: Sequence[str], prompt: str = "", /) -> Vectors:
         """``(len(texts), dim)`` as the model gives them, length one."""
@@ -119,12 +120,12 @@ class OnnxTextEmbedder(TextEmbedder):
         with self._lock:
             tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(clean)]
         rows: list[Any] = [None] * len(texts)
-        for batch in _batches([len(ids) for ids in tokens]):
+        for batch in batches([len(ids) for ids in tokens], tokens=_BATCH_TOKENS):
             for at, row in zip(batch, self._run([tokens[at] for at in batch]), strict=True):
                 rows[at] = row
         if not rows:
             return np.zeros((0, self.dim), np.float32)
-        return _unit(np.stack(rows))
+        return unit(np.stack(rows))
 
     def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         width = max(1, *map(len, tokens))
@@ -237,20 +238,3 @@ def _json(path: Path) -> Any:
             return json.loads(file.read(_MAX_CONFIG))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelUnavailableError(f"cannot read {str(path)!r}: {error}") from error
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of texts of like length together, so that little is spent on padding."""
-    rows: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if rows and (len(rows) + 1) * lengths[index] > _BATCH_TOKENS:
-            yield rows
-            rows = []
-        rows.append(index)
-    if rows:
-        yield rows
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)

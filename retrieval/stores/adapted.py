@@ -19,8 +19,8 @@ from PIL import Image
 
 from askpix.core.errors import NotFoundError
 from askpix.core.types import Vectors, Where
-from askpix.retrieval.embedders.adaptation import Fit, Recall, RidgeMap, unit
-from askpix.retrieval.embedders.base import Embedder, TextEmbedder
+from askpix.retrieval.embedders.adaptation import Fit, Recall, RidgeMap
+from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 
 _log = logging.getLogger(__name__)

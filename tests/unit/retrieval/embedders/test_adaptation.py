@@ -7,7 +7,8 @@ import pytest
 
 from askpix.core.errors import AskpixError
 from askpix.core.types import Vectors, Where
-from askpix.retrieval.embedders.adaptation import LEAST, Fit, fit_map, unit
+from askpix.retrieval.embedders.adaptation import LEAST, Fit, fit_map
+from askpix.retrieval.embedders.base import unit
 from askpix.retrieval.stores.adapted import Adaptation, AdaptedEmbedder, AdaptedStore, adaptation_of, adapted
 from tests.support.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture, record
 

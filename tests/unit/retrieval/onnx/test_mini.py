@@ -13,8 +13,7 @@ from PIL import Image
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
 from askpix.retrieval import weights
-from askpix.retrieval.onnx.mini import SIDE, MiniEmbedder
-from askpix.retrieval.onnx.minilm import MiniLM
+from askpix.retrieval.onnx.mini import SIDE, MiniEmbedder, MiniLM
 from tests.conftest import ROOT
 
 GOLDEN = np.load(ROOT / "tests" / "golden" / "mini.npz", allow_pickle=False)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from askpix.core.errors import ModelUnavailableError
-from askpix.retrieval.onnx.mini import MiniEmbedder
-from askpix.retrieval.onnx.minilm import DIM, MiniLM
+from askpix.retrieval.onnx.mini import DIM, MiniEmbedder, MiniLM
 from askpix.retrieval.onnx.session import open_session
 from tests.conftest import ROOT
 

@@ -13,7 +13,7 @@ import transformers
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
-from askpix.retrieval.onnx.minilm import MiniLM
+from askpix.retrieval.onnx.mini import MiniLM
 from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, pool, read_recipe
 from askpix.retrieval.weights import weight_file
 from tests.support.fakes import WordEmbedder
