@@ -154,7 +154,7 @@ def _responder(workspace: "Workspace", generator: str | None, frames: int) -> "C
     from askpix.generation.prompting.prompt import parse_answer
 
     model, _ = workspace.choose_generator(generator)
-    blind = model.model_id == "extractive"
+    blind = not model.follows_instructions
     read: dict[str, tuple[TextLine, ...]] = {}
 
     def respond(item: "Item") -> Response:

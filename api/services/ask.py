@@ -66,7 +66,7 @@ def ask_collection(
     spent = Usage()
     if whole is None:
         writer, why = workspace.choose_generator(generator)
-        if history and not by_picture and standing.question == question and writer.model_id != "extractive":
+        if history and not by_picture and standing.question == question and writer.follows_instructions:
             rewritten, spent = rewrite_with(writer, history, question)
             standing = Standing(rewritten, rewritten)
             whole = asking.whole(rewritten)

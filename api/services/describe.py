@@ -28,7 +28,7 @@ def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: st
     """The picture in words."""
 
     model, _ = workspace.choose_generator(generator)
-    if model.model_id != "extractive":
+    if model.follows_instructions:
         return caption_with(model, looked.evidence, style=style)
     classes = workspace.embedder("mini").classes(looked.picture.image, count=_CLASSES)
     return caption_by_rules(looked.evidence, classes, style=style)
@@ -39,7 +39,7 @@ def captions(
 ) -> list[str]:
     """Several pictures in words, in one batch where the model takes one."""
     model, _ = workspace.choose_generator(generator)
-    if model.model_id != "extractive":
+    if model.follows_instructions:
         return captions_with(model, [looked.evidence for looked in batch], style=style)
     return [caption(workspace, looked, style=style, generator=generator) for looked in batch]
 
@@ -64,7 +64,7 @@ def captions_under(
 def seeing_generator(workspace: Workspace, generator_id: str) -> Generator:
     """The generator with this id; ``ModelUnavailableError`` where that is none that sees."""
     found, why = workspace.choose_generator(generator_id)
-    if found.model_id == "extractive":
+    if not found.follows_instructions:
         raise ModelUnavailableError(f"captions need a model that sees; {generator_id!r}: {why}")
     return found
 
@@ -73,7 +73,7 @@ def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str
     """The picture as an object of the schema."""
 
     model, _ = workspace.choose_generator(generator)
-    if model.model_id == "extractive":
+    if not model.follows_instructions:
         return extract_by_rules(schema, looked.lines)
     return extract_with(model, schema, looked.evidence)
 
@@ -86,7 +86,7 @@ def extraction_object(found: Extraction) -> dict[str, Any]:
 def read_table(workspace: Workspace, looked: Looked, *, generator: str | None = None) -> Table | None:
     """The table or chart in the picture; None when none was made out."""
     model, _ = workspace.choose_generator(generator)
-    if model.model_id == "extractive":
+    if not model.follows_instructions:
         return table_by_rules(looked.lines)
     return table_with(model, looked.evidence)
 
@@ -102,7 +102,7 @@ def audit(
     """The picture held against the checks, then its text against the rules of accessibility."""
 
     model, _ = workspace.choose_generator(generator)
-    blind = model.model_id == "extractive"
+    blind = not model.follows_instructions
     findings = [
         check_words(check, looked.lines) if blind else check_with(model, check, looked.evidence)
         for check in checks

@@ -55,7 +55,7 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
         from askpix.retrieval.rerankers.generator import GeneratorReranker
 
         generator = workspace.generator(rest or None)
-        if generator.model_id == "extractive":
+        if not generator.follows_instructions:
             raise ModelUnavailableError(
                 "the extractive generator only quotes and cannot mark hits; name one: generator:ID"
             )
