@@ -46,10 +46,11 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
         return _transformers(workspace, rest)
     if scheme == "onnx" and rest:
         from askpix.retrieval.model_hub.source import Source
-        from askpix.retrieval.rerankers.cross_encoder import onnx_cross_encoder, published_cross_encoder
+        from askpix.retrieval.onnx.text_embedder import published_text_model
+        from askpix.retrieval.rerankers.cross_encoder import onnx_cross_encoder
 
         folder = Path(rest).expanduser()
-        source = Source(folder, rest) if folder.is_dir() else published_cross_encoder(rest)
+        source = Source(folder, rest) if folder.is_dir() else published_text_model(rest, ["tokenizer.json"])
         return onnx_cross_encoder(source.path, model_id=f"onnx:{source.name}", threads=workspace.workers)
     if scheme == "generator":
         from askpix.retrieval.rerankers.generator import GeneratorReranker

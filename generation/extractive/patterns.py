@@ -38,11 +38,6 @@ _TIME = re.compile(
     r"(?<![\d:])(?:[01]?\d|2[0-3])\s?:\s?[0-5]\d(?:\s?:\s?[0-5]\d)?(?:\s?[ap]\.?m\b\.?)?", re.I
 )
 _HOUR = re.compile(r"(?<![\d:.])(?:1[0-2]|[1-9])\s?[ap]\.?m\b\.?", re.I)
-_AGO = re.compile(
-    r"\b(?:\d+|an?|one|two|three)\s?(?:s|sec|min|h|d|w|minute|hour|day|week|month|year)s?\s?ago\b"
-    r"|\b(?:yesterday|today|just now)\b",
-    re.I,
-)
 _YEAR_ALONE = re.compile(r"(?<![\d.,/])(?:19|20)\d\d(?![\d/]|[.,]\d)")
 _CURRENCY = r"(?:RM|USD|EUR|GBP|CHF|MYR|SGD|Rp|Rs|Fr|kr|US\$|S\$|A\$|[$€£¥₹₩₽฿])\.?"
 _UNIT = r"(?:\s?(?:CHF|EUR|USD|GBP|MYR|[€£$¥]|kr))"
@@ -95,11 +90,6 @@ def _day_and_month(one: int, other: int) -> bool:
 def times(line: str) -> list[Span]:
     """Times of day and durations written with colons."""
     return [*_spans(_TIME, line), *_spans(_HOUR, line)]
-
-
-def agos(line: str) -> list[Span]:
-    """Relative times: "21 minutes ago", "yesterday"."""
-    return list(_spans(_AGO, line))
 
 
 def years(line: str) -> list[Span]:

@@ -28,11 +28,7 @@ _MARKER = re.compile(r"\s*\[\d+\]")
 
 def caption_with(generator: Generator, evidence: Evidence, *, style: Style = "short") -> str:
     """By a model. Raises ``GenerationError`` when it writes nothing, and what the generator raises."""
-    messages = [Message("system", _SYSTEM), Message("user", _ASK[style], (evidence,))]
-    text = _said("".join(piece.text for piece in generator.generate(messages)))
-    if not text:
-        raise GenerationError(f"{generator.model_id!r} wrote no caption; try another --generator")
-    return text[: _LONGEST[style]]
+    return caption_and_usage(generator, evidence, style=style)[0]
 
 
 def caption_messages(evidence: Evidence, *, style: Style = "short") -> list[Message]:

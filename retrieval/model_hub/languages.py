@@ -113,11 +113,6 @@ def route(text: str, embedder_id: str, text_embedder_id: str | None = None) -> R
     return Route(note, pictures=weak, texts=texts)
 
 
-def language_note(text: str, embedder_id: str) -> str | None:
-    """One line for a person whose query is in a language that the embedder does not serve; else None."""
-    return route(text, embedder_id).note
-
-
 def _script(text: str) -> str | None:
     """The script most letters are of, as Unicode names them; Japanese wins wherever its letters occur."""
     counts = Counter(

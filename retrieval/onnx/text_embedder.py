@@ -91,18 +91,13 @@ class OnnxTextEmbedder(TextEmbedder):
     @classmethod
     def load(cls, folder: Path, *, model_id: str, threads: int = 0) -> "OnnxTextEmbedder":
         """From a folder as above; ``threads=0`` is one per core. Raises ``ModelUnavailableError``."""
-        path = _model_file(folder)
         recipe = read_recipe(folder, name=model_id)
-        tokenizer = _tokenizer(folder, recipe)
-        session = open_session(path, threads=threads)
-        inputs = [item.name for item in session.get_inputs()]  # type: ignore[attr-defined]
-        if "input_ids" not in inputs:
-            raise ModelUnavailableError(f"{path.name!r} takes {inputs}: that is no text model")
+        session, inputs, tokenizer = open_text_model(folder, max_tokens=recipe.max_tokens, threads=threads)
         try:
             return cls(session, inputs, tokenizer, recipe, model_id)
         except (RuntimeError, ValueError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise ModelUnavailableError(f"cannot embed with {str(path)!r}: {reason}") from error
+            raise ModelUnavailableError(f"cannot embed with {str(folder)!r}: {reason}") from error
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)`` of passages. Longer texts are cut."""
@@ -153,15 +148,47 @@ def find_text_model(reference: str, *, local_files_only: bool = False) -> Source
         return Source(folder, str(folder.absolute()))
     if not _REPO.fullmatch(reference):
         raise ModelUnavailableError(f"{reference!r} is neither a folder nor a hub repository OWNER/NAME")
-    copy = download(reference, ["*.json", "1_Pooling/*.json"], local_files_only=local_files_only)
+    return published_text_model(reference, ["*.json", "1_Pooling/*.json"], local_files_only=local_files_only)
+
+
+def published_text_model(
+    repository: str, patterns: Sequence[str], *, local_files_only: bool = False
+) -> Source:
+    """Return the hub's export ``OWNER/NAME[@REVISION]``, pinned: ``patterns`` and its best ONNX file."""
     names = [name for file in _FILES for name in (f"onnx/{file}", file)]
-    found = download_one_of(reference, names, local_files_only=local_files_only)
+    found = download_one_of(repository, names, local_files_only=local_files_only)
     if found is None:
-        raise ModelUnavailableError(f"{reference!r} has no ONNX file; export one, or name a folder with it")
+        raise ModelUnavailableError(f"{repository!r} has no ONNX file; export one, or name a folder with it")
     taken = next(name for name in names if (found / name).is_file())
+    name = f"{repository.partition('@')[0]}@{found.name}"  # the branch may move on meanwhile
     # Weights over 2 GB lie in a file of their own beside the model.
-    download(reference, [f"{taken}_data", f"{taken}.data"], local_files_only=local_files_only)
-    return Source(copy, f"{reference.partition('@')[0]}@{copy.name}")
+    wanted = [*patterns, f"{taken}_data", f"{taken}.data"]
+    return Source(download(name, wanted, local_files_only=local_files_only), name)
+
+
+def open_text_model(
+    folder: Path, *, max_tokens: int, threads: int = 0
+) -> tuple[Session, list[str], Tokenizer]:
+    """Return the best ONNX file in the folder or its ``onnx/``, opened; its inputs; and the tokenizer."""
+    paths = [path for name in _FILES for path in (folder / "onnx" / name, folder / name) if path.is_file()]
+    if not paths:
+        raise ModelUnavailableError(
+            f"{str(folder)!r} holds no ONNX text model ({', '.join(_FILES[:2])} ... in it or in onnx/)"
+        )
+    words = folder / "tokenizer.json"
+    if not words.is_file():
+        raise ModelUnavailableError(f"{str(folder)!r} has no tokenizer.json; save it as a fast tokenizer")
+    try:
+        tokenizer = Tokenizer.from_file(str(words))
+    except Exception as error:  # the library raises bare Exception
+        raise ModelUnavailableError(f"cannot read {str(words)!r}: {str(error)[:200]}") from error
+    tokenizer.enable_truncation(max_tokens)
+    tokenizer.no_padding()
+    session: Any = open_session(paths[0], threads=threads)
+    inputs = [item.name for item in session.get_inputs()]
+    if "input_ids" not in inputs:
+        raise ModelUnavailableError(f"{paths[0].name!r} takes {inputs}: that is no text model")
+    return session, inputs, tokenizer
 
 
 def pool(hidden: Vectors, mask: NDArray[np.int64], how: Pooling) -> Vectors:
@@ -204,29 +231,6 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
         query, passage = "query: ", "passage: "
     pad = config.get("pad_token_id")
     return Recipe(pooling, longest, query, passage, pad if isinstance(pad, int) and pad >= 0 else 0)
-
-
-def _model_file(folder: Path) -> Path:
-    for name in _FILES:
-        for path in (folder / "onnx" / name, folder / name):
-            if path.is_file():
-                return path
-    raise ModelUnavailableError(
-        f"{str(folder)!r} holds no ONNX text model ({', '.join(_FILES[:2])} ... in it or in onnx/)"
-    )
-
-
-def _tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise ModelUnavailableError(f"{str(folder)!r} has no tokenizer.json; save it as a fast tokenizer")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise ModelUnavailableError(f"cannot read {str(path)!r}: {str(error)[:200]}") from error
-    tokenizer.enable_truncation(recipe.max_tokens)
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _json(path: Path) -> Any:

@@ -8,24 +8,19 @@ Callan 2019), as the model's logit; a picture without text gets none.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
-from askpix.retrieval.model_hub.download import download, download_one_of
-from askpix.retrieval.model_hub.source import Source
-from askpix.retrieval.onnx.session import open_session
+from askpix.retrieval.onnx.text_embedder import open_text_model
 from askpix.retrieval.rerankers.base import Candidate
 from askpix.retrieval.text.tokenize import content_words, tokens
 
 _BATCH = 16
 _LONGEST = 512
 _QUERY_CHARACTERS = 600
-_FILES = ("model.onnx", "model_fp16.onnx", "model_O2.onnx", "model_quantized.onnx", "model_int8.onnx")
 
 Pairs = Sequence[tuple[str, str]]
 Logits = NDArray[np.float32]
@@ -53,38 +48,12 @@ class CrossEncoder:
         return [max(group) if group else None for group in best]
 
 
-def published_cross_encoder(repository: str) -> Source:
-    """The hub's export ``OWNER/NAME[@REVISION]``, the best of its precisions, downloaded and pinned.
-
-    Raises ``ModelUnavailableError``.
-    """
-    copy = download_one_of(repository, [f"{inside}{name}" for name in _FILES for inside in ("onnx/", "")])
-    if copy is None:
-        raise ModelUnavailableError(f"{repository!r} holds no ONNX export ({', '.join(_FILES)})")
-    name = f"{repository.partition('@')[0]}@{copy.name}"  # the branch may move on meanwhile
-    return Source(download(name, ["tokenizer.json", "*.onnx_data", "onnx/*.onnx_data"]), name)
-
-
 def onnx_cross_encoder(folder: Path, *, model_id: str, threads: int = 0) -> CrossEncoder:
     """From a folder with ``tokenizer.json`` and an ONNX file in it or in ``onnx/``.
 
     ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
     """
-    paths = [path for name in _FILES for path in (folder / "onnx" / name, folder / name) if path.is_file()]
-    if not paths or not (folder / "tokenizer.json").is_file():
-        raise ModelUnavailableError(
-            f"{str(folder)!r} holds no ONNX cross-encoder (model.onnx, in it or in onnx/, and tokenizer.json)"
-        )
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the library raises bare Exception
-        raise ModelUnavailableError(f"cannot read {folder.name!r}/tokenizer.json: {error}") from error
-    tokenizer.enable_truncation(_LONGEST, strategy="longest_first")
-    tokenizer.no_padding()
-    session: Any = open_session(paths[0], threads=threads)
-    names = [each.name for each in session.get_inputs()]
-    if "input_ids" not in names:
-        raise ModelUnavailableError(f"{paths[0].name!r} takes {names}: that is no text model")
+    session, names, tokenizer = open_text_model(folder, max_tokens=_LONGEST, threads=threads)
     pad = tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0
     lock = threading.Lock()
 

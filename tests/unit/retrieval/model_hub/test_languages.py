@@ -6,7 +6,7 @@ import pytest
 
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Vectors
-from askpix.retrieval.model_hub.languages import Route, detect_language, language_note, route
+from askpix.retrieval.model_hub.languages import Route, detect_language, route
 from askpix.retrieval.model_hub.registry import languages_of, model_facts, text_languages_of
 from askpix.retrieval.query.parser import parse
 from askpix.retrieval.search.retriever import Retriever
@@ -55,14 +55,14 @@ def test_what_is_no_language_is_none_or_a_guess_but_no_error(text: str) -> None:
 
 def test_a_note_only_where_the_embedder_does_not_serve_it() -> None:
     german, bengali = "ein Hund am Strand", "সৈকতে একটি কুকুর"
-    note = language_note(german, "mini")
+    note = route(german, "mini").note
     assert note is not None and "German" in note and "mini" in note and "\n" not in note
-    assert language_note("a dog on the beach", "mini") is None and language_note("", "mini") is None
-    assert language_note(german, "transformers:google/siglip2-base-patch16-224") is None
-    weak = language_note(bengali, "transformers:google/siglip2-base-patch16-224")
+    assert route("a dog on the beach", "mini").note is None and route("", "mini").note is None
+    assert route(german, "transformers:google/siglip2-base-patch16-224").note is None
+    weak = route(bengali, "transformers:google/siglip2-base-patch16-224").note
     assert weak is not None and "serves badly" in weak
-    assert language_note(bengali, "open_clip:nllb-clip-base-siglip@v1") is None
-    assert language_note(german, "transformers:/my/fine-tune") is None, "nothing is known of it"
+    assert route(bengali, "open_clip:nllb-clip-base-siglip@v1").note is None
+    assert route(german, "transformers:/my/fine-tune").note is None, "nothing is known of it"
 
 
 def test_models_are_known_by_id_name_and_family() -> None:

@@ -217,7 +217,7 @@ def test_two_labels_are_no_and_yes_and_three_are_refused(tmp_path: Path) -> None
 
 
 def test_what_is_no_cross_encoder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailableError, match="no ONNX cross-encoder"):
+    with pytest.raises(ModelUnavailableError, match="no ONNX text model"):
         onnx_cross_encoder(tmp_path, model_id="onnx:x")
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "model.onnx").write_bytes(b"no model")
