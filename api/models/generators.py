@@ -5,6 +5,7 @@ else ``extractive``: nothing leaves the machine, nothing is fetched.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ _VERDICT_DAYS = 30
 _RIDDLE_TOKENS = 8_000
 """Of input for the riddle, whatever a question may cost."""
 
+_log = logging.getLogger(__name__)
+
 
 def choose(wanted: str, options: GeneratorOptions, *, verdicts: "Verdicts | None") -> tuple[Generator, str]:
     """Return the generator with this id, or what ``auto`` takes, and why.
@@ -40,8 +43,9 @@ def choose(wanted: str, options: GeneratorOptions, *, verdicts: "Verdicts | None
             generator, why = _proven(
                 open_generator(generator_id, replace(options, local_files_only=True)), verdicts
             )
-        except AskpixError:
-            continue  # it is listed, and does not work: the next one
+        except AskpixError as error:
+            _log.info("a model on this machine is passed over: %s", error)
+            continue
         if isinstance(generator, VisionGenerator) and generator.sees:
             return generator, f"{why}; it runs on this machine"
     return open_generator("extractive", options), "no model that sees was found on this machine"
@@ -94,8 +98,9 @@ class Verdicts:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(held, indent=1), "utf-8")
             draft.replace(self._path)
-        except OSError:
-            draft.unlink(missing_ok=True)  # it is tried again next time
+        except OSError as error:
+            _log.info("whether a model sees is not kept: %s", error)
+            draft.unlink(missing_ok=True)
 
     def _all(self) -> dict[str, Any]:
         try:

@@ -5,6 +5,7 @@ Everything heavy is imported where it is first needed, so that commands that nee
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from askpix.core.errors import ModelUnavailableError
+from askpix.core.log import timed
 from askpix.core.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from askpix.retrieval.late_interaction.base import LateEmbedder
     from askpix.retrieval.onnx.mini import MiniLM
     from askpix.retrieval.rerankers.base import Reranker
+
+_log = logging.getLogger(__name__)
 
 
 def embedder_options(settings: Settings) -> EmbedderOptions:
@@ -104,7 +108,9 @@ class Models(ABC):
         """What ``auto`` is here and now, and why."""
         from askpix.api.models.auto_select import choose
 
-        return choose(self.settings, open_embedder=self.embedder)
+        chosen = choose(self.settings, open_embedder=self.embedder)
+        _log.info("the embedder is %r: %s", chosen.embedder_id, chosen.reason)
+        return chosen
 
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
@@ -113,7 +119,8 @@ class Models(ABC):
             if name not in self._embedders:
                 from askpix.retrieval.embedders.base import open_embedder
 
-                made = open_embedder(name, embedder_options(self.settings))
+                with timed(_log, f"loaded the embedder {name!r}"):
+                    made = open_embedder(name, embedder_options(self.settings))
                 self._embedders[made.model_id] = self._embedders[name] = made
             return self._embedders[name]
 
@@ -134,6 +141,7 @@ class Models(ABC):
 
                 verdicts = Verdicts(self.settings.home) if self.settings.prove_sight else None
                 chosen = choose(wanted, self.generator_options, verdicts=verdicts)
+            _log.info("generator %r: %s", chosen[0].model_id, chosen[1])
             self._generators[wanted] = chosen
         return self._generators[wanted]
 
@@ -165,7 +173,8 @@ class Models(ABC):
         # Each engine takes about 0.4 GB: many cores must not mean out of memory. ASKPIX_WORKERS overrides it.
         chosen = self.settings
         workers = chosen.workers or min(self.workers, 8)
-        return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
+        with timed(_log, f"loaded OCR, {workers} at once"):
+            return ApartTextReader.load(workers=workers, models=chosen.ocr_models, openvino=chosen.openvino)
 
     @property
     def limits(self) -> ImageLimits:

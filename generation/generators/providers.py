@@ -6,6 +6,7 @@ The clients come with an extra, so they are imported where one is opened.
 from __future__ import annotations
 
 import json
+import logging
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,8 @@ _MAX_LIST = 1 << 20
 _TRIED = 3
 """Models of one server whose sight is tried for ``auto``."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+
+_log = logging.getLogger(__name__)
 
 
 def open_model(provider: Provider, name: str, *, key: str, base_url: str | None = None) -> Opener:
@@ -96,6 +99,7 @@ def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None
                 PricedUsage(input_tokens=given, output_tokens=made), name, provider_id=provider
             )
         except LookupError:
+            _log.debug("no price is known of %s:%s", provider, name)
             return None
         return float(found.total_price)
 
@@ -128,7 +132,8 @@ def _listed(url: str) -> list[str]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url.rstrip("/") + "/models", timeout=_PROBE_S) as reply:
             listed: Any = json.loads(reply.read(_MAX_LIST))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        _log.debug("no models at %r: %s", url, error)
         return []
     rows = listed.get("data") if isinstance(listed, dict) else None
     names = [
