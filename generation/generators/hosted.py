@@ -5,6 +5,7 @@ the size that the budget chose, the stream becomes pieces, and what went wrong b
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -51,6 +52,7 @@ from askpix.generation.prompting.budget import ModelLimits, Plan
 
 Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Model]]
 """A model with a client of its own for one request: nothing is left open between questions."""
+_log = logging.getLogger(__name__)
 PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
 
@@ -115,6 +117,7 @@ class HostedGenerator(VisionGenerator):
         """
         plan = self.plan(messages)
         request, plan = _request(messages, plan, self.picture_of, self.limits)
+        _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
             max_tokens=self.max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
         )
