@@ -20,9 +20,8 @@ from PIL import Image
 from askpix.core.errors import BadImageError, NotFoundError
 from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits, read_bytes
 from askpix.core.imaging.decoder_errors import signature
-from askpix.ingest.formats.pages import is_film, is_pdf, open_pages
-from askpix.ingest.formats.sandboxed import rare_format
-from askpix.ingest.formats.svg import LONGEST
+from askpix.ingest.formats.pages import format_of, open_pages
+from askpix.ingest.formats.svg_decoder import LONGEST
 
 Size: TypeAlias = tuple[int, int]
 
@@ -102,10 +101,8 @@ def _ours(data: bytes, side: int, limits: ImageLimits) -> list[tuple[Size, Size]
 
 
 def _format(data: bytes) -> str:
-    if is_pdf(data):
-        return "PDF"
-    if rare := rare_format(data):
-        return rare
+    if (name := format_of(data).name) in _BARE:
+        return name
     with Image.open(io.BytesIO(data)) as opened:
         return "JPEG" if opened.format == "MPO" else opened.format or str(signature(data))
 
@@ -168,6 +165,6 @@ def contents_of(files: Sequence[Path]) -> list[bytes]:
             data = read_bytes(path)
         except BadImageError:
             continue
-        if not is_film(data):
+        if not format_of(data).on_disk:
             found.append(data)
     return found

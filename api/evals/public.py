@@ -191,11 +191,12 @@ def _shown(workspace: "Workspace", item: "Item", frames: int) -> "tuple[Path | b
     import io
 
     from askpix.core.errors import BadImageError
-    from askpix.ingest.formats.content import place_at, read_content
-    from askpix.ingest.formats.video_worker import opened_film
+    from askpix.ingest.formats.content import place_at
+    from askpix.ingest.formats.pages import read_content
+    from askpix.ingest.formats.video import SandboxedVideo
 
     found = []
-    with opened_film(read_content(item.film, limits=workspace.limits), workspace.limits) as film:
+    with SandboxedVideo(read_content(item.film, limits=workspace.limits), workspace.limits) as film:
         if not film.seconds:
             raise BadImageError(f"{item.film.name!r} does not say how long it is")
         for number in range(frames):

@@ -8,8 +8,7 @@ from PIL import Image
 
 from askpix.core.errors import AskpixError
 from askpix.core.imaging.decode import ImageLimits
-from askpix.ingest.formats.content import read_content
-from askpix.ingest.formats.pages import open_page
+from askpix.ingest.formats.pages import open_page, read_content
 
 
 def shrunk_copies(

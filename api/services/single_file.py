@@ -8,8 +8,9 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import BadImageError, NotFoundError
 from askpix.core.imaging.decode import Picture
 from askpix.core.types import Evidence, Hit, ImageRecord, TextLine
-from askpix.ingest.formats.content import Content, place_label, place_of, read_content, sha256_of
-from askpix.ingest.formats.pages import Page, open_page, open_pages
+from askpix.ingest.formats.base import Page
+from askpix.ingest.formats.content import Content, place_label, place_of, sha256_of
+from askpix.ingest.formats.pages import open_page, open_pages, read_content
 from askpix.ingest.metadata.exif import read_metadata
 from askpix.ingest.pipeline.ocr_stage import on_original
 from askpix.ingest.pipeline.report import Failure
@@ -72,7 +73,7 @@ def look_under(
     ``NotFoundError`` for a path that does not exist.
     """
     named = {str(path.absolute()) for path in paths}
-    for source in walk(paths, office=workspace.limits.office is not None):
+    for source in walk(paths, limits=workspace.limits):
         if isinstance(source, Skipped):
             if source.path in named or source.reason.startswith("cannot read"):
                 failed.append(Failure(source.path, source.reason))

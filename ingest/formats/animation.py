@@ -16,7 +16,9 @@ from askpix.core.errors import BadImageError
 from askpix.core.imaging.color import to_rgb
 from askpix.core.imaging.decode import DECODING, FORMATS, ImageLimits, Picture, check_size
 from askpix.core.imaging.decoder_errors import as_bad_image
+from askpix.ingest.formats.base import Format, Page
 from askpix.ingest.formats.content import place_at
+from askpix.ingest.formats.image import ImageFile, may_move, media_type
 from askpix.ingest.formats.scenes import SMALL, Scenes
 
 _MOST_FRAMES = 5_000
@@ -34,15 +36,28 @@ class Scene(NamedTuple):
     picture: Picture
 
 
-def may_move(data: bytes) -> bool:
-    """Whether a file may be an animation, by its first bytes."""
-    if data[:6] in (b"GIF87a", b"GIF89a"):
-        return data.count(b"\x21\xf9\x04") > 1  # graphic control extensions: one a frame
-    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
-        return bool(data[20:21] and data[20] & 2)
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"acTL" in data[: max(0, data.find(b"IDAT"))]
-    return data[4:12] == b"ftypavis"
+class Animation(ImageFile):
+    """An animated image in memory."""
+
+    def picture(self, place: int | None, min_side: int | None) -> Picture:
+        """See ``Document``."""
+        if place:
+            return frame_at(self.data, place, limits=self.limits, min_side=min_side)
+        return super().picture(place, min_side)
+
+    def pages(self, min_side: int | None) -> Iterator[Page]:
+        """See ``Document``: the first frame, and one for each further scene."""
+        yield from super().pages(min_side)
+        try:
+            for scene in later_scenes(self.data, limits=self.limits, min_side=min_side):
+                yield Page(scene.place, "frame", scene.picture)
+        except BadImageError as error:
+            yield Page.of(None, "frame", error)
+
+
+ANIMATION = Format(
+    name="animation", extensions=frozenset(), sniff=may_move, open=Animation, media_type=media_type
+)
 
 
 def later_scenes(data: bytes, *, limits: ImageLimits, min_side: int | None = None) -> Iterator[Scene]:

@@ -7,7 +7,6 @@ its own that runs no macros and follows no links out of a document, and is kille
 
 import hashlib
 import io
-import logging
 import math
 import os
 import shutil
@@ -23,9 +22,9 @@ from askpix.core.errors import BadImageError, DecoderKilledError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.core.sandbox import deadline, kill_group, start_process
 from askpix.core.subprocesses import python_command
+from askpix.ingest.formats.base import Format
+from askpix.ingest.formats.pdf import SandboxedPdf
 
-_log = logging.getLogger(__name__)
-OFFICE_EXTENSIONS = frozenset("doc docx docm odt rtf ppt pps pptx pptm ppsx odp xls xlsx xlsm ods".split())
 NO_OFFICE = "an office document: install LibreOffice and set ASKPIX_OFFICE=soffice to index it"
 _TIMES = 2
 """``ImageLimits.decode_seconds``, by the clock, for one document; LibreOffice takes one to three to start."""
@@ -84,16 +83,10 @@ class Conversions:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
-    def pdf_of(self, data: bytes, limits: ImageLimits) -> bytes | None:
-        """The PDF that an office document becomes; None for other files.
-
-        Raises ``BadImageError`` when it cannot be converted, or no converter was named.
-        """
+    def pdf_of(self, data: bytes, limits: ImageLimits) -> bytes:
+        """Return the PDF that an office document becomes. Raises ``BadImageError`` when that fails."""
         kind = office_kind(data)
-        if kind is None:
-            return None
-        if limits.office is None:
-            raise BadImageError(NO_OFFICE)
+        assert kind and limits.office
         key = limits.office, hashlib.sha256(data).hexdigest()
         with self._lock:
             pdf = self._kept.pop(key, None)
@@ -173,9 +166,7 @@ def _run(command: list[str], here: Path, seconds: float) -> list[str]:
         os.close(held)
     if watch.late:
         raise DecoderKilledError(f"it takes more than {seconds:g} seconds to convert: save it as PDF")
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    _log.debug("%s says: %s", command[-1][:200], lines)
-    return lines
+    return [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
 
 
 @lru_cache(maxsize=1)
@@ -185,7 +176,17 @@ def _without_network() -> tuple[str, ...]:
     command = (unshare or "", "--user", "--map-current-user", "--net", "--")
     try:
         works = unshare and subprocess.run([*command, "true"], capture_output=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        _log.info("unshare cannot be used: %s", error)
+    except (OSError, subprocess.TimeoutExpired):
         return ()
     return command if works and works.returncode == 0 else ()
+
+
+OFFICE = Format(
+    name="office document",
+    extensions=frozenset("doc docx docm odt rtf ppt pps pptx pptm ppsx odp xls xlsx xlsm ods".split()),
+    sniff=lambda data: office_kind(data) is not None,
+    sniff_unnamed=lambda _: False,
+    open=lambda data, limits: SandboxedPdf(CONVERSIONS.pdf_of(data, limits), limits),
+    required_setting="office",
+    advice=NO_OFFICE,
+)

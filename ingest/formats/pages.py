@@ -1,152 +1,118 @@
-"""Files into pages: a photo is one, a PDF or a multi-page TIFF several, a film has one for each scene, and an
-animation its first frame and one for each further scene.
+"""The registry of formats, and files into pages.
 
-Office documents are PDFs by the time their pages are asked for (``askpix.ingest.formats.office``).
-
-PDF pages are pictures here, with sizes and boxes at one resolution however they are drawn, so that a box on a
-page means the same place at every call; a process of its own draws them (``ingest.formats.pdf_worker``).
+A photo is one page, a PDF or a multi-page TIFF several; a film has one for each scene, and an animation its
+first frame and one for each further scene.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 
-from askpix.core.errors import BadImageError, DecoderKilledError
-from askpix.core.imaging.decode import ImageLimits, Picture, open_image, open_images
-from askpix.core.imaging.decoder_errors import signature
-from askpix.core.types import Kind
-from askpix.ingest.formats.animation import frame_at, later_scenes, may_move
-from askpix.ingest.formats.content import Content, OnDisk, film_container, time_at
-from askpix.ingest.formats.office import CONVERSIONS
-from askpix.ingest.formats.pdf_worker import opened
-from askpix.ingest.formats.sandboxed import open_rare, rare_format
-from askpix.ingest.formats.video_worker import opened_film
+from askpix.core.errors import AskpixError, BadImageError
+from askpix.core.files import read_whole
+from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decoder_errors import one_line
+from askpix.core.registry import Registry
+from askpix.ingest.formats.base import Document, Format, Page
+from askpix.ingest.formats.content import Content, OnDisk
+from askpix.ingest.formats.sandboxed import SandboxedDocument
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One retrievable picture of a file, or why it could not be made."""
-
-    place: int | None
-    """As ``askpix.ingest.formats.content.place_of`` has it."""
-    kind: Kind
-    picture: Picture | None
-    error: str | None = None
-    killed: bool = False
-    """It crashed its decoder, or was over a limit of it."""
-
-    @property
-    def page(self) -> int | None:
-        """Its number; None for a plain picture and for a frame."""
-        return None if self.kind == "frame" else self.place
-
-    @property
-    def time_s(self) -> float | None:
-        """Of a frame, in seconds."""
-        return time_at(self.place) if self.kind == "frame" and self.place else None
+_BUILTIN = {
+    "image": "image:IMAGE",  # first: most files are photos, and the others are not asked then
+    "animation": "animation:ANIMATION",
+    "raw": "raw:RAW",
+    "tiff": "image:TIFF",  # after those that begin as it does
+    "jpeg_xl": "jpeg_xl:JPEG_XL",
+    "svg": "svg:SVG",
+    "video": "video:VIDEO",
+    "pdf": "pdf:PDF",
+    "office": "office:OFFICE",
+}
+REGISTRY: Registry[Format] = Registry(
+    "askpix.formats", {name: f"askpix.ingest.formats.{target}" for name, target in _BUILTIN.items()}
+)
+HEAD = 1024
+"""Bytes at the beginning of a file that tell its format."""
 
 
-def open_pages(data: Content, *, limits: ImageLimits, min_side: int | None = None) -> Iterator[Page]:
-    """The pictures of a file, decoded one after another. ``min_side`` as in ``open_image``.
+@cache
+def formats() -> Mapping[str, Format]:
+    """Return all formats by name, in the order in which a file is held against them."""
+    found = dict(REGISTRY.items())
+    for name, each in found.items():
+        if not isinstance(each, Format):
+            raise AskpixError(f"the plug-in {name!r} (askpix.formats) is no Format; update or uninstall it")
+    return found
+
+
+@cache
+def by_extension() -> Mapping[str, Format]:
+    """Return the format that files of each extension are looked at for; their bytes decide what they are."""
+    return {extension: each for each in reversed(list(formats().values())) for extension in each.extensions}
+
+
+def format_of(content: Content) -> Format:
+    """Return the format of a file by its bytes; that of images, whose decoder says what is wrong, where none
+    fits. Raises ``BadImageError`` when the format of a package fails."""
+    data = content.head if isinstance(content, OnDisk) else content
+    found = formats()
+    return next((each for each in found.values() if _holds(each, each.sniff, data)), found["image"])
+
+
+def is_known_start(head: bytes) -> bool:
+    """Return whether a file without an extension that begins so is looked at. Raises ``BadImageError`` when
+    the format of a package fails."""
+    return any(_holds(each, each.sniff_unnamed or each.sniff, head) for each in formats().values())
+
+
+def _holds(form: Format, sniff: Callable[[bytes], bool], data: bytes) -> bool:
+    try:
+        return sniff(data)
+    except Exception as error:
+        why = f"the format {form.name!r} fails on its first bytes: {one_line(error)}"
+        raise BadImageError(f"{why}; update or uninstall its package") from error
+
+
+def read_content(path: Path, *, limits: ImageLimits) -> Content:
+    """Return a file's bytes, never more than the limit, or the film that it is. Raises ``BadImageError``."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(HEAD)
+            if format_of(head).on_disk:
+                return OnDisk(path, head)
+            file.seek(0)
+            data = read_whole(file, limits.max_bytes)
+    except OSError as error:
+        raise BadImageError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    if len(data) > limits.max_bytes:
+        raise BadImageError(f"{path.name!r} is over the limit of {limits.max_bytes} bytes")
+    return data
+
+
+def open_document(content: Content, limits: ImageLimits) -> Document:
+    """Open a file of any format. Raises ``BadImageError`` when that fails, or something is not installed."""
+    form = format_of(content)
+    if why := form.missing(limits):
+        raise BadImageError(why)
+    if form.open:
+        return form.open(content, limits)
+    assert isinstance(content, bytes)
+    return SandboxedDocument(form, content, limits)
+
+
+def open_pages(content: Content, *, limits: ImageLimits, min_side: int | None = None) -> Iterator[Page]:
+    """Decode the pages of a file, one after another. ``min_side`` as in ``open_image``.
 
     One broken page is a ``Page`` with an error. Raises ``BadImageError`` when nothing can be opened.
     """
-    if isinstance(data, OnDisk) or is_film(data):
-        yield from _frames(data, limits, min_side)
-        return
-    if rare := rare_format(data):
-        yield Page(None, "photo", open_rare(data, rare, limits=limits, min_side=min_side))
-        return
-    pdf = pdf_of(data, limits)
-    if pdf is not None:
-        yield from _numbered(_pdf_pages(pdf, limits, min_side))
-        return
-    found = open_images(data, limits=limits, min_side=min_side)
-    first = next(found)
-    if isinstance(first, BadImageError):
-        second = next(found, None)
-        if second is None:
-            raise first
-        yield from _numbered(chain((first, second), found))
-    elif first.pages > 1:
-        yield Page(1, "page", first)
-        del first  # each page may be large
-        yield from _numbered(found, start=2)
-    else:
-        yield Page(None, "photo", first)
-        if may_move(data):
-            yield from _later(data, limits, min_side)
+    with open_document(content, limits) as document:
+        yield from document.pages(min_side)
 
 
 def open_page(
-    data: Content, place: int | None, *, limits: ImageLimits, min_side: int | None = None
+    content: Content, place: int | None, *, limits: ImageLimits, min_side: int | None = None
 ) -> Picture:
-    """One picture of a file; ``place`` as ``ingest.formats.content.place_of`` has it. Raises
+    """Decode one page of a file; ``place`` as ``ingest.formats.content.place_of`` has it. Raises
     ``BadImageError``."""
-    if isinstance(data, OnDisk) or is_film(data):
-        with opened_film(data, limits) as film:
-            return film.picture(place or 1, min_side)
-    if rare := rare_format(data):
-        return open_rare(data, rare, limits=limits, min_side=min_side)
-    if place and may_move(data):
-        return frame_at(data, place, limits=limits, min_side=min_side)
-    pdf = pdf_of(data, limits)
-    if pdf is None:
-        return open_image(data, limits=limits, min_side=min_side, page=place or 1)
-    with opened(pdf, limits) as document:
-        return document.picture(place or 1, min_side)
-
-
-def is_film(data: Content) -> bool:
-    """Whether it is a video, by how it begins."""
-    return isinstance(data, OnDisk) or film_container(data[:1024]) is not None
-
-
-def pdf_of(data: bytes, limits: ImageLimits) -> bytes | None:
-    """The PDF that a file is, or that an office document becomes; None for others. ``BadImageError`` where
-    that fails."""
-    return data if is_pdf(data) else CONVERSIONS.pdf_of(data, limits)
-
-
-def is_pdf(data: bytes) -> bool:
-    """Whether the bytes claim to be a PDF. Writers may put some bytes before its header, and a picture may
-    have those letters among its metadata."""
-    return b"%PDF-" in data[:1024] and signature(data) is None
-
-
-def _numbered(found: Iterator[Picture | BadImageError], start: int = 1) -> Iterator[Page]:
-    for number, picture in enumerate(found, start):
-        if isinstance(picture, BadImageError):
-            yield Page(number, "page", None, str(picture), isinstance(picture, DecoderKilledError))
-        else:
-            yield Page(number, "page", picture)
-
-
-def _pdf_pages(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterator[Picture | BadImageError]:
-    with opened(data, limits) as document:
-        for number in range(1, document.pages + 1):
-            try:
-                yield document.picture(number, min_side)
-            except BadImageError as error:
-                yield error
-
-
-def _later(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterator[Page]:
-    try:
-        for scene in later_scenes(data, limits=limits, min_side=min_side):
-            yield Page(scene.place, "frame", scene.picture)
-    except BadImageError as error:
-        yield Page(None, "frame", None, str(error))
-
-
-def _frames(content: Content, limits: ImageLimits, min_side: int | None) -> Iterator[Page]:
-    with opened_film(content, limits) as film:
-        found = film.moments(min_side)
-        first = next(found, None)
-        if first is None:
-            raise BadImageError("damaged video: none of its frames can be decoded")
-        try:
-            for place, picture in chain((first,), found):
-                yield Page(place, "frame", picture)
-        except BadImageError as error:
-            yield Page(None, "frame", None, str(error), isinstance(error, DecoderKilledError))
+    with open_document(content, limits) as document:
+        return document.picture(place, min_side)

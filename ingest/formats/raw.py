@@ -1,108 +1,47 @@
-"""Camera raw files by LibRaw: the preview that the camera wrote, or the picture developed from its sensor.
-
-The preview has the camera's own colours and costs a hundredth; nearly all cameras write one of full size,
-some older ones one of 1,620 pixels or less: those are developed, and all are with ``ImageLimits.develop``.
-Only ``askpix.ingest.formats.sandboxed`` calls this, in a process apart.
-"""
+"""Camera raw files. LibRaw decodes them in a child process (``ingest.formats.raw_decoder``)."""
 
 import io
-import logging
+from typing import Any
 
-import numpy as np
-import rawpy
 from PIL import ExifTags, Image
 
-from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import ImageLimits, Picture, check_size, open_image
-from askpix.core.imaging.decoder_errors import DECODER_ERRORS, one_line
+from askpix.core.imaging.decoder_errors import DECODER_ERRORS
+from askpix.ingest.formats.base import Format
+from askpix.ingest.formats.image import media_type
 
-_log = logging.getLogger(__name__)
-_ENOUGH = 1000
-"""Pixels of the shorter side that a preview needs where nobody says how many: words can be read then."""
-_TURNS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
-"""LibRaw's ``flip``; it is clockwise 90 degrees for 6."""
-_FIRST = 1990
-"""Digital cameras begin; a file without a date says 1970."""
-_ERRORS = (rawpy.LibRawError, *DECODER_ERRORS)
+_HEAD = 4096
+_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_SUBFILE, _COMPRESSION, _SUB_IFDS, _DNG_VERSION = 254, 259, 330, 50706
+_COMPRESSIONS = (32767, 32770, 34713, 65535)
+"""Sony, Samsung, Nikon, Pentax: next to TIFF 6.0, as LibRaw and ExifTool list them."""
 
 
-def open_raw(data: bytes, *, limits: ImageLimits, min_side: int | None) -> Picture:
-    """See ``askpix.ingest.formats.sandboxed.open_rare``."""
-    try:
-        with rawpy.imread(io.BytesIO(data)) as raw:
-            flip = int(raw.sizes.flip)
-            width, height = int(raw.sizes.width), int(raw.sizes.height)
-            if flip in (5, 6):
-                width, height = height, width
-            check_size(width, height, limits)
-            short = min(width, height)
-            preview = _preview(raw, flip, width >= height, limits, min_side)
-            shown = None if limits.develop else preview
-            if shown and min(shown.image.size) >= min(min_side or _ENOUGH, short):
-                image = shown.image
-            else:
-                half = min_side is not None and 2 * min_side <= short
-                image = Image.fromarray(raw.postprocess(use_camera_wb=True, half_size=half, output_bps=8))
-            exif = _exif(data, preview)
-            taken = raw.other.timestamp
-            if ExifTags.Base.DateTimeOriginal not in exif.get_ifd(ExifTags.IFD.Exif) and taken.year >= _FIRST:
-                # LibRaw reads the camera's time as if it were this machine's.
-                here = taken.astimezone().strftime("%Y:%m:%d %H:%M:%S")
-                exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = here
-    except BadImageError:
-        raise
-    except _ERRORS as error:
-        raise BadImageError(f"damaged raw file: {one_line(error)}") from error
-    return Picture(image, width, height, "RAW", 1, exif)
+def is_raw(data: bytes) -> bool:
+    """Return whether it is a camera raw file, by its first bytes; a TIFF by its first directory."""
+    if data.startswith(_STARTS) or data[4:12] == b"ftypcrx ":
+        return True
+    return data[:4] in (b"II*\0", b"MM\0*") and (data[8:10] == b"CR" or _is_raw_tiff(data))
 
 
-def _preview(
-    raw: rawpy.RawPy, flip: int, wide: bool, limits: ImageLimits, min_side: int | None
-) -> Picture | None:
-    """Upright; None where there is none that can be read."""
-    try:
-        found = raw.extract_thumb()
-        if found.format == rawpy.ThumbFormat.JPEG:
-            picture = open_image(bytes(found.data), limits=limits, min_side=min_side)
-            turned = picture.exif.get(ExifTags.Base.Orientation, 1) not in (0, 1)
-        else:
-            image = Image.fromarray(np.asarray(found.data))
-            picture, turned = Picture(image, *image.size, "RAW", 1, Image.Exif()), False
-    except (BadImageError, *_ERRORS) as error:
-        _log.info("a raw file without a preview: %s", error)
-        return None
-    image = picture.image
-    # Some cameras write it upright, some as the sensor lay; a tag of its own was applied, where it has one.
-    if not turned and flip in _TURNS and (flip == 3 or (image.width >= image.height) != wide):
-        image = image.transpose(_TURNS[flip])
-    return Picture(image, *image.size, "RAW", 1, picture.exif)
-
-
-def _exif(data: bytes, preview: Picture | None) -> Image.Exif:
-    """Of the preview where that has a date, else of the file, where that is a TIFF."""
-    candidates = [preview.exif] if preview else []
+def _is_raw_tiff(data: bytes) -> bool:
+    """Cameras' files are TIFFs that begin with a small picture and keep the large one below it."""
     try:
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as opened:
-            candidates.append(opened.getexif())
+            tags: Any = opened.tag_v2  # type: ignore[attr-defined]
+            if _DNG_VERSION in tags or tags.get(_COMPRESSION) in _COMPRESSIONS:
+                return True
+            return tags.get(_SUBFILE) == 1 and _SUB_IFDS in tags and ExifTags.Base.Make in tags
     except DECODER_ERRORS:
-        pass
-    for exif in candidates:
-        if exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal):
-            return _few(exif)
-    return _few(candidates[-1]) if candidates else Image.Exif()
+        # Pillow refuses some of them: those with a maker's own compression.
+        return _DNG_VERSION.to_bytes(2, "little" if data[:1] == b"I" else "big") in data[:_HEAD]
 
 
-def _few(exif: Image.Exif) -> Image.Exif:
-    """The tags that are read later, without previews and makers' notes of megabytes."""
-    few = Image.Exif()
-    for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.DateTime):
-        if tag in exif:
-            few[tag] = exif[tag]
-    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        kept = {
-            tag: value
-            for tag, value in exif.get_ifd(ifd).items()
-            if not isinstance(value, bytes) or len(value) <= 64
-        }
-        few.get_ifd(ifd).update(kept)
-    return few
+RAW = Format(
+    name="RAW",
+    extensions=frozenset(
+        "dng cr2 cr3 nef nrw arw sr2 srf raf orf rw2 pef srw x3f erf kdc dcr mrw 3fr iiq rwl".split()
+    ),
+    sniff=is_raw,
+    decoder="askpix.ingest.formats.raw_decoder:RawDecoder",
+    media_type=media_type,
+)

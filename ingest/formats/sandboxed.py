@@ -1,59 +1,59 @@
-"""Formats that are decoded in a process apart: camera raw files, SVG drawings, JPEG XL.
+"""Documents in child processes with limits: what makes a decoder crash, or work for minutes, costs one page.
 
-Their decoders are less fuzzed than those of ``core.imaging.decode``, or know a size only when all is decoded.
+A child serves one document at a time and several one after another (``askpix.core.sandbox``). Decoders run
+there that are less fuzzed than those of ``core.imaging.decode``, that know a size only when all is decoded,
+or that installed packages bring.
 """
 
-import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias
+from importlib import import_module
+from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from askpix.core.errors import BadImageError, DecoderKilledError
-from askpix.core.imaging.decode import ImageLimits, Picture
-from askpix.core.imaging.decoder_errors import DECODER_ERRORS
-from askpix.core.sandbox import NONSENSE, TOO_LONG, Children, answer_all
+from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits, Picture, check_size
+from askpix.core.imaging.decoder_errors import DECODER_ERRORS, one_line
+from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, Children, StoppedError, answer_all
+from askpix.core.types import Box, TextLine
+from askpix.ingest.formats.base import Document, Format
 
-Rare: TypeAlias = Literal["RAW", "SVG", "JPEG XL"]
-RARE_EXTENSIONS = frozenset(
-    "svg jxl dng cr2 cr3 nef nrw arw sr2 srf raf orf rw2 pef srw x3f erf kdc dcr mrw 3fr iiq rwl".split()
-)
+_MOST_KILLS = 2
+"""Of one document: its other pages are left, else a long one takes hours."""
 CHILDREN = Children("askpix.ingest.formats.sandboxed")
-_HEAD = 4096
-_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
-_SUBFILE, _COMPRESSION, _SUB_IFDS, _DNG_VERSION = 254, 259, 330, 50706
-_RAW_COMPRESSIONS = (32767, 32770, 34713, 65535)
-"""Sony, Samsung, Nikon, Pentax: next to TIFF 6.0, as LibRaw and ExifTool list them."""
 
 
-def rare_format(data: bytes) -> Rare | None:
-    """Which of these a file is, by its first bytes; raw files that are TIFFs by their first directory."""
-    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
-        return "JPEG XL"
-    if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx ":
-        return "RAW"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return "RAW" if data[8:10] == b"CR" or _is_raw_tiff(data) else None
-    head = data[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()[:_HEAD].lower()
-    if head.startswith(b"<svg") or (
-        head.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in head
-    ):
-        return "SVG"
-    return None
+class SandboxedDocument(Document):
+    """A document that a child process has open.
 
-
-def open_rare(data: bytes, rare: Rare, *, limits: ImageLimits, min_side: int | None = None) -> Picture:
-    """As ``askpix.core.imaging.decode.open_image``. A raw file's preview counts where it is large enough.
-
-    Raises ``BadImageError``, also when its decoder crashes, takes too long or too much memory.
+    Raises ``BadImageError``, also for what the process ended of: a crash, too long, too much memory. The next
+    page is asked of another one.
     """
-    question = {"rare": rare, "limits": asdict(limits), "min_side": min_side}
-    while True:
-        child, fresh = CHILDREN.take()
+
+    def __init__(self, form: Format, data: bytes, limits: ImageLimits) -> None:
+        super().__init__(data, limits)
+        self._format, self.kind = form, form.kind
+        self._child: Child | None = None
+        self._kills = 0
         try:
-            answer, pixels = child.ask(
-                question, data, seconds=limits.decode_seconds, most=3 * limits.max_pixels
-            )
+            with self._served() as child:
+                self.count = int(child.said["pages"])
+            if not self.count:
+                raise BadImageError(f"damaged {form.name}: it has no pages")
+            if self.count > limits.max_pages:
+                many = f"{form.name} of {self.count} pages is over the limit of {limits.max_pages}"
+                raise BadImageError(f"{many}: split it")
+        except BaseException:
+            self.close()
+            raise
+
+    def picture(self, place: int | None, min_side: int | None) -> Picture:
+        """See ``Document``."""
+        with self._served() as child:
+            question = {"do": "picture", "page": place or 1, "min_side": min_side}
+            answer, pixels = self._ask(child, question, most=3 * self.limits.max_pixels)
             width, height, *drawn = (int(side) for side in answer["sides"])
             image = Image.frombytes("RGB", (drawn[0], drawn[1]), pixels)
             exif = Image.Exif()
@@ -61,53 +61,126 @@ def open_rare(data: bytes, rare: Rare, *, limits: ImageLimits, min_side: int | N
                 exif.load(bytes.fromhex(answer["exif"]))
             except DECODER_ERRORS:
                 exif = Image.Exif()
-        except BadImageError:
+        return Picture(image, width, height, self._format.name, self.count, exif)
+
+    def lines(self, place: int | None) -> list[TextLine] | None:
+        """See ``Document``."""
+        with self._served() as child:
+            lines = self._ask(child, {"do": "lines", "page": place or 1})[0]["lines"]
+            found = [TextLine(str(text), Box(*(float(side) for side in box))) for text, *box in lines or ()]
+        return None if lines is None else found
+
+    def close(self) -> None:
+        """Leave the process to the next document. Closing twice is fine."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        try:
+            self._ask(child, {"do": "close"})  # what it has in memory is of no use to the next one
+        except (*NONSENSE, BadImageError, StoppedError):
+            child.end()
+        else:
             CHILDREN.give_back(child)
+
+    def _ask(
+        self, child: Child, question: dict[str, Any], data: bytes = b"", *, most: int = 0
+    ) -> tuple[dict[str, Any], bytes]:
+        return child.ask(question, data, seconds=self.limits.decode_seconds, most=most)
+
+    @contextmanager
+    def _served(self) -> Iterator[Child]:
+        """The process with this document, a new one where the last has ended."""
+        if self._kills >= _MOST_KILLS:
+            name = self._format.name
+            raise BadImageError(f"not read: the {name} has ended its reader {self._kills} times before")
+        try:
+            if self._child is None:
+                self._child = self._opened()
+            yield self._child
+        except BadImageError:
             raise
         except NONSENSE as error:
-            if child.end() == TOO_LONG:
-                why = f"it takes more than {limits.decode_seconds:g} seconds to decode"
-                raise DecoderKilledError(f"{rare}: {why} (ASKPIX_MAX_DECODE_SECONDS)") from error
-            if not fresh:
-                continue  # it may have been ended while it was idle
-            why = "it makes its decoder crash, or takes too much memory: save it as JPEG or PNG"
-            raise DecoderKilledError(f"{rare}: {why}") from error
+            self._kills += 1
+            raise DecoderKilledError(self._why(self._end())) from error
         except BaseException:
-            child.end()  # Ctrl-C: what it would still say is nobody's
+            self._end()  # Ctrl-C: what it would still say is nobody's
             raise
-        CHILDREN.give_back(child)
-        return Picture(image, width, height, rare, 1, exif)
 
+    def _opened(self) -> Child:
+        form = self._format
+        question = {"do": "open", "name": form.name, "decoder": form.decoder, "limits": asdict(self.limits)}
+        while True:
+            child, fresh = CHILDREN.take()
+            try:
+                self._ask(child, question, self.data)
+            except EOFError:
+                if fresh:
+                    self._child = child
+                    raise
+                child.end()  # while it was idle, perhaps: a fresh one will tell
+            except BaseException:
+                self._child = child
+                raise
+            else:
+                return child
 
-def _is_raw_tiff(data: bytes) -> bool:
-    """Cameras' files are TIFFs that begin with a small picture and keep the large one below it."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("TIFF",)) as opened:
-            tags: Any = opened.tag_v2  # type: ignore[attr-defined]
-            if _DNG_VERSION in tags or tags.get(_COMPRESSION) in _RAW_COMPRESSIONS:
-                return True
-            return tags.get(_SUBFILE) == 1 and _SUB_IFDS in tags and ExifTags.Base.Make in tags
-    except DECODER_ERRORS:
-        # Pillow refuses some of them: those with a maker's own compression.
-        return _DNG_VERSION.to_bytes(2, "little" if data[:1] == b"I" else "big") in data[:_HEAD]
+    def _end(self) -> int:
+        child, self._child = self._child, None
+        return child.end() if child else 0
+
+    def _why(self, code: int) -> str:
+        name = self._format.name
+        if code == TOO_LONG:
+            why = f"it takes more than {self.limits.decode_seconds:g} seconds to decode"
+            return f"{name}: {why} (ASKPIX_MAX_DECODE_SECONDS)"
+        return f"{name}: it makes its decoder crash, or takes too much memory: save it as JPEG or PNG"
 
 
 def serve() -> None:
     """In the child."""
-    from askpix.ingest.formats.jpeg_xl import open_jpeg_xl  # noqa: PLC0415 - the decoders are for the child alone
-    from askpix.ingest.formats.raw import open_raw  # noqa: PLC0415
-    from askpix.ingest.formats.svg import open_svg  # noqa: PLC0415
-
-    decoders = {"RAW": open_raw, "SVG": open_svg, "JPEG XL": open_jpeg_xl}
+    document = nothing = Document(b"", DEFAULT_LIMITS)
+    name = ""
 
     def answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        limits = ImageLimits(**question["limits"])
-        picture = decoders[question["rare"]](data, limits=limits, min_side=question["min_side"])
-        sides = [picture.width, picture.height, *picture.image.size]
+        nonlocal document, name
+        if question["do"] in ("open", "close"):
+            document.close()
+            document = nothing
+        if question["do"] == "close":
+            return {}, b""
+        if question["do"] == "open":
+            name = question["name"]
+            decoder = _loaded(question["decoder"], name)
         try:
-            exif = picture.exif.tobytes().hex()
-        except DECODER_ERRORS:
-            exif = ""
-        return {"sides": sides, "exif": exif}, picture.image.convert("RGB").tobytes()
+            if question["do"] == "open":
+                document = decoder(data, ImageLimits(**question["limits"]))
+                return {"pages": document.count}, b""
+            if question["do"] == "lines":
+                lines = document.lines(question["page"])
+                return {"lines": None if lines is None else [[each.text, *each.box] for each in lines]}, b""
+            return _drawn(document.picture(question["page"], question["min_side"]), document.limits)
+        except (BadImageError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise anything for damaged files
+            raise BadImageError(f"damaged {name}: {one_line(error)}") from error
 
     answer_all(answer, most=2**32)
+
+
+def _loaded(decoder: str, name: str) -> type[Document]:
+    module, _, attribute = decoder.partition(":")
+    try:
+        found: type[Document] = getattr(import_module(module), attribute)
+    except Exception as error:
+        raise BadImageError(f"{name}: its decoder {decoder!r} cannot be loaded: {one_line(error)}") from error
+    return found
+
+
+def _drawn(picture: Picture, limits: ImageLimits) -> tuple[dict[str, Any], bytes]:
+    check_size(picture.width, picture.height, limits)
+    try:
+        exif = picture.exif.tobytes().hex()
+    except DECODER_ERRORS:
+        exif = ""
+    sides = [picture.width, picture.height, *picture.image.size]
+    return {"sides": sides, "exif": exif}, picture.image.convert("RGB").tobytes()

@@ -94,7 +94,7 @@ def index(
     """
     began = time.perf_counter()
     remote = remote or Remote()
-    found = remote.find_all(paths, ignore, office=limits.office is not None)
+    found = remote.find_all(paths, ignore, limits=limits)
     with open_store() as store:
         if catalog.begin_run(collection) or store.count() != catalog.count_images(collection):
             mend(collection, catalog, store)

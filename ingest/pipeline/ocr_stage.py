@@ -9,21 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from askpix.core.errors import BadImageError, StoreUnavailableError
-from askpix.core.imaging.decode import PDF_DPI, ImageLimits, Picture
+from askpix.core.imaging.decode import ImageLimits, Picture
 from askpix.core.sandbox import StoppedError, stop_questions
 from askpix.core.types import Box, TextLine, Vectors
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.texts import PendingText
-from askpix.ingest.formats.content import Content, place_label
-from askpix.ingest.formats.pages import is_film, open_page, pdf_of
-from askpix.ingest.formats.pdf_worker import ApartPdf, opened
-from askpix.ingest.formats.video_worker import ApartFilm, opened_film
+from askpix.ingest.formats.base import Document
+from askpix.ingest.formats.content import place_label
+from askpix.ingest.formats.pages import open_document
 from askpix.ingest.ocr.reader import TextReader
 from askpix.ingest.ocr.resolution import CLOSER_THAN, CLOSEST, is_page
 from askpix.ingest.pipeline.embed_images import TICK_S, OnProgress
@@ -159,12 +157,12 @@ def _read_group(
     if data is None:
         return found
     try:
-        with _document(data, limits) as document:
+        with open_document(data, limits) as document:
             for item in group:
                 if stop.is_set():
                     break
                 try:
-                    found.lines[item.image_id] = _lines(data, document, item.place, reader, limits)
+                    found.lines[item.image_id] = _lines(document, item.place, reader)
                 except BadImageError as error:
                     found.errors[item.image_id] = str(error)
     except StoppedError:
@@ -175,36 +173,15 @@ def _read_group(
     return found
 
 
-def _document(data: Content, limits: ImageLimits) -> AbstractContextManager[ApartPdf | ApartFilm | None]:
-    """What is opened once for all of its pictures."""
-    if is_film(data):
-        return opened_film(data, limits)
-    pdf = pdf_of(data, limits) if isinstance(data, bytes) else None
-    return nullcontext() if pdf is None else opened(pdf, limits)
-
-
-def _lines(
-    data: Content,
-    document: ApartPdf | ApartFilm | None,
-    place: int | None,
-    reader: TextReader,
-    limits: ImageLimits,
-) -> list[TextLine]:
-    """A PDF's own text where it has one: exact, and at a hundredth of the cost of reading the picture."""
-    if isinstance(document, ApartPdf) and (own := document.lines(place or 1)) is not None:
+def _lines(document: Document, place: int | None, reader: TextReader) -> list[TextLine]:
+    """A file's own text where it has one: exact, and at a hundredth of the cost of reading the picture."""
+    if (own := document.lines(place)) is not None:
         return own
-
-    def decoded(min_side: int) -> Picture:
-        if document is None:
-            return open_page(data, place, limits=limits, min_side=min_side)
-        return document.picture(place or 1, min_side)
-
-    picture = decoded(_MIN_SIDE)
-    finer = limits.pdf_dpi / PDF_DPI if isinstance(document, ApartPdf) else 1.0
-    longer = round(max(picture.width, picture.height) * finer)
+    picture = document.picture(place, _MIN_SIDE)
+    longer = round(max(picture.width, picture.height) * document.scale)
     if longer > max(CLOSER_THAN, *picture.image.size) and is_page(picture.image):
-        shorter = round(min(picture.width, picture.height) * finer)
-        picture = decoded(min(shorter, max(_MIN_SIDE, _FULL * shorter // longer)))
+        shorter = round(min(picture.width, picture.height) * document.scale)
+        picture = document.picture(place, min(shorter, max(_MIN_SIDE, _FULL * shorter // longer)))
     return on_original(reader.read(picture.image), picture)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from askpix.core.imaging.decode import ImageLimits
 from askpix.ingest.catalog.models import SourceState
-from askpix.ingest.formats.content import FILMS_POSSIBLE
+from askpix.ingest.formats.pages import formats
 from askpix.ingest.pipeline.report import Failure
 from askpix.ingest.sources.ignore import leaves_out
 from askpix.ingest.sources.remote import is_elsewhere, root_of
@@ -46,7 +46,8 @@ class Plan:
 
 def tried_with(limits: ImageLimits) -> str:
     """The conditions under which a file fails or not."""
-    return "/".join(map(str, (_FORMAT, *astuple(limits), *(("film",) if FILMS_POSSIBLE else ()))))
+    openable = (name for name, form in formats().items() if not form.missing(limits))
+    return "/".join(map(str, (_FORMAT, *astuple(limits), *openable)))
 
 
 def make_plan(

@@ -9,8 +9,9 @@ from askpix.core.imaging.decode import ImageLimits
 from askpix.core.sandbox import StoppedError, longest_questions
 from askpix.core.types import Box, ImageRecord, Vectors
 from askpix.ingest.catalog.models import Collection, SourceState
+from askpix.ingest.formats.base import Page
 from askpix.ingest.formats.content import Content, sha256_of
-from askpix.ingest.formats.pages import Page, open_pages
+from askpix.ingest.formats.pages import open_pages
 from askpix.ingest.metadata.exif import read_metadata
 from askpix.ingest.pipeline.plan import Task
 from askpix.ingest.sources.remote import read_source

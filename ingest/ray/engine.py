@@ -83,7 +83,7 @@ class RayEngine:
                 mend(collection, catalog, store)
         plan = make_plan(
             paths,
-            Remote().find_all(paths, ignore, office=limits.office is not None),
+            Remote().find_all(paths, ignore, limits=limits),
             known=catalog.known_sources(collection),
             contents=catalog.contents(collection),
             limits=limits,

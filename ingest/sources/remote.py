@@ -20,21 +20,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from askpix.core.errors import AskpixError, BadImageError, LimitError
-from askpix.core.imaging.decode import ImageLimits
-from askpix.ingest.formats.content import Content, read_content, sha256_of
+from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits
+from askpix.ingest.formats.content import Content, sha256_of
+from askpix.ingest.formats.pages import by_extension, read_content
 from askpix.ingest.sources import buckets, zip_files
 from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits, Resolve
 from askpix.ingest.sources.http_fetch import fetch, fetch_headers, is_public, resolve
 from askpix.ingest.sources.ignore import Ignores
-from askpix.ingest.sources.walk import (
-    EXTENSIONS,
-    Skipped,
-    Source,
-    check_paths,
-    is_ignored,
-    walk,
-    without_office,
-)
+from askpix.ingest.sources.walk import Skipped, Source, check_paths, is_ignored, walk, without_missing
 
 _log = logging.getLogger(__name__)
 _REMOTE = re.compile(r"(s3|gs|az|https?):/{1,2}(?=[^/])", re.IGNORECASE)
@@ -64,10 +57,9 @@ class Remote:
     ports: tuple[int, ...] = FetchLimits().ports
 
     def find_all(
-        self, paths: Sequence[Path], ignore: Sequence[str] = (), *, office: bool = False
+        self, paths: Sequence[Path], ignore: Sequence[str] = (), *, limits: ImageLimits = DEFAULT_LIMITS
     ) -> Iterator[Source | Skipped]:
-        """Every source that the paths of the command line stand for: files, folders, archives and URIs;
-        office documents only with ``office``.
+        """Every source that the paths of the command line stand for: files, folders, archives and URIs.
 
         Raises ``NotFoundError`` before the first result.
         """
@@ -75,12 +67,11 @@ class Remote:
         far = [uri for path in paths if (uri := remote_uri(path))]
         packed = [path for path in paths if not remote_uri(path) and zip_files.is_zip(path)]
         near = [path for path in paths if not remote_uri(path) and path not in packed]
-        found = chain(
-            walk(near, ignore=ignore, office=True),
+        elsewhere = chain(
             *(zip_files.find_inside(path, ignore) for path in packed),
             *(self.find(uri, ignore) for uri in far),
         )
-        return found if office else without_office(found)
+        return chain(walk(near, ignore=ignore, limits=limits), without_missing(elsewhere, limits))
 
     def find(self, uri: str, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
         """Every picture and document that a URI stands for: below a prefix, on a list, or itself.
@@ -96,7 +87,7 @@ class Remote:
             yield Skipped(uri, f"cannot read: {_SAID.sub('', str(error))}")
 
     def _on_the_web(self, uri: str) -> Iterator[Source | Skipped]:
-        if _extension(uri) in EXTENSIONS:
+        if _extension(uri) in by_extension():
             yield self._asked(uri)
             return
         limits = FetchLimits(max_bytes=_MOST_LIST, ports=self.ports)
@@ -152,13 +143,13 @@ class Remote:
 
 def _in_bucket(uri: str, ignores: Ignores) -> Iterator[Source | Skipped]:
     prefix = uri.rstrip("/")
-    if _extension(prefix) in EXTENSIONS:
+    if _extension(prefix) in by_extension():
         found = buckets.head_object(prefix)
         yield Source(found.uri, found.size, _stamp(found.etag, found.modified_ns))
         return
     for found in buckets.list_objects(prefix + "/" if prefix.count("/") > 2 else prefix):
         inner = found.uri[len(prefix) + 1 :]
-        if _extension(found.uri) not in EXTENSIONS or any(map(is_ignored, inner.split("/"))):
+        if _extension(found.uri) not in by_extension() or any(map(is_ignored, inner.split("/"))):
             continue
         parts = inner.split("/")
         folders = ("/".join(parts[:n]) for n in range(1, len(parts)))

@@ -8,24 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from askpix.core.errors import NotFoundError
-from askpix.core.imaging.decoder_errors import signature
-from askpix.ingest.formats.content import (
-    AMBIGUOUS_EXTENSIONS,
-    FILM_EXTENSIONS,
-    FILMS_POSSIBLE,
-    NO_FILMS,
-    film_container,
-)
-from askpix.ingest.formats.office import NO_OFFICE, OFFICE_EXTENSIONS
-from askpix.ingest.formats.sandboxed import RARE_EXTENSIONS, rare_format
+from askpix.core.errors import BadImageError, NotFoundError
+from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits
+from askpix.ingest.formats.pages import HEAD, by_extension, formats, is_known_start
 from askpix.ingest.metadata.sidecars import Beside
 from askpix.ingest.sources.ignore import IGNORE_FILE, Ignores
-
-_PICTURES = """jpg jpeg jpe jfif mpo png apng webp gif tif tiff bmp dib avif avifs heic heif hif jp2 j2k
-    jpx ppm pgm pbm pnm pdf"""
-EXTENSIONS = FILM_EXTENSIONS | RARE_EXTENSIONS | OFFICE_EXTENSIONS | frozenset(_PICTURES.split())
-"""Looked at in folders."""
 
 _JUNK = frozenset(
     """@eadir|#recycle|#snapshot|@__thumb|@recycle|$recycle.bin|__macosx|system volume information|lost+found
@@ -33,7 +20,6 @@ _JUNK = frozenset(
 )
 _LIVE, _STILLS, _LIVE_BYTES = (".mov", ".mp4"), ("heic", "heif", "jpg", "jpeg"), 12 * 2**20
 """Phones write three seconds of film beside each photo, of its name; a film of one's own is larger."""
-_HEAD = 1024
 _URI = re.compile(r"(s3|gs|az|https?):/", re.IGNORECASE)
 """Looked for by ``askpix.ingest.sources.remote``."""
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -76,29 +62,35 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def walk(
-    paths: Sequence[Path], *, ignore: Sequence[str] = (), office: bool = False
+    paths: Sequence[Path], *, ignore: Sequence[str] = (), limits: ImageLimits = DEFAULT_LIMITS
 ) -> Iterator[Source | Skipped]:
     """Every picture and document under ``paths``, each file once, sorted within its folder.
 
     A file that is named is always taken; in folders only known extensions, and files without one that
     begin like a picture. Links to folders are not followed; a link to a file only when it is named.
     ``ignore`` (globs as git has them, relative to each path) and ``.askpixignore`` files leave out more.
-    Office documents are taken where there is something to convert them with (``office``). What cannot be
-    read is reported and the walk goes on. Raises ``NotFoundError`` before the first result, ``AskpixError``
-    for rules that cannot be used.
+    Formats that cannot be opened here (videos, office documents) are left out with the reason. What cannot
+    be read is reported and the walk goes on. Raises ``NotFoundError`` before the first result,
+    ``AskpixError`` for rules that cannot be used.
     """
     check_paths(paths)
     Ignores.of(ignore, "")
     # resolve() would follow links, and the names would not come back as they were given.
     found = _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore)  # noqa: PTH100
-    return found if office else without_office(found)
+    return without_missing(found, limits)
 
 
-def without_office(found: Iterable[Source | Skipped]) -> Iterator[Source | Skipped]:
-    """The same, office documents left out with the reason."""
+def without_missing(found: Iterable[Source | Skipped], limits: ImageLimits) -> Iterator[Source | Skipped]:
+    """Yield the same; files for which something is not installed or set are left out with the reason."""
+    reasons = {
+        extension: reason
+        for form in formats().values()
+        if (reason := form.missing(limits))
+        for extension in form.extensions
+    }
     for each in found:
-        if isinstance(each, Source) and _extension(each.uri) in OFFICE_EXTENSIONS:
-            yield Skipped(_shown(each.uri), NO_OFFICE)
+        if isinstance(each, Source) and (reason := reasons.get(_extension(each.uri))):
+            yield Skipped(_shown(each.uri), reason)
         else:
             yield each
 
@@ -207,7 +199,8 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
     """A source, a reason, a folder to enter, or nothing of interest."""
     name, path = entry.name, entry.path
     extension = _extension(name)
-    known = extension in EXTENSIONS
+    form = by_extension().get(extension)
+    known = form is not None
     try:
         is_folder = entry.is_dir(follow_symlinks=False)
         if reason := is_ignored(name):
@@ -222,10 +215,8 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
             return Skipped(_shown(path), "an archive; name it to index what is in it")
         if not known and ("." in name or not entry.is_file() or not _begins_like_picture(path)):
             return None
-        if extension in AMBIGUOUS_EXTENSIONS and not _begins_like_picture(path):
+        if form and extension in form.ambiguous and not _begins_like_picture(path):
             return None
-        if extension in FILM_EXTENSIONS and not FILMS_POSSIBLE:
-            return Skipped(_shown(path), NO_FILMS)
         if not known and here.ignores.leaves_out(path, is_folder=False):
             return None
         status = entry.stat(follow_symlinks=False)
@@ -235,6 +226,8 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
         return _source(path, status, here.beside)
     except OSError as error:
         return _unreadable(path, error)
+    except BadImageError as error:
+        return Skipped(_shown(path), str(error))
 
 
 def _link(path: str, known: bool, inside: str) -> Skipped | None:
@@ -281,11 +274,10 @@ def _extension(name: str) -> str:
 def _begins_like_picture(path: str) -> bool:
     descriptor = os.open(path, _OPEN)
     try:
-        head = os.read(descriptor, _HEAD)
+        head = os.read(descriptor, HEAD)
     finally:
         os.close(descriptor)
-    known = signature(head) is not None or head.startswith(b"%PDF-")
-    return known or film_container(head) is not None or rare_format(head) is not None
+    return is_known_start(head)
 
 
 def _unreadable(path: str, error: OSError) -> Skipped:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import watchfiles
 
+from askpix.ingest.formats.pages import by_extension
 from askpix.ingest.metadata.sidecars import is_sidecar
 from askpix.ingest.sources.ignore import IGNORE_FILE, leaves_out
-from askpix.ingest.sources.walk import EXTENSIONS, is_ignored
+from askpix.ingest.sources.walk import is_ignored
 
 _QUIET_MS = 1_600
 """A burst is over when nothing changed for so long, or after ``_QUIET_MS`` times ten at the latest."""
@@ -68,7 +69,7 @@ def to_index(
             continue
         if path != root and leaves_out(str(path), str(root), ignore):
             continue
-        if path.is_dir() or (path.suffix.lower().removeprefix(".") in EXTENSIONS and path.exists()):
+        if path.is_dir() or (path.suffix.lower().removeprefix(".") in by_extension() and path.exists()):
             wanted.add(path)
         elif path.exists():
             if path == root:

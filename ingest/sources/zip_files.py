@@ -18,12 +18,12 @@ from typing import Any, cast
 
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits
-from askpix.ingest.formats.content import FILM_EXTENSIONS, FILMS_POSSIBLE, NO_FILMS
+from askpix.ingest.formats.pages import by_extension
 from askpix.ingest.metadata.merge import combine, read_bytes_inside
 from askpix.ingest.metadata.model import About
 from askpix.ingest.metadata.sidecars import Beside
 from askpix.ingest.sources.ignore import Ignores
-from askpix.ingest.sources.walk import EXTENSIONS, Skipped, Source, is_ignored
+from askpix.ingest.sources.walk import Skipped, Source, is_ignored
 
 _log = logging.getLogger(__name__)
 ZIP_ERRORS = (
@@ -82,16 +82,14 @@ def find_inside(path: Path, ignore: Sequence[str] = ()) -> Iterator[Source | Ski
         beside = Beside.of(cast(Any, [_Entry(info) for info in inside]))
         for info in sorted(inside, key=lambda each: each.filename):
             name = info.filename.rpartition("/")[2]
-            kind = name.rpartition(".")[2].casefold() if "." in name else ""
-            if kind not in EXTENSIONS or is_ignored(name):
+            extension = name.rpartition(".")[2].casefold() if "." in name else ""
+            if extension not in by_extension() or is_ignored(name):
                 continue
             uri = start + info.filename
             if ignores.leaves_out(uri, is_folder=False):
                 continue
             if info.flag_bits & _ENCRYPTED:
                 yield Skipped(uri, "encrypted; unpack it to index it")
-            elif kind in FILM_EXTENSIONS and not FILMS_POSSIBLE:
-                yield Skipped(uri, NO_FILMS)
             else:
                 yield Source(uri, info.file_size, _stamp(info), beside.stamp(name) if beside else None)
 

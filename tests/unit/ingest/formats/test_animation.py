@@ -14,8 +14,9 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits
 from askpix.ingest.formats import animation
-from askpix.ingest.formats.animation import frame_at, later_scenes, may_move
+from askpix.ingest.formats.animation import frame_at, later_scenes
 from askpix.ingest.formats.content import place_at
+from askpix.ingest.formats.image import may_move
 from askpix.ingest.formats.pages import open_page, open_pages
 from askpix.retrieval.query.parser import parse
 from tests.support.fakes import ColourEmbedder, picture

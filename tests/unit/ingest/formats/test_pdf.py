@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.core.types import Box, TextLine
-from askpix.ingest.formats import pdf_worker
-from askpix.ingest.formats.pdf_worker import ApartPdf, opened
+from askpix.ingest.formats import sandboxed
+from askpix.ingest.formats.pdf import SandboxedPdf
 from askpix.ingest.pipeline.ocr_stage import _lines as lines_of
 from tests.conftest import ROOT
 from tests.support.hostile import pdf, pdf_stream
@@ -31,7 +31,7 @@ def words(*lines: tuple[int, int, bytes], drawing: bytes = b"", page: bytes = b"
 
 
 def read(data: bytes) -> list[TextLine] | None:
-    with opened(data, LIMITS) as document:
+    with SandboxedPdf(data, LIMITS) as document:
         return document.lines(1)
 
 
@@ -58,9 +58,9 @@ def test_text_is_taken_as_it_is_written_with_its_place() -> None:
 @pytest.mark.parametrize(("dpi", "drawn"), [(150, (625, 834)), (300, (1250, 1667)), (72, (300, 400))])
 def test_at_another_resolution_more_is_seen_and_nothing_moves(dpi: int, drawn: tuple[int, int]) -> None:
     data = words((30, 340, b"Invoice 4711"))
-    with opened(data, LIMITS) as document:
+    with SandboxedPdf(data, LIMITS) as document:
         usual = document.lines(1)
-    with opened(data, replace(LIMITS, pdf_dpi=dpi)) as document:
+    with SandboxedPdf(data, replace(LIMITS, pdf_dpi=dpi)) as document:
         assert document.lines(1) == usual
         picture = document.picture(1, None)
         assert (picture.width, picture.height) == (625, 834)
@@ -70,7 +70,7 @@ def test_at_another_resolution_more_is_seen_and_nothing_moves(dpi: int, drawn: t
 
 
 def test_a_resolution_is_no_way_around_the_limit() -> None:
-    with opened(words(), replace(LIMITS, pdf_dpi=600, max_pixels=1_000_000)) as document:
+    with SandboxedPdf(words(), replace(LIMITS, pdf_dpi=600, max_pixels=1_000_000)) as document:
         picture = document.picture(1, None)
         assert picture.image.width * picture.image.height <= 1_010_000 and picture.width == 625
 
@@ -90,8 +90,8 @@ def test_what_is_read_on_a_finer_page_has_the_boxes_of_the_usual_one() -> None:
     boxes = {}
     for dpi in (150, 600):
         limits = replace(LIMITS, pdf_dpi=dpi)
-        with opened(data, limits) as document:
-            (line,) = lines_of(data, document, 1, Reader(), limits)
+        with SandboxedPdf(data, limits) as document:
+            (line,) = lines_of(document, 1, Reader())
         boxes[dpi] = line.box
     assert seen[1][0] > 1.5 * seen[0][0]
     assert boxes[150] == pytest.approx(boxes[600], abs=2)
@@ -99,7 +99,7 @@ def test_what_is_read_on_a_finer_page_has_the_boxes_of_the_usual_one() -> None:
 
 def test_boxes_lie_where_the_words_are_drawn_however_the_page_is_turned_and_cut() -> None:
     data = words((150, 200, b"HERE"), page=b"/Rotate 90/CropBox[100 100 250 350]")
-    with opened(data, LIMITS) as document:
+    with SandboxedPdf(data, LIMITS) as document:
         (line,) = document.lines(1) or ()
         picture = document.picture(1, None)
     assert (picture.width, picture.height) == (521, 313), "250 x 150 points, turned"
@@ -130,7 +130,7 @@ def test_letters_without_a_meaning_are_left_to_be_read() -> None:
 
 
 def test_a_page_that_takes_too_long_costs_itself_alone() -> None:
-    document = ApartPdf(nested(), replace(LIMITS, decode_seconds=1))
+    document = SandboxedPdf(nested(), replace(LIMITS, decode_seconds=1))
     try:
         with pytest.raises(BadImageError, match="more than 1 seconds to read"):
             document.picture(1, None)
@@ -142,7 +142,7 @@ def test_a_page_that_takes_too_long_costs_itself_alone() -> None:
 
 
 def test_a_crash_costs_one_page() -> None:
-    with opened(words((30, 300, b"fine")), LIMITS) as document:
+    with SandboxedPdf(words((30, 300, b"fine")), LIMITS) as document:
         assert document.lines(1)
         child = document._child
         assert child is not None
@@ -153,16 +153,16 @@ def test_a_crash_costs_one_page() -> None:
 
 
 def test_one_that_died_while_idle_is_replaced() -> None:
-    with opened(words((30, 300, b"fine")), LIMITS):
+    with SandboxedPdf(words((30, 300, b"fine")), LIMITS):
         pass
-    for child in pdf_worker.CHILDREN.idle:
+    for child in sandboxed.CHILDREN.idle:
         child._process.kill()
         child._process.wait()
     assert read(words((30, 300, b"fine")))
 
 
 def test_what_a_process_says_is_not_trusted() -> None:
-    with opened(words((30, 300, b"fine")), LIMITS) as document:
+    with SandboxedPdf(words((30, 300, b"fine")), LIMITS) as document:
         child = document._child
         assert child is not None
         for said in ({"sides": [9, 9, 9, 9]}, {"sides": []}, {"sides": ["x"] * 4}, {}):
@@ -174,7 +174,7 @@ def test_what_a_process_says_is_not_trusted() -> None:
 
 
 def test_more_pixels_than_are_allowed_are_not_taken() -> None:
-    with opened(words((30, 300, b"fine")), ImageLimits(max_pixels=1000)) as document:
+    with SandboxedPdf(words((30, 300, b"fine")), ImageLimits(max_pixels=1000)) as document:
         with pytest.raises(BadImageError, match="over the limit of 1000"):
             document.picture(1, None)
         with pytest.raises(BadImageError, match="over the limit of 1000"):
@@ -185,8 +185,8 @@ def test_nothing_is_left_behind_by_a_process_that_is_killed() -> None:
     code = """if True:
         import sys, pathlib
         from askpix.core.imaging.decode import ImageLimits
-        from askpix.ingest.formats.pdf_worker import ApartPdf
-        document = ApartPdf(sys.stdin.buffer.read(), ImageLimits())
+        from askpix.ingest.formats.pdf import SandboxedPdf
+        document = SandboxedPdf(sys.stdin.buffer.read(), ImageLimits())
         print(document._child._process.pid, flush=True)
         document.picture(1, None)
     """
@@ -215,7 +215,7 @@ def _lives(pid: int) -> bool:
 
 
 def test_pictures_come_through_whole() -> None:
-    with opened(pdf(b"1 0 0 rg 0 0 150 400 re f"), LIMITS) as document:
+    with SandboxedPdf(pdf(b"1 0 0 rg 0 0 150 400 re f"), LIMITS) as document:
         image = document.picture(1, None).image
     assert image.mode == "RGB" and image.getpixel((10, 10)) == (255, 0, 0)
     assert image.getpixel((620, 10)) == (255, 255, 255)

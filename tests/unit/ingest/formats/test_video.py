@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -20,10 +21,11 @@ from PIL import Image
 
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits
-from askpix.ingest.formats import video_worker
-from askpix.ingest.formats.content import OnDisk, read_content
-from askpix.ingest.formats.pages import Page, open_page, open_pages
-from askpix.ingest.formats.video_worker import ApartFilm, opened_film
+from askpix.ingest.formats import video
+from askpix.ingest.formats.base import Page
+from askpix.ingest.formats.content import OnDisk
+from askpix.ingest.formats.pages import open_page, open_pages, read_content
+from askpix.ingest.formats.video import SandboxedVideo
 from askpix.ingest.metadata.exif import read_metadata
 from askpix.ingest.metadata.video import film_exif
 from tests.support.films import film, song
@@ -97,7 +99,7 @@ def test_a_frame_is_the_same_when_it_is_opened_again(clip: Path) -> None:
         assert np.array_equal(np.asarray(again.image), np.asarray(page.picture.image))
     # Out of order, and of a film held in memory.
     places = [page.place for page in frames(clip)]
-    with opened_film(clip.read_bytes(), LIMITS) as opened:
+    with SandboxedVideo(clip.read_bytes(), LIMITS) as opened:
         for place in reversed(places):
             one = opened.picture(place or 1, None).image
             assert np.array_equal(np.asarray(one), np.asarray(open_page(content, place, limits=LIMITS).image))
@@ -185,14 +187,14 @@ def test_a_film_opens_nothing_else(tmp_path: Path) -> None:
         with pytest.raises(BadImageError):
             frames(tmp_path / name)
     # Even one of the containers that we know, named for a list of others.
-    content = OnDisk(tmp_path / "list.mp4", "matroska")
+    content = OnDisk(tmp_path / "list.mp4", b"\x1aE\xdf\xa3")
     with pytest.raises(BadImageError):
         list(open_pages(content, limits=LIMITS))
 
 
 def test_a_crash_costs_its_own_film_alone(clip: Path) -> None:
     content = read_content(clip, limits=LIMITS)
-    with opened_film(content, LIMITS) as opened:
+    with SandboxedVideo(content, LIMITS) as opened:
         child = opened._child
         assert child is not None
         moments = opened.moments(None)
@@ -207,7 +209,7 @@ def test_a_crash_costs_its_own_film_alone(clip: Path) -> None:
 
 def test_an_idle_child_that_was_killed_is_replaced(clip: Path) -> None:
     frames(clip)
-    for idle in video_worker.CHILDREN.idle:
+    for idle in video.CHILDREN.idle:
         idle._process.kill()
         idle._process.wait()
     assert len(frames(clip)) == 3
@@ -217,7 +219,7 @@ def test_a_film_that_takes_for_ever_is_ended(tmp_path: Path) -> None:
     path = film(tmp_path / "slow.mp4", [("cat", 40)], size=(640, 480), gop=10_000, rate=25)
     with pytest.raises(BadImageError, match="takes more than"):
         began = time.monotonic()
-        opened = ApartFilm(read_content(path, limits=LIMITS), replace(LIMITS, decode_seconds=0.005))
+        opened = SandboxedVideo(read_content(path, limits=LIMITS), replace(LIMITS, decode_seconds=0.005))
         try:
             while time.monotonic() - began < 60:
                 opened.picture(39_000, None)
@@ -292,7 +294,7 @@ def test_dates_and_places_of_films(
 
 
 def test_without_the_extra_it_says_what_to_install(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_worker, "FILMS_POSSIBLE", False)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BadImageError, match=r"askpix\[video\]"):
         frames(clip)
 

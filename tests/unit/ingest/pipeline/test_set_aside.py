@@ -12,7 +12,7 @@ from askpix.core.errors import DecoderKilledError, StoreUnavailableError
 from askpix.core.imaging.decode import DEFAULT_LIMITS
 from askpix.core.sandbox import StoppedError
 from askpix.ingest.catalog.models import MOST_KILLS, SourceState
-from askpix.ingest.formats.pages import Page
+from askpix.ingest.formats.base import Page
 from askpix.ingest.pipeline import worker
 from askpix.ingest.pipeline.report import IngestReport, Progress
 from tests.support.indexing import World, paint
