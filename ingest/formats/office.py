@@ -7,6 +7,7 @@ its own that runs no macros and follows no links out of a document, and is kille
 
 import hashlib
 import io
+import logging
 import math
 import os
 import shutil
@@ -52,6 +53,8 @@ _PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
 """
 """Macros never, links out of a document never ("Block any links from documents not among the trusted
 locations"), nothing updated while loading: names as in LibreOffice's officecfg schemas."""
+
+_log = logging.getLogger(__name__)
 
 
 def office_kind(data: bytes) -> str | None:
@@ -166,7 +169,9 @@ def _run(command: list[str], here: Path, seconds: float) -> list[str]:
         os.close(held)
     if watch.late:
         raise DecoderKilledError(f"it takes more than {seconds:g} seconds to convert: save it as PDF")
-    return [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    _log.debug("%s says: %s", command[-1][:200], lines)
+    return lines
 
 
 @lru_cache(maxsize=1)
@@ -176,7 +181,8 @@ def _without_network() -> tuple[str, ...]:
     command = (unshare or "", "--user", "--map-current-user", "--net", "--")
     try:
         works = unshare and subprocess.run([*command, "true"], capture_output=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _log.info("unshare cannot be used: %s", error)
         return ()
     return command if works and works.returncode == 0 else ()
 

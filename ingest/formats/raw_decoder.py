@@ -6,6 +6,7 @@ Only child processes load this (``askpix.ingest.formats.sandboxed``).
 """
 
 import io
+import logging
 
 import numpy as np
 import rawpy
@@ -23,6 +24,8 @@ _TURNS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.
 _FIRST = 1990
 """Digital cameras begin; a file without a date says 1970."""
 _ERRORS = (rawpy.LibRawError, *DECODER_ERRORS)
+
+_log = logging.getLogger(__name__)
 
 
 class RawDecoder(Document):
@@ -72,7 +75,8 @@ def _preview(
         else:
             image = Image.fromarray(np.asarray(found.data))
             picture, turned = Picture(image, *image.size, "RAW", 1, Image.Exif()), False
-    except (BadImageError, *_ERRORS):
+    except (BadImageError, *_ERRORS) as error:
+        _log.info("a raw file without a preview: %s", error)
         return None
     image = picture.image
     # Some cameras write it upright, some as the sensor lay; a tag of its own was applied, where it has one.

@@ -7,6 +7,7 @@ between them are looked at too. A frame is taken when it differs from the last o
 FFmpeg decodes untrusted bytes in C, so only child processes load this (``ingest.formats.video``).
 """
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
@@ -43,6 +44,8 @@ _SAID = (
 )
 _ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError, RuntimeError, LookupError, TypeError)
 """What PyAV raises for damaged files, next to its own."""
+
+_log = logging.getLogger(__name__)
 
 
 class Film:
@@ -191,6 +194,7 @@ class Film:
             if found is None and time > 0:
                 found = self._from_key(max(0.0, time - _GAP), wanted)  # an index that is a little off
         except _ERRORS as error:
+            _log.info("a video is damaged at %.0f s: %s", time, one_line(error))
             self._at = None
             self.cut_off = self.cut_off or f"damaged at {time:.0f} s: {one_line(error)}"
             return None
