@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from askpix.api.models.loader import Models
 from askpix.api.settings import Settings
-from askpix.api.workspace.identity import mark_deleted, write_identity
+from askpix.api.workspace.identity import IDENTITY, mark_deleted, write_identity
 from askpix.api.workspace.store_access import SharedStores
 from askpix.api.workspace.stores import check_store, drop_vectors, open_vectors
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
@@ -228,7 +228,10 @@ class Workspace(SharedStores, Models):
 
         def open_it() -> VectorStore:
             self._at_home(collection)
-            return open_vectors(self.settings, collection, self.vectors_folder(collection))
+            store = open_vectors(self.settings, collection, self.vectors_folder(collection))
+            if not (self.folder(collection) / IDENTITY).exists():
+                self._identify(collection)
+            return store
 
         with self.shared((collection.id, str(collection.generation)), open_it) as store:
             yield store
