@@ -15,11 +15,11 @@ from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.region_index import open_sheets
 from askpix.core.errors import BadQueryError
 from askpix.ingest.catalog.models import Collection
-from askpix.retrieval.late_interaction.store import PageStore
 from askpix.retrieval.stores.base import VectorStore
+from askpix.retrieval.stores.pages import PageStore
 
 router = APIRouter(prefix="/v1/local", include_in_schema=False)
-_METHODS = {name for kind in (VectorStore, PageStore) for name in dir(kind) if not name.startswith("_")} - {
+_MEMBERS = {name for kind in (VectorStore, PageStore) for name in dir(kind) if not name.startswith("_")} - {
     "close"
 }
 Which = Annotated[str, Path(pattern=r"^((sheets-)?\d{1,9}|pages|all)$")]
@@ -34,9 +34,9 @@ def call(  # noqa: PLR0917 - parts of the path
     service: TheService,
     who: Who,
 ) -> Any:
-    """One call of a store's method."""
+    """One call of a store's method, or the value of its property."""
     _only_local(who)
-    if method not in _METHODS:
+    if method not in _MEMBERS:
         raise ProblemError(404, "Not Found")
     try:
         args = decode(body["args"])
@@ -53,7 +53,8 @@ def call(  # noqa: PLR0917 - parts of the path
         else:
             opened = service.workspace.open_store(collection)
         store = stack.enter_context(opened)
-        return {"result": encode(getattr(store, method)(*args, **options))}
+        member = getattr(store, method)
+        return {"result": encode(member(*args, **options) if callable(member) else member)}
 
 
 @router.post("/let-go/{collection_id}/{which}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.report import PagesReport
     from askpix.retrieval.late_interaction.base import LateEmbedder
     from askpix.retrieval.late_interaction.page_search import PageLeg
-    from askpix.retrieval.late_interaction.store import PageStore
+    from askpix.retrieval.stores.pages import PageStore
 
 _SCHEME = "transformers:"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.embed_images import OnProgress
     from askpix.ingest.pipeline.report import SheetsReport
     from askpix.retrieval.late_interaction.region_search import SheetLeg
-    from askpix.retrieval.late_interaction.store import PageStore
+    from askpix.retrieval.stores.pages import PageStore
 
 _log = logging.getLogger(__name__)
 

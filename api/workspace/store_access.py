@@ -27,9 +27,9 @@ class SharedStores:
         ``key`` is a collection's id and which of its stores.
         """
         if (server := self.server()) is not None:
-            from askpix.api.client.remote_store import RemoteStore
+            from askpix.api.client.remote_store import remote_store
 
-            yield RemoteStore(server, key)
+            yield remote_store(server, key)
             return
         with closing(open_it()) as store:
             yield store

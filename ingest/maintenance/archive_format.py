@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from askpix.core.types import Vectors
-from askpix.retrieval.late_interaction.base import Matrix
+from askpix.retrieval.stores.pages import Matrix
 
 FORMAT, VERSION = "askpix-collection", 1
 PART = 1_000

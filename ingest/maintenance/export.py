@@ -17,9 +17,8 @@ from askpix.ingest.catalog.texts import chunks
 from askpix.ingest.maintenance.archive_format import PART, SOURCES, Part, Picture, Source
 from askpix.ingest.maintenance.archive_writer import ArchiveWriter
 from askpix.ingest.pipeline.report import OnTransfer, TransferReport
-from askpix.retrieval.late_interaction.base import Matrix
-from askpix.retrieval.late_interaction.store import OpenPages, PageStore
 from askpix.retrieval.stores.base import OpenStore, VectorStore
+from askpix.retrieval.stores.pages import Matrix, OpenPages, PageStore
 
 
 def export_collection(

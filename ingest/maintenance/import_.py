@@ -18,9 +18,8 @@ from askpix.ingest.maintenance.archive_format import Picture
 from askpix.ingest.maintenance.archive_reader import ArchiveReader
 from askpix.ingest.metadata.model import About
 from askpix.ingest.pipeline.report import OnTransfer, TransferReport
-from askpix.retrieval.late_interaction.base import Matrix
-from askpix.retrieval.late_interaction.store import OpenPages, PageStore
 from askpix.retrieval.stores.base import OpenStore
+from askpix.retrieval.stores.pages import Matrix, OpenPages, PageStore
 
 _PAGES = 32
 """Page matrices written at once."""

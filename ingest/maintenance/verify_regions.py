@@ -10,8 +10,7 @@ import numpy as np
 
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
-from askpix.retrieval.late_interaction.base import Matrix
-from askpix.retrieval.late_interaction.store import PageStore
+from askpix.retrieval.stores.pages import Matrix, PageStore
 
 _AT_ONCE = 256
 

@@ -26,8 +26,8 @@ from askpix.ingest.formats.pages import open_page
 from askpix.ingest.pipeline.embed_images import TICK_S, OnProgress
 from askpix.ingest.pipeline.report import Failure, PagesReport, Progress
 from askpix.ingest.sources.remote import indexed_bytes
-from askpix.retrieval.late_interaction.base import LateEmbedder, Matrix
-from askpix.retrieval.late_interaction.store import OpenPages
+from askpix.retrieval.late_interaction.base import LateEmbedder
+from askpix.retrieval.stores.pages import Matrix, OpenPages
 
 _log = logging.getLogger(__name__)
 _STORE_EVERY = 32

@@ -32,8 +32,7 @@ from askpix.ingest.pipeline.page_stage import PageWriter
 from askpix.ingest.pipeline.report import Failure, Progress, SheetsReport
 from askpix.ingest.sources.remote import indexed_bytes
 from askpix.retrieval.embedders.base import Embedder
-from askpix.retrieval.late_interaction.base import Matrix
-from askpix.retrieval.late_interaction.store import OpenPages
+from askpix.retrieval.stores.pages import Matrix, OpenPages
 
 _AT_ONCE = 64
 _MOST_SIDE = 4096

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import filelock
@@ -27,7 +26,7 @@ from askpix.retrieval.faiss.index import IndexKind
 from askpix.retrieval.faiss.records import FaissRows, Numbers, one_line
 from askpix.retrieval.faiss.rwlock import Gate
 from askpix.retrieval.faiss.vectors import ROUNDING, FaissLeg
-from askpix.retrieval.stores.base import Leg, Scored
+from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 from askpix.retrieval.stores.facets import MOST, Facets
 from askpix.retrieval.stores.folder import acquire, manifest
 from askpix.retrieval.text.tokenize import content_words, tokens
@@ -39,7 +38,7 @@ _REMEMBERED = 8
 """Filters whose pictures are remembered until the next write: the legs of a search ask the same one."""
 
 
-class FaissStore:
+class FaissStore(VectorStore):
     """A ``VectorStore`` in a folder. One process holds it at a time; its threads may share it."""
 
     def __init__(
@@ -390,11 +389,3 @@ class FaissStore:
             finally:
                 (self._folder / "owner.json").unlink(missing_ok=True)
                 self._lock.release()
-
-    def __enter__(self) -> "FaissStore":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -7,14 +7,13 @@ cosine that does not grow with the query.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Matrix: TypeAlias = NDArray[np.float16]
-"""``(n, dim)`` float16, rows of length one: the vectors of one page or one query."""
+from askpix.retrieval.stores.pages import Matrix
 
 POOLED = 32
 """Vectors that stand for a page in the first pass: as many as ColPali's grid has rows."""

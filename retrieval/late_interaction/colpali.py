@@ -21,8 +21,8 @@ from askpix.core.pretrained import (
     pick_device,
     pick_dtype,
 )
-from askpix.retrieval.late_interaction.base import Matrix
 from askpix.retrieval.model_hub.source import find_model
+from askpix.retrieval.stores.pages import Matrix
 
 CLASSES = {
     "colpali": "ColPaliForRetrieval",

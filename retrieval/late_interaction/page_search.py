@@ -14,7 +14,7 @@ import numpy as np
 
 from askpix.retrieval.late_interaction.base import LateEmbedder
 from askpix.retrieval.late_interaction.reranker import LateReranker
-from askpix.retrieval.late_interaction.store import PageStore
+from askpix.retrieval.stores.pages import PageStore
 
 PAGE_DEPTH = 50
 """Pages that the leg brings into a search, however many hits are asked for."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from askpix.core.types import Box, Vectors
-from askpix.retrieval.late_interaction.base import Matrix
-from askpix.retrieval.late_interaction.store import PageStore
+from askpix.retrieval.stores.pages import Matrix, PageStore
 
 SHEET_DEPTH = 50
 """Sheets that the leg brings into a search, however many hits are asked for."""

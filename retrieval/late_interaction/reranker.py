@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from askpix.retrieval.late_interaction.base import LateEmbedder, maxsim
-from askpix.retrieval.late_interaction.store import PageStore
 from askpix.retrieval.rerankers.base import Candidate
+from askpix.retrieval.stores.pages import PageStore
 
 
 class LateReranker:

@@ -8,17 +8,16 @@ words of a picture are rewritten whole when they have been read, and 0.2 MB a pa
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 
-from askpix.retrieval.late_interaction.base import POOLED, Matrix, pool_clusters
-from askpix.retrieval.late_interaction.store import SHORTLIST
+from askpix.retrieval.late_interaction.base import POOLED, pool_clusters
 from askpix.retrieval.qdrant.edge_shard import Shard
 from askpix.retrieval.qdrant.edge_store import point_ids
 from askpix.retrieval.stores.base import Scored
+from askpix.retrieval.stores.pages import SHORTLIST, Matrix, PageStore
 
 _PAGE = 2_000
 """Ids a scroll brings at once."""
@@ -26,7 +25,7 @@ _AT_ONCE = 32
 """Matrices read at once: the engine gives them as lists, of some 3 MB each."""
 
 
-class QdrantEdgePages:
+class QdrantEdgePages(PageStore):
     """A ``PageStore`` in a folder. One process holds it at a time; its threads may share it."""
 
     def __init__(self, shard: Shard, dim: int) -> None:
@@ -124,14 +123,6 @@ class QdrantEdgePages:
         """Flush and let go; closing twice is fine."""
         with self._writing:
             self._shard.close()
-
-    def __enter__(self) -> "QdrantEdgePages":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def pages_config(dim: int, pooled: int, /, *, graph: bool) -> edge.EdgeConfig:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.qdrant.edge_shard import Shard
 from askpix.retrieval.qdrant.filters import to_filter
-from askpix.retrieval.stores.base import Leg, Scored
+from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
 from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.folder import PAYLOAD
@@ -43,7 +42,7 @@ _PAGE = 2_000
 """Points a scroll brings at once."""
 
 
-class QdrantEdgeStore:
+class QdrantEdgeStore(VectorStore):
     """A ``VectorStore`` in a folder. One process holds it at a time; its threads may share it."""
 
     def __init__(self, shard: Shard, dims: tuple[int, int]) -> None:
@@ -364,14 +363,6 @@ class QdrantEdgeStore:
         """Flush and let go; closing twice is fine."""
         with self._writing:
             self._shard.close()
-
-    def __enter__(self) -> "QdrantEdgeStore":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def bm25_engine() -> edge.Bm25:

@@ -5,26 +5,25 @@ the first pass, neither with a graph. Collections of one server share it, told a
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from qdrant_client import models
 
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
-from askpix.retrieval.late_interaction.base import POOLED, Matrix, pool_clusters
-from askpix.retrieval.late_interaction.store import SHORTLIST
+from askpix.retrieval.late_interaction.base import POOLED, pool_clusters
 from askpix.retrieval.qdrant.connection import ClusterShape, QdrantServer
 from askpix.retrieval.qdrant.edge_store import point_ids
 from askpix.retrieval.qdrant.server_models import TENANT, to_server_filter
 from askpix.retrieval.stores.base import Scored
+from askpix.retrieval.stores.pages import SHORTLIST, Matrix, PageStore
 
 _PAGE = 1_000
 _BATCH = 16
 """Pages one write sends: 700 vectors of 128 numbers are 1 MB of JSON."""
 
 
-class QdrantServerPages:
+class QdrantServerPages(PageStore):
     """The ``PageStore`` of one tenant. Threads and processes may share it."""
 
     def __init__(self, server: QdrantServer, physical: str, tenant: str, dim: int) -> None:
@@ -169,14 +168,6 @@ class QdrantServerPages:
     def close(self) -> None:
         """Let go of the connections; closing twice is fine."""
         self._server.close()
-
-    def __enter__(self) -> "QdrantServerPages":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _make(server: QdrantServer, name: str, made_with: dict[str, Any], shape: ClusterShape) -> None:

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from askpix.retrieval.qdrant.connection import ClusterShape, QdrantServer
 from askpix.retrieval.qdrant.edge_store import bm25_engine, point_ids
 from askpix.retrieval.qdrant.filters import to_filter
 from askpix.retrieval.qdrant.server_models import TENANT, server_sparse, to_server_filter
-from askpix.retrieval.stores.base import Leg, Scored
+from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
 from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.payload import path_fields, tag_fields, to_payload, to_record
@@ -42,7 +41,7 @@ _WIDE = 1_000
 """Pages from here on are first measured against how much there is."""
 
 
-class QdrantServerStore:
+class QdrantServerStore(VectorStore):
     """The pictures of one tenant. Threads and processes may share it."""
 
     def __init__(self, server: QdrantServer, physical: str, tenant: str, dims: tuple[int, int]) -> None:
@@ -383,14 +382,6 @@ class QdrantServerStore:
     def close(self) -> None:
         """Let go of the connections; closing twice is fine."""
         self._server.close()
-
-    def __enter__(self) -> "QdrantServerStore":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _vector(point: models.Record) -> Any:

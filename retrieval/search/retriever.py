@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import cast
 
 from PIL import Image
 
@@ -68,8 +67,7 @@ class Retriever:
 
     def without(self, ids: Collection[str]) -> "Retriever":
         """The same, as if the pictures ``ids`` were not there; what is usual is not measured anew."""
-        store = cast(VectorStore, LeftOut(self._store, ids))
-        return self._on(store, self._sheet_leg)
+        return self._on(LeftOut(self._store, ids), self._sheet_leg)
 
     def with_sheets(self, leg: SheetLeg | None) -> "Retriever":
         """The same, which looks at the pictures on sheets too."""
@@ -172,7 +170,7 @@ class Retriever:
     def _notes(self, query: Query, mode: Mode, by_language: Route) -> tuple[str, ...]:
         """What a person should know of the answer."""
         found = [by_language.note] if by_language.note and mode != "text" else []
-        if _asks_what_is_derived(query.where) and getattr(self._store, "behind", False):
+        if _asks_what_is_derived(query.where) and self._store.behind:
             found.append(BEHIND)
         return tuple(found)
 

@@ -1,1 +1,1 @@
-"""The VectorStore protocol, its payload and filters, and wrappers that work on any store."""
+"""The base classes of stores, their payload and filters, and views of any store."""

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -22,6 +22,7 @@ from askpix.core.types import Vectors, Where
 from askpix.retrieval.embedders.adaptation import Fit, Recall, RidgeMap
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.view import StoreView
 
 _log = logging.getLogger(__name__)
 _CANDIDATES = 256
@@ -136,15 +137,13 @@ class AdaptedEmbedder(Embedder):
         return self._adaptation.join_texts(queries, self._text.embed_texts(texts))
 
 
-class AdaptedStore:
+class AdaptedStore(StoreView):
     """A store seen through an adaptation. Everything that is not about image vectors is the store's own."""
 
     def __init__(self, store: VectorStore, adaptation: Adaptation) -> None:
-        self._store, self._adaptation = store, adaptation
+        super().__init__(store)
+        self._adaptation = adaptation
         self._dim = len(adaptation.ridge.image_mean)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
@@ -188,8 +187,7 @@ def adapted(
     """Embedder and store as the collection is searched: as they are, or through its adaptation."""
     if adaptation is None:
         return embedder, store
-    through = cast(VectorStore, AdaptedStore(store, adaptation))
-    return AdaptedEmbedder(embedder, text_embedder, adaptation), through
+    return AdaptedEmbedder(embedder, text_embedder, adaptation), AdaptedStore(store, adaptation)
 
 
 def _recall(recall: Recall) -> dict[str, float]:

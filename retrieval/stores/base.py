@@ -1,10 +1,12 @@
-"""What a vector store is. One contract test suite (tests/unit/retrieval/stores/test_contract.py) runs on
-every adapter."""
+"""The base classes of stores. One contract test suite (tests/unit/retrieval/stores/test_contract.py) runs on
+every vector store."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
 
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.stores.facets import MOST, Facets
@@ -20,85 +22,103 @@ class Scored:
     score: float
 
 
-class VectorStore(Protocol):
+class Closing:
+    """Something that is closed at the end of its ``with``."""
+
+    def close(self) -> None:
+        """Flush and let go. Closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class VectorStore(Closing, ABC):
     """Pictures of one collection: an image vector, text vectors and words each, and a payload to filter on.
 
     A store is created for ``(model_id, dim, text_model_id, text_dim)`` and refuses to be opened with
     others (``IndexMismatchError``). Writes are durable when the call returns. Threads may share one store.
     """
 
+    @property
+    def behind(self) -> bool:
+        """Whether filters on dates, places and sums miss pictures until the next ``optimize``: an older
+        version wrote them without what these filters look at."""
+        return False
+
+    @abstractmethod
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
         """Add or replace pictures; ``image_vectors`` is ``(len(records), dim)``.
 
         A replaced picture keeps no text vectors of its former self: call ``set_text`` after it.
         """
-        ...
 
+    @abstractmethod
     def set_text(self, ids: Sequence[str], texts: Sequence[str], vectors: Sequence[Vectors], /) -> None:
         """Attach the words read in pictures that are already there.
 
         ``vectors[i]`` is ``(n_i, text_dim)``, one row per passage; ``n_i`` may be 0 (no text). Ids that are
         not in the store are ignored (the picture was removed meanwhile).
         """
-        ...
 
+    @abstractmethod
     def set_copies(self, record: ImageRecord, /) -> None:
         """Rewrite ``uri`` and ``copies`` of a picture that is already there; ignored if it is not."""
-        ...
 
+    @abstractmethod
     def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
         """Rewrite the tags of pictures by id; unknown ids are ignored."""
-        ...
 
+    @abstractmethod
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
         """Best first, ties by id. ``query`` is a ``(dim,)`` vector for ``image`` and ``text`` (best passage
         counts) and a string for ``words`` (BM25 over the text)."""
-        ...
 
+    @abstractmethod
     def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:
         """Ids that satisfy ``where``, newest ``taken_at`` first, then undated ones, ties by id."""
-        ...
 
+    @abstractmethod
     def get(self, ids: Sequence[str], /) -> list[ImageRecord]:
         """Records in the order of ``ids``; unknown ids are left out."""
-        ...
 
+    @abstractmethod
     def image_vectors(self, ids: Sequence[str], /) -> Vectors:
         """``(len(ids), dim)``. An unknown id is a ``NotFoundError``."""
-        ...
 
+    @abstractmethod
     def sample_vectors(self, n: int, /) -> Vectors:
         """Image vectors of up to ``n`` pictures, the same ones at every call: ``(min(n, count), dim)``."""
-        ...
 
+    @abstractmethod
     def passages(self, ids: Sequence[str], /) -> list[Vectors]:
         """The text vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
-        ...
 
+    @abstractmethod
     def delete(self, ids: Sequence[str], /) -> None:
         """Remove pictures; unknown ids are ignored."""
-        ...
 
+    @abstractmethod
     def ids(self) -> Iterator[str]:
         """Every id, in any order."""
-        ...
 
-    def count(self, where: Where | None = None, /) -> int: ...
+    @abstractmethod
+    def count(self, where: Where | None = None, /) -> int:
+        """How many pictures satisfy the filter."""
 
+    @abstractmethod
     def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
         """How the pictures that satisfy ``where`` spread over years, months, places, kinds, cameras and tags:
         the ``most`` frequent values of each."""
-        ...
 
     def optimize(self) -> None:
         """Build what makes searches fast at this size (quantisation, graph). Blocks; safe at any time."""
-        ...
-
-    def close(self) -> None:
-        """Flush and let go. Closing twice is fine."""
-        ...
 
 
 OpenStore: TypeAlias = Callable[[], AbstractContextManager[VectorStore]]

@@ -4,13 +4,19 @@ from collections.abc import Collection, Iterator, Sequence
 
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.facets import MOST, Facets, count_records
+from askpix.retrieval.stores.view import StoreView
 
 
-class LeftOut:
-    """The readable side of a ``VectorStore``, less the pictures ``ids``. It writes nothing."""
+class LeftOut(StoreView):
+    """A ``VectorStore`` to read from, less the pictures ``ids``.
+
+    Vectors are the store's own: what is usual (``sample_vectors``) does not change with a few pictures.
+    """
 
     def __init__(self, store: VectorStore, ids: Collection[str]) -> None:
-        self._store, self._ids = store, frozenset(ids)
+        super().__init__(store)
+        self._ids = frozenset(ids)
 
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
@@ -30,14 +36,6 @@ class LeftOut:
         """Records of those that are not left out."""
         return self._store.get([point for point in ids if point not in self._ids])
 
-    def image_vectors(self, ids: Sequence[str], /) -> Vectors:
-        """As the store's own."""
-        return self._store.image_vectors(ids)
-
-    def sample_vectors(self, n: int, /) -> Vectors:
-        """As the store's own: what is usual does not change with a few pictures."""
-        return self._store.sample_vectors(n)
-
     def ids(self) -> Iterator[str]:
         """Ids of those that are not left out."""
         return (point for point in self._store.ids() if point not in self._ids)
@@ -47,3 +45,7 @@ class LeftOut:
         if where is None or where == Where():
             return sum(1 for _ in self.ids())
         return len(self.scroll(where, limit=self._store.count(where)))
+
+    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+        """The facets of those that are not left out."""
+        return count_records(self.get(self.scroll(where, limit=self._store.count(where))), most=most)

@@ -19,7 +19,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
-from askpix.retrieval.stores.base import Leg, Scored
+from askpix.retrieval.stores.base import Leg, Scored, VectorStore
 from askpix.retrieval.stores.derived_fields import Derived, derive
 from askpix.retrieval.stores.facets import MOST, Facets, count_records
 from askpix.retrieval.text.tokenize import content_words, has_phrase, squeeze, tokens
@@ -111,8 +111,8 @@ class WordEmbedder(TextEmbedder):
         return unit(rows) if len(rows) else rows
 
 
-class MemoryStore:
-    """The ``VectorStore`` protocol said plainly: everything in dicts, every search a full sort.
+class MemoryStore(VectorStore):
+    """A ``VectorStore`` said plainly: everything in dicts, every search a full sort.
 
     Readers look at copies, and one thread writes at a time.
     """
@@ -223,18 +223,6 @@ class MemoryStore:
 
     def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
         return count_records((each for each in list(self._records.values()) if fits(each, where)), most=most)
-
-    def optimize(self) -> None:
-        """Nothing to build."""
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-    def __enter__(self) -> "MemoryStore":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 _derived = lru_cache(maxsize=20_000)(derive)

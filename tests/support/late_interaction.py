@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from askpix.retrieval.late_interaction.base import Matrix
+from askpix.retrieval.stores.pages import Matrix
 from tests.support.fakes import ColourEmbedder, picture
 
 

@@ -194,6 +194,8 @@ def test_other_commands_work_through_the_server(client: Client, home: Path, tmp_
     )
     found = askpix(home, "search", "a cat", "--collection", "album", "--json")
     assert json.loads(found.stdout)["hits"][0]["id"] == client.search("album", "a cat")["hits"][0]["id"]
+    dated = askpix(home, "search", "photos in 2018", "--collection", "album", "--json")
+    assert "older version" not in (json.loads(dated.stdout)["reason"] or ""), "the store is of this version"
     assert "429.00" in askpix(home, "ask", "What is the total?", "--collection", "album").stdout
     gone = askpix(home, "collections", "delete", "beside", "--yes")
     assert gone.returncode == 0, gone.stderr

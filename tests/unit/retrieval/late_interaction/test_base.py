@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from askpix.retrieval.late_interaction.base import Matrix, maxsim, pool_clusters
+from askpix.retrieval.late_interaction.base import maxsim, pool_clusters
+from askpix.retrieval.stores.pages import Matrix
 
 
 def rows(count: int, *, dim: int = 16, seed: int = 0, topics: int | None = None) -> Matrix:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
-from askpix.retrieval.late_interaction.base import Matrix, maxsim
+from askpix.retrieval.late_interaction.base import maxsim
 from askpix.retrieval.qdrant.connection import QdrantServer
 from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
 from askpix.retrieval.qdrant.server_pages import QdrantServerPages
+from askpix.retrieval.stores.pages import Matrix
 from tests.support.stores import QDRANT_URL, SerialClient, connect_qdrant, on_server
 
 DIM = 128
