@@ -1,4 +1,4 @@
-"""BM25 over postings, with the constants that Qdrant's engine uses: the stores give the same scores.
+"""BM25 over postings, with the constants that every store uses: all give the same scores.
 
 Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009.
 """

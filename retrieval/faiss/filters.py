@@ -68,7 +68,7 @@ _FACT = "n IN (SELECT n FROM facts WHERE field {} AND value {})"
 
 
 def _when(from_: datetime | None, until: datetime | None) -> tuple[Any, ...]:
-    """Taken then, or without a date of its own and written of then; as ``qdrant_filter`` does it."""
+    """Taken then, or without a date of its own and written of then."""
     after, before = iso(from_) or "", iso(until) or "~"
     first, last = whole_years(from_, until)
     written = "n IN (SELECT n FROM facts WHERE field = '{}' AND value >= ? AND value < ?)"

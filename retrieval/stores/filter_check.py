@@ -35,7 +35,7 @@ def path_key(path: str) -> str:
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Local time without a zone, written as UTC because Qdrant compares instants. Sorts as text."""
+    """Local time without a zone, written as UTC because some engines compare instants. Sorts as text."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z" if moment else None
 
 
@@ -62,7 +62,7 @@ def path_pattern(glob: str) -> re.Pattern[str]:
 
 
 class Check:
-    """What a Qdrant filter cannot say exactly: globs and phrases."""
+    """What the filter of an engine cannot say exactly: globs and phrases."""
 
     def __init__(self, where: Where) -> None:
         self._path = path_pattern(where.path) if where.path else None

@@ -1,4 +1,4 @@
-"""A picture's record as Qdrant keeps it: JSON, with further fields that only filters use."""
+"""A picture's record as stores keep it: JSON, with further fields that only filters use."""
 
 import math
 from collections.abc import Sequence

@@ -115,7 +115,7 @@ def test_matrices_come_back_as_they_went_in(opened: Callable[[Path], Any], tmp_p
 
 def test_a_tenant_of_a_server_is_emptied_alone(tmp_path: Path) -> None:
     with open_local(tmp_path, tenant="one") as one:
-        two = QdrantServerPages(one._server, one._physical, "two", DIM)
+        two = QdrantServerPages(one._engine.server, one._engine.physical, "two", DIM)
         one.set_pages([page_id(1), page_id(2)], matrices(2))
         two.set_pages([page_id(3)], matrices(1))
         one.delete_all()
