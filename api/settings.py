@@ -115,8 +115,10 @@ class Settings(BaseSettings):
     max_decode_seconds: float = Field(
         default=60.0, gt=0, description="CPU time that a page, drawing or raw file may take to decode."
     )
-    store: Literal["edge", "qdrant", "faiss"] = Field(
-        default="edge", description="Who keeps the vectors of new collections; others stay where they are."
+    store: str = Field(
+        default="edge",
+        description="Who keeps the vectors of new collections: edge, qdrant, faiss or a plug-in's; others "
+        "stay where they are.",
     )
     qdrant_url: str | None = Field(default=None, description="Addresses of a Qdrant server or cluster.")
     qdrant_api_key: str | None = Field(default=None, repr=False, description="Its key, if it wants one.")

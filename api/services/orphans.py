@@ -10,12 +10,14 @@ from sqlalchemy import select
 
 from askpix.api.security.tables import database_of, jobs
 from askpix.api.workspace.identity import DELETED, read_identity
+from askpix.api.workspace.stores import kind_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.db.engine import transaction
 from askpix.core.errors import AskpixError
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.maintenance.rebuild import rebuild
 from askpix.ingest.sources.remote import read_source
+from askpix.retrieval.stores.kinds import STORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ def _store_folder(workspace: Workspace, folder: Path) -> Orphan:
     if (folder / DELETED).exists():
         return Orphan(folder, f"{size_of(folder)} left of a collection that was deleted", mend=remove)
     identity = read_identity(folder)
-    if not any(folder.glob("vectors*")) and (identity is None or identity.store != "qdrant"):
+    elsewhere = identity is not None and (
+        identity.store not in STORES.names() or kind_of(workspace.settings, identity).shared
+    )
+    if not any(folder.glob("vectors*")) and not elsewhere:
         return Orphan(folder, f"{size_of(folder)} without vectors, of no collection", mend=remove)
     what = f"{size_of(folder)} of vectors of a collection that the catalog does not know"
     if identity is None:

@@ -5,14 +5,13 @@ Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from askpix.api.workspace.stores import open_server_pages
+from askpix.api.workspace.stores import page_kind_of, page_spec
 from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.embedders.base import same_model
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.report import PagesReport
     from askpix.retrieval.late_interaction.base import LateEmbedder
     from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.stores.kinds import PageSpec
     from askpix.retrieval.stores.pages import PageStore
 
 _SCHEME = "transformers:"
@@ -71,19 +71,10 @@ def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_
 
 @contextmanager
 def open_pages(workspace: Workspace, collection: Collection) -> Iterator[Any]:
-    """The page store of a collection that has a page embedder: on the server where its vectors are there,
-    else in its folder. FAISS has no such index, and it is Qdrant's engine that keeps pages beside it."""
-    assert collection.page_embedder is not None and collection.page_dim is not None
-    model, dim = collection.page_embedder, collection.page_dim
+    """The page store of a collection that has a page embedder: where its vectors are, else in its folder."""
 
     def open_it() -> PageStore:
-        if collection.store == "qdrant":
-            return open_server_pages(workspace.settings, collection)
-        from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
-
-        return QdrantEdgePages.open(
-            _folder(workspace, collection), model_id=model, dim=dim, wait_s=workspace.settings.wait_s
-        )
+        return page_kind_of(workspace.settings, collection).open_pages(_spec(workspace, collection))
 
     with workspace.shared((collection.id, "pages"), open_it) as pages:
         yield pages
@@ -97,10 +88,8 @@ def pages_opener(workspace: Workspace, collection: Collection) -> Callable[[], A
 def drop_pages(workspace: Workspace, collection: Collection) -> None:
     """Remove the matrices of a collection's page embedder, wherever they are."""
     workspace.let_go(collection, "pages")
-    if collection.store == "qdrant" and collection.page_embedder is not None:
-        with open_server_pages(workspace.settings, collection) as pages:
-            pages.delete_all()
-    shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
+    if collection.page_embedder is not None:
+        page_kind_of(workspace.settings, collection).drop_pages(_spec(workspace, collection))
 
 
 @contextmanager
@@ -133,5 +122,7 @@ def embed_pages_of(workspace: Workspace, collection: Collection, progress: OnPro
     )
 
 
-def _folder(workspace: Workspace, collection: Collection) -> Path:
-    return workspace.folder(collection) / "pages"
+def _spec(workspace: Workspace, collection: Collection) -> PageSpec:
+    assert collection.page_embedder is not None and collection.page_dim is not None
+    folder = workspace.folder(collection) / "pages"
+    return page_spec(workspace.settings, collection, folder, collection.page_embedder, collection.page_dim)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from askpix.api.settings import Settings
+from askpix.api.workspace.stores import kind_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError
 from askpix.core.machine import usable_cores
@@ -42,7 +43,7 @@ def engine_of(workspace: Workspace, collection: Collection) -> RayEngine:
     """The engine for a collection; refuses what only one machine can reach when there are several."""
     from askpix.ingest.ray.engine import RayEngine, nodes
 
-    shared = collection.store == "qdrant"
+    shared = kind_of(workspace.settings, collection).shared
     if nodes() > 1 and not (shared and workspace.catalog.shared):
         raise AskpixError(
             "a cluster of several nodes needs a catalog and a store that all of them reach: set "

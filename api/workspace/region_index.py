@@ -7,14 +7,12 @@ embedder and apart for each of its generations.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from askpix.api.workspace.stores import open_server_pages
+from askpix.api.workspace.stores import page_kind_of, page_spec
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.log import tolerated
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.embed_images import OnProgress
     from askpix.ingest.pipeline.report import SheetsReport
     from askpix.retrieval.late_interaction.region_search import SheetLeg
+    from askpix.retrieval.stores.kinds import PageSpec
     from askpix.retrieval.stores.pages import PageStore
 
 _log = logging.getLogger(__name__)
@@ -35,15 +34,9 @@ def open_sheets(workspace: Workspace, collection: Collection) -> Iterator[Any]:
     """The store of sheets of this generation, made when missing."""
 
     def open_it() -> PageStore:
-        folder = _folder(workspace, collection)
-        if collection.store == "qdrant":
-            folder.mkdir(parents=True, exist_ok=True)  # says that there is something on the server
-            return open_server_pages(workspace.settings, _as_pages(collection))
-        from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
-
-        return QdrantEdgePages.open(
-            folder, model_id=collection.embedder, dim=collection.dim, wait_s=workspace.settings.wait_s
-        )
+        spec = _spec(workspace, collection)
+        spec.folder.mkdir(parents=True, exist_ok=True)  # says that there is something, if elsewhere
+        return page_kind_of(workspace.settings, collection).open_pages(spec)
 
     with workspace.shared((collection.id, _which(collection)), open_it) as sheets:
         yield sheets
@@ -117,10 +110,9 @@ def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
 def drop_sheets(workspace: Workspace, collection: Collection) -> None:
     """Remove what was embedded of this generation's sheets; no command may have it open."""
     let_sheets_go(workspace, collection)
-    if collection.store == "qdrant" and _folder(workspace, collection).exists():
-        with open_server_pages(workspace.settings, _as_pages(collection)) as sheets:
-            sheets.delete_all()
-    shutil.rmtree(_folder(workspace, collection), ignore_errors=True)
+    spec = _spec(workspace, collection)
+    if spec.folder.exists():
+        page_kind_of(workspace.settings, collection).drop_pages(spec)
 
 
 def let_sheets_go(workspace: Workspace, collection: Collection) -> None:
@@ -128,10 +120,10 @@ def let_sheets_go(workspace: Workspace, collection: Collection) -> None:
     workspace.let_go(collection, _which(collection))
 
 
-def _as_pages(collection: Collection) -> Collection:
-    """On a server each generation's sheets are apart: pictures have the same ids in all of them."""
-    name = f"sheets:{collection.generation}:{collection.embedder}"
-    return replace(collection, page_embedder=name, page_dim=collection.dim)
+def _spec(workspace: Workspace, collection: Collection) -> PageSpec:
+    """Each generation's sheets are apart: pictures have the same ids in all of them."""
+    folder, scope = _folder(workspace, collection), f"sheets:{collection.generation}:"
+    return page_spec(workspace.settings, collection, folder, collection.embedder, collection.dim, scope=scope)
 
 
 def _which(collection: Collection) -> str:

@@ -17,7 +17,7 @@ from askpix.api.models.loader import Models
 from askpix.api.settings import Settings
 from askpix.api.workspace.identity import IDENTITY, mark_deleted, write_identity
 from askpix.api.workspace.store_access import SharedStores
-from askpix.api.workspace.stores import check_store, drop_vectors, open_vectors
+from askpix.api.workspace.stores import check_store, kind_of, vector_spec
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
 from askpix.core.log import tolerated
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.adapted import Adaptation
     from askpix.retrieval.stores.base import VectorStore
+    from askpix.retrieval.stores.kinds import VectorSpec
 
 _log = logging.getLogger(__name__)
 _IDLE: tuple[Literal["building", "replaced"], ...] = ("building", "replaced")
@@ -86,7 +87,7 @@ class Workspace(SharedStores, Models):
 
     def _at_home(self, collection: Collection) -> None:
         """Vectors in a folder are in the home that made them, while the catalog may be shared."""
-        if collection.store == "qdrant" or not self.catalog.shared:
+        if not self.catalog.shared or kind_of(self.settings, collection).shared:
             return
         there = any(self.folder(collection).glob("vectors*"))
         if not there and self.catalog.count_images(collection) and self.server() is None:
@@ -170,7 +171,7 @@ class Workspace(SharedStores, Models):
             mark_deleted(folder)
             try:
                 with self.catalog.deleting(name):
-                    if collection.store == "qdrant":
+                    if kind_of(self.settings, collection).shared:
                         drop_pages(self, collection)
                         for each in (collection, *idle):
                             self.drop_vectors(each)
@@ -214,13 +215,16 @@ class Workspace(SharedStores, Models):
         number = f"-{collection.generation}" if collection.generation else ""
         return self.folder(collection) / f"vectors{number}"
 
+    def _spec(self, collection: Collection) -> VectorSpec:
+        return vector_spec(self.settings, collection, self.vectors_folder(collection))
+
     def drop_vectors(self, collection: Collection) -> None:
         """Remove the vectors of this generation; no command may have them open."""
         from askpix.api.workspace.region_index import drop_sheets
 
         drop_sheets(self, collection)
         self.let_go(collection, str(collection.generation))
-        drop_vectors(self.settings, collection, self.vectors_folder(collection))
+        kind_of(self.settings, collection).drop(self._spec(collection))
 
     @contextmanager
     def open_store(self, collection: Collection) -> Iterator[VectorStore]:
@@ -228,7 +232,8 @@ class Workspace(SharedStores, Models):
 
         def open_it() -> VectorStore:
             self._at_home(collection)
-            store = open_vectors(self.settings, collection, self.vectors_folder(collection))
+            _log.info("opening the %s store of collection %r", collection.store, collection.name)
+            store = kind_of(self.settings, collection).open(self._spec(collection))
             if not (self.folder(collection) / IDENTITY).exists():
                 self._identify(collection)
             return store

@@ -109,10 +109,11 @@ def unpack(archive: Path, into: Path) -> Path:
     return into / "home"
 
 
-def command(home: Path, *words: str) -> Any:
-    """The JSON that a command prints; it runs in this process, on ``home`` and with default settings."""
+def command(home: Path, *words: str, store: str | None = None) -> Any:
+    """The JSON that a command prints; it runs in this process, on ``home`` and with default settings, but for
+    the ``store`` of new collections."""
     others: dict[str, str | None] = {name: None for name in os.environ if name.startswith("ASKPIX_")}
-    environment = {**others, "ASKPIX_HOME": str(home), "ASKPIX_OPENVINO": "0"}
+    environment = {**others, "ASKPIX_HOME": str(home), "ASKPIX_OPENVINO": "0", "ASKPIX_STORE": store}
     done = CliRunner().invoke(app, [*words, "--json"], env=environment)
     if done.exit_code:
         raise RuntimeError(f"{words}: exit code {done.exit_code}: {done.output}") from done.exception

@@ -17,6 +17,7 @@ from askpix.retrieval.qdrant.connection import QdrantServer
 from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
 from askpix.retrieval.qdrant.server_store import QdrantServerStore
 from tests.support.fakes import MemoryStore
+from tests.support.toy_store import ToyStore
 
 DIM = 16
 
@@ -34,6 +35,10 @@ def open_faiss(folder: Path, index: IndexKind | None = None) -> FaissStore:
     return FaissStore.open(
         folder, model_id="colour", dim=DIM, text_model_id="word-bag", text_dim=TEXT_DIM, index=index
     )
+
+
+def open_toy(folder: Path) -> ToyStore:
+    return ToyStore.open(folder, dim=DIM, text_dim=TEXT_DIM)
 
 
 class SerialClient(QdrantClient):
@@ -112,6 +117,7 @@ Opener = Callable[[Path], Any]
 LASTING: dict[str, Opener] = {
     "qdrant_edge": open_qdrant_edge,
     "faiss": open_faiss,
+    "plugin": open_toy,
     "qdrant_local": open_qdrant_local,
     **({"qdrant_server": open_qdrant_server} if QDRANT_URL else {}),
 }

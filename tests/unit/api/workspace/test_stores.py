@@ -7,11 +7,12 @@ import pytest
 
 from askpix.api.settings import Settings
 from askpix.api.workspace.page_index import drop_pages, open_pages
-from askpix.api.workspace.stores import physical_name
+from askpix.api.workspace.stores import vector_spec
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, StoreUnavailableError
 from askpix.retrieval.faiss.store import FaissStore
 from askpix.retrieval.qdrant.edge_store import QdrantEdgeStore
+from askpix.retrieval.qdrant.kinds import physical_name
 from tests.support.fakes import record
 
 
@@ -89,5 +90,6 @@ def test_collections_of_the_same_models_share_a_physical_one(tmp_path: Path) -> 
     for name in ("a", "b"):
         make(there, name)
     there.catalog.create_collection("c", embedder="other", dim=8, text_embedder="bag", text_dim=4)
-    a, b, c = (physical_name(there.collection(name)) for name in "abc")
+    specs = (vector_spec(there.settings, there.collection(name), tmp_path) for name in "abc")
+    a, b, c = map(physical_name, specs)
     assert a == b != c
