@@ -16,8 +16,8 @@ import qdrant_edge as edge
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.qdrant.engine import PAGE, Engine, Point, point_ids
-from askpix.retrieval.qdrant.filters import to_filter
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.conditions import Clause, Condition, to_clauses
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
 from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.payload import path_fields, tag_fields, to_payload, to_record
@@ -115,7 +115,7 @@ class QdrantStore(VectorStore):
             return []
         # BM25 sums in single precision, in any order: equal texts differ in the sixth digit.
         exact = partial(round, ndigits=4) if leg == "words" else float
-        check, narrowed, wanted = Check(where), to_filter(where), offset + limit
+        check, narrowed, wanted = Check(where), to_clauses(where), offset + limit
 
         def fetch(count: int) -> list[Any]:
             return self._engine.nearest(vector, leg, where=narrowed, limit=count, payload=check.fields)
@@ -148,7 +148,7 @@ class QdrantStore(VectorStore):
         """Ids that satisfy the filter, newest first, then undated ones, ties by id."""
         if limit <= 0:
             return []
-        wanted, check, narrowed = offset + limit, Check(where), to_filter(where)
+        wanted, check, narrowed = offset + limit, Check(where), to_clauses(where)
 
         def fetch(count: int) -> list[Any]:
             fields = ["taken_at", *check.fields]
@@ -159,7 +159,7 @@ class QdrantStore(VectorStore):
         dated.sort(key=lambda point: point.payload["taken_at"], reverse=True)
         ordered = [str(point.id) for point in dated[:wanted]]
         if len(ordered) < wanted:
-            undated = self._matching(where, edge.IsEmptyCondition("taken_at"))
+            undated = self._matching(where, (Condition("taken_at", "absent"),))
             ordered += [key for _, key in zip(range(wanted - len(ordered)), undated, strict=False)]
         return ordered[offset:wanted]
 
@@ -190,7 +190,7 @@ class QdrantStore(VectorStore):
         start: Any = None
         while len(rows) < n:
             points, start = self._engine.scroll(
-                None, limit=min(PAGE, n - len(rows)), start=start, vectors=["image"]
+                (), limit=min(PAGE, n - len(rows)), start=start, vectors=["image"]
             )
             rows += [point.vector["image"] for point in points]
             if start is None:
@@ -206,7 +206,7 @@ class QdrantStore(VectorStore):
         where = where or Where()
         if Check(where).fields:
             return sum(1 for _ in self._matching(where))
-        return self._engine.count(to_filter(where))
+        return self._engine.count(to_clauses(where))
 
     def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
         """How what satisfies the filter spreads: the ``most`` frequent values of each facet."""
@@ -214,7 +214,7 @@ class QdrantStore(VectorStore):
             ids = list(self._matching(where))
             pages = (self.get(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))
             return count_records((record for page in pages for record in page), most=most)
-        narrowed, limit = to_filter(where), most + self._engine.facet_spare
+        narrowed, limit = to_clauses(where), most + self._engine.facet_spare
         return {
             facet: in_order(
                 ((hit.value, hit.count) for hit in self._engine.facet(field, narrowed, limit)), most=most
@@ -222,10 +222,10 @@ class QdrantStore(VectorStore):
             for facet, field in FACET_FIELDS.items()
         }
 
-    def _matching(self, where: Where, *extra: Any) -> Iterator[str]:
-        """Ids that satisfy ``where`` and Qdrant's ``extra`` conditions, ascending."""
+    def _matching(self, where: Where, *extra: Clause) -> Iterator[str]:
+        """Ids that satisfy ``where`` and the ``extra`` clauses, ascending."""
         check = Check(where)
-        points = self._engine.each(to_filter(where, *extra), payload=check.fields)
+        points = self._engine.each([*to_clauses(where), *extra], payload=check.fields)
         return (str(point.id) for point in points if check(point.payload))
 
     def close(self) -> None:

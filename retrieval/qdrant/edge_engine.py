@@ -8,6 +8,8 @@ import qdrant_edge as edge
 
 from askpix.retrieval.qdrant.edge_shard import Shard
 from askpix.retrieval.qdrant.engine import CANDIDATES, Engine, Point
+from askpix.retrieval.qdrant.filters import edge_filter
+from askpix.retrieval.stores.conditions import Clause
 
 _EXACT_TO = 2_000
 """Points up to which a scan of the originals takes a millisecond: no need for codes."""
@@ -25,7 +27,7 @@ class EdgeEngine(Engine):
         """After how many writes, and how many points there were."""
 
     def nearest(
-        self, vector: Any, name: str, *, where: edge.Filter | None, limit: int, payload: Sequence[str]
+        self, vector: Any, name: str, *, where: Sequence[Clause], limit: int, payload: Sequence[str]
     ) -> list[Any]:
         with self._shard.use() as engine:
             total = engine.info().points_count
@@ -36,12 +38,12 @@ class EdgeEngine(Engine):
                 quantization=edge.QuantizationSearchParams(
                     rescore=True, oversampling=max(2.0, CANDIDATES / limit)
                 ),
-                acorn=acorn if where is not None and self._shard.has_graph else None,
+                acorn=acorn if where and self._shard.has_graph else None,
             )
             request = edge.QueryRequest(
                 limit=limit,
                 query=edge.Query.Nearest(vector, name),
-                filter=where,
+                filter=edge_filter(where),
                 with_payload=list(payload) or False,
                 params=params,
             )
@@ -62,7 +64,7 @@ class EdgeEngine(Engine):
 
     def scroll(
         self,
-        where: edge.Filter | None,
+        where: Sequence[Clause],
         *,
         limit: int,
         start: Any = None,
@@ -73,7 +75,7 @@ class EdgeEngine(Engine):
         request = edge.ScrollRequest(
             offset=start,
             limit=limit,
-            filter=where,
+            filter=edge_filter(where),
             order_by=edge.OrderBy("taken_at", edge.Direction.Desc) if newest_first else None,
             with_payload=list(payload) or False,
             with_vector=list(vectors) or False,
@@ -89,20 +91,21 @@ class EdgeEngine(Engine):
         with self._shard.use() as engine:
             return engine.retrieve(list(ids), with_payload=payload, with_vector=list(vectors) or False)
 
-    def count(self, where: edge.Filter | None = None) -> int:
+    def count(self, where: Sequence[Clause] = ()) -> int:
         # Every search asks how many there are, and the engine counts anew each time: 4 ms of 100,000.
         writes = self._writes
         with self._shard.use() as engine:
-            if where is None and self._counted is not None and self._counted[0] == writes:
+            if not where and self._counted is not None and self._counted[0] == writes:
                 return self._counted[1]
-            found = engine.count(edge.CountRequest(exact=True, filter=where))
-        if where is None:
+            found = engine.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
+        if not where:
             self._counted = writes, found
         return found
 
-    def facet(self, field: str, where: edge.Filter | None, limit: int) -> list[Any]:
+    def facet(self, field: str, where: Sequence[Clause], limit: int) -> list[Any]:
+        request = edge.FacetRequest(field, limit=limit, exact=True, filter=edge_filter(where))
         with self._shard.use() as engine:
-            return engine.facet(edge.FacetRequest(field, limit=limit, exact=True, filter=where)).hits
+            return engine.facet(request).hits
 
     def put(self, points: Sequence[Point]) -> None:
         if points:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import qdrant_edge as edge
+from askpix.retrieval.stores.conditions import Clause
 
 PAGE = 1_000
 """Points that one scroll brings."""
@@ -25,7 +25,7 @@ class Point(NamedTuple):
 class Engine(ABC):
     """The points of one collection. Thread-safe.
 
-    Filters are objects of the embedded engine. Points that come back have ``id``, ``payload``, ``vector`` and
+    Points that come back have ``id``, ``payload``, ``vector`` and
     ``score``: both libraries name them so. Ids are UUIDs (``point_ids``). Failures are
     ``StoreUnavailableError``.
     """
@@ -35,7 +35,7 @@ class Engine(ABC):
 
     @abstractmethod
     def nearest(
-        self, vector: Any, name: str, *, where: edge.Filter | None, limit: int, payload: Sequence[str]
+        self, vector: Any, name: str, *, where: Sequence[Clause], limit: int, payload: Sequence[str]
     ) -> list[Any]:
         """Return the points whose vector ``name`` is most like ``vector``, best first."""
 
@@ -49,7 +49,7 @@ class Engine(ABC):
     @abstractmethod
     def scroll(
         self,
-        where: edge.Filter | None,
+        where: Sequence[Clause],
         *,
         limit: int,
         start: Any = None,
@@ -66,11 +66,11 @@ class Engine(ABC):
         """Return the points with these ids, in any order; unknown ones are left out."""
 
     @abstractmethod
-    def count(self, where: edge.Filter | None = None) -> int:
+    def count(self, where: Sequence[Clause] = ()) -> int:
         """Return how many points satisfy the filter."""
 
     @abstractmethod
-    def facet(self, field: str, where: edge.Filter | None, limit: int) -> list[Any]:
+    def facet(self, field: str, where: Sequence[Clause], limit: int) -> list[Any]:
         """Return the most frequent values of a field, each with its ``count``."""
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Engine(ABC):
     def close(self) -> None:
         """Flush and let go; closing twice is fine."""
 
-    def each(self, where: edge.Filter | None = None, *, payload: Sequence[str] = ()) -> Iterator[Any]:
+    def each(self, where: Sequence[Clause] = (), *, payload: Sequence[str] = ()) -> Iterator[Any]:
         """Yield all points that satisfy the filter, by ascending id."""
         start: Any = None
         while True:

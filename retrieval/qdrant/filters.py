@@ -1,16 +1,12 @@
-"""``Where`` as a Qdrant filter, and the exact check of what the filter can only narrow down."""
+"""Conditions on fields as a Qdrant filter, for the engine in this process and for a server."""
 
-import math
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import qdrant_edge as edge
 
-from askpix.core.errors import BadQueryError
-from askpix.core.types import Where
-from askpix.retrieval.stores.derived_fields import on_globe, whole_years
-from askpix.retrieval.stores.filter_check import city_ending, clean, iso, longest_literal
-from askpix.retrieval.text.tokenize import squeeze
+from askpix.core.types import Near
+from askpix.retrieval.stores.conditions import Clause, Condition
 
 _COLD = edge.Memory.Cold
 INDEXES: dict[str, Any] = {
@@ -36,63 +32,57 @@ INDEXES: dict[str, Any] = {
 A substring is found about five times faster in an indexed field."""
 
 
-def to_filter(where: Where, *extra: Any) -> edge.Filter | None:
-    """The filter: exact for all but path and phrases, which it narrows down for ``Check``.
+class Dialect(NamedTuple):
+    """How one of Qdrant's two libraries writes what both of them know."""
 
-    A place that is not on the globe is a ``BadQueryError``.
-    """
-    must: list[Any] = list(extra)
-    if where.kind:
-        must.append(edge.FieldCondition("kind", match=edge.MatchValue(clean(where.kind))))
-    must += [edge.FieldCondition("tags", match=edge.MatchValue(clean(tag))) for tag in where.tags]
-    if where.camera:
-        part = edge.MatchSubstring(clean(where.camera).casefold())
-        must.append(edge.FieldCondition("camera_key", match=part))
-    if where.after or where.before:
-        must.append(_when(where.after, where.before))
-    if where.spans:
-        must.append(edge.Filter(should=[_when(start, end) for start, end in where.spans]))
-    for field, wanted in (("months", where.months), ("weekdays", where.weekdays), ("hour", where.hours)):
-        if wanted:
-            must.append(edge.FieldCondition(field, match=edge.MatchAny(list(wanted))))
-    if where.amount_min is not None or where.amount_max is not None:
-        sums = edge.RangeFloat(gte=where.amount_min, lte=where.amount_max)
-        must.append(edge.FieldCondition("amounts", range=sums))
-    must += _place(where)
-    if where.path and (piece := longest_literal(where.path)):
-        must.append(edge.FieldCondition("paths", match=edge.MatchSubstring(piece)))
-    for phrase in where.phrases:
-        # Whatever ``has_phrase`` accepts holds the phrase's letters and digits in one piece.
-        if piece := squeeze(clean(phrase)):
-            must.append(edge.FieldCondition("squeezed", match=edge.MatchSubstring(piece)))
+    all_or_any: Callable[..., Any]
+    field: Callable[..., Any]
+    equals: Callable[[Any], Any]
+    one_of: Callable[[list[Any]], Any]
+    holds: Callable[[str], Any]
+    moments: Callable[..., Any]
+    numbers: Callable[..., Any]
+    circle: Callable[[Near], Any]
+    absent: Callable[[str], Any]
+
+
+EDGE = Dialect(
+    edge.Filter,
+    edge.FieldCondition,
+    edge.MatchValue,
+    edge.MatchAny,
+    edge.MatchSubstring,
+    edge.RangeDateTime,
+    edge.RangeFloat,
+    lambda near: edge.GeoRadius(edge.GeoPoint(near.lon, near.lat), near.km * 1000.0),
+    edge.IsEmptyCondition,
+)
+
+
+def to_conditions(clauses: Iterable[Clause], dialect: Dialect) -> list[Any]:
+    """Return the conditions that must hold, all of them."""
+    written = [[_written(each, dialect) for each in clause] for clause in clauses]
+    return [each[0] if len(each) == 1 else dialect.all_or_any(should=each) for each in written]
+
+
+def edge_filter(clauses: Iterable[Clause]) -> edge.Filter | None:
+    """Return the filter for the engine in this process; None without a clause."""
+    must = to_conditions(clauses, EDGE)
     return edge.Filter(must=must) if must else None
 
 
-def _place(where: Where) -> list[Any]:
-    found: list[Any] = []
-    if where.country and (state := city_ending(where.country)):
-        found.append(edge.FieldCondition("city", match=edge.MatchSubstring(state)))
-    elif where.country:
-        found.append(edge.FieldCondition("country", match=edge.MatchValue(clean(where.country))))
-    if where.near:
-        if not (on_globe(where.near.lat, where.near.lon) and 0 <= where.near.km < math.inf):
-            raise BadQueryError(
-                f"no such place: {where.near.lat!r},{where.near.lon!r},{where.near.km!r}; latitude is -90 to"
-                " 90, longitude -180 to 180, and the distance in km not negative"
-            )
-        circle = edge.GeoRadius(edge.GeoPoint(where.near.lon, where.near.lat), where.near.km * 1000.0)
-        found.append(edge.FieldCondition("location", geo_radius=circle))
-    return found
-
-
-def _when(after: datetime | None, before: datetime | None) -> edge.Filter:
-    """Taken then, or without a date of its own (the other fields are empty else) and written of then."""
-    span = edge.RangeDateTime(gte=iso(after), lt=iso(before))
-    first, last = whole_years(after, before)
-    return edge.Filter(
-        should=[
-            edge.FieldCondition("taken_at", range=span),
-            edge.FieldCondition("written", range=span),
-            edge.FieldCondition("written_years", range=edge.RangeFloat(gte=first, lt=last)),
-        ]
-    )
+def _written(condition: Condition, dialect: Dialect) -> Any:
+    field, op, value = condition
+    if op == "absent":
+        return dialect.absent(field)
+    if op == "in" and len(value) == 1:  # a list of one is slower
+        return dialect.field(key=field, match=dialect.equals(value[0]))
+    if op == "in":
+        return dialect.field(key=field, match=dialect.one_of(list(value)))
+    if op == "holds":
+        return dialect.field(key=field, match=dialect.holds(value))
+    if op == "circle":
+        return dialect.field(key=field, geo_radius=dialect.circle(value))
+    if op == "moments":
+        return dialect.field(key=field, range=dialect.moments(gte=value[0], lt=value[1]))
+    return dialect.field(key=field, range=dialect.numbers(gte=value[0], lte=value[1]))

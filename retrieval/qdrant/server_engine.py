@@ -9,6 +9,7 @@ from qdrant_client import QdrantClient, models
 from askpix.retrieval.qdrant.connection import QdrantServer
 from askpix.retrieval.qdrant.engine import CANDIDATES, PAGE, Engine, Point
 from askpix.retrieval.qdrant.server_models import TENANT, server_sparse, to_server_filter
+from askpix.retrieval.stores.conditions import Clause
 
 Answer = TypeVar("Answer")
 
@@ -26,7 +27,7 @@ class ServerEngine(Engine):
         self._tenant, self._batch = tenant, batch
 
     def nearest(
-        self, vector: Any, name: str, *, where: edge.Filter | None, limit: int, payload: Sequence[str]
+        self, vector: Any, name: str, *, where: Sequence[Clause], limit: int, payload: Sequence[str]
     ) -> list[Any]:
         if name == "words":  # weighed by the tenant's own texts
             params = models.SearchParams(idf=models.IdfCorpusParams(corpus=self._mine()))
@@ -67,7 +68,7 @@ class ServerEngine(Engine):
 
     def scroll(
         self,
-        where: edge.Filter | None,
+        where: Sequence[Clause],
         *,
         limit: int,
         start: Any = None,
@@ -102,11 +103,11 @@ class ServerEngine(Engine):
         # Ids of another collection are nobody's here.
         return [point for point in found if (point.payload or {}).get(TENANT) == self._tenant]
 
-    def count(self, where: edge.Filter | None = None) -> int:
+    def count(self, where: Sequence[Clause] = ()) -> int:
         mine = self._mine(where)
         return self._ask(lambda client: client.count(self.physical, count_filter=mine, exact=True)).count
 
-    def facet(self, field: str, where: edge.Filter | None, limit: int) -> list[Any]:
+    def facet(self, field: str, where: Sequence[Clause], limit: int) -> list[Any]:
         mine = self._mine(where)
         return self._ask(
             lambda client: client.facet(self.physical, field, mine, limit=limit, exact=True)
@@ -152,11 +153,11 @@ class ServerEngine(Engine):
         selector = models.FilterSelector(filter=which)
         self._ask(lambda client: client.delete(self.physical, points_selector=selector, wait=True))
 
-    def _mine(self, where: edge.Filter | None = None) -> models.Filter:
+    def _mine(self, where: Sequence[Clause] = ()) -> models.Filter:
         return to_server_filter(self._tenant, where, substring=self.server.substring)
 
     def _among(self, ids: Sequence[Any]) -> models.Filter:
-        return to_server_filter(self._tenant, None, models.HasIdCondition(has_id=list(ids)))
+        return to_server_filter(self._tenant, (), models.HasIdCondition(has_id=list(ids)))
 
     def _ask(self, question: Callable[[QdrantClient], Answer]) -> Answer:
         return self.server.ask(question)

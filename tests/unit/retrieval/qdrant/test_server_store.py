@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import qdrant_edge as edge
 from qdrant_client import QdrantClient, models
 
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
@@ -289,10 +288,7 @@ def test_every_index_has_a_counterpart_on_the_server() -> None:
     assert made["tenant"].is_tenant is True
 
 
-def test_what_cannot_be_translated_is_said_and_not_dropped() -> None:
-    odd = edge.Filter(must=[edge.FieldCondition("text", match=edge.MatchText("x"))])
-    with pytest.raises(TypeError, match="MatchText"):
-        to_server_filter("ann", odd)
-    assert to_server_filter("ann", None).must == [
+def test_a_filter_names_its_tenant() -> None:
+    assert to_server_filter("ann").must == [
         models.FieldCondition(key="tenant", match=models.MatchValue(value="ann"))
     ]
