@@ -5,7 +5,6 @@ only requests that name this machine as their host and come from no other site's
 machine must not become another site's hand (DNS rebinding, cross-site posts).
 """
 
-import ipaddress
 import json
 import logging
 import math
@@ -250,16 +249,6 @@ def _client(scope: Scope) -> str:
 
 def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _host(header: str) -> str:

@@ -14,10 +14,10 @@ import uvicorn
 from askpix.api.console.log import show_service_log
 from askpix.api.server.app import LOOPBACK_HOSTS, create_app
 from askpix.api.server.connections import Connections
-from askpix.api.server.middleware import is_loopback
 from askpix.api.service.service import Service
 from askpix.api.settings import Settings
 from askpix.core.errors import AskpixError
+from askpix.core.machine import is_loopback
 
 if sys.platform != "win32":
     import resource

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
+from askpix.core.machine import is_loopback
 from askpix.retrieval.qdrant.server_models import server_indexes
 
 _log = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ def _check_address(url: str) -> None:
 def _client(url: str, api_key: str | None, timeout_s: float, has_others: bool) -> QdrantClient:
     parts = urlsplit(url)
     # The client warns of a key over plain http, which is fine on this machine itself.
-    at_home = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    at_home = parts.scheme == "http" and is_loopback(parts.hostname or "")
     client = QdrantClient(
         url=url,
         port=None if parts.port else (443 if parts.scheme == "https" else 6333),
@@ -320,13 +320,6 @@ def _refusal(where: str, error: UnexpectedResponse) -> str:
         said = error.content[:200].decode("utf-8", "replace")
     said = " ".join(said.split())[:300]
     return f"{where} refused ({error.status_code}): {said}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shown(url: str) -> str:
