@@ -16,6 +16,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from askpix.api.client.client import Client
+from askpix.api.schemas.results import Hit
 
 
 class AskpixRetriever(BaseRetriever):
@@ -34,17 +35,13 @@ class AskpixRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        client = Client(self.url, key=self.key)
-        found = client.search(self.collection, query, top_k=self.top_k, where=self.where)
-        if not found["matched"]:
-            return []
-        return [self._document(client, hit) for hit in found["hits"]]
+        with Client(self.url, self.key) as client:
+            found = client.search(self.collection, query, top_k=self.top_k, where=self.where)
+            return [self._document(client, hit) for hit in found.hits] if found.matched else []
 
-    def _document(self, client: Client, hit: dict[str, Any]) -> Document:
-        about = client.image(hit["id"])
+    def _document(self, client: Client, hit: Hit) -> Document:
+        about = client.image(hit.id)
         kept = ("uri", "kind", "page", "time_s", "taken_at", "score", "width", "height")
-        metadata = {name: hit[name] for name in kept if hit.get(name) is not None}
-        metadata["thumbnail"] = f"{self.url}/v1/images/{hit['id']}/thumbnail?size=1024"
-        return Document(
-            id=hit["id"], page_content=about["text"] or about.get("caption") or "", metadata=metadata
-        )
+        metadata = {name: value for name in kept if (value := getattr(hit, name)) is not None}
+        metadata["thumbnail"] = f"{self.url}/v1/images/{hit.id}/thumbnail?size=1024"
+        return Document(id=hit.id, page_content=about.text or about.caption or "", metadata=metadata)

@@ -15,6 +15,7 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle
 
 from askpix.api.client.client import Client
+from askpix.api.schemas.results import Hit
 
 
 class AskpixRetriever(BaseRetriever):
@@ -35,22 +36,22 @@ class AskpixRetriever(BaseRetriever):
     ) -> None:
         super().__init__()
         self._url, self._collection, self._top_k, self._where = url, collection, top_k, where
-        self._client = Client(url, key=key)
+        self._client = Client(url, key)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         found = self._client.search(
             self._collection, query_bundle.query_str, top_k=self._top_k, where=self._where
         )
-        if not found["matched"]:
+        if not found.matched:
             return []
-        return [NodeWithScore(node=self._node(hit), score=hit["score"]) for hit in found["hits"]]
+        return [NodeWithScore(node=self._node(hit), score=hit.score) for hit in found.hits]
 
-    def _node(self, hit: dict[str, Any]) -> ImageNode:
-        about = self._client.image(hit["id"])
+    def _node(self, hit: Hit) -> ImageNode:
+        about = self._client.image(hit.id)
         kept = ("uri", "kind", "page", "time_s", "taken_at")
         return ImageNode(
-            id_=hit["id"],
-            text=about["text"] or about.get("caption") or "",
-            image_url=f"{self._url}/v1/images/{hit['id']}/thumbnail?size=1024",
-            metadata={name: hit[name] for name in kept if hit.get(name) is not None},
+            id_=hit.id,
+            text=about.text or about.caption or "",
+            image_url=f"{self._url}/v1/images/{hit.id}/thumbnail?size=1024",
+            metadata={name: value for name in kept if (value := getattr(hit, name)) is not None},
         )

@@ -41,7 +41,7 @@ class SharedStores:
             return None
         from askpix.api.client.client import Client
 
-        return Client(note.url, key=note.token, timeout_s=600)
+        return Client(note.url, key=note.token, timeout_s=600, retries=0)
 
     def let_go(self, collection: Collection, which: str | None = None) -> None:
         """Its folders are about to go: a server must not have them open (None: not any)."""

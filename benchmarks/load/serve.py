@@ -128,7 +128,7 @@ def _served(home: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
             note = read_note(home)
             try:
                 if note is not None:
-                    Client(note.url).call("GET", "/readyz")
+                    Client(note.url, retries=0).health(ready=True)
                     break
             except AskpixError:
                 pass

@@ -57,7 +57,7 @@ def together(tasks: Sequence[Callable[[], None]]) -> None:
 
 def run_soak(url: str, pid: int, seconds: float, *, searched: str) -> Soak:
     """Mix them for so long. ``searched``: a collection that is there already."""
-    client = Client(url)
+    client = Client(url, retries=0)  # an error is counted, not tried again
     client.create_collection(_SOAKED)
     until = time.perf_counter() + seconds
     counts: Counter[str] = Counter()
@@ -79,8 +79,8 @@ def run_soak(url: str, pid: int, seconds: float, *, searched: str) -> Soak:
         return on
 
     def upload(number: int) -> None:
-        files = client.upload(_SOAKED, [_picture(number, folder)])["files"]
-        sent.extend(each["sha256"] for each in files)
+        for accepted in client.upload(_SOAKED, [_picture(number, folder)]):
+            sent.extend(each.sha256 for each in accepted.files)
 
     def watch() -> None:
         while time.perf_counter() < until:
@@ -117,14 +117,7 @@ def _lost(client: Client, sent: set[str]) -> int:
     """Acknowledged is there: when the jobs are done."""
     until = time.monotonic() + 300
     while True:
-        there: set[str] = set()
-        offset = 0
-        while True:
-            page = client.call("GET", f"/v1/collections/{_SOAKED}/images?limit=1000&offset={offset}")
-            there |= {each["sha256"] for each in page["images"]}
-            offset += 1000
-            if offset >= page["total"]:
-                break
+        there = {each.sha256 for each in client.images(_SOAKED)}
         if sent <= there or time.monotonic() > until:
             return len(sent - there)
         time.sleep(1)

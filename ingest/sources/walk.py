@@ -62,22 +62,22 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def walk(
-    paths: Sequence[Path], *, ignore: Sequence[str] = (), limits: ImageLimits = DEFAULT_LIMITS
+    paths: Sequence[Path], *, ignore: Sequence[str] = (), limits: ImageLimits | None = DEFAULT_LIMITS
 ) -> Iterator[Source | Skipped]:
     """Every picture and document under ``paths``, each file once, sorted within its folder.
 
     A file that is named is always taken; in folders only known extensions, and files without one that
     begin like a picture. Links to folders are not followed; a link to a file only when it is named.
     ``ignore`` (globs as git has them, relative to each path) and ``.askpixignore`` files leave out more.
-    Formats that cannot be opened here (videos, office documents) are left out with the reason. What cannot
-    be read is reported and the walk goes on. Raises ``NotFoundError`` before the first result,
-    ``AskpixError`` for rules that cannot be used.
+    Formats that cannot be opened here (videos, office documents) are left out with the reason, unless
+    ``limits`` is None: another machine opens them. What cannot be read is reported and the walk goes on.
+    Raises ``NotFoundError`` before the first result, ``AskpixError`` for rules that cannot be used.
     """
     check_paths(paths)
     Ignores.of(ignore, "")
     # resolve() would follow links, and the names would not come back as they were given.
     found = _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore)  # noqa: PTH100
-    return without_missing(found, limits)
+    return found if limits is None else without_missing(found, limits)
 
 
 def without_missing(found: Iterable[Source | Skipped], limits: ImageLimits) -> Iterator[Source | Skipped]:

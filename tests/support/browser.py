@@ -118,7 +118,7 @@ def sampled(home: Path) -> Iterator[str]:
     with served(home, ASKPIX_GENERATOR="extractive", ASKPIX_REQUESTS_PER_MINUTE="0") as (address, _):
         client = until_ready(address)
         client.create_collection("default")
-        client.wait(client.upload("default", [PICTURES / name for name in SAMPLES])["job"])
+        client.index("default", [PICTURES / name for name in SAMPLES])
         yield address
 
 

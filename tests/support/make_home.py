@@ -115,8 +115,8 @@ def _fill(store: str) -> str:
     with served(HOME, ASKPIX_STORE=store) as (url, process):
         until_ready(url)
         client = Client(url, key=key)
-        job = client.wait(client.upload("papers", [PICTURES / UPLOADED])["job"])
-        assert job["state"] == "done", job
+        report = client.index("papers", [PICTURES / UPLOADED])
+        assert report.added == 1, report
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     HOME.with_name(f"{HOME.name}.log").unlink()

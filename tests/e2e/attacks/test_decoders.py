@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from askpix.api.client.client import Client
+from askpix.api.schemas.results import Job
 from tests.support.service import jpeg, served, until_ready
 from tests.support.slow_drawing import slow_drawing
 
@@ -47,7 +48,7 @@ def upload(client: Client, folder: Path, drawing: bytes) -> str:
     paths = [folder / name for name in ("a.jpg", "b.svg", "c.jpg")]
     for path, data in zip(paths, (jpeg("red"), drawing, jpeg("blue")), strict=True):
         path.write_bytes(data)
-    return str(client.upload("a", paths)["job"])
+    return client.upload("a", paths)[0].job
 
 
 def kills(home: Path) -> int:
@@ -56,9 +57,9 @@ def kills(home: Path) -> int:
         return int(connection.execute("SELECT coalesce(sum(kills), 0) FROM sources").fetchone()[0])
 
 
-def failures(ended: dict[str, Any]) -> list[str]:
-    assert ended["state"] == "done", ended
-    return [failure["error"] for failure in ended["result"]["failed"]]
+def failures(ended: Job) -> list[str]:
+    assert ended.state == "done" and ended.result, ended
+    return [failure["error"] for failure in ended.result["failed"]]
 
 
 def test_a_drawing_without_end_fails_alone_and_is_set_aside_after_two_tries(tmp_path: Path) -> None:
@@ -68,14 +69,14 @@ def test_a_drawing_without_end_fails_alone_and_is_set_aside_after_two_tries(tmp_
         client.create_collection("a")
         first = client.wait(upload(client, tmp_path / "files", slow_drawing()))
         assert failures(first) == ["SVG: it takes more than 1 seconds to decode (ASKPIX_MAX_DECODE_SECONDS)"]
-        assert first["result"]["images"] == 2 and kills(home) == 1
+        assert first.result and first.result["images"] == 2 and kills(home) == 1
         (second,) = failures(client.wait(upload(client, tmp_path / "files", slow_drawing())))
         assert "more than 1 seconds" in second and "set aside" in second
         # Neither the file nor a copy of it under another name starts a decoder again.
         before = decoders(str(home))
         shutil.copy(tmp_path / "files" / "b.svg", tmp_path / "copy.svg")
-        again = client.wait(client.upload("a", [tmp_path / "files" / "b.svg", tmp_path / "copy.svg"])["job"])
-        assert failures(again) == [second, second]
+        again = client.index("a", [tmp_path / "files" / "b.svg", tmp_path / "copy.svg"])
+        assert [failure.error for failure in again.failed] == [second, second]
         assert kills(home) == 4 and decoders(str(home)) == before
 
 
@@ -99,14 +100,14 @@ def test_decoders_end_with_their_server_and_a_restart_gets_past_the_file(tmp_pat
         ended = client.wait(job)
         (error,) = failures(ended)
         assert "stopped before it was done" in error and "set aside" in error
-        assert ended["result"]["images"] == 2
+        assert ended.result and ended.result["images"] == 2
 
         # A job that is cancelled ends its decoder too, long before the limit.
         job = upload(client, tmp_path / "files", slow_drawing("another"))
         until(lambda: kills(home) == 3)
         (pid,) = decoders(str(home))
-        client.call("POST", f"/v1/jobs/{job}/cancel")
-        assert client.wait(job)["state"] == "cancelled"
+        client.cancel(job)
+        assert client.wait(job).state == "cancelled"
         assert pid not in decoders(str(home))
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

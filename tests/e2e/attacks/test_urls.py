@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from askpix.api.client.client import Client, Json
+from askpix.api.client.client import Client
 from askpix.api.jobs.queue import WORKERS
+from askpix.api.schemas.results import Job
 from tests.support.hostile_server import ENDLESS, FLOODS, MALFORMED, HostileServer, hostile_server
 from tests.support.service import served, until_ready
 
@@ -30,13 +31,12 @@ def client(site: HostileServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def send(client: Client, collection: str, urls: list[str]) -> str:
-    sent = client.call("POST", f"/v1/collections/{collection}/images", {"urls": urls})
-    return str(sent["job"])
+    return client.fetch(collection, urls).job
 
 
-def until(client: Client, job: str, *states: str) -> Json:
+def until(client: Client, job: str, *states: str) -> Job:
     tick = threading.Event()
-    while (now := client.job(job))["state"] not in states:
+    while (now := client.job(job)).state not in states:
         tick.wait(0.05)
     return now
 
@@ -47,8 +47,8 @@ def test_one_url_fails_alone_whatever_its_server_does(client: Client, site: Host
     job = until(
         client, send(client, "album", [f"{site.url}/{n}" for n in (*names, "good")]), "done", "failed"
     )
-    assert job["state"] == "done" and job["result"]["added"] == 1, job
-    failed = {failure["path"]: failure["error"] for failure in job["result"]["failed"]}
+    assert job.state == "done" and job.result and job.result["added"] == 1, job
+    failed = {failure["path"]: failure["error"] for failure in job.result["failed"]}
     assert list(failed) == [f"{site.url}/{name}" for name in names]
     assert all(error.startswith("'http://") and "\n" not in error for error in failed.values()), failed
     for name in ENDLESS:
@@ -64,16 +64,18 @@ def test_slow_urls_of_many_collections_hold_up_no_other(client: Client, site: Ho
         hostile.append(send(client, f"slow-{number}", urls))
     client.create_collection("victim")
     job = until(client, send(client, "victim", [f"{site.url}/good"]), "done", "failed")
-    assert job["state"] == "done" and job["result"]["added"] == 1, job
-    states = {client.job(each)["state"] for each in hostile}
+    assert job.state == "done" and job.result and job.result["added"] == 1, job
+    states = {client.job(each).state for each in hostile}
     assert states <= {"queued", "running"}, "they have not ended"
     for each in hostile:
-        client.call("POST", f"/v1/jobs/{each}/cancel")
+        client.cancel(each)
     for each in hostile:
         until(client, each, "cancelled")
     site.asked.clear()
     again = until(client, send(client, "slow-0", [f"{site.url}/good"]), "done", "failed")
-    assert again["result"]["added"] == 1 and site.asked == ["good"], "nothing of a cancelled job goes on"
+    assert again.result and again.result["added"] == 1 and site.asked == ["good"], (
+        "nothing of a cancelled job goes on"
+    )
 
 
 def test_a_job_that_let_others_go_first_fetches_nothing_twice(client: Client, site: HostileServer) -> None:
@@ -84,8 +86,8 @@ def test_a_job_that_let_others_go_first_fetches_nothing_twice(client: Client, si
         urls = [f"{site.url}/{name}/{number}" for name in ("silence", "body", "chunks", "trailers", "good")]
         jobs.append(send(client, f"turns-{number}", urls))
     for job in (until(client, each, "done", "failed") for each in jobs):
-        assert job["state"] == "done" and len(job["result"]["failed"]) == 4, job
-        assert job["result"]["added"] == 1
+        assert job.state == "done" and job.result and len(job.result["failed"]) == 4, job
+        assert job.result["added"] == 1
     assert sorted(site.asked) == sorted(["silence", "body", "chunks", "trailers", "good"] * len(jobs))
 
 
@@ -93,5 +95,5 @@ def test_deleting_a_collection_does_not_wait_for_its_urls(client: Client, site: 
     client.create_collection("gone")
     job = send(client, "gone", [f"{site.url}/continue/{n}" for n in range(200)])
     until(client, job, "running")
-    assert client.delete_collection("gone") == {"deleted": "gone", "images": 0}
-    assert until(client, job, "cancelled", "done", "failed")["state"] == "cancelled"
+    assert client.delete_collection("gone") == 0
+    assert until(client, job, "cancelled", "done", "failed").state == "cancelled"

@@ -19,7 +19,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(folder / "askpix", ASKPIX_GENERATOR="extractive") as (address, _):
         client = until_ready(address)
         client.create_collection("default")
-        client.wait(client.upload("default", [path])["job"])
+        client.index("default", [path])
         yield address
 
 
@@ -49,7 +49,7 @@ def test_an_animation_plays_as_the_picture_that_it_is(url: str, tmp_path: Path) 
     client.create_collection("moving")
     path = tmp_path / "walk.gif"
     path.write_bytes(moving("GIF", ("red", 10), ("green", 10), size=(320, 240)))
-    client.wait(client.upload("moving", [path])["job"])
+    client.index("moving", [path])
     with browser() as chromium, tab(chromium, url) as made:
         page = ready(made).page
         page.select_option("#collection", "moving")

@@ -39,7 +39,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with sampled(folder / "askpix") as address:
         client = Client(address)
         taken = [photo(folder, year, where, name) for year, where, name in dated]
-        client.wait(client.upload("default", taken)["job"])
+        client.index("default", taken)
         yield address
 
 

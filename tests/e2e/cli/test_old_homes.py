@@ -35,10 +35,10 @@ def test_an_old_home_is_as_it_was(archive: Path, tmp_path: Path) -> None:
     key = json.loads((archive.parent / "keys.json").read_text("utf-8"))[store]
     with served(home) as (url, _):
         until_ready(url)
-        jobs = Client(url, key=key).call("GET", "/v1/jobs")["jobs"]
-        assert [(job["collection"], job["state"]) for job in jobs] == [("papers", "done")]
+        jobs = Client(url, key=key).jobs()
+        assert [(job.collection, job.state) for job in jobs] == [("papers", "done")]
         with pytest.raises(AuthError):
-            Client(url, key=key[::-1]).call("GET", "/v1/jobs")
+            Client(url, key=key[::-1]).jobs()
 
     report = command(home, "index", str(PICTURES / "documents" / "trail-map.png"), "--ocr", "on")
     assert (report["collection"], report["added"], report["failed"]) == ("default", 1, [])

@@ -118,33 +118,32 @@ def client(url: str) -> Client:
 
 
 def test_the_service_shows_frames_and_plays_the_film(client: Client, url: str, folder: Path) -> None:
-    [hit] = client.search("default", "a rocket launch", top_k=1)["hits"]
-    assert hit["time_s"] == pytest.approx(3.0, abs=0.3)
-    about = client.image(hit["id"])
-    moments = client.call("GET", f"/v1/images/{hit['id']}/siblings")["images"]
-    assert about["kind"] == "frame"
+    [hit] = client.search("default", "a rocket launch", top_k=1).hits
+    assert hit.time_s == pytest.approx(3.0, abs=0.3)
+    about = client.image(hit.id)
+    moments = client.call("GET", f"/v1/images/{hit.id}/siblings")["images"]
+    assert about.kind == "frame"
     assert [each["time_s"] for each in moments] == pytest.approx([0.0, 3.0, 6.0], abs=0.3)
-    small = Image.open(io.BytesIO(client.thumbnail(hit["id"]))).convert("RGB")
+    small = Image.open(io.BytesIO(client.thumbnail(hit.id))).convert("RGB")
     assert small.size == (192, 256)
     rocket = Image.open(PICTURES / "photos/rocket-launch.jpg").convert("RGB").resize(small.size)
     assert np.abs(np.asarray(small, int) - np.asarray(rocket, int)).mean() < 12
-    with urllib.request.urlopen(f"{url}/v1/images/{hit['id']}/file") as answer:
+    with urllib.request.urlopen(f"{url}/v1/images/{hit.id}/file") as answer:
         assert answer.headers["content-type"] == "video/mp4"
         assert answer.read() == (folder / "VID_20240309_150000.mp4").read_bytes()
     # A player asks for the part that it shows.
-    part = urllib.request.Request(f"{url}/v1/images/{hit['id']}/file", headers={"range": "bytes=4-7"})
+    part = urllib.request.Request(f"{url}/v1/images/{hit.id}/file", headers={"range": "bytes=4-7"})
     with urllib.request.urlopen(part) as answer:
         assert (answer.status, answer.read()) == (206, b"ftyp")
 
 
 def test_films_are_uploaded_too(client: Client, folder: Path) -> None:
     client.create_collection("sent")
-    sent = client.upload("sent", [folder / "VID_20240309_150000.mp4"])
-    job = client.wait(sent["job"])
-    assert job["state"] == "done" and job["result"]["added"] == 1, job
-    again = client.upload("sent", [folder / "VID_20240309_150000.mp4"])
-    assert [file["duplicate"] for file in again["files"]] == [True]
-    found = client.search("sent", "a cat", top_k=1)["hits"][0]
-    assert found["uri"] == "upload:VID_20240309_150000.mp4" and found["time_s"] == 0.0
-    looked = client.search("sent", image=found["id"], top_k=1)["hits"][0]
-    assert looked["time_s"] == 0.0
+    report = client.index("sent", [folder / "VID_20240309_150000.mp4"])
+    assert report.added == 1, report
+    [again] = client.upload("sent", [folder / "VID_20240309_150000.mp4"])
+    assert [file.duplicate for file in again.files] == [True]
+    found = client.search("sent", "a cat", top_k=1).hits[0]
+    assert found.uri == "upload:VID_20240309_150000.mp4" and found.time_s == 0.0
+    looked = client.search("sent", image=found.id, top_k=1).hits[0]
+    assert looked.time_s == 0.0

@@ -1,6 +1,5 @@
 """The real server in its own process: uploads, search, ask, other commands beside it, kills, ends."""
 
-import base64
 import json
 import os
 import signal
@@ -9,12 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import OpenAI
 from PIL import Image
 
-from askpix.api.client.client import Client, Json
+from askpix.api.client.client import Client
+from askpix.api.schemas.results import Answer, SearchResult
 from askpix.api.workspace.server_file import read_note, running_server
 from askpix.core.errors import AskpixError, NotFoundError
 from tests.conftest import ROOT
@@ -43,11 +44,11 @@ def client(url: str) -> Client:
     """With a collection ``album`` of a cat, a receipt and a copy of the cat."""
     client = Client(url)
     client.create_collection("album")
-    sent = client.upload("album", [PICTURES / "photos/cat.jpg", PICTURES / "receipts/hotel-alpenblick.jpg"])
-    assert [file["duplicate"] for file in sent["files"]] == [False, False]
+    [sent] = client.upload("album", [PICTURES / "photos/cat.jpg", PICTURES / "receipts/hotel-alpenblick.jpg"])
+    assert [file.duplicate for file in sent.files] == [False, False]
     seen: list[str] = []
-    job = client.wait(sent["job"], on_progress=lambda each: seen.append(each["state"]))
-    assert job["state"] == "done" and job["result"]["added"] == 2, job
+    job = client.wait(sent.job, on_progress=lambda each: seen.append(each.state))
+    assert job.state == "done" and job.result and job.result["added"] == 2, job
     assert seen
     return client
 
@@ -60,10 +61,10 @@ def askpix(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_words_and_pictures_find(client: Client) -> None:
     found = client.search("album", "a cat", top_k=1)
-    assert found["matched"] and found["hits"][0]["uri"] == "upload:cat.jpg"
+    assert found.matched and found.hits[0].uri == "upload:cat.jpg"
     again = client.search("album", image=PICTURES / "photos/cat.jpg", top_k=1)
-    assert again["hits"][0]["id"] == found["hits"][0]["id"]
-    assert client.search("album", image=found["hits"][0]["id"], top_k=1)["hits"][0]["uri"] == "upload:cat.jpg"
+    assert again.hits[0].id == found.hits[0].id
+    assert client.search("album", image=found.hits[0].id, top_k=1).hits[0].uri == "upload:cat.jpg"
 
 
 def test_doubles_are_one_hit_or_each_their_own_and_a_second_look_is_asked_for(
@@ -73,41 +74,33 @@ def test_doubles_are_one_hit_or_each_their_own_and_a_second_look_is_asked_for(
         for number, side in enumerate((400, 396, 392)):
             cat.convert("RGB").resize((side, side)).save(tmp_path / f"{number}.jpg", quality=90 - number)
     client.create_collection("doubles")
-    sent = client.upload("doubles", [*tmp_path.glob("*.jpg"), PICTURES / "receipts/hotel-alpenblick.jpg"])
-    client.wait(sent["job"])
-    one, *others = client.search("doubles", "a cat", top_k=9, all=True)["hits"]
-    assert one["duplicates"] == 2 and len(others) == 1
-    assert len(client.search("doubles", "a cat", top_k=9, all=True, collapse=False)["hits"]) == 4
-    spread = client.search("doubles", "a cat", top_k=2, all=True, collapse=False, diverse=0.1)["hits"]
-    assert spread[1]["uri"] == "upload:hotel-alpenblick.jpg"
+    client.index("doubles", [*tmp_path.glob("*.jpg"), PICTURES / "receipts/hotel-alpenblick.jpg"])
+    one, *others = client.search("doubles", "a cat", top_k=9, all=True).hits
+    assert one.duplicates == 2 and len(others) == 1
+    assert len(client.search("doubles", "a cat", top_k=9, all=True, collapse=False).hits) == 4
+    spread = client.search("doubles", "a cat", top_k=2, all=True, collapse=False, diverse=0.1).hits
+    assert spread[1].uri == "upload:hotel-alpenblick.jpg"
     with pytest.raises(AskpixError, match="page"):  # the collection has no page embedder
         client.search("doubles", "a cat", rerank="pages")
     with pytest.raises(AskpixError, match=r"between 0 and 1|less than or equal to 1"):
         client.search("doubles", "a cat", diverse=2)
 
 
-def data_uri(name: str) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode((PICTURES / name).read_bytes()).decode()
-
-
 TOTAL = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
 
 
 def test_a_picture_becomes_words_an_object_and_verdicts(client: Client) -> None:
-    (receipt,) = client.search("album", "hotel receipt total", top_k=1)["hits"]
-    for image in (receipt["id"], data_uri("receipts/hotel-alpenblick.jpg")):
-        found = client.call("POST", "/v1/extract", {"image": image, "schema": TOTAL})
+    (receipt,) = client.search("album", "hotel receipt total", top_k=1).hits
+    for image in (receipt.id, PICTURES / "receipts/hotel-alpenblick.jpg"):
+        found = client.extract(image, TOTAL)
         assert found["total"] == 429.0
         proof = found["evidence"]["total"]
         assert "429.00" in proof["quote"] and len(proof["box"]) == 4
-    said = client.call("POST", "/v1/caption", {"images": [data_uri("photos/coffee-cup.jpg"), receipt["id"]]})
-    assert [row["index"] for row in said["results"]] == [0, 1]
-    assert "espresso" in said["results"][0]["caption"].lower() and said["generator"] == "extractive"
+    said = client.caption([PICTURES / "photos/coffee-cup.jpg", receipt.id])
+    assert [each.index for each in said] == [0, 1] and "espresso" in said[0].caption.lower()
     checks = ["the text 'Hotel Alpenblick' is there", "the text 'Zebra' is there"]
-    audit = client.call(
-        "POST", "/v1/audit", {"image": receipt["id"], "checks": checks, "accessibility": False}
-    )
-    assert [row["verdict"] for row in audit["findings"]] == ["pass", "fail"]
+    findings = client.audit(receipt.id, checks, accessibility=False)
+    assert [each.verdict for each in findings] == ["pass", "fail"]
 
 
 @pytest.mark.parametrize(
@@ -132,25 +125,28 @@ def test_a_picture_becomes_words_an_object_and_verdicts(client: Client) -> None:
         ),
     ],
 )
-def test_what_cannot_be_described_is_one_line(client: Client, route: str, body: Json, says: str) -> None:
+def test_what_cannot_be_described_is_one_line(
+    client: Client, route: str, body: dict[str, Any], says: str
+) -> None:
     with pytest.raises(AskpixError) as found:
         client.call("POST", f"/v1/{route}", body)
     assert says in str(found.value) and "\n" not in str(found.value)
 
 
 def test_a_picture_is_classified(client: Client) -> None:
-    cat = client.search("album", "a cat", top_k=1)["hits"][0]["id"]
-    body = {"images": [cat], "labels": ["rocket", "cat", "receipt"]}
-    assert client.call("POST", "/v1/classify", body)["results"][0]["labels"][0]["label"] == "cat"
+    cat = client.search("album", "a cat", top_k=1).hits[0].id
+    [classified] = client.classify([cat], ["rocket", "cat", "receipt"])
+    assert classified.labels[0].label == "cat"
 
 
 def test_an_answer_comes_whole_and_as_a_stream(client: Client) -> None:
     question = "What is the total on the hotel receipt?"
     answer = client.ask("album", question)
-    assert answer["answered"] and "429.00" in answer["answer"]
-    assert answer["citations"][0]["uri"] == "upload:hotel-alpenblick.jpg" and answer["citations"][0]["box"]
-    names = [name for name, _ in client.ask_stream("album", question)]
-    assert names[0] == "hits" and names[-1] == "answer" and "delta" in names
+    assert answer.answered and "429.00" in answer.answer
+    assert answer.citations[0].uri == "upload:hotel-alpenblick.jpg" and answer.citations[0].box
+    found, *deltas, checked = client.ask_stream("album", question)
+    assert isinstance(found, SearchResult) and isinstance(checked, Answer) and deltas
+    assert "429.00" in "".join(each for each in deltas if isinstance(each, str))
 
 
 def test_near_and_exact_duplicates_are_told(client: Client, tmp_path: Path) -> None:
@@ -159,13 +155,14 @@ def test_near_and_exact_duplicates_are_told(client: Client, tmp_path: Path) -> N
     small = tmp_path / "small.jpg"
     with Image.open(PICTURES / "photos/cat.jpg") as cat:
         cat.resize((300, 200)).save(small, quality=70)
-    sent = client.upload("album", [PICTURES / "photos/cat.jpg", small])
-    assert [file["duplicate"] for file in sent["files"]] == [True, False]
-    job = client.wait(sent["job"])
-    near = job["result"]["files"][1]["near"]
+    [sent] = client.upload("album", [PICTURES / "photos/cat.jpg", small])
+    assert [file.duplicate for file in sent.files] == [True, False]
+    job = client.wait(sent.job)
+    assert job.result
+    near = job.result["files"][1]["near"]
     assert [match["uri"] for match in near] == ["upload:cat.jpg"], job
-    client.call("DELETE", f"/v1/images/{job['result']['files'][1]['ids'][0]}")
-    assert client.search("album", "a cat", all=True)["hits"][0]["uri"] == "upload:cat.jpg"
+    client.delete_image(job.result["files"][1]["ids"][0])
+    assert client.search("album", "a cat", all=True).hits[0].uri == "upload:cat.jpg"
 
 
 def test_hostile_files_fail_one_by_one(client: Client, tmp_path: Path) -> None:
@@ -178,22 +175,19 @@ def test_hostile_files_fail_one_by_one(client: Client, tmp_path: Path) -> None:
     good = tmp_path / "good.jpg"
     good.write_bytes(jpeg("red"))
     client.create_collection("hostile")
-    job = client.wait(client.upload("hostile", [*paths, good])["job"])
-    assert job["state"] == "done" and job["result"]["added"] == 1
-    assert len(job["result"]["failed"]) == len(names)
-    assert all(failure["path"].startswith("upload:") for failure in job["result"]["failed"])
-    assert client.delete_collection("hostile") == {"deleted": "hostile", "images": 1}
+    report = client.index("hostile", [*paths, good])
+    assert report.added == 1 and len(report.failed) == len(names)
+    assert all(failure.path.startswith("upload:") for failure in report.failed)
+    assert client.delete_collection("hostile") == 1
 
 
 def test_other_commands_work_through_the_server(client: Client, home: Path, tmp_path: Path) -> None:
     (tmp_path / "red.jpg").write_bytes(jpeg("red"))
     done = askpix(home, "index", str(tmp_path), "--collection", "beside", "--ocr", "off", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["added"] == 1, done.stderr
-    assert client.search("beside", all=True, where={"path": "*.jpg"})["hits"][0]["uri"] == str(
-        tmp_path / "red.jpg"
-    )
+    assert client.search("beside", all=True, where={"path": "*.jpg"}).hits[0].uri == str(tmp_path / "red.jpg")
     found = askpix(home, "search", "a cat", "--collection", "album", "--json")
-    assert json.loads(found.stdout)["hits"][0]["id"] == client.search("album", "a cat")["hits"][0]["id"]
+    assert json.loads(found.stdout)["hits"][0]["id"] == client.search("album", "a cat").hits[0].id
     dated = askpix(home, "search", "photos in 2018", "--collection", "album", "--json")
     assert "older version" not in (json.loads(dated.stdout)["reason"] or ""), "the store is of this version"
     assert "429.00" in askpix(home, "ask", "What is the total?", "--collection", "album").stdout
@@ -296,7 +290,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
             if attempt == 0:
                 client.create_collection("a")
             part = paths[attempt * 16 : attempt * 16 + 16]
-            jobs += [client.upload("a", part[:8])["job"], client.upload("a", part[8:])["job"]]
+            jobs += [each.job for half in (part[:8], part[8:]) for each in client.upload("a", half)]
             time.sleep(0.05 * attempt)
             process.send_signal(signal.SIGKILL)
             process.wait(30)
@@ -304,8 +298,8 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     with served(home, ASKPIX_OCR="off") as (url, process):
         client = until_ready(url)
         ended = [client.wait(job) for job in jobs]
-        assert [job["state"] for job in ended] == ["done"] * 6
-        assert client.call("GET", "/v1/collections/a/images")["total"] == 48
+        assert [job.state for job in ended] == ["done"] * 6
+        assert len(list(client.images("a"))) == 48
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
     assert read_note(home) is None
@@ -319,21 +313,19 @@ def test_sigterm_puts_the_running_job_back_and_cancel_ends_it(tmp_path: Path) ->
     with served(home) as (url, process):
         client = until_ready(url)
         client.create_collection("a")
-        job = client.upload("a", paths)["job"]
-        while client.job(job)["state"] == "queued":
+        job = client.upload("a", paths)[0].job
+        while client.job(job).state == "queued":
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     with served(home) as (url, _):
         client = until_ready(url)
-        later = client.upload("a", [PICTURES / "photos/cat.jpg"])["job"]
-        assert client.call("POST", f"/v1/jobs/{later}/cancel")["state"] in ("cancelled", "running")
-        assert client.wait(job)["state"] == "done"
-        assert client.wait(later)["state"] == "cancelled"
+        later = client.upload("a", [PICTURES / "photos/cat.jpg"])[0].job
+        assert client.cancel(later).state in ("cancelled", "running")
+        assert client.wait(job).state == "done"
+        assert client.wait(later).state == "cancelled"
 
 
 def test_a_public_address_needs_a_key(tmp_path: Path) -> None:
     done = askpix(tmp_path / "home", "serve", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 1 and "make a key first" in done.stderr
-    with pytest.raises(AskpixError):
-        Client("ftp://nowhere")

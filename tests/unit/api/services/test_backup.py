@@ -1,6 +1,5 @@
 import json
 import shutil
-import urllib.request
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -203,7 +202,7 @@ def test_uploads_are_found_where_the_home_is_restored(tmp_path: Path) -> None:
         client.create_collection("album")
         (tmp_path / "red.jpg").write_bytes(jpeg("red"))
         (tmp_path / "blue.jpg").write_bytes(jpeg("blue"))
-        client.wait(client.upload("album", [tmp_path / "red.jpg"])["job"])
+        client.index("album", [tmp_path / "red.jpg"])
         process.terminate()
         process.wait(30)
     engine = database_of(old)
@@ -226,12 +225,11 @@ def test_uploads_are_found_where_the_home_is_restored(tmp_path: Path) -> None:
     assert "1 uploaded pictures lie below" in said.stderr
     with served(new) as (url, _):
         client = until_ready(url)
-        for job in client.call("GET", "/v1/jobs")["jobs"]:
-            client.wait(job["id"])
-        hits = client.search("album", "red", all=True)["hits"]
-        assert {hit["uri"] for hit in hits} == {"upload:red.jpg", "upload:blue.jpg"}
+        for job in client.jobs():
+            client.wait(job.id)
+        hits = client.search("album", "red", all=True).hits
+        assert {hit.uri for hit in hits} == {"upload:red.jpg", "upload:blue.jpg"}
         for hit in hits:
-            assert client.thumbnail(hit["id"])
-            name = hit["uri"].removeprefix("upload:")
-            with urllib.request.urlopen(f"{url}/v1/images/{hit['id']}/file") as answer:
-                assert answer.read() == (tmp_path / name).read_bytes()
+            assert client.thumbnail(hit.id)
+            name = hit.uri.removeprefix("upload:")
+            assert client.image_file(hit.id) == (tmp_path / name).read_bytes()

@@ -173,11 +173,7 @@ def test_from_the_command_to_the_page(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"{address}/v1/images/{hit['id']}/file") as answer:
             assert (answer.headers["content-type"], answer.read()) == ("image/jpeg", jpeg("red"))
             assert "red.jpg" in answer.headers["content-disposition"]
-        said = client.call(
-            "POST",
-            "/v1/extract",
-            {"image": hit["id"], "schema": {"type": "object", "properties": {"total": {"type": "number"}}}},
-        )
+        said = client.extract(hit["id"], {"type": "object", "properties": {"total": {"type": "number"}}})
         assert "evidence" in said
     path.unlink()
     said = askpix("index", path, code=1)
