@@ -1,8 +1,8 @@
 """Askpix: ask your images.
 
->>> from askpix import Askpix, Client
+>>> from askpix import Askpix, AsyncClient, Client
 
-``Askpix`` works on a home of this machine, ``Client`` on a server that ``askpix serve`` runs.
+``Askpix`` works on a home of this machine; ``Client`` and ``AsyncClient`` on a server (``askpix serve``).
 Each room of the code is a sub-package here: ``askpix.retrieval``, ``askpix.api`` ...
 """
 
@@ -11,14 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from askpix.api.client.client import Client
+    from askpix.api.client.client import AsyncClient, Client
     from askpix.api.services.askpix import Askpix
 
-__all__ = ["Askpix", "Client"]
+__all__ = ["Askpix", "AsyncClient", "Client"]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # who imports it decides what is shown
 
-_HOMES = {"Askpix": "askpix.api.services.askpix", "Client": "askpix.api.client.client"}
+_HOMES = {
+    "Askpix": "askpix.api.services.askpix",
+    "AsyncClient": "askpix.api.client.client",
+    "Client": "askpix.api.client.client",
+}
 
 
 def __getattr__(name: str) -> Any:
