@@ -14,7 +14,7 @@ from askpix.api.console.log import request_id, show_log, show_service_log
 from askpix.core.log import hide
 from tests.support.home_results import PICTURES
 
-HOSTILE = 'a\n{"level":"ERROR"}\r\x1b[2J\u2028\u202e\udcff"\x00.jpg'
+HOSTILE = 'a\n{"level":"ERROR"}\r\x1b[2J\u2028\u202e"\x00.jpg'
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,13 @@ def test_json_lines_parse_one_by_one_whatever_is_in_them(capsys: pytest.CaptureF
     assert "Traceback" in second["exception"] and second["request_id"] == "r-1"
     assert (third["logger"], third["message"]) == ("uvicorn.error", "of uvicorn")
     assert "request_id" not in third
+
+
+def test_a_name_that_is_not_utf8_is_json_too() -> None:
+    record = logging.LogRecord("askpix.x", logging.INFO, "", 0, "cannot read %s", ("a\udcff.jpg",), None)
+    line = shown._JsonFormatter().format(record)
+    assert json.loads(line)["message"] == "cannot read a\udcff.jpg"
+    assert line.isascii()
 
 
 def test_text_keeps_to_its_line_and_leaves_the_terminal_alone(capsys: pytest.CaptureFixture[str]) -> None:
