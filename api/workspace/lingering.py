@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from askpix.api.workspace.pooled import HeldWorkspace
-from askpix.api.workspace.store_access import SharedStores
+from askpix.api.workspace.stores import SharedStores
 
 if TYPE_CHECKING:
     from askpix.api.client.client import Client

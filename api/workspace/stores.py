@@ -1,15 +1,22 @@
-"""Which store keeps a collection's vectors and pages: recorded when it is made, opened by that."""
+"""The stores of a workspace: which kind keeps a collection, and who opens it.
+
+A store may be held by one process alone: it is opened by whoever needs it, or asked of the home's server.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
+from askpix.api.workspace.server_file import running_server
 from askpix.core.errors import AskpixError
 from askpix.retrieval.stores.kinds import DEFAULT, STORES, PageSpec, StoreKind, VectorSpec, store_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from askpix.api.client.client import Client
     from askpix.api.settings import Settings
     from askpix.ingest.catalog.models import Collection
 
@@ -71,3 +78,38 @@ def check_store(settings: Settings) -> None:
     if len(settings.store) > _LONGEST_NAME:
         raise AskpixError(f"ASKPIX_STORE={settings.store!r} has more than {_LONGEST_NAME} characters")
     store_kind(settings.store, dict(settings)).check()
+
+
+class SharedStores:
+    """How a workspace comes by its stores. A server does it another way (``askpix.api.workspace.pooled``)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @contextmanager
+    def shared(self, key: tuple[str, str], open_it: Callable[[], Any]) -> Iterator[Any]:
+        """A store opened for the ``with``, or that of the server of this home.
+
+        ``key`` is a collection's id and which of its stores.
+        """
+        if (server := self.server()) is not None:
+            from askpix.api.client.remote_store import remote_store
+
+            yield remote_store(server, key)
+            return
+        with closing(open_it()) as store:
+            yield store
+
+    def server(self) -> Client | None:
+        """The server that holds this home now, if one runs."""
+        note = running_server(self.settings.home)
+        if note is None:
+            return None
+        from askpix.api.client.client import Client
+
+        return Client(note.url, key=note.token, timeout_s=600, retries=0)
+
+    def let_go(self, collection: Collection, which: str | None = None) -> None:
+        """Its folders are about to go: a server must not have them open (None: not any)."""
+        if (server := self.server()) is not None:
+            server.call("POST", f"/v1/local/let-go/{collection.id}/{which or 'all'}")

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from askpix.api.models.loader import Models
 from askpix.api.settings import Settings
 from askpix.api.workspace.identity import IDENTITY, mark_deleted, write_identity
-from askpix.api.workspace.store_access import SharedStores
-from askpix.api.workspace.stores import check_store, kind_of, vector_spec
+from askpix.api.workspace.stores import SharedStores, check_store, kind_of, vector_spec
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
 from askpix.core.log import tolerated
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table
+from sqlalchemy import Connection, Engine, MetaData, Table, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from askpix.core.db.migrate import bring_to, revision
+from askpix.core.db.migrate import STAMP, bring_to
 from askpix.core.db.postgres import postgres_engine, postgres_remedy, session_lock
 from askpix.core.db.sqlite import sqlite_engine, sqlite_remedy
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
@@ -40,12 +40,21 @@ def open_database(where: Path | str, metadata: MetaData, *, version: int) -> Eng
         _log.debug("opened %r at revision %d", _name(engine), found)
         if found < version:
             with transaction(engine.execution_options(askpix_upgrade=True)) as connection:
-                bring_to(connection, metadata, version)
+                bring_to(connection, metadata, revision(connection, metadata), version)
             engine.dispose()  # that connection does not check foreign keys
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def revision(connection: Connection, metadata: MetaData) -> int:
+    """The number of the last revision that ran on the database; 0 for a new one."""
+    found = inspect(connection)
+    if found.has_table(STAMP):
+        return int(connection.exec_driver_sql(f"SELECT version_num FROM {STAMP}").scalar() or 0)  # noqa: S608
+    # The first homes have the tables of the first revision and no stamp.
+    return int(any(found.has_table(name) for name in metadata.tables))
 
 
 @contextmanager

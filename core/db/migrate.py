@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _log = logging.getLogger(__name__)
-_STAMP = "alembic_version"
+STAMP = "alembic_version"
 _ALEMBIC = Path(__file__).with_name("alembic")
 _ONE = threading.Lock()
 """Alembic's ``op`` is one for all threads of a process."""
@@ -31,18 +31,11 @@ def last_revision(folder: Path) -> int:
     return max(int(path.name[:4]) for path in folder.glob("[0-9]*.py"))
 
 
-def revision(connection: Connection, metadata: MetaData) -> int:
-    """The number of the last revision that ran on the database; 0 for a new one."""
-    found = inspect(connection)
-    if found.has_table(_STAMP):
-        return int(connection.exec_driver_sql(f"SELECT version_num FROM {_STAMP}").scalar() or 0)  # noqa: S608
-    # The first homes have the tables of the first revision and no stamp.
-    return int(any(found.has_table(name) for name in metadata.tables))
+def bring_to(connection: Connection, metadata: MetaData, found: int, version: int) -> None:
+    """Bring the database to ``version`` in the transaction of the connection, which is a writing one.
 
-
-def bring_to(connection: Connection, metadata: MetaData, version: int) -> None:
-    """Bring the database to ``version`` in the transaction of the connection, which is a writing one."""
-    found = revision(connection, metadata)  # again, under the lock: another process may have been first
+    ``found`` is its revision, asked under the write lock: another process may have been first.
+    """
     if found == 0:
         metadata.create_all(connection)
         _stamp(connection, version)
@@ -96,8 +89,8 @@ def add_missing(connection: Connection, wanted: MetaData) -> None:
 def _stamp(connection: Connection, version: int) -> None:
     """As Alembic does it, without loading it."""
     connection.exec_driver_sql(
-        f"CREATE TABLE IF NOT EXISTS {_STAMP} (version_num VARCHAR(32) NOT NULL, "
-        f"CONSTRAINT {_STAMP}_pkc PRIMARY KEY (version_num))"
+        f"CREATE TABLE IF NOT EXISTS {STAMP} (version_num VARCHAR(32) NOT NULL, "
+        f"CONSTRAINT {STAMP}_pkc PRIMARY KEY (version_num))"
     )
-    connection.exec_driver_sql(f"DELETE FROM {_STAMP}")  # noqa: S608 - our name
-    connection.exec_driver_sql(f"INSERT INTO {_STAMP} VALUES ('{version:04d}')")  # noqa: S608 - a number
+    connection.exec_driver_sql(f"DELETE FROM {STAMP}")  # noqa: S608 - our name
+    connection.exec_driver_sql(f"INSERT INTO {STAMP} VALUES ('{version:04d}')")  # noqa: S608 - a number

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from askpix.core.errors import AskpixError, StoreUnavailableError
 from askpix.core.types import ImageRecord, Where
 from askpix.retrieval.faiss.filters import add_functions, to_sql
+from askpix.retrieval.stores.conditions import FACET_FIELDS, Check
 from askpix.retrieval.stores.derived_fields import on_globe
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
-from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.payload import path_fields, to_payload, to_record
 from askpix.retrieval.text.tokenize import tokens
 

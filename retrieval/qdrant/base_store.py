@@ -17,9 +17,8 @@ from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.qdrant.engine import PAGE, Engine, Point, point_ids
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
-from askpix.retrieval.stores.conditions import Clause, Condition, to_clauses
+from askpix.retrieval.stores.conditions import FACET_FIELDS, Check, Clause, Condition, to_clauses
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
-from askpix.retrieval.stores.filter_check import FACET_FIELDS, Check
 from askpix.retrieval.stores.payload import path_fields, tag_fields, to_payload, to_record
 from askpix.retrieval.text.tokenize import content_words, tokens
 

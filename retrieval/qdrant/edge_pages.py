@@ -9,8 +9,8 @@ import qdrant_edge as edge
 
 from askpix.retrieval.late_interaction.base import POOLED
 from askpix.retrieval.qdrant.base_pages import QdrantPages
-from askpix.retrieval.qdrant.edge_engine import EdgeEngine
 from askpix.retrieval.qdrant.edge_shard import Shard
+from askpix.retrieval.qdrant.edge_store import EdgeEngine
 
 _WEIGHT = 50
 """Writing a page is as much as writing so many pictures."""

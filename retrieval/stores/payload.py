@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from askpix.core.types import ImageRecord
+from askpix.retrieval.stores.conditions import clean, iso, path_key
 from askpix.retrieval.stores.derived_fields import derive, on_globe
-from askpix.retrieval.stores.filter_check import clean, iso, path_key
 from askpix.retrieval.text.tokenize import squeeze
 
 
