@@ -103,7 +103,7 @@ def test_where_all_answer_nothing_is_said(world: World) -> None:
         ("pages", "/query", "pages were not searched"),
         ("regions", "", "regions of pages were not searched"),
         ("regions", "/query", "regions of pages were not searched"),
-        ("regions", "/scroll", "regions of pages were not searched"),
+        ("regions", "/points", "regions of pages were not searched"),
         ("text", "", "texts by meaning were not searched"),
         ("words", "", "words in texts were not searched"),
     ],
