@@ -81,6 +81,9 @@ def index_command(
         if captions is None:
             raise BadQueryError("a budget for captions needs --captions GENERATOR")
         budget = CaptionBudget(caption_limit, caption_tokens, caption_usd)
+    vocabulary = None
+    if no_tags or (tags, tag_threshold) != (None, None):
+        vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
     workspace = Workspace(load_settings(), tell=hint)
     try:
         with ProgressLine() as progress:
@@ -92,7 +95,7 @@ def index_command(
                 page_embedder=page_embedder,
                 ocr=ocr,
                 prune=prune,
-                vocabulary=read_vocabulary(tags, tag_threshold, no_tags=no_tags),
+                vocabulary=vocabulary,
                 captions=captions,
                 budget=budget,
                 ignore=ignore or (),
