@@ -102,7 +102,7 @@ export const S = {
   revoke: "Revoke",
   revoked: "revoked",
   neverUsed: "never used",
-  usedAt: (when) => `used ${new Date(`${when}Z`).toLocaleDateString()}`,
+  usedAt: (when) => `used ${new Date(when).toLocaleDateString()}`,
   login: "This server needs a key.",
   key: "Key",
   enter: "Sign in",

@@ -294,6 +294,14 @@ def test_a_key_is_asked_for_once(chromium: Any, tmp_path_factory: pytest.TempPat
         cookie = page.context.cookies()[0]
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
         assert page.evaluate("document.cookie") == "", "no script can read it"
+        used = page.evaluate(
+            """async () => {
+                const { S } = await import("/web/js/strings.js");
+                const { keys } = await (await fetch("/v1/keys")).json();
+                return keys.map((key) => S.usedAt(key.used_at));
+            }"""
+        )
+        assert len(used) == 1 and "Invalid" not in used[0], "it reads the moments that the service tells"
         made.wrong = [
             each for each in made.wrong if "status of 401" not in each
         ]  # the browser notes each refusal itself
