@@ -20,10 +20,12 @@ import httpx2
 from askpix.core.errors import (
     AskpixError,
     AuthError,
+    BadImageError,
     BadQueryError,
     GenerationError,
     IndexMismatchError,
     LimitError,
+    ModelUnavailableError,
     NotFoundError,
     StoreUnavailableError,
 )
@@ -60,6 +62,10 @@ _ERRORS: dict[int, type[AskpixError]] = {
     503: StoreUnavailableError,
     507: StoreUnavailableError,
 }
+_KINDS: dict[str, type[AskpixError]] = {
+    each.__name__: each for each in (*_ERRORS.values(), BadImageError, ModelUnavailableError)
+}
+"""By the name in a problem, which says more than its status."""
 
 
 class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
@@ -344,7 +350,10 @@ def _error(status: int, content: Mapping[str, Any], response: httpx2.Response) -
     """Return the error that a problem (RFC 9457) stands for, with the request's id for the server's log."""
     request_id = content.get("request_id") or response.headers.get("x-request-id")
     text = str(content.get("detail") or f"the server answers {status}")
-    return _ERRORS.get(status, AskpixError)(text + (f" (request {request_id})" if request_id else ""))
+    kind = _ERRORS.get(status, AskpixError)
+    if kind is not TooLargeError:
+        kind = _KINDS.get(str(content.get("kind")), kind)
+    return kind(text + (f" (request {request_id})" if request_id else ""))
 
 
 def _retry_after_s(response: httpx2.Response) -> float:

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
 
 from askpix.api.schemas.results import JobState
+from askpix.api.security.problems import ProblemError
 from askpix.api.security.tables import jobs
 from askpix.core.db.engine import transaction
 from askpix.core.errors import AskpixError, LimitError, NotFoundError, StoreUnavailableError
@@ -399,7 +400,8 @@ def _check_room(connection: Connection) -> None:
 def _retry_at(job: Job, error: Exception) -> datetime | None:
     """When a failure is worth another try: its cause passes, as a full disk or a database that is away."""
     passes = isinstance(error, StoreUnavailableError | OSError)
-    if (not passes and getattr(error, "status", None) not in (503, 507)) or job.retries >= _MAX_RETRIES:
+    passes = passes or (isinstance(error, ProblemError) and error.status in (503, 507))
+    if not passes or job.retries >= _MAX_RETRIES:
         return None
     pause: timedelta = _FIRST_PAUSE * 2 ** min(job.retries, 16)
     return _now() + min(_LONGEST_PAUSE, pause)

@@ -11,7 +11,7 @@ from askpix.api.routes.views import answer_out, answered, event, result_out
 from askpix.api.schemas import results
 from askpix.api.schemas.requests import AskIn
 from askpix.api.security.principal import Principal
-from askpix.api.security.problems import problem, status_of
+from askpix.api.security.problems import problem, problem_of
 from askpix.api.service.service import Service
 from askpix.api.services.ask import ask_collection
 from askpix.core.errors import AskpixError, BadQueryError
@@ -71,7 +71,7 @@ def _stream(
             else:
                 yield event("hits", result_out(service, who, each))
     except AskpixError as error:
-        yield event("error", problem(status_of(error), str(error)))
+        yield event("error", problem_of(error))
     except Exception:  # noqa: BLE001 - the status line is long sent: the stream must say that it failed
         _log.exception("a stream failed")
         yield event("error", problem(500, "internal error; the server's log has it"))

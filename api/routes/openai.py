@@ -25,7 +25,7 @@ from askpix.api.schemas.openai import (
     question_of,
 )
 from askpix.api.security.principal import Principal
-from askpix.api.security.problems import problem, status_of
+from askpix.api.security.problems import problem_of
 from askpix.api.service.service import Service
 from askpix.api.services.ask import ask_collection
 from askpix.core.errors import AskpixError, NotFoundError
@@ -113,9 +113,9 @@ def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
             for chunk in chunks(name, message, answer, with_usage=with_usage):
                 yield f"data: {json.dumps(chunk)}\n\n".encode()
         except AskpixError as error:
-            status = status_of(error)
-            told = {"message": str(error), "type": "askpix_error", "code": status}
-            yield f"data: {json.dumps({**problem(status, str(error)), 'error': told})}\n\n".encode()
+            failure = problem_of(error)
+            told = {"message": failure["detail"], "type": "askpix_error", "code": failure["status"]}
+            yield f"data: {json.dumps({**failure, 'error': told})}\n\n".encode()
         yield b"data: [DONE]\n\n"
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})

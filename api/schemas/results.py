@@ -364,6 +364,8 @@ class Problem:
     status: int
     detail: str
     request_id: str | None = None
+    kind: Annotated[str | None, IF_SET] = None
+    """The error's name in ``askpix.core.errors``."""
 
 
 def to_json(value: object) -> Any:

@@ -74,6 +74,13 @@ def problem(status: int, detail: str, *, request_id: str | None = None, **more: 
     return body | more
 
 
+def problem_of(error: AskpixError, *, request_id: str | None = None) -> dict[str, Any]:
+    """The body for an error raised on purpose; ``kind`` is its name in ``askpix.core.errors``."""
+    kind = next((each.__name__ for each, _ in _STATUS if isinstance(error, each)), "AskpixError")
+    more = {} if kind == "AskpixError" else {"kind": kind}
+    return problem(status_of(error), " ".join(str(error).split()), request_id=request_id, **more)
+
+
 def problem_response(error: AskpixError, *, request_id: str | None = None) -> Response:
     """An error raised on purpose, as an answer."""
     status = status_of(error)
@@ -82,8 +89,7 @@ def problem_response(error: AskpixError, *, request_id: str | None = None) -> Re
         headers.setdefault("Retry-After", "5")
     if status == 401:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="askpix"')
-    detail = " ".join(str(error).split())
-    return _response(problem(status, detail, request_id=request_id), headers)
+    return _response(problem_of(error, request_id=request_id), headers)
 
 
 def install(app: FastAPI) -> None:

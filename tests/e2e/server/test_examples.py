@@ -16,7 +16,14 @@ from PIL import Image
 from askpix.api.client.client import AsyncClient, Client
 from askpix.api.demo import PICTURES
 from askpix.api.schemas.results import SearchResult
-from askpix.core.errors import BadQueryError, IndexMismatchError, LimitError, NotFoundError
+from askpix.core.errors import (
+    BadImageError,
+    BadQueryError,
+    IndexMismatchError,
+    LimitError,
+    ModelUnavailableError,
+    NotFoundError,
+)
 from tests.conftest import ROOT
 from tests.support.service import jpeg, served, until_ready
 
@@ -72,6 +79,10 @@ def test_the_client_speaks_of_one_picture(url: str, tmp_path: Path) -> None:
     assert isinstance(first, SearchResult)
     with pytest.raises(BadQueryError):
         client.search("album", "a cat", top_k=0)
+    with pytest.raises(BadImageError):
+        client.search("album", image=b"no picture at all")
+    with pytest.raises(ModelUnavailableError):
+        client.search("album", "a cat", rerank="nothing:here")
 
 
 def test_the_examples_in_docstrings_run(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
