@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.stores import SharedStores
@@ -26,8 +29,10 @@ class LingeringWorkspace(HeldWorkspace):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._used_at = time.monotonic()
-        self._closing: threading.Thread | None = None
-        self._ended = threading.Event()
+        self._ended: threading.Event | None = None
+        """Ends the thread that closes what is idle; None while there is none."""
+        self._turns = 0
+        _ALL.add(self)
 
     def server(self) -> Client | None:
         return SharedStores.server(self)
@@ -52,29 +57,66 @@ class LingeringWorkspace(HeldWorkspace):
     @contextmanager
     def taking_turns(self) -> Iterator[None]:
         """Until the end of the ``with`` stores are closed after each use: a long run shares them fairly."""
-        most_open, self._most_open = self._most_open, 0
+        with self._change:
+            self._turns += 1
         try:
             yield
         finally:
-            self._most_open = most_open
+            with self._change:
+                self._turns -= 1
+
+    def close_unused(self, *, keep: int = 0) -> None:
+        super().close_unused(keep=0 if self._turns else keep)
 
     def close(self) -> None:
-        self._ended.set()
+        with self._change:
+            ended, self._ended = self._ended, None
+        if ended is not None:
+            ended.set()
         super().close()
+
+    def forget(self) -> None:
+        """In a forked child: what the parent uses stays its own, and its threads are not here."""
+        self._inherited = self._stores  # kept: an object that dies would let go of the parent's lock
+        self._stores = OrderedDict()
+        self._change = threading.Condition()
+        self._ended, self._turns = None, 0
 
     def _close_later(self) -> None:
         with self._change:
-            if self._closing is None and not self._ended.is_set():
-                self._closing = threading.Thread(target=self._close_when_idle, name="close-idle", daemon=True)
-                self._closing.start()
+            if self._ended is None:
+                self._ended = threading.Event()
+                threading.Thread(
+                    target=self._close_when_idle, args=(self._ended,), name="close-idle", daemon=True
+                ).start()
 
-    def _close_when_idle(self) -> None:
-        while not self._ended.wait(IDLE_S):
+    def _close_when_idle(self, ended: threading.Event) -> None:
+        while not ended.wait(IDLE_S):
             if time.monotonic() - self._used_at < IDLE_S:
                 continue
             with self._change:
+                if ended.is_set():
+                    return
                 if any(held.users for held in self._stores.values()):
                     continue
-                self._closing = None
+                self._ended = None
             self.close_unused()
             return
+
+
+_ALL: WeakSet[LingeringWorkspace] = WeakSet()
+
+
+def _before_fork() -> None:
+    # An open store does not survive a fork: the child would wait for threads of the engine for ever.
+    for each in [*_ALL]:
+        each.close_unused()
+
+
+def _in_child() -> None:
+    for each in [*_ALL]:
+        each.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
-from askpix.core.errors import NotFoundError
+from askpix.core.errors import NotFoundError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from askpix.api.client.client import Client
@@ -34,10 +34,14 @@ class _Held:
     """An open store and who is using it."""
 
     def __init__(self) -> None:
-        self.users = 0
+        self.threads: list[int] = []
         self.opening = threading.Lock()
         self.stack = ExitStack()
         self.store: Any = None
+
+    @property
+    def users(self) -> int:
+        return len(self.threads)
 
 
 class HeldWorkspace(Workspace):
@@ -88,23 +92,27 @@ class HeldWorkspace(Workspace):
 
     def close_stores(self, collection_id: str, which: str | None = None) -> None:
         """Let go of a collection's stores, once nobody uses them. All of them: it is gone."""
+        gone = {collection_id} if which is None else set()
+        self._close(lambda key: key[0] == collection_id and which in (None, key[1]), gone)
+
+    def close(self) -> None:
+        """Let go of every store and of the catalog."""
+        self._close(lambda key: True, set())
+        self.catalog.close()
+
+    def _close(self, chosen: Callable[[tuple[str, str]], bool], gone: set[str]) -> None:
         with self._change:
-            if which is None:
-                self._gone.add(collection_id)
-            keys = [k for k in self._stores if k[0] == collection_id and which in (None, k[1])]
+            keys = [key for key in self._stores if chosen(key)]
+            if any(threading.get_ident() in self._stores[key].threads for key in keys):
+                raise StoreUnavailableError(  # it would wait for itself
+                    "the index is in use by the call that this one is made in; make it when that has returned"
+                )
+            self._gone |= gone
             idle = [self._stores.pop(key) for key in keys]
             self._change.wait_for(lambda: all(held.users == 0 for held in idle))
         self._retrievers.clear()
         for held in idle:
             held.stack.close()
-
-    def close(self) -> None:
-        """Let go of every store and of the catalog."""
-        with self._change:
-            ids = {collection_id for collection_id, _ in self._stores}
-        for collection_id in ids:
-            self.close_stores(collection_id)
-        self.catalog.close()
 
     def _take(self, key: tuple[str, str]) -> _Held:
         with self._change:
@@ -112,12 +120,13 @@ class HeldWorkspace(Workspace):
                 raise NotFoundError("the collection was deleted meanwhile")
             held = self._stores.setdefault(key, _Held())
             self._stores.move_to_end(key)
-            held.users += 1
+            held.threads.append(threading.get_ident())
             return held
 
     def _give(self, key: tuple[str, str], held: _Held) -> None:
         with self._change:
-            held.users -= 1
+            mine = threading.get_ident()
+            held.threads.remove(mine if mine in held.threads else held.threads[0])  # generators move
             if held.store is None and held.users == 0 and self._stores.get(key) is held:
                 del self._stores[key]  # it could not be opened
             self._change.notify_all()
