@@ -4,14 +4,15 @@ Each method is written once, in ``Methods``; ``AsyncClient`` has them as they ar
 """
 
 import functools
+import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from types import GenericAlias, TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +26,7 @@ from askpix.api.client.connection import (
     iterate,
     run,
 )
-from askpix.api.client.content import File, Multipart, batches, image_reference, in_batches
+from askpix.api.client.content import File, Multipart, batches, image_reference, in_batches, listed
 from askpix.api.schemas.results import (
     Answer,
     Caption,
@@ -148,7 +149,7 @@ class Methods:
 
     async def fetch(self, collection: str, urls: Sequence[str]) -> Upload:
         """Let the server fetch images from the open internet: 1,000 URLs at most."""
-        body = {"urls": list(urls)}
+        body = {"urls": urls}
         return _read(Upload, await self._call("POST", f"{_collection(collection)}/images", body, repeat=True))
 
     async def images(
@@ -280,10 +281,10 @@ class Methods:
         given = {
             "after": after,
             "before": before,
-            "near": near and dict(zip(("lat", "lon", "km"), near, strict=True)),
+            "near": near and _near(near),
             "path": path,
             "kind": kind,
-            "tags": list(tags),
+            "tags": tags,
             "camera": camera,
         }
         filters = {name: value for name, value in given.items() if value}
@@ -297,7 +298,7 @@ class Methods:
             "offset": offset,
             "mode": mode,
             "all": all,
-            "off": list(off),
+            "off": off,
             "collapse": collapse,
             "diverse": diverse,
             "rerank": rerank,
@@ -371,7 +372,7 @@ class Methods:
         templates: Sequence[str] = (),
     ) -> list[Classification]:
         """Return the labels of each image, the most probable first; ``templates``: "a photo of a {}" ..."""
-        body = {"labels": list(labels), "template": list(templates) or None}
+        body = {"labels": labels, "template": templates or None}
         return await self._of_each("/v1/classify", images, _MAX_CLASSIFIED, body, Classification)
 
     async def extract(
@@ -390,7 +391,7 @@ class Methods:
         """
         body = {
             "image": await self._reference(image),
-            "schema": dict(schema),
+            "schema": schema,
             "page": page,
             "generator": generator,
         }
@@ -409,7 +410,7 @@ class Methods:
 
         body = {
             "image": await self._reference(image),
-            "checks": list(checks),
+            "checks": checks,
             "accessibility": accessibility,
             "generator": generator,
         }
@@ -425,7 +426,7 @@ class Methods:
         import numpy as np  # noqa: PLC0415 - for those who want vectors
 
         rows: list[list[float]] = []
-        references = (each if isinstance(each, str) else image_reference(each) for each in inputs)
+        references = (each if isinstance(each, str) else image_reference(each) for each in listed(inputs))
         parts = in_batches(references, max_items=_MAX_EMBEDDED)
         while part := await self._connection.io.run(lambda: next(parts, None)):
             found = await self._call("POST", "/v1/embeddings", {"model": model, "input": part}, repeat=True)
@@ -448,6 +449,8 @@ class Methods:
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON of one request, for routes without a method of their own (``/docs`` lists them)."""
+        if not path.startswith("/") or path.startswith("//"):  # the key is for this server alone
+            raise BadQueryError(f"{path!r} is no route of the server; it begins with one '/'")
         return await self._call(method, path, body, repeat=method == "GET")
 
     async def close(self) -> None:
@@ -466,7 +469,7 @@ class Methods:
         kind: type[Described],
     ) -> list[Described]:
         results: list[Described] = []
-        parts = in_batches(map(image_reference, images), max_items=most)
+        parts = in_batches(map(image_reference, listed(images)), max_items=most)
         while part := await self._connection.io.run(lambda: next(parts, None)):
             found = await self._call("POST", path, {**body, "images": part}, repeat=True)
             for each in _read(list[Any], found, "results"):
@@ -517,6 +520,9 @@ def _iterating(
     def iterating(self: "Client", /, *args: P.args, **options: P.kwargs) -> Iterator[T]:
         return iterate(method(self._methods, *args, **options))
 
+    shown = inspect.signature(method)
+    items = GenericAlias(Iterator, get_args(shown.return_annotation)[:1])
+    iterating.__signature__ = shown.replace(return_annotation=items)  # type: ignore[attr-defined]
     return iterating
 
 
@@ -598,9 +604,19 @@ def _read(kind: type[T], body: Any, field: str | None = None) -> T:
 
 
 def _question(question: str, top_k: int, generator: str | None, history: Sequence[Turn]) -> dict[str, Any]:
-    pairs = [(turn.role, turn.text) if isinstance(turn, Message) else turn for turn in history]
-    turns = [{"role": role, "content": text} for role, text in pairs]
+    pairs = [(turn.role, turn.text) if isinstance(turn, Message) else turn for turn in listed(history)]
+    try:
+        turns = [{"role": role, "content": text} for role, text in pairs]
+    except (TypeError, ValueError) as error:
+        raise BadQueryError('a turn of the history is ("user" or "assistant", text)') from error
     return {"question": question, "top_k": top_k, "generator": generator, "history": turns}
+
+
+def _near(near: tuple[float, float, float]) -> dict[str, float]:
+    try:
+        return dict(zip(("lat", "lon", "km"), near, strict=True))
+    except (TypeError, ValueError) as error:
+        raise BadQueryError(f"near={near!r}: it should be latitude, longitude and km") from error
 
 
 def _collection(name: str) -> str:
@@ -617,6 +633,6 @@ def _job(job_id: str) -> str:
 
 def _segment(noun: str, value: str) -> str:
     """Return an id as a part of a path; one that would make it another path names nothing."""
-    if value in ("", ".", ".."):
+    if not isinstance(value, str) or value in ("", ".", ".."):
         raise NotFoundError(f"no {noun} {value!r}")
     return quote(value, safe="")

@@ -264,6 +264,8 @@ class Connection:
         Tried again: where no connection was made, and at 429; with ``repeat`` also at 503, and where the
         connection broke before the answer had come. Never after a timeout: the server is still at it.
         """
+        if self.io.http.is_closed:
+            raise StoreUnavailableError("this client is closed; make another")
         waited_s = 0.0
         for attempt in range(self.retries + 1):
             request = self._request(method, path, body, headers, read_s)
@@ -368,4 +370,7 @@ def _reason(error: Exception) -> str:
 def _jsonable(value: Any) -> Any:
     from pydantic_core import to_jsonable_python  # noqa: PLC0415 - dates, filters; most requests have neither
 
-    return to_jsonable_python(value)
+    try:
+        return to_jsonable_python(value)
+    except ValueError as error:
+        raise BadQueryError(f"{value!r:.100} cannot be sent: it has no form in JSON") from error

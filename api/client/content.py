@@ -6,7 +6,7 @@ import base64
 import io
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -25,6 +25,7 @@ _MAX_BATCH_FILES, _MAX_BATCH_BYTES = 250, 256 * 2**20
 _MAX_REQUEST_CHARS = 48 * 2**20
 """Of the images in one JSON request; the server takes 64 MiB."""
 _PIECE = 256 * 1024
+_LONGEST_VALUE = 100
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LOSSLESS_PIXELS = 4_000_000
 """A photo beyond it would be too large a PNG for a request."""
@@ -66,9 +67,23 @@ def batches(paths: Path | str | Iterable[Path | str]) -> Iterator[list[File]]:
 
     Raises ``NotFoundError`` before the first one, if a path does not exist.
     """
-    given = [paths] if isinstance(paths, str | Path) else paths
+    given = [paths] if isinstance(paths, str | Path) else [*listed(paths)]
+    if "" in given:
+        raise BadQueryError("a path is empty; name a file or a folder ('.' is the working folder)")
     files = _files([Path(path) for path in given])
     return _grouped(files, lambda file: file[1], max_items=_MAX_BATCH_FILES, max_size=_MAX_BATCH_BYTES)
+
+
+def listed(values: Iterable[T]) -> Iterable[T]:
+    """Return what is meant as a list. Raises ``BadQueryError`` for a single value, and for a string."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise BadQueryError(f"{_short(values)} is one value; pass a list")
+    return values
+
+
+def _short(value: object) -> str:
+    written = repr(value)
+    return written if len(written) <= _LONGEST_VALUE else f"{written[:_LONGEST_VALUE]}..."
 
 
 def image_reference(image: ImageInput) -> str:

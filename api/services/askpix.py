@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from PIL import Image
+from pydantic import InstanceOf, Strict
 
 from askpix.api.schemas.dates import parse_date
 from askpix.api.schemas.results import (
@@ -19,6 +20,7 @@ from askpix.api.schemas.results import (
     answer_result,
     search_result,
 )
+from askpix.api.services.arguments import checked
 from askpix.api.services.ask import ask_collection
 from askpix.api.services.classify import classify_under
 from askpix.api.services.collections import describe
@@ -29,22 +31,24 @@ from askpix.api.services.single_file import look
 from askpix.api.settings import load_settings
 from askpix.api.workspace.lingering import LingeringWorkspace
 from askpix.core import types as core
-from askpix.core.errors import BadImageError, BadQueryError
+from askpix.core.errors import AskpixError, BadImageError, BadQueryError
 from askpix.core.imaging.decode import open_image
 from askpix.core.types import Kind, Message, Mode, Near
+from askpix.generation.tasks.audit import Finding
+from askpix.generation.tasks.json_schema import check_schema
 from askpix.ingest.catalog.tags import Vocabulary
+from askpix.ingest.pipeline.report import IngestReport, Progress
 from askpix.retrieval.classification.zero_shot import clean_labels
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from askpix.generation.tasks.audit import Finding
     from askpix.ingest.catalog.models import Collection
-    from askpix.ingest.pipeline.report import IngestReport, Progress
 
 PathLike: TypeAlias = Path | str
-Moment: TypeAlias = datetime | str
-"""A datetime, or text as on the command line: 2018, 2018-05, 2018-05-03, today."""
+Moment: TypeAlias = Annotated[datetime, Strict()] | Annotated[date, Strict()] | str
+"""A datetime or date, or text as on the command line: 2018, 2018-05, 2018-05-03, today."""
+Turn: TypeAlias = InstanceOf[Message] | tuple[str, str]
 
 
 class Askpix:
@@ -63,6 +67,7 @@ class Askpix:
     (True, True)
     """
 
+    @checked
     def __init__(
         self,
         home: PathLike | None = None,
@@ -72,7 +77,7 @@ class Askpix:
         generator: str | None = None,
         **settings: Any,
     ) -> None:
-        """Open a home; it is made when something is first written.
+        """Open a home; a folder that is missing is made at the first call.
 
         Args:
             home: The folder of the index; default: ``ASKPIX_HOME``, else the user's data folder.
@@ -84,6 +89,8 @@ class Askpix:
         Raises:
             AskpixError: A setting is unknown or cannot be used.
         """
+        if home == "":
+            raise AskpixError("home is empty; name a folder, or leave it out for the usual one")
         given = {"home": home and Path(home), "embedder": embedder, "generator": generator, **settings}
         self.default_collection = collection
         self._workspace = LingeringWorkspace(
@@ -108,22 +115,26 @@ class Askpix:
         """Return every collection with its models and counts, by name."""
         return [describe(self._workspace, each) for each in self._workspace.catalog.list_collections()]
 
+    @checked
     def collection(self, name: str | None = None) -> CollectionInfo:
         """Return one collection. Raises ``NotFoundError``."""
 
         return describe(self._workspace, self._collection(name), disk=True)
 
+    @checked
     def create_collection(self, name: str, *, embedder: str | None = None) -> CollectionInfo:
         """Create an empty collection. Raises ``AskpixError`` for a taken or unusable name."""
 
         return describe(self._workspace, self._workspace.create_collection(name, embedder))
 
+    @checked
     def delete_collection(self, name: str) -> int:
         """Delete a collection's index and return how many images it held; the files stay."""
         return self._workspace.delete_collection(name)
 
     # --- indexing --------------------------------------------------------------------------------------
 
+    @checked
     def index(
         self,
         paths: PathLike | Sequence[PathLike],
@@ -180,12 +191,13 @@ class Askpix:
 
     # --- searching and asking --------------------------------------------------------------------------
 
+    @checked
     def search(
         self,
         text: str = "",
         *,
         image: PathLike | Image.Image | None = None,
-        like: str | None = None,
+        like: PathLike | None = None,
         collection: str | None = None,
         after: Moment | None = None,
         before: Moment | None = None,
@@ -209,14 +221,15 @@ class Askpix:
             image: A file or a Pillow image to compare with.
             like: Id or path of an indexed image whose neighbours are wanted; it is no hit itself.
             collection: Where to search.
-            after, before: Taken on or after, and before.
+            after, before: Taken on or after, and before: a datetime, a date, or text such as ``2018``,
+                ``2018-05``, ``2018-05-03`` and ``today``. Clocks are those of the cameras, without a zone.
             near: Latitude and longitude in degrees, and the radius in km.
             path: Glob on the path, matched from the right: ``holiday/*``.
             kind: ``photo``, ``page`` or ``frame``.
             tags: All of these.
             camera: A part of the camera's name.
             top_k, offset: A page of the ranking.
-            mode: ``image`` compares images only, ``text`` the words in them only.
+            mode: ``image`` compares images only, ``text`` the words in them only; ``auto``, ``hybrid``.
             all: Return the ranking even where nothing matches.
             collapse: Make near duplicates one hit.
             diverse: Spread the first 100 hits: 1 as found, 0 unlike each other.
@@ -246,7 +259,7 @@ class Askpix:
                 camera=camera,
             ),
             image=Path(image) if isinstance(image, str) else image,
-            like=like,
+            like=None if like is None else str(like),
             top_k=top_k,
             offset=offset,
             mode=mode,
@@ -257,6 +270,7 @@ class Askpix:
         )
         return search_result(found)
 
+    @checked
     def ask(
         self,
         question: str,
@@ -264,7 +278,7 @@ class Askpix:
         collection: str | None = None,
         top_k: int = 5,
         generator: str | None = None,
-        history: Sequence[Message | tuple[str, str]] = (),
+        history: Sequence[Turn] = (),
         image: PathLike | Image.Image | None = None,
     ) -> Answer:
         """Answer a question from the images, with citations that point into them.
@@ -292,6 +306,7 @@ class Askpix:
         )
         return next(each for each in events if isinstance(each, Answer))
 
+    @checked
     def ask_stream(
         self,
         question: str,
@@ -299,9 +314,9 @@ class Askpix:
         collection: str | None = None,
         top_k: int = 5,
         generator: str | None = None,
-        history: Sequence[Message | tuple[str, str]] = (),
+        history: Sequence[Turn] = (),
         image: PathLike | Image.Image | None = None,
-    ) -> Iterator[SearchResult | str | Answer]:
+    ) -> Generator[SearchResult | str | Answer]:
         """Answer as ``ask`` does, and yield what was found, pieces of text as they are written, and last the
         checked ``Answer``: only that is certain, since claims that nothing bears are dropped from it."""
 
@@ -319,10 +334,11 @@ class Askpix:
             history=turns,
             image=image,
         )
-        return map(_event, events)
+        return (_event(each) for each in events)
 
     # --- single files ----------------------------------------------------------------------------------
 
+    @checked
     def caption(
         self,
         paths: PathLike | Sequence[PathLike],
@@ -339,6 +355,7 @@ class Askpix:
         _raise_first(failed)
         return rows
 
+    @checked
     def extract(
         self,
         path: PathLike,
@@ -357,9 +374,11 @@ class Askpix:
             GenerationError: The image does not hold what the schema requires.
         """
 
+        wanted = check_schema(dict(schema), patterns=True)
         looked = look(self._workspace, Path(path), page=page)
-        return extraction_object(extract(self._workspace, looked, dict(schema), generator=generator))
+        return extraction_object(extract(self._workspace, looked, wanted, generator=generator))
 
+    @checked
     def classify(
         self,
         paths: PathLike | Sequence[PathLike],
@@ -385,6 +404,7 @@ class Askpix:
         _raise_first(failed)
         return rows
 
+    @checked
     def audit(
         self,
         path: PathLike,
@@ -404,14 +424,20 @@ class Askpix:
 
 
 def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(each) for each in paths]
+    given = [paths] if isinstance(paths, str | Path) else paths
+    if "" in given:
+        raise BadQueryError("a path is empty; name a file or a folder ('.' is the working folder)")
+    return [Path(each) for each in given]
 
 
 def _moment(at: Moment | None) -> datetime | None:
-    if at is None or isinstance(at, datetime):
-        return at
+    """The first moment of it, by the clock that hung there: pictures know no time zone."""
+    if at is None:
+        return None
+    if isinstance(at, datetime):
+        return at.replace(tzinfo=None)
     try:
-        return parse_date(at)
+        return parse_date(at if isinstance(at, str) else at.isoformat())
     except (ValueError, OverflowError) as error:
         raise BadQueryError(str(error)) from error
 

@@ -67,7 +67,11 @@ def check_schema(schema: Any, *, patterns: bool = False) -> Mapping[str, Any]:
             raise BadQueryError(
                 f"the schema has over {2 * MAX_SUBSCHEMAS} objects and lists; make it smaller"
             )
-    if len(json.dumps(schema)) > MAX_CHARACTERS:
+    try:
+        characters = len(json.dumps(schema))
+    except TypeError as wrong:
+        raise BadQueryError(f"the schema is not JSON: {wrong}") from wrong
+    if characters > MAX_CHARACTERS:
         raise BadQueryError(f"the schema is over {MAX_CHARACTERS} characters; make it smaller")
     dialect, closed = _opened(schema)
     if error := next(_of_metaschema(dialect).iter_errors(closed), None):

@@ -2,9 +2,15 @@
 
 import doctest
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
+from contextlib import closing
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,6 +150,114 @@ def test_a_command_gets_its_turn_while_a_program_holds_the_home(home: Path, tmp_
         assert json.loads(done.stdout)["hits"][0]["uri"].endswith("coffee-cup.jpg")
         assert askpix.search("a clock").hits[0].uri.endswith("wall-clock.jpg")
     assert IDLE_S < 5
+
+
+def test_calls_after_close_open_the_index_again_and_let_go_of_it_again(home: Path, tmp_path: Path) -> None:
+    askpix = Askpix(home)
+    for _ in range(2):
+        assert askpix.search("a cat").matched
+        askpix.close()
+    assert askpix.search("a cat").matched
+    shown = json.loads(runner(home, tmp_path)("search", "a cup of coffee", "--json").stdout)
+    assert shown["hits"][0]["uri"].endswith("coffee-cup.jpg")
+    askpix.close()
+
+
+@pytest.mark.timeout(60)
+def test_closing_from_within_a_call_is_one_line_and_no_deadlock(photos: Path, tmp_path: Path) -> None:
+    with Askpix(tmp_path / "home", workers=1) as askpix:
+        with pytest.raises(AskpixError, match="when that has returned"):
+            askpix.index(photos, ocr="off", on_progress=lambda _: askpix.close())
+        assert askpix.index(photos, ocr="off").images == 4
+
+
+_FORKS = """
+import multiprocessing, sys
+from askpix import Askpix
+
+def child(answers):
+    answers.put(askpix.search("a cat").hits[0].uri)
+
+askpix = Askpix(sys.argv[1], workers=1)
+askpix.search("a cat")
+context = multiprocessing.get_context("fork")
+answers = context.SimpleQueue()
+process = context.Process(target=child, args=(answers,))
+process.start()
+process.join(30)
+assert process.exitcode == 0, process.kill()
+print(answers.get(), askpix.search("a clock").hits[0].uri)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_searches_too(home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKS, str(home)], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cat.jpg" in done.stdout and "wall-clock.jpg" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"text": None}, "text=None: input should be a valid string"),
+        ({"top_k": 1.5}, r"top_k=1\.5: "),
+        ({"offset": "three"}, "offset='three': "),
+        ({"mode": "nonsense"}, "mode='nonsense': input should be 'auto', 'image', 'text' or 'hybrid'"),
+        ({"kind": "video"}, "kind='video': input should be 'photo'"),
+        ({"tags": "cat"}, "tags='cat': it should be a list, not one string"),
+        ({"tags": [1]}, r"tags\[0\]=1: "),
+        ({"near": (1, 2)}, r"near=\(1, 2\): it has too few items"),
+        ({"near": "Berlin"}, "near='Berlin': "),
+        ({"after": 2018}, "after=2018: it should be datetime or date or string"),
+        ({"image": 5}, "image=5: it should be path or string or Image"),
+        ({"path": b"\xff" * 1000}, "path=b'.{99}"),
+        ({"rerank": 5}, "rerank=5: "),
+    ],
+)
+def test_a_wrong_argument_is_one_short_line(home: Path, wrong: dict[str, Any], message: str) -> None:
+    with Askpix(home) as askpix, pytest.raises(BadQueryError, match=message) as raised:
+        askpix.search(**{"text": "a cat", **wrong})
+    assert len(str(raised.value)) < 250 and "\n" not in str(raised.value)
+
+
+def test_wrong_arguments_of_the_other_methods(home: Path, photos: Path, tmp_path: Path) -> None:
+    cat = photos / "cat.jpg"
+    with Askpix(home) as askpix:
+        for call in (
+            lambda: Askpix(""),
+            lambda: Askpix(5),  # type: ignore[arg-type]
+            lambda: askpix.index(""),
+            lambda: askpix.index(cat, ocr="maybe"),  # type: ignore[arg-type]
+            lambda: askpix.index(cat, tags="holiday"),
+            lambda: askpix.index(cat, on_progress=5),  # type: ignore[arg-type]
+            lambda: askpix.ask("Which total?", history=[("user",)]),  # type: ignore[list-item]
+            lambda: askpix.ask("Which total?", history=[{"role": "user"}]),  # type: ignore[list-item]
+            lambda: askpix.caption(cat, style="long"),  # type: ignore[arg-type]
+            lambda: askpix.classify(cat, "cat,dog"),
+            lambda: askpix.audit(cat, "a check"),
+            lambda: askpix.extract(cat, {"type": "nonsense"}),
+            lambda: askpix.extract(cat, {"$ref": "#/nowhere"}),
+            lambda: askpix.extract(cat, {"type": "object", "properties": {"a": {"const": object()}}}),
+            lambda: askpix.create_collection(None),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(AskpixError):
+                call()
+        with pytest.raises(TypeError, match="topk"):
+            askpix.search("a cat", topk=3)  # type: ignore[call-arg]
+
+
+def test_days_are_dates_too_and_zones_do_not_matter(home: Path) -> None:
+    with Askpix(home) as askpix:
+        by_day = askpix.search("a cat", after=date(2018, 1, 1), before=datetime(2031, 1, 1, tzinfo=UTC))
+        assert by_day.query.where == askpix.search("a cat", after="2018", before="2031").query.where
+
+
+def test_a_stream_of_an_answer_can_be_closed(home: Path) -> None:
+    with Askpix(home) as askpix, closing(askpix.ask_stream("Which total?")) as events:
+        assert isinstance(next(events), SearchResult)
 
 
 def test_threads_share_one(home: Path) -> None:

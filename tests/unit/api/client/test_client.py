@@ -206,7 +206,11 @@ def test_both_clients_have_the_same_methods_and_signatures() -> None:
     assert methods == {name for name in vars(Client) if not name.startswith("_")}
     for name in methods:
         blocking, written = getattr(Client, name), getattr(AsyncClient, name)
-        assert inspect.signature(blocking) == inspect.signature(written) and blocking.__doc__
+        shown, meant = inspect.signature(blocking), inspect.signature(written)
+        assert shown.parameters == meant.parameters and blocking.__doc__
+        streams = inspect.isasyncgenfunction(written)
+        assert (shown == meant) is not streams
+        assert ("Iterator" in str(shown.return_annotation)) is streams
         assert not inspect.iscoroutinefunction(blocking)
 
 
@@ -606,3 +610,47 @@ def test_the_reports_of_many_uploads_are_added_up(
     )
     with pytest.raises(AskpixError, match="job 'j1' failed: the disk is full"):
         call(server.url, "index", "a", paths)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "options"),
+    [
+        ("search", ("a", "a cat"), {"near": (1, 2)}),
+        ("search", ("a", "a cat"), {"near": "Berlin"}),
+        ("search", ("a", "a cat"), {"where": {"path": object()}}),
+        ("ask", ("a", "?"), {"history": "hello"}),
+        ("ask", ("a", "?"), {"history": [("user",)]}),
+        ("ask", ("a", "?"), {"history": [5]}),
+        ("caption", ("cat.jpg",), {}),
+        ("classify", (b"JPEG", ["cat"]), {}),
+        ("embeddings", ("cat",), {"model": "mini"}),
+        ("collection", (None,), {}),
+        ("image", (5,), {}),
+        ("upload", ("a", ""), {}),
+        ("upload", ("a", ["cat.jpg", ""]), {}),
+        ("upload", ("a", None), {}),
+        ("call", ("GET", "http://127.0.0.1:9/elsewhere"), {}),
+        ("call", ("GET", "//127.0.0.1:9/elsewhere"), {}),
+    ],
+)
+def test_what_cannot_be_sent_is_one_line_and_not_sent(
+    server: Server, call: Call, name: str, given: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    with pytest.raises((BadQueryError, NotFoundError)) as raised:
+        call(server.url, name, *given, **options)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 200
+    assert not server.requests
+
+
+def test_one_string_where_a_list_is_meant_is_left_to_the_server(server: Server, call: Call) -> None:
+    server.replies.append(Reply(422, {"detail": "body.where.tags: Input should be a valid tuple"}))
+    with pytest.raises(BadQueryError, match="valid tuple"):
+        call(server.url, "search", "a", "a cat", tags="holiday")
+    assert server.requests[0].json["where"]["tags"] == "holiday"
+
+
+def test_a_closed_client_says_so() -> None:
+    client = Client("http://127.0.0.1:9")
+    client.close()
+    with pytest.raises(StoreUnavailableError, match="is closed"):
+        client.health()
