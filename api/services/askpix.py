@@ -55,8 +55,9 @@ class Askpix:
     """A home folder: its collections of images, indexed, searched and asked.
 
     Threads may share one. It is safe beside other processes on the same home: where ``askpix serve`` runs,
-    everything goes through the server; otherwise an index is held while calls follow each other closely, and
-    let go half a second after the last. Models are loaded at the first call that needs them and kept.
+    everything goes through the server; otherwise an index is held while calls follow each other closely. It
+    is let go half a second after the last, or between two as soon as another process waits for it. Models
+    are loaded at the first call that needs them and kept.
 
     Every error raised on purpose is an ``askpix.core.errors.AskpixError`` whose text says what to do.
 

@@ -40,7 +40,7 @@ FORMAT = 2
 _LIST = "askpix-backup.json"
 _DATABASES = ("catalog.sqlite", "service.sqlite")
 _LEFT_OUT = frozenset(
-    {LOCK, "serve.json", "lock", "indexing.lock", "owner.json"}
+    {LOCK, "serve.json", "lock", "indexing.lock", "owner.json", "wanted"}
     | {f"{name}{end}" for name in _DATABASES for end in ("-wal", "-shm", "-journal")}
 )
 """Locks and what belongs to running processes; the copies of the databases hold what their logs do."""

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from askpix.api.workspace.pooled import HeldWorkspace
 from askpix.api.workspace.stores import SharedStores
+from askpix.retrieval.stores.folder import TURN_S, others_wait
 
 if TYPE_CHECKING:
     from askpix.api.client.client import Client
@@ -53,6 +54,9 @@ class LingeringWorkspace(HeldWorkspace):
         finally:
             self._used_at = time.monotonic()
             self._close_later()
+            if others_wait():
+                self.close_unused()
+                time.sleep(TURN_S)
 
     @contextmanager
     def taking_turns(self) -> Iterator[None]:

@@ -2,16 +2,19 @@
 
 folder/manifest.json     the models, the format's version, whether the shard has a graph
 folder/lock, owner.json  held by one process; who that is, for the message to others
+folder/wanted            somebody waits for it
 """
 
 import json
 import os
 import shlex
 import sys
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import filelock
 
@@ -21,7 +24,10 @@ FORMAT = 1
 PAYLOAD = 2
 """Of the derived fields (``retrieval.stores.derived_fields``). A store with older ones opens, and gets these
 at the next ``optimize``; until then filters on fields that it lacks are not satisfied."""
+TURN_S = 0.06
+_TELL_EVERY_S = 0.5
 _MODELS = ("model", "dim", "text_model", "text_dim")
+_held: WeakSet[filelock.FileLock] = WeakSet()
 
 
 def acquire(folder: Path, wait_s: float) -> filelock.FileLock:
@@ -29,7 +35,7 @@ def acquire(folder: Path, wait_s: float) -> filelock.FileLock:
     # thread_local=False: the thread that closes need not be the one that opened.
     lock, owner = filelock.FileLock(folder / "lock", thread_local=False), folder / "owner.json"
     try:
-        lock.acquire(timeout=wait_s, poll_interval=0.02)
+        _acquire(lock, wait_s)
     except filelock.Timeout as error:
         held = read_json(owner)
         who = "another process"
@@ -48,7 +54,36 @@ def acquire(folder: Path, wait_s: float) -> filelock.FileLock:
     except BaseException:
         lock.release()
         raise
+    _held.add(lock)
     return lock
+
+
+def others_wait() -> bool:
+    """Whether somebody waits for a folder that this process has open: who lets go of it and pauses for
+    ``TURN_S`` gives it away."""
+    return any(lock.is_locked and _wanted(lock).exists() for lock in [*_held])
+
+
+def _acquire(lock: filelock.FileLock, wait_s: float) -> None:
+    ends, left = time.monotonic() + wait_s, 0.0
+    try:
+        while True:
+            try:
+                lock.acquire(timeout=min(left, _TELL_EVERY_S), poll_interval=TURN_S / 3)
+                return
+            except filelock.Timeout:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    raise
+            with suppress(OSError):  # the folder may be gone meanwhile
+                _wanted(lock).touch()  # again and again: whoever gets the lock takes it away
+    finally:
+        with suppress(OSError):
+            _wanted(lock).unlink(missing_ok=True)
+
+
+def _wanted(lock: filelock.FileLock) -> Path:
+    return Path(lock.lock_file).with_name("wanted")
 
 
 def manifest(folder: Path, models: dict[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,33 @@ def test_calls_after_close_open_the_index_again_and_let_go_of_it_again(home: Pat
 
 
 @pytest.mark.timeout(60)
+def test_a_command_gets_its_turn_between_the_calls_of_a_loop_without_pause(
+    home: Path, tmp_path: Path
+) -> None:
+    over, failed = threading.Event(), []
+
+    def loop() -> None:
+        while not over.is_set():
+            try:
+                askpix.search("a cat")
+            except AskpixError as error:
+                failed.append(error)
+
+    with Askpix(home) as askpix:
+        askpix.search("a cat")
+        thread = threading.Thread(target=loop)
+        thread.start()
+        try:
+            shown = json.loads(runner(home, tmp_path)("search", "a cup of coffee", "--json").stdout)
+        finally:
+            over.set()
+            thread.join()
+    assert shown["hits"][0]["uri"].endswith("coffee-cup.jpg")
+    assert not failed
+    assert not list(home.rglob("wanted"))
+
+
+@pytest.mark.timeout(60)
 def test_closing_from_within_a_call_is_one_line_and_no_deadlock(photos: Path, tmp_path: Path) -> None:
     with Askpix(tmp_path / "home", workers=1) as askpix:
         with pytest.raises(AskpixError, match="when that has returned"):
