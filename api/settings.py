@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from askpix.core.errors import AskpixError
@@ -165,6 +165,13 @@ class Settings(BaseSettings):
         default="auto",
         description="How the service logs on standard error. auto: text in a terminal, JSON lines elsewhere.",
     )
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _not_empty(cls, home: Any) -> Any:
+        if home == "":  # a path of no characters would be the working folder
+            raise ValueError("it is empty; name a folder, or unset it for the usual one")
+        return home
 
     @property
     def allowed_origins(self) -> list[str]:

@@ -31,7 +31,7 @@ from askpix.api.services.single_file import look
 from askpix.api.settings import load_settings
 from askpix.api.workspace.lingering import LingeringWorkspace
 from askpix.core import types as core
-from askpix.core.errors import AskpixError, BadImageError, BadQueryError
+from askpix.core.errors import BadImageError, BadQueryError
 from askpix.core.imaging.decode import open_image
 from askpix.core.types import Kind, Message, Mode, Near
 from askpix.generation.tasks.audit import Finding
@@ -90,8 +90,6 @@ class Askpix:
         Raises:
             AskpixError: A setting is unknown or cannot be used.
         """
-        if home == "":
-            raise AskpixError("home is empty; name a folder, or leave it out for the usual one")
         given = {"home": home and Path(home), "embedder": embedder, "generator": generator, **settings}
         self.default_collection = collection
         self._workspace = LingeringWorkspace(
