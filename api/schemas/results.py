@@ -281,6 +281,8 @@ class Caption:
     index: Annotated[int | None, IF_SET] = None
     caption: str
     page: Annotated[int | None, IF_SET] = None
+    error: Annotated[str | None, IF_SET] = None
+    """Why there is none; the command line lists failures on standard error instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,8 @@ class Classification:
     page: int | None = None
     time_s: Annotated[float | None, IF_SET] = None
     labels: tuple[Label, ...]
+    error: Annotated[str | None, IF_SET] = None
+    """Why there are none; the command line lists failures on standard error instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,13 +31,13 @@ from askpix.api.services.single_file import look
 from askpix.api.settings import load_settings
 from askpix.api.workspace.lingering import LingeringWorkspace
 from askpix.core import types as core
-from askpix.core.errors import BadImageError, BadQueryError
+from askpix.core.errors import BadQueryError
 from askpix.core.imaging.decode import open_image
 from askpix.core.types import Kind, Message, Mode, Near
 from askpix.generation.tasks.audit import Finding
 from askpix.generation.tasks.json_schema import check_schema
 from askpix.ingest.catalog.tags import Vocabulary
-from askpix.ingest.pipeline.report import IngestReport, Progress
+from askpix.ingest.pipeline.report import Failure, IngestReport, Progress
 from askpix.retrieval.classification.zero_shot import clean_labels
 
 if TYPE_CHECKING:
@@ -345,14 +345,12 @@ class Askpix:
         style: Literal["short", "detailed", "alt"] = "short",
         generator: str | None = None,
     ) -> list[Caption]:
-        """Describe every image of files and folders in words. Raises ``BadImageError`` for one that cannot be
-        opened."""
-
-        failed: list[Any] = []
+        """Describe every image of files and folders in words; last come those that cannot be opened, with
+        an ``error`` in the place of a caption."""
+        failed: list[Failure] = []
         found = captions_under(self._workspace, _paths(paths), failed, style=style, generator=generator)
         rows = [Caption(path=record.uri, caption=text, page=record.page) for record, text in found]
-        _raise_first(failed)
-        return rows
+        return rows + [Caption(path=each.path, caption="", error=each.error) for each in failed]
 
     @checked
     def extract(
@@ -388,11 +386,10 @@ class Askpix:
     ) -> list[Classification]:
         """Say which of ``labels`` every image of files and folders shows, most probable first.
 
-        ``templates`` are sentences with ``{}`` for the label. Raises ``BadImageError`` for an image that
-        cannot be opened.
+        ``templates`` are sentences with ``{}`` for the label. Last come images that cannot be opened, with an
+        ``error`` and no labels.
         """
-
-        failed: list[Any] = []
+        failed: list[Failure] = []
         found = classify_under(
             self._workspace, _paths(paths), failed, labels, templates=templates, embedder=embedder
         )
@@ -400,8 +397,7 @@ class Askpix:
             Classification(path=record.uri, page=record.page, time_s=record.time_s, labels=shown)
             for record, shown in found
         ]
-        _raise_first(failed)
-        return rows
+        return rows + [Classification(path=each.path, labels=(), error=each.error) for each in failed]
 
     @checked
     def audit(
@@ -453,9 +449,3 @@ def _event(event: Any) -> SearchResult | str | Answer:
     if isinstance(event, core.Answer):
         return answer_result(event)
     return str(event.text)
-
-
-def _raise_first(failed: Sequence[Any]) -> None:
-    if failed:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise BadImageError(f"{failed[0].path!r}: {failed[0].error}{more}")

@@ -19,7 +19,7 @@ from askpix import Askpix
 from askpix.api.demo import PICTURES
 from askpix.api.schemas.results import Answer, SearchResult
 from askpix.api.workspace.lingering import IDLE_S
-from askpix.core.errors import AskpixError, BadImageError, BadQueryError, NotFoundError
+from askpix.core.errors import AskpixError, BadQueryError, NotFoundError
 from askpix.ingest.pipeline.report import Progress
 from tests.support.cli import runner
 from tests.support.fakes import picture
@@ -121,8 +121,11 @@ def test_single_files(home: Path, photos: Path, tmp_path: Path) -> None:
         assert {each.verdict for each in askpix.audit(photos / "invoice.png", ["shows 'INVOICE'"])} >= {
             "pass"
         }
-        with pytest.raises(BadImageError, match=r"broken\.png"):
-            askpix.caption(tmp_path / "broken.png")
+        good, bad = askpix.caption([photos / "invoice.png", tmp_path / "broken.png"])
+        assert good.caption and good.error is None
+        assert bad.path == str(tmp_path / "broken.png") and bad.error and not bad.caption
+        (bad_row,) = askpix.classify(tmp_path / "broken.png", ["cat"])
+        assert bad_row.error and bad_row.labels == ()
 
 
 def test_collections_are_made_told_and_deleted(photos: Path, tmp_path: Path) -> None:
