@@ -86,6 +86,11 @@ def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) ->
         return load(name, revision=revision, trust_remote_code=False, **options)
     except _failures() as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, ImportError):
+            raise ModelUnavailableError(
+                f"{reference!r} needs a package that is not installed ({reason.partition('. ')[0]}); "
+                "pip install 'askpix[torch]'"
+            ) from error
         where = "" if folder.is_dir() else "; without a connection name a directory that holds it"
         raise ModelUnavailableError(f"cannot load {reference!r}: {reason}{where}") from error
 

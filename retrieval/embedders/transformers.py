@@ -26,12 +26,13 @@ from askpix.retrieval.embedders.torch_runner import (
     split_precision,
 )
 from askpix.retrieval.model_hub.registry import published
-from askpix.retrieval.model_hub.source import find_model
+from askpix.retrieval.model_hub.source import find_description, find_model
 
 SCHEME = "transformers"
-_WHOLE_WINDOW = ("siglip", "siglip2")
-"""Learned from texts padded to the whole window, without a mask: their published tokenizers give none (Zhai
-et al. 2023). A fine-tune that was saved with another tokenizer is run in the same way."""
+_SIGLIP = ("siglip", "siglip2")
+"""Learned from lower-case texts padded to the whole window, without a mask: their published tokenizers give
+none (Zhai et al. 2023). That of SigLIP 2's fixed resolutions, Gemma's, leaves capitals, which training did
+not (google-research/big_vision#166). A fine-tune that was saved with another tokenizer is run alike."""
 
 
 def load_transformers_embedder(
@@ -53,8 +54,10 @@ def load_transformers_embedder(
     where = pick_device(torch, device)
     loaded_in, to_int8 = split_precision(precision, where)
     dtype = pick_dtype(torch, where, loaded_in)
-    source = find_model(reference, local_files_only=local_files_only)
-    folder = str(source.path)
+    described = find_description(reference, local_files_only=local_files_only)
+    folder = str(described.path)
+    tokenizer = from_pretrained(transformers.AutoTokenizer.from_pretrained, folder, local_files_only=True)
+    source = find_model(described.name, local_files_only=local_files_only)
     model = load_model(transformers.AutoModel.from_pretrained, folder, device="cpu", dtype=dtype)
     for name in ("get_image_features", "get_text_features"):
         if not hasattr(model, name):
@@ -66,7 +69,6 @@ def load_transformers_embedder(
     processor = from_pretrained(
         transformers.AutoImageProcessor.from_pretrained, folder, backend="pil", local_files_only=True
     )
-    tokenizer = from_pretrained(transformers.AutoTokenizer.from_pretrained, folder, local_files_only=True)
     runner = TorchRunner(torch, device=where, dtype=dtype)
     picture, floats = _pictures(torch, processor, where)
     encode = torch.compile(model.get_image_features) if compiled else model.get_image_features
@@ -148,19 +150,19 @@ def _normaliser(torch: Any, processor: Any, ndim: int, width: int, device: str) 
 def _tokens(model: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
     """Texts as the family's own processor tokenises them."""
     config = getattr(model.config, "text_config", model.config)
-    whole = model.config.model_type in _WHOLE_WINDOW
+    siglip = model.config.model_type in _SIGLIP
     kind = str(getattr(config, "model_type", ""))
     window = int(getattr(config, "max_position_embeddings", 0) or 512)
     if "roberta" in kind or kind.startswith("altclip"):
         window -= 2  # positions start behind the padding's
     window = min(window, int(tokenizer.model_max_length))
     takes = set(inspect.signature(type(model).get_text_features).parameters)
-    takes -= {"attention_mask"} if whole else set()
+    takes -= {"attention_mask"} if siglip else set()
 
     def tokens(texts: list[str]) -> Tensors:
         made = tokenizer(
-            texts,
-            padding="max_length" if whole else True,
+            [text.lower() for text in texts] if siglip else texts,
+            padding="max_length" if siglip else True,
             max_length=window,
             truncation=True,
             return_tensors="pt",

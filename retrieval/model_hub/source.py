@@ -7,6 +7,7 @@ whose files changed since is another model, and is refused.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def find_model(reference: str, *, local_files_only: bool = False) -> Source:
     return hub_copy(name, local_files_only=local_files_only)
 
 
+def find_description(reference: str, *, local_files_only: bool = False) -> Source:
+    """The model without its weights, pinned: what shows that it cannot be used before gigabytes come."""
+    name, _ = split_pin(reference)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return Source(folder, reference)
+    return _copied(name, _DESCRIPTION, local_files_only=local_files_only)
+
+
 def named(reference: str, *, local_files_only: bool = False) -> Source:
     """As ``find_model``, but a folder goes by its own path: for models whose vectors nobody keeps."""
     folder = Path(reference).expanduser()
@@ -54,11 +64,16 @@ def named(reference: str, *, local_files_only: bool = False) -> Source:
 
 def hub_copy(name: str, *, local_files_only: bool = False) -> Source:
     """The hub's copy of ``OWNER/NAME[@REVISION]``, pinned; see ``find_model``."""
+    copy = _copied(name, (*_DESCRIPTION, _SAFE), local_files_only=local_files_only)
+    if not any(copy.path.glob(_SAFE)):
+        copy = _copied(name, ("*.bin",), local_files_only=local_files_only)
+    return copy
+
+
+def _copied(name: str, patterns: Sequence[str], *, local_files_only: bool) -> Source:
     if not _REPO.fullmatch(name):
         raise ModelUnavailableError(f"{name!r} is neither a directory nor a hub repository OWNER/NAME")
-    copy = download(name, [*_DESCRIPTION, _SAFE], local_files_only=local_files_only)
-    if not any(copy.glob(_SAFE)):
-        copy = download(name, ["*.bin"], local_files_only=local_files_only)
+    copy = download(name, patterns, local_files_only=local_files_only)
     return Source(copy, f"{name.partition('@')[0]}@{copy.name}")
 
 

@@ -52,7 +52,8 @@ class Words:
         self._length = fixed or min(known or [64 if siglip else 77])
         self._unmasked = siglip  # it was trained on whole windows, padding and all
         self._full = bool(fixed) or siglip or "attention_mask" not in tower.inputs
-        self._clean = cleaner(inside, about, siglip=siglip, siglip2=layout.is_siglip2())
+        named = str(layout.model_config().get("model_type")).startswith("siglip")  # by transformers
+        self._clean = cleaner(inside, about, siglip=siglip, lower=named or layout.is_siglip2())
         self._names = set(tower.inputs)
         pad = about.get("pad_token") or about.get("eos_token") or ""
         pad = pad.get("content", "") if isinstance(pad, dict) else pad
@@ -85,7 +86,7 @@ class Words:
         return wanted or {"input_ids": ids}
 
 
-def cleaner(inside: Mapping[str, Any], about: Mapping[str, Any], *, siglip: bool, siglip2: bool) -> Clean:
+def cleaner(inside: Mapping[str, Any], about: Mapping[str, Any], *, siglip: bool, lower: bool) -> Clean:
     """What is done to a text before its tokenizer, from the text part of a model's configuration (``inside``)
     and its tokenizer's (``about``)."""
     options = inside.get("tokenizer_kwargs") or {}
@@ -100,7 +101,7 @@ def cleaner(inside: Mapping[str, Any], about: Mapping[str, Any], *, siglip: bool
         # As the library's Python tokenizer: an underscore goes like the other signs.
         return lambda text: " ".join(text.lower().translate(_NO_PUNCTUATION).split())
     gemma = siglip and str(about.get("tokenizer_class", "")).startswith(("Gemma", "Siglip2"))
-    if siglip2 or gemma or about.get("do_lower_case"):
+    if lower or gemma or about.get("do_lower_case"):
         return str.lower
     return lambda text: text
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from tokenizers.processors import TemplateProcessing
 
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
 from askpix.retrieval.embedders.base import EmbedderOptions, Likelihood, open_embedder, same_model
@@ -20,9 +22,12 @@ from askpix.retrieval.embedders.open_clip import _tokens, agreed_preprocessing, 
 from askpix.retrieval.embedders.torch_base import shaped
 from askpix.retrieval.embedders.torch_runner import TorchRunner, best_batch
 from askpix.retrieval.embedders.transformers import load_transformers_embedder
+from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from tests.conftest import ROOT
 from tests.support.cli import runner
+from tests.support.fake_hub import Hub, Repository, serving
 from tests.support.fakes import picture
+from tests.support.onnx_exports import export_towers
 from tests.support.parity import TEXTS, distance, pictures
 from tests.support.two_tower_models import (
     FAMILIES,
@@ -214,6 +219,57 @@ def test_what_cannot_be_had_is_one_line(embedder_id: str, message: str) -> None:
     with pytest.raises(ModelUnavailableError, match=message) as raised:
         open_embedder(embedder_id, EmbedderOptions())
     assert "\n" not in str(raised.value)
+
+
+def test_siglip_2_reads_lower_case(tmp_path: Path) -> None:
+    """One query vector by torch and by ONNX: of the lower-case text, its end marked, padded to the window.
+
+    The recipe: big_vision tokenises for SigLIP 2 with Gemma's vocabulary, ``lower=True``
+    (google-research/big_vision#166; discussion 22 of google/siglip2-base-patch16-224 on the hub). The
+    checkpoints of fixed resolution say ``model_type: siglip`` and bring the plain Gemma tokenizer.
+    """
+    marks = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581"]
+    vocabulary = {token: number for number, token in enumerate([*marks, *string.ascii_letters])}
+    model, _, _ = save_transformers(tmp_path, "siglip")
+    tokenizer = transformers.GemmaTokenizer(vocab=vocabulary, merges=[], padding_side="right")
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("$A <eos>", None, [("<eos>", 1)])
+    model.resize_token_embeddings(len(vocabulary), mean_resizing=False)
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path)
+    spelled = [vocabulary["\u2581" if letter == " " else letter] for letter in "a red dog"]
+    with torch.inference_mode():
+        expected = model.get_text_features(torch.tensor([[*spelled, 1, *[0] * (17 - len(spelled))]]))
+    by_torch = load_transformers_embedder(str(tmp_path), device="cpu")
+    side = {"vision": "onnx/vision_model.onnx", "text": "onnx/text_model.onnx"}
+    export_towers(model.eval(), tmp_path, **side, masked=False, side=32)
+    by_onnx = OnnxEmbedder.load(str(tmp_path), device="cpu")
+    for embedder in (by_torch, by_onnx):
+        vectors = embedder.embed_texts(["A Red DOG", "a red dog"])
+        assert distance(vectors, expected.pooler_output.expand(2, -1)) < 1e-4
+
+
+def test_a_missing_tokenizer_package_is_found_out_before_the_weights_come(tmp_path: Path) -> None:
+    """SigLIP's published tokenizer (``SiglipTokenizer``, spiece.model) needs sentencepiece."""
+    save_transformers(tmp_path / "model", "siglip")
+    files = {
+        "config.json": (tmp_path / "model" / "config.json").read_bytes(),
+        "tokenizer_config.json": b'{"tokenizer_class": "SiglipTokenizer"}',
+        "spiece.model": b"a vocabulary",
+        "model.safetensors": b"weights" * 5_000,
+    }
+    shim = (ROOT / "tests" / "support" / "torchvision_on_cpu" / "sitecustomize.py").read_text()
+    (tmp_path / "sitecustomize.py").write_text(f"{shim}\nimport sys\nsys.modules['sentencepiece'] = None\n")
+    with serving(Hub({"google/siglip": Repository(files)})) as hub:
+        path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+        where = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        where["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        model_id = "transformers:google/siglip"
+        done = askpix("index", ".", "--embedder", model_id, home=tmp_path, PYTHONPATH=path, **where)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "needs a package that is not installed" in done.stderr and "SentencePiece" in done.stderr
+    assert "pip install 'askpix[torch]'" in done.stderr
+    sent = {name for name, _ in hub.asked}
+    assert "spiece.model" in sent and "model.safetensors" not in sent
 
 
 def test_a_model_without_two_towers_is_refused(tmp_path: Path) -> None:

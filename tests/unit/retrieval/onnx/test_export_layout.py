@@ -286,17 +286,17 @@ def test_training_is_told_by_any_mark(
 )
 def test_cleaning_is_as_open_clip_does_it(text: str) -> None:
     for kind in ("canonicalize", "lower", "whitespace"):
-        ours = cleaner({"tokenizer_kwargs": {"clean": kind}}, {}, siglip=False, siglip2=False)
+        ours = cleaner({"tokenizer_kwargs": {"clean": kind}}, {}, siglip=False, lower=False)
         assert ours(text) == open_clip.tokenizer.get_clean_fn(kind)(text)
     assert canonical(canonical(text)) == canonical(text)
 
 
 def test_cleaning_is_as_transformers_does_it() -> None:
     about = {"tokenizer_class": "SiglipTokenizer"}
-    assert cleaner({}, about, siglip=True, siglip2=False)("A Red_Dog,  It's!") == "a reddog its"
-    assert cleaner({}, {}, siglip=True, siglip2=True)("A Dog!") == "a dog!"
-    assert cleaner({}, {}, siglip=False, siglip2=False)("A Dog!") == "A Dog!"
-    assert cleaner({}, {"do_lower_case": True}, siglip=False, siglip2=False)("A Dog!") == "a dog!"
+    assert cleaner({}, about, siglip=True, lower=False)("A Red_Dog,  It's!") == "a reddog its"
+    assert cleaner({}, {}, siglip=True, lower=True)("A Dog!") == "a dog!"
+    assert cleaner({}, {}, siglip=False, lower=False)("A Dog!") == "A Dog!"
+    assert cleaner({}, {"do_lower_case": True}, siglip=False, lower=False)("A Dog!") == "a dog!"
 
 
 @pytest.mark.parametrize(
