@@ -114,9 +114,9 @@ class ColPaliEmbedder:
 
 def _side(processor: Any) -> int:
     """Pixels of the shorter side beyond which the processor throws detail away."""
-    if getattr(processor, "max_pixels", None):
-        return math.isqrt(int(processor.max_pixels))
     size = processor.size
+    if getattr(processor, "merge_size", None):  # Qwen's: "longest_edge" is a budget of pixels, of any shape
+        return math.isqrt(int(size["longest_edge"]))
     return (
         max(int(size.get(key) or 0) for key in ("height", "width", "longest_edge", "shortest_edge")) or 1024
     )

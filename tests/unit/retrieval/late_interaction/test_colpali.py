@@ -53,6 +53,13 @@ def library(model: Any, inputs: Any) -> list[Any]:
     return [row[mask.bool()].numpy() for row, mask in zip(rows, inputs["attention_mask"], strict=True)]
 
 
+def test_a_budget_of_pixels_is_no_side(saved: Saved) -> None:
+    """preprocessor_config.json of vidore/colqwen2-v1.0-hf has ``max_pixels``, read as ``longest_edge``."""
+    embedder, _, processor = saved
+    budget = processor.image_processor.size.get("longest_edge")
+    assert embedder.image_side == (56 if budget is None else 168) and budget in (None, 168**2)
+
+
 def test_pages_are_as_the_library_makes_them_alone_and_in_a_batch(saved: Saved) -> None:
     embedder, model, processor = saved
     batch = embedder.embed_images(pages())
