@@ -1,8 +1,8 @@
 """A vision-language model as a second look: is this picture what is asked for, yes or no?
 
-The prompt is that of Qwen3-VL-Reranker, which was trained on it; any other image-text-to-text model of
-transformers understands it too. The score is how much likelier "yes" is than "no" as the next token (a
-difference of logits), so one forward pass a picture and nothing is generated.
+The prompt is that of Qwen3-VL-Reranker to the letter, which was trained on it; any other image-text-to-text
+model of transformers understands it too. The score is how much likelier "yes" is than "no" as the next token
+(a difference of logits), so one forward pass a picture and nothing is generated.
 """
 
 import threading
@@ -19,7 +19,7 @@ _SYSTEM = (
     "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
     'Note that the answer can only be "yes" or "no".'
 )
-_INSTRUCTION = "Retrieve pictures that show or say what the query asks for."
+_INSTRUCTION = "Given a search query, retrieve relevant candidates that answer the query."
 _QUERY_CHARACTERS = 1000
 _MAX_SIDE = 1280
 """Pixels of the longer side shown: a page stays readable, a photo does not cost ten thousand tokens."""
@@ -73,7 +73,7 @@ class VlmReranker:
         return found
 
     def _score(self, query: str, image: Image.Image) -> float:
-        asked = f"<Instruct>: {_INSTRUCTION}\n<Query>: {self._plain(query)}\n<Document>: "
+        asked = f"<Instruct>: {_INSTRUCTION}<Query>:{self._plain(query)}\n<Document>:"
         picture = [{"type": "text", "text": asked}, {"type": "image", "image": _shown(image)}]
         messages = [
             {"role": "system", "content": [{"type": "text", "text": _SYSTEM}]},

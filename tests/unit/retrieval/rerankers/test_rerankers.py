@@ -262,6 +262,8 @@ def vlm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
 
 
 def test_a_vlm_scores_yes_over_no_as_its_next_token(vlm: tuple[Path, Any, Any]) -> None:
+    """The recipe: additional_chat_templates/reranker.jinja of Qwen/Qwen3-VL-Reranker-2B on the hub, with its
+    default instruction (also in vLLM Ascend's tutorial "Qwen3-VL-Reranker")."""
     folder, model, processor = vlm
     reranker = VlmReranker.load(str(folder), device="cpu")
     pictures = [picture("red", size=(60, 50)), picture("blue", size=(120, 60)), None]
@@ -272,8 +274,9 @@ def test_a_vlm_scores_yes_over_no_as_its_next_token(vlm: tuple[Path, Any, Any]) 
         text = (
             "<|im_start|>systemJudge whether the Document meets the requirements based on the Query and the "
             'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|><|im_start|>user'
-            "<Instruct>: Retrieve pictures that show or say what the query asks for.\n<Query>: red dog\n"
-            "<Document>: <|vision_start|><|image_pad|><|vision_end|><|im_end|><|im_start|>assistant"
+            "<Instruct>: Given a search query, retrieve relevant candidates that answer the query."
+            "<Query>:red dog\n<Document>:<|vision_start|><|image_pad|><|vision_end|><|im_end|>"
+            "<|im_start|>assistant"
         )
         inputs = processor(text=[text], images=[shown], return_tensors="pt")
         with torch.inference_mode():
