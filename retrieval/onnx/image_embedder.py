@@ -6,6 +6,7 @@ how pictures and texts are prepared is read from the configuration files beside 
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -119,14 +120,14 @@ def _prepared(layout: Layout, vision: Tower) -> Pixels | Patches:
             raise ModelUnavailableError(
                 f"{layout.vision.name!r} takes whole pictures, but its preprocessing makes patches (NaFlex)"
             )
-        return from_preprocessor(config)
+        return replace(from_preprocessor(config), as_bytes=vision.takes_bytes)
     config = layout.config("visual/preprocess_cfg.json", "preprocess_cfg.json", "open_clip_config.json")
     config = config.get("preprocess_cfg", config)
     if not config:
         raise ModelUnavailableError(
             f"{str(layout.folder)!r} does not say how pictures are prepared (preprocessor_config.json)"
         )
-    return from_open_clip(config)
+    return replace(from_open_clip(config), as_bytes=vision.takes_bytes)
 
 
 def _stacked(images: Sequence[Image.Image], pixels: Pixels | Patches) -> dict[str, NDArray[Any]]:

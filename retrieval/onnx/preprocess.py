@@ -1,10 +1,11 @@
 """Pictures into the numbers a model was trained on, as its configuration files say: nothing is assumed.
 
-``preprocessor_config.json`` of transformers (CLIP, SigLIP, ViT processors) and ``preprocess_cfg.json`` of
-open_clip. Equal to the processors of transformers on Pillow
+``preprocessor_config.json`` of transformers (CLIP, SigLIP, ViT processors) and jina-clip, and
+``preprocess_cfg.json`` of open_clip. Equal to the processors of transformers on Pillow
 (tests/unit/retrieval/onnx/test_image_embedder.py).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,12 @@ from askpix.core.errors import ModelUnavailableError
 
 Resize = Literal["exact", "shortest", "longest", "none"]
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+_PROCESSORS = re.compile(
+    r"(AltCLIP|Bit|Blip|CLIP|ChineseCLIP|DeiT|Siglip|ViT)(ImageProcessor(Fast|Pil)?|FeatureExtractor)"
+)
+"""Of transformers: those that resize, crop and normalise in this order, each by its configuration alone."""
+_JINA = "JinaCLIPImageProcessor"
+"""Comes with jina-clip's weights; its configuration has the keys of open_clip, whose transform it copies."""
 _MAX_SIDE = 4096
 _STRIP = 64
 """Times the crop: of a picture that would become longer only the middle is made."""
@@ -34,6 +41,8 @@ class Pixels:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fill: int = 0
+    as_bytes: bool = False
+    """For graphs that normalise by themselves: ``(height, width, 3)`` of the resized picture's bytes."""
 
     @property
     def side(self) -> int:
@@ -45,10 +54,12 @@ class Pixels:
         """(height, width) of what comes out, where it is always the same."""
         return self.crop or self.size
 
-    def __call__(self, image: Image.Image) -> NDArray[np.float32]:
+    def __call__(self, image: Image.Image) -> NDArray[Any]:
         """``(3, height, width)`` from an upright picture."""
         image = image if image.mode == "RGB" else image.convert("RGB")
         image = _cropped(self._resized(image), self.crop)
+        if self.as_bytes:
+            return np.asarray(image)
         return np.ascontiguousarray(normalized(image, self.rescale, self.mean, self.std).transpose(2, 0, 1))
 
     def prepare(self, image: Image.Image) -> dict[str, NDArray[Any]]:
@@ -89,7 +100,15 @@ def normalized(
 
 def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
     """From ``preprocessor_config.json``. Raises ``ModelUnavailableError`` for what is not understood."""
-    size = config.get("size", 224)
+    name = config.get("image_processor_type") or config.get("feature_extractor_type")
+    if name == _JINA:
+        return from_open_clip(config)
+    if not _PROCESSORS.fullmatch(str(name)):
+        raise ModelUnavailableError(
+            f"how the model's image processor {name!r} prepares pictures is not known here; take an export "
+            "whose preprocessor_config.json names one of CLIP, SigLIP or ViT"
+        )
+    size = config.get("size")
     resize: Resize = "none"
     sides = (0, 0)
     if config.get("do_resize", True):
@@ -118,8 +137,8 @@ def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
         crop=crop,
         resample=Image.Resampling(int(config.get("resample", 3))),
         rescale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
-        mean=three_numbers(config.get("image_mean", 0.5)) if normalise else (0.0,) * 3,
-        std=three_numbers(config.get("image_std", 0.5)) if normalise else (1.0,) * 3,
+        mean=three_numbers(config.get("image_mean")) if normalise else (0.0,) * 3,
+        std=three_numbers(config.get("image_std")) if normalise else (1.0,) * 3,
     )
 
 

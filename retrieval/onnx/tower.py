@@ -30,7 +30,12 @@ _PLAIN = (
 _OTHER: dict[Role, Role] = {"image": "text", "text": "image"}
 _NEVER = ("logit", "loss", "mask", "attention")
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-_WHOLE = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
+_WHOLE = {
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
 _LEAST_DIM = 8
 _MOVED = 1e-6
 _ALIKE = 0.1
@@ -48,9 +53,11 @@ class Tower:
         self.outputs = [item.name for item in opened.get_outputs()]
         self.output = ""
         first = next(iter(self.inputs.values()))
-        if first.type == "tensor(uint8)":
+        self.takes_bytes = first.type == "tensor(uint8)"
+        if self.takes_bytes and list(first.shape[3:]) != [3]:
             raise ModelUnavailableError(
-                f"{path.name!r} takes bytes, not prepared pixels: that is not supported"
+                f"{path.name!r} takes bytes of shape {first.shape!r}; of such graphs those run that take "
+                "(batch, height, width, 3)"
             )
         self._rows: int | None = None
 

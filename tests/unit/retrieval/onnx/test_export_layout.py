@@ -317,7 +317,8 @@ def test_a_strip_takes_no_memory() -> None:
     code = (
         "import resource\nfrom PIL import Image\n"
         "from askpix.retrieval.onnx.preprocess import from_preprocessor\n"
-        "p = from_preprocessor({'size': {'shortest_edge': 224}, 'crop_size': 224, 'do_center_crop': True})\n"
+        "p = from_preprocessor({'image_processor_type': 'CLIPImageProcessor', 'crop_size': 224,\n"
+        "    'size': {'shortest_edge': 224}, 'do_center_crop': True, 'image_mean': 0.5, 'image_std': 0.5})\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for size in ((1, 20000), (20000, 1), (3, 65000)):\n"
         "    assert p(Image.new('RGB', size, 'red')).shape == (3, 224, 224)\n"
@@ -329,9 +330,9 @@ def test_a_strip_takes_no_memory() -> None:
 
 def test_preprocessing_without_one_size_is_refused() -> None:
     with pytest.raises(ModelUnavailableError, match="pictures of different sizes"):
-        from_preprocessor({"size": {"shortest_edge": 24}})
+        from_preprocessor({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 24}})
     with pytest.raises(ModelUnavailableError, match="pictures of different sizes"):
-        from_preprocessor({"do_resize": False})
+        from_preprocessor({"feature_extractor_type": "CLIPFeatureExtractor", "do_resize": False})
 
 
 def test_fp16_graphs_run(clip: tuple[Any, ...], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from askpix.retrieval.embedders.base import EmbedderOptions, Likelihood, open_em
 from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.preprocess import from_open_clip, from_preprocessor
 from tests.support.fakes import picture
-from tests.support.onnx_exports import export_towers
+from tests.support.onnx_exports import export_towers, free, write_graph
 from tests.support.parity import TEXTS, distance, pictures
 from tests.support.two_tower_models import hub_copy, save_transformers
 
@@ -124,6 +124,38 @@ def test_immichs_layout(exported: tuple[Any, ...], tmp_path: Path) -> None:
     assert (theirs.embed_texts(TEXTS) * ours.embed_texts(TEXTS)).sum(axis=1).min() > 0.9999
 
 
+def test_a_graph_takes_bytes(exported: tuple[Any, ...], tmp_path: Path) -> None:
+    """The recipe: immich-app/ml-models, ``fuse_visual_input`` in immich_model/onnx/transforms.py, which makes
+    ``main_graph (uint8[batch,224,224,3] image)`` (ci/graphs/ViT-B-32__openai/visual.txt): cast, transposed,
+    normalised inside; resized and cropped outside."""
+    _, folder, model, processor, _ = exported
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    mean, std = (
+        torch.tensor(each).reshape(1, 3, 1, 1) for each in (processor.image_mean, processor.image_std)
+    )
+
+    def encode(image: Any) -> Any:
+        values = (image.float().permute(0, 3, 1, 2) / 255 - mean) / std
+        return model.get_image_features(pixel_values=values).pooler_output
+
+    vision = copy / "onnx" / "vision_model.onnx"
+    given = {"image": torch.zeros(2, 32, 32, 3, dtype=torch.uint8)}
+    axes = free("image", "image_embedding")
+    write_graph(encode, model, vision, given, ["image_embedding"], axes=axes)
+    ours = OnnxEmbedder.load(str(copy), device="cpu").embed_images(pictures())
+    with torch.inference_mode():
+        for row, image in zip(ours, pictures(), strict=True):
+            inputs = processor(
+                images=[image.convert("RGB")], return_tensors="pt", input_data_format="channels_last"
+            )
+            assert distance(row[None], model.get_image_features(**inputs).pooler_output) < 1e-3
+    given = {"image": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
+    write_graph(lambda image: encode(image.permute(0, 2, 3, 1)), model, vision, given, ["e"])
+    with pytest.raises(ModelUnavailableError, match=r"takes bytes of shape \[2, 3, 32, 32\]"):
+        OnnxEmbedder.load(str(copy), device="cpu")
+
+
 def test_changed_files_are_another_model(exported: tuple[Any, ...], tmp_path: Path) -> None:
     _, folder, *_ = exported
     copy = tmp_path / "model"
@@ -138,7 +170,16 @@ def test_changed_files_are_another_model(exported: tuple[Any, ...], tmp_path: Pa
 
 
 def preprocessor(text: str) -> Any:
-    return lambda folder: (folder / "preprocessor_config.json").write_text(text)
+    named = text.replace("{", '{"image_processor_type": "CLIPImageProcessor", ', 1)
+    return lambda folder: (folder / "preprocessor_config.json").write_text(named)
+
+
+def processor(name: str | None) -> Any:
+    def rename(folder: Path) -> None:
+        path = folder / "preprocessor_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "image_processor_type": name}))
+
+    return rename
 
 
 def one_tower(folder: Path) -> None:
@@ -154,7 +195,11 @@ def one_tower(folder: Path) -> None:
         (lambda f: (f / "tokenizer.json").write_text("{"), "cannot read"),
         (lambda f: (f / "preprocessor_config.json").unlink(), "how pictures are prepared"),
         (preprocessor('{"size": {"height": 1e9, "width": 5}}'), "asks for a size"),
-        (lambda f: (f / "preprocessor_config.json").write_text('{"image_mean": "x"}'), "three numbers"),
+        (preprocessor('{"size": {"height": 8, "width": 8}, "image_mean": "x"}'), "three numbers"),
+        (preprocessor('{"size": {"height": 8, "width": 8}}'), "None where three numbers"),
+        (preprocessor('{"do_normalize": false}'), "asks for a size of None"),
+        (processor("EfficientNetImageProcessor"), "image processor 'EfficientNetImageProcessor'"),
+        (processor(None), "image processor None"),
         (preprocessor('{"max_num_patches": 256}'), "NaFlex"),
         (preprocessor('{"size": {"shortest_edge": 32}}'), "different sizes"),
         (preprocessor("[1, 2]"), "no JSON object"),
@@ -184,6 +229,7 @@ def test_what_is_nowhere_and_what_cannot_run_here() -> None:
 def test_preprocessing_is_read_and_not_assumed() -> None:
     clip = from_preprocessor(
         {
+            "image_processor_type": "CLIPImageProcessor",
             "size": {"shortest_edge": 30},
             "do_center_crop": True,
             "crop_size": 24,
@@ -197,7 +243,8 @@ def test_preprocessing_is_read_and_not_assumed() -> None:
     made = clip(picture("red", size=(100, 40)))
     assert made.shape == (3, 24, 24) and made.dtype == np.float32
     assert made[0].min() == pytest.approx(1) and made[2].max() == pytest.approx(0)
-    raw = from_preprocessor({"size": {"height": 8, "width": 12}, "do_rescale": False, "do_normalize": False})
+    named = {"image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 12}}
+    raw = from_preprocessor({**named, "do_rescale": False, "do_normalize": False})
     assert raw(picture("red")).shape == (3, 8, 12) and raw(picture("red"))[0].max() == 255
     padded = from_open_clip(
         {"size": 16, "resize_mode": "longest", "mean": [0] * 3, "std": [1] * 3, "fill_color": 255}
@@ -205,6 +252,28 @@ def test_preprocessing_is_read_and_not_assumed() -> None:
     assert padded(picture("black", size=(100, 50)))[0, 0, 0] == pytest.approx(1)
     with pytest.raises(ModelUnavailableError, match="resizes by 'wild'"):
         from_open_clip({"size": 16, "resize_mode": "wild"})
+
+
+def test_jina_clip_is_fed_as_its_own_processor_does() -> None:
+    """The recipe: processing_clip.py and transform.py of jinaai/jina-clip-implementation on the hub, a copy
+    of open_clip's transform; the configuration is that of jina-clip-v2, at a smaller size."""
+    config = {
+        "image_processor_type": "JinaCLIPImageProcessor",
+        "auto_map": {"AutoImageProcessor": "jinaai/jina-clip-implementation--processing_clip"},
+        "size": 32,
+        "mean": [0.48145466, 0.4578275, 0.40821073],
+        "std": [0.26862954, 0.26130258, 0.27577711],
+        "resize_mode": "shortest",
+        "interpolation": "bicubic",
+        "fill_color": 0,
+    }
+    pixels = from_preprocessor(config)
+    for image in (each.convert("RGB") for each in pictures()):
+        width, height = (max(1, int(32 * side / min(image.size))) for side in image.size)
+        left, top = (width - 32) // 2, (height - 32) // 2
+        cut = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + 32, top + 32))
+        expected = (np.asarray(cut) / 255 - config["mean"]) / config["std"]
+        np.testing.assert_allclose(pixels(image), expected.transpose(2, 0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("place", ["folder", "hub"])
