@@ -3,9 +3,11 @@
 open_clip cleans before the tokenizer, as ``text_cfg.tokenizer_kwargs.clean`` says ("canonicalize" for SigLIP:
 lower case, no punctuation; Zhai et al. 2023, big_vision's prompt_engineering.py). transformers does it in
 Python inside SiglipTokenizer, which a ``tokenizer.json`` beside it may lack; SigLIP 2 is lower case only.
+NLLB-CLIP reads its features off the token of a text's language (Visheratin 2023), which is put in here.
 """
 
 import html
+import re
 import string
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +18,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from askpix.core.errors import ModelUnavailableError
+from askpix.retrieval.model_hub.languages import flores_code
 from askpix.retrieval.onnx.export_layout import Layout
 from askpix.retrieval.onnx.tower import Tower
 
 Clean = Callable[[str], str]
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_LANGUAGE = re.compile("[a-z]{3}_[A-Z][a-z]{3}")
+"""A language as FLORES-200 and NLLB's vocabulary have it: eng_Latn."""
 _LONGEST = 100_000
 """``model_max_length`` is a huge number where a tokenizer does not know it."""
 
@@ -64,6 +69,14 @@ class Words:
         stated = inside.get("pad_token_id")
         self._pad = next((n for n in (token, own, stated) if isinstance(n, int) and n >= 0), 0)
         self._tokenizer.no_padding()
+        frame = self._tokenizer.encode("").tokens
+        # NLLB's tokenizers name a language, English, before or behind the text.
+        self._language = next((at for at in (0, -1) if frame and _LANGUAGE.fullmatch(frame[at])), None)
+        if self._language is None and "nllb" in f"{about.get('tokenizer_class')} {layout.title()}".lower():
+            raise ModelUnavailableError(
+                f"{str(path)!r} puts no language before a text, and NLLB would take all for English; save it "
+                "again with transformers 5, or run the model as open_clip:"
+            )
         self._tokenizer.enable_truncation(self._length)
         self._lock = threading.Lock()
 
@@ -74,6 +87,10 @@ class Words:
             tokens = [
                 each.ids for each in self._tokenizer.encode_batch([self._clean(text) for text in clean])
             ]
+        if self._language is not None:
+            for own, text in zip(tokens, clean, strict=True):
+                spoken = self._tokenizer.token_to_id(flores_code(text))
+                own[self._language] = own[self._language] if spoken is None else spoken
         width = self._length if self._full else max(1, *map(len, tokens))
         ids = np.full((len(tokens), width), self._pad, np.int64)
         mask = np.zeros((len(tokens), width), np.int64)

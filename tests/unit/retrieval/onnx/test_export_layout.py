@@ -5,18 +5,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+import transformers
 from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
+from askpix.retrieval.onnx.export_layout import find_layout
 from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from askpix.retrieval.onnx.preprocess import from_open_clip, from_preprocessor
-from askpix.retrieval.onnx.tokenizer import canonical, cleaner
+from askpix.retrieval.onnx.tokenizer import Words, canonical, cleaner
 from tests.conftest import ROOT
 from tests.support.onnx_exports import export_towers, free, pixel_values, token_ids, write_graph
 from tests.support.parity import TEXTS, pictures
@@ -356,3 +359,34 @@ def test_fp16_graphs_run(clip: tuple[Any, ...], tmp_path: Path) -> None:
     assert found.model_id.endswith("+fp16")
     assert (found.embed_images(pictures()) * exact.embed_images(pictures())).sum(1).min() > 0.999
     assert (found.embed_texts(TEXTS) * exact.embed_texts(TEXTS)).sum(1).min() > 0.999
+
+
+def test_nllb_is_told_each_texts_language(tmp_path: Path) -> None:
+    """The recipe: open_clip's HFTokenizer with ``set_language`` (open_clip/tokenizer.py), and Visheratin
+    2023, "NLLB-CLIP": the first token is the language's. Immich's exports bring the tokenizer as saved here.
+    """
+    for folder in ("visual", "textual"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.onnx").touch()
+    letters = ["<s>", "<pad>", "</s>", "<unk>", "\u2581", *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = {token: number for number, token in enumerate(letters)}
+    made = transformers.NllbTokenizer(vocab=vocabulary, merges=[], src_lang="eng_Latn")
+    made.save_pretrained(tmp_path / "textual")
+    library = open_clip.tokenizer.HFTokenizer(str(tmp_path / "textual"), context_length=24)
+    tower: Any = SimpleNamespace(inputs={"text": None}, length=lambda name: 24 if name == "text" else None)
+    words = Words(find_layout(str(tmp_path), precision="auto"), tower)
+    texts = {
+        "a dog on the beach": "eng_Latn",
+        "ein hund am strand mit einem ball und noch einem": "deu_Latn",
+        "un chien sur la plage": "fra_Latn",
+        "": "eng_Latn",
+    }
+    rows = words(list(texts))["input_ids"]
+    for row, (text, language) in zip(rows, texts.items(), strict=True):
+        library.tokenizer.src_lang = language
+        assert row.tolist() == library([text])[0].tolist()
+        assert library.tokenizer.convert_ids_to_tokens(int(row[0])) == language
+    path = tmp_path / "textual" / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
+    with pytest.raises(ModelUnavailableError, match="take all for English"):
+        Words(find_layout(str(tmp_path), precision="auto"), tower)
