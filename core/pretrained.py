@@ -15,6 +15,9 @@ from typing import Any
 from askpix.core.errors import ModelUnavailableError
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_HALF = frozenset({"clip", "chinese_clip", "bert", "xlm-roberta"})
+"""Trained in float16, or published for it. Others exceed its 65,504 and give NaN (Gemma above all:
+huggingface/transformers#36822)."""
 
 
 def import_torch(what: str) -> tuple[Any, Any]:
@@ -58,14 +61,25 @@ def pick_device(torch: Any, wanted: str = "auto") -> str:
     return wanted
 
 
-def pick_dtype(torch: Any, device: str, wanted: str = "auto") -> Any:
-    """The precision named, or the usual one: bfloat16 on CUDA, float16 on MPS, float32 on the CPU."""
-    usual = {"cuda": "bfloat16", "mps": "float16"}.get(device.split(":", maxsplit=1)[0], "float32")
+def pick_dtype(torch: Any, device: str, wanted: str = "auto", *, family: str = "") -> Any:
+    """The precision named, or the usual one: bfloat16 where a GPU has it, float32 on a CPU.
+
+    On a GPU without it ``family``, a model type of transformers, says whether float16 is safe.
+    """
+    usual = "bfloat16" if _has_bfloat16(torch, device) else "float16" if family in _HALF else "float32"
+    usual = "float32" if device == "cpu" else usual
     names = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "auto": usual}
     name = names.get(wanted, wanted)
     if name not in ("bfloat16", "float16", "float32"):
         raise ModelUnavailableError(f"no precision {wanted!r}; there are bf16, fp16 and fp32")
     return getattr(torch, name)
+
+
+def _has_bfloat16(torch: Any, device: str) -> bool:
+    if device.startswith("cuda"):
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.startswith("mps") and bool(torch.backends.mps.is_macos_or_newer(14, 0))
 
 
 def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) -> Any:

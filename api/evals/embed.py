@@ -121,12 +121,13 @@ def bare_onnx(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
 def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of transformers' own examples: its processor, then its model."""
     torch, transformers = import_module("torch"), import_module("transformers")
-    from askpix.core.pretrained import pick_device, pick_dtype
+    from askpix.core.pretrained import model_type, pick_device, pick_dtype
     from askpix.retrieval.model_hub.source import find_model
 
     device = pick_device(torch, settings.device)
-    dtype = pick_dtype(torch, device, settings.precision)
     folder = find_model(embedder_id.partition(":")[2]).path
+    family, _ = model_type(transformers, str(folder))
+    dtype = pick_dtype(torch, device, settings.precision, family=family)
     model = transformers.AutoModel.from_pretrained(folder, dtype=dtype).eval().to(device)
     processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -167,8 +168,9 @@ def bare_open_clip(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     from askpix.retrieval.embedders.open_clip import find_named
 
     device = pick_device(torch, settings.device)
-    dtype = pick_dtype(torch, device, settings.precision)
     named = find_named(open_clip, embedder_id.partition(":")[2])
+    family = "clip" if named.pretrained == "openai" else ""
+    dtype = pick_dtype(torch, device, settings.precision, family=family)
     precision = {torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}.get(dtype, "fp32")
     model, _, transform = open_clip.create_model_and_transforms(
         named.model, pretrained=named.pretrained, precision=precision, device=device, **named.options

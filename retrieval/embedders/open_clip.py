@@ -82,8 +82,10 @@ def load_open_clip_embedder(
         raise ModelUnavailableError(
             "open_clip's models do not run in 'int8'; take precision 'bf16' or 'fp32'"
         )
-    dtype = pick_dtype(torch, where, loaded_in)
     named = find_named(library, reference, local_files_only=local_files_only)
+    # OpenAI's were trained in float16; some of the others did not train in it (ViT-H/14 of LAION).
+    family = "clip" if named.pretrained == "openai" else ""
+    dtype = pick_dtype(torch, where, loaded_in, family=family)
     with _translated(reference):
         model = library.create_model(
             named.model,

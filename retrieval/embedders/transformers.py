@@ -15,7 +15,14 @@ import numpy as np
 from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
-from askpix.core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
+from askpix.core.pretrained import (
+    from_pretrained,
+    import_torch,
+    load_model,
+    model_type,
+    pick_device,
+    pick_dtype,
+)
 from askpix.retrieval.embedders.base import EmbedderKind, EmbedderOptions
 from askpix.retrieval.embedders.torch_base import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 from askpix.retrieval.embedders.torch_runner import (
@@ -53,10 +60,10 @@ def load_transformers_embedder(
     torch, transformers = import_torch(f"{SCHEME}:{reference}")
     where = pick_device(torch, device)
     loaded_in, to_int8 = split_precision(precision, where)
-    dtype = pick_dtype(torch, where, loaded_in)
     described = find_description(reference, local_files_only=local_files_only)
     folder = str(described.path)
     tokenizer = from_pretrained(transformers.AutoTokenizer.from_pretrained, folder, local_files_only=True)
+    dtype = pick_dtype(torch, where, loaded_in, family=model_type(transformers, folder)[0])
     source = find_model(described.name, local_files_only=local_files_only)
     model = load_model(transformers.AutoModel.from_pretrained, folder, device="cpu", dtype=dtype)
     for name in ("get_image_features", "get_text_features"):

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from askpix.core.errors import ModelUnavailableError
-from askpix.core.pretrained import from_pretrained, import_torch, load_model, pick_device, pick_dtype
+from askpix.core.pretrained import (
+    from_pretrained,
+    import_torch,
+    load_model,
+    model_type,
+    pick_device,
+    pick_dtype,
+)
 from askpix.retrieval.onnx.text_embedder import open_text_model
 from askpix.retrieval.rerankers.base import Candidate
 from askpix.retrieval.text.tokenize import content_words, tokens
@@ -86,7 +93,8 @@ def transformers_cross_encoder(
     torch, transformers = import_torch("a cross-encoder")
     where = pick_device(torch, device)
     load = transformers.AutoModelForSequenceClassification.from_pretrained
-    model = load_model(load, reference, device=where, dtype=pick_dtype(torch, where, dtype))
+    precision = pick_dtype(torch, where, dtype, family=model_type(transformers, reference)[0])
+    model = load_model(load, reference, device=where, dtype=precision)
     tokenizer = from_pretrained(transformers.AutoTokenizer.from_pretrained, reference)
     longest = min(_LONGEST, int(tokenizer.model_max_length))
     lock = threading.Lock()
