@@ -9,16 +9,18 @@ import json
 import logging
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from askpix.core.errors import AuthError, ModelUnavailableError
+from askpix.core.machine import is_loopback
 from askpix.generation.generators.base import GeneratorKind, GeneratorOptions
 from askpix.generation.prompting.budget import limits_of
 from askpix.retrieval.model_hub.registry import ModelFact
 
 if TYPE_CHECKING:
+    import httpx2
     from pydantic_ai.models import Model
 
     from askpix.generation.generators.hosted import HostedGenerator, Opener
@@ -28,7 +30,6 @@ _PROBE_S = 0.5
 _MAX_LIST = 1 << 20
 _TRIED = 3
 """Models of one server whose sight is tried for ``auto``."""
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,11 @@ def open_server(name: str, base_url: str, *, key: str | None = None) -> Opener:
     async def opened() -> AsyncIterator[Model]:
         # The client's own defaults are OpenAI's, from the environment: they must not go to strangers.
         async with AsyncOpenAI(
-            base_url=base_url, api_key=key or "none", organization="", project=""
+            base_url=base_url,
+            api_key=key or "none",
+            organization="",
+            project="",
+            http_client=_direct_client(base_url),
         ) as client:
             yield OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
 
@@ -69,7 +74,9 @@ def _anthropic(name: str, key: str, base_url: str | None) -> Opener:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Model]:
-        async with AsyncAnthropic(api_key=key, base_url=base_url) as client:
+        async with AsyncAnthropic(
+            api_key=key, base_url=base_url, http_client=_direct_client(base_url)
+        ) as client:
             yield AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client))
 
     return opened
@@ -81,10 +88,26 @@ def _google(name: str, key: str, base_url: str | None) -> Opener:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Model]:
-        async with GoogleModel(name, provider=GoogleProvider(api_key=key, base_url=base_url)) as model:
-            yield model
+        async with _direct_client(base_url) or nullcontext() as client:
+            provider = GoogleProvider(api_key=key, base_url=base_url, http_client=client)
+            async with GoogleModel(name, provider=provider) as model:
+                yield model
 
     return opened
+
+
+def _direct_client(base_url: str | None) -> httpx2.AsyncClient | None:
+    """A client that goes straight to a server on this machine; None for others, which a proxy may lead to."""
+    if not _on_this_machine(base_url or ""):
+        return None
+    import httpx2
+
+    # More specific than the environment's proxies, so these win. Timeouts are the request's own.
+    return httpx2.AsyncClient(mounts={"http://": None, "https://": None}, timeout=None)
+
+
+def _on_this_machine(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def price_of(provider: Provider, name: str) -> Callable[[int, int], float | None]:
@@ -111,13 +134,18 @@ def free(given: int, made: int) -> float | None:
     return 0.0
 
 
+def unknown_price(given: int, made: int) -> float | None:
+    """Nobody says what another's server takes for its tokens."""
+    return None
+
+
 def local_models(servers: Sequence[str]) -> Iterator[str]:
     """Yield ``MODEL@URL`` of what the servers on this machine offer, a few models each.
 
     Servers that do not answer are left out, and so are other machines: ``auto`` sends no image off this one.
     """
     for url in servers:
-        if urlsplit(url).hostname in _LOCAL:
+        if _on_this_machine(url):
             yield from (f"{name}@{url}" for name in sorted(_listed(url), key=_looks_blind)[:_TRIED])
 
 
@@ -201,7 +229,8 @@ def _open_server(reference: str, options: GeneratorOptions) -> HostedGenerator:
         raise ModelUnavailableError(
             f"{generator_id!r} names no server; write openai-compatible:MODEL@http://HOST:PORT/v1"
         )
-    return _hosted(generator_id, name, open_server(name, url, key=options.server_key), free, options)
+    price = free if _on_this_machine(url) else unknown_price
+    return _hosted(generator_id, name, open_server(name, url, key=options.server_key), price, options)
 
 
 OPENAI = _provider("openai", "OPENAI_API_KEY")

@@ -1,6 +1,8 @@
 """Models behind an API, over real wire traffic: real clients, a server that speaks their protocols."""
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from PIL import Image
@@ -15,6 +17,7 @@ from askpix.core.errors import (
 )
 from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
 from askpix.generation.answering.answer import answer_question
+from askpix.generation.generators.base import GeneratorOptions, open_generator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
 from askpix.generation.generators.providers import Provider, free, open_model, open_server, price_of
 from askpix.generation.generators.vision_check import draw_canary, pick_number, sees
@@ -242,3 +245,54 @@ def test_a_whole_question_with_a_checked_answer(wire: Wire) -> None:
     assert answer.answered and answer.generator == "openai:gpt-4o"
     assert answer.citations[0].quote == "GRAND TOTAL 67.85" and answer.citations[0].box
     assert [sent.number for sent in answer.usage.sent] == [1, 2]
+
+
+class _RecordingProxy(BaseHTTPRequestHandler):
+    """A proxy that answers nothing and remembers what it was to pass on."""
+
+    def do_POST(self) -> None:
+        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.send_error(502)
+
+    do_GET = do_CONNECT = do_POST
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a proxy that the environment names was asked to pass on."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _RecordingProxy) as proxy:
+        proxy.seen = seen = []  # type: ignore[attr-defined]
+        threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_address[1]}")
+            monkeypatch.delenv(name.lower(), raising=False)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield seen
+        proxy.shutdown()
+
+
+@pytest.mark.parametrize(("provider", "name"), [*PROVIDERS, (None, "tiny-vl")])
+def test_a_server_on_this_machine_is_never_reached_through_a_proxy(
+    wire: Wire, proxied: list[str], provider: Provider | None, name: str
+) -> None:
+    assert list(made(wire, provider, name).generate(asked_messages()))
+    assert len(wire.asked) == 1 and wire.asked[0].pictures and not proxied
+
+
+def test_another_machine_is_reached_through_the_proxy(proxied: list[str]) -> None:
+    elsewhere = made(Wire(url="http://models.example"), None, "tiny-vl", waits=Waits(5, 10, retries=0))
+    with pytest.raises(GenerationError):
+        list(elsewhere.generate(asked_messages()))
+    assert proxied == ["http://models.example/v1/chat/completions"]
+
+
+def test_the_price_of_a_server_elsewhere_is_not_known(wire: Wire) -> None:
+    options = GeneratorOptions(picture_of=photo)
+    for url, cost in ((f"{wire.url}/v1", 0.0), ("https://models.example/v1", None)):
+        generator = open_generator(f"openai-compatible:tiny-vl@{url}", options)
+        plan = generator.plan(asked_messages())
+        assert plan and generator.price(plan) == cost, url
