@@ -9,7 +9,8 @@
     ├── ModelUnavailableError   the named embedder or generator cannot run here and now
     ├── StoreUnavailableError   the index is held by another process, gone, full or damaged
     ├── GenerationError         the generator failed or answered nonsense
-    │   └── NoSightError        it takes no pictures at all
+    │   ├── NoSightError        it takes no pictures at all
+    │   └── EmptyReplyError     it wrote nothing, or thoughts alone
     ├── LimitError              a size, rate or budget limit was reached
     └── AuthError               no key, a wrong key, or a key without the right
 
@@ -57,6 +58,10 @@ class GenerationError(AskpixError):
 
 class NoSightError(GenerationError):
     """The back end refuses pictures: it can be asked with words alone."""
+
+
+class EmptyReplyError(GenerationError):
+    """The model wrote no answer. It is not asked again on its own: that costs as much once more."""
 
 
 class LimitError(AskpixError):

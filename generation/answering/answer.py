@@ -18,6 +18,7 @@ Retrieve: TypeAlias = Callable[[str, int], SearchResult]
 LinesOf: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]
 
 UNCITED = "The answer that was written cites none of the pictures, so it is left out."
+CUT = "The answer ends at the limit of its length: its end is missing."
 UNCHECKED = "The answer that was written says what is not in the pictures that it cites, so it is left out."
 
 
@@ -77,10 +78,10 @@ def stream_answer(
         return
     evidence = _evidence(result, lines_of, top_k)
     written: list[str] = []
-    usage = Usage()
+    usage, cut = Usage(), False
     for piece in generator.generate(build_messages(question, evidence, history)):
         written.append(piece.text)
-        usage = piece.usage or usage
+        usage, cut = piece.usage or usage, piece.cut
         yield piece
     text = "".join(written)
     if not text.strip():
@@ -108,7 +109,7 @@ def stream_answer(
         took_ms=_since(started),
         generator_why=why,
         doubts=judged.doubts,
-        notes=result.notes,
+        notes=(*result.notes, CUT) if cut else result.notes,
     )
 
 

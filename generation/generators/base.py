@@ -16,6 +16,9 @@ from askpix.generation.generators.image_payload import PictureOf
 from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
 from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
+THOUGHT_TOKENS = 8_192
+"""Of output, for what a model thinks before its answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -23,6 +26,8 @@ class Piece:
 
     text: str
     usage: Usage | None = field(default=None)
+    cut: bool = False
+    """With the last piece: the answer ends at the limit of its length, not where the model would end it."""
 
 
 class Generator(ABC):
@@ -68,6 +73,15 @@ class VisionGenerator(Generator):
         self.model_id, self.limits = model_id, limits
         self.picture_of, self.max_tokens, self.max_output = picture_of, max_tokens, max_output
         self.sees = sees
+        self.thinks = False
+        """Whether it thinks before it answers, which needs room; learned from its replies."""
+        self.starts_in_thought = False
+        """Whether its replies close a thought that its prompt opened; learned from its replies."""
+
+    @property
+    def most_output(self) -> int:
+        """Tokens of output that a request may take, thoughts included."""
+        return self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
 
     def plan(self, messages: Sequence[Message], /) -> Plan:
         """Return what a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""

@@ -90,6 +90,7 @@ class VlmPrompt:
             return_dict=True,
             return_tensors="pt",
             padding=True,
+            enable_thinking=False,
         )
 
     def _called_batch(self, texts: Sequence[str], questions: Sequence[Turns]) -> Any:
@@ -115,7 +116,11 @@ class VlmPrompt:
         messages = [{"role": turn.role, "content": _content(turn)} for turn in turns]
         if any(isinstance(part, Film) for turn in turns for part in turn.parts):
             text = self._processor.apply_chat_template(
-                messages, chat_template=self._template(), tokenize=False, add_generation_prompt=True
+                messages,
+                chat_template=self._template(),
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
             )
             return self._called(str(text), turns)
         return self._processor.apply_chat_template(
@@ -125,6 +130,7 @@ class VlmPrompt:
             add_generation_prompt=True,
             return_dict=True,
             return_tensors="pt",
+            enable_thinking=False,
         )
 
     def _called(self, text: str, turns: Turns) -> Any:

@@ -29,6 +29,7 @@ from pydantic_ai.messages import (
     SystemPromptPart,
     TextPart,
     TextPartDelta,
+    ThinkingPart,
     UserContent,
     UserPromptPart,
 )
@@ -38,6 +39,7 @@ from pydantic_ai.usage import RequestUsage
 
 from askpix.core.errors import (
     AuthError,
+    EmptyReplyError,
     GenerationError,
     LimitError,
     ModelUnavailableError,
@@ -48,6 +50,7 @@ from askpix.generation.generators.async_stream import StreamBridge
 from askpix.generation.generators.base import Piece, VisionGenerator
 from askpix.generation.generators.image_payload import PictureOf, render
 from askpix.generation.generators.messages import Film, build_turns
+from askpix.generation.generators.thoughts import ThoughtFilter
 from askpix.generation.prompting.budget import ModelLimits, Plan
 
 Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Model]]
@@ -91,6 +94,7 @@ class HostedGenerator(VisionGenerator):
         max_tokens: int,
         max_output: int = 1024,
         sees: bool = True,
+        thinks: bool = False,
         waits: Waits = Waits(),
     ) -> None:
         """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens."""
@@ -102,25 +106,29 @@ class HostedGenerator(VisionGenerator):
             max_output=max_output,
             sees=sees,
         )
+        self.thinks = thinks
         self._open_model, self._price_of, self._waits = open_model, price_of, waits
         self._bridge: StreamBridge[Piece] = StreamBridge()
 
     def price(self, plan: Plan, /) -> float | None:
         """The most a request with this plan costs, in US dollars; None when the price is not known."""
-        return self._price_of(plan.tokens, self.max_output)
+        return self._price_of(plan.tokens, self.most_output)
 
     def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
         """The answer as it is written; usage comes last.
 
-        Raises ``GenerationError`` (it failed, or took too long), ``AuthError`` (the key), ``LimitError``
-        (its limits, or ours), ``ModelUnavailableError`` (no such model or server).
+        Raises ``GenerationError`` (it failed, or took too long), ``EmptyReplyError`` (no answer),
+        ``AuthError`` (the key), ``LimitError`` (its limits, or ours), ``ModelUnavailableError`` (no such
+        model or server).
         """
         plan = self.plan(messages)
         request, plan = _request(messages, plan, self.picture_of, self.limits)
         _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
-            max_tokens=self.max_output, timeout=self._waits.total_s, max_retries=self._waits.retries
+            max_tokens=self.most_output, timeout=self._waits.total_s, max_retries=self._waits.retries
         )
+        if self.thinks:
+            settings["thinking"] = "low"  # left out where the model's effort cannot be set
         try:
             yield from self._bridge.iterate(lambda: self._stream(request, settings, plan))
         except TimeoutError as error:
@@ -135,23 +143,48 @@ class HostedGenerator(VisionGenerator):
         self, request: list[ModelMessage], settings: ModelSettings, plan: Plan
     ) -> AsyncIterator[Piece]:
         loop = asyncio.get_running_loop()
-        began, written = loop.time(), 0
+        began, begun, written = loop.time(), False, False
+        thoughts = ThoughtFilter(inside=self.starts_in_thought)
         async with (
             asyncio.timeout(self._waits.first_s) as clock,
             self._open_model() as model,
             direct.model_request_stream(model, request, model_settings=settings) as stream,
         ):
             async for event in stream:
-                text = _text_of(event)
-                if not text:
-                    continue
-                if not written:
+                if not begun and isinstance(event, PartStartEvent):
+                    begun = True  # thoughts are a beginning too
                     clock.reschedule(began + self._waits.total_s)
-                written += len(text)
-                yield Piece(text)
-            self._check_end(stream.get())
+                if text := thoughts.feed(_text_of(event)):
+                    self._check_thoughts(thoughts)
+                    written |= not text.isspace()
+                    yield Piece(text)
+            whole = stream.get()
+            self._check_end(whole)
+            self._check_thoughts(thoughts)
+            self.thinks |= thoughts.thought or any(isinstance(part, ThinkingPart) for part in whole.parts)
+            cut = whole.finish_reason == "length"
+            rest = thoughts.close(whole=not cut)
+            if not written and not rest.strip():
+                raise self._empty(settings["max_tokens"] if cut else None)
+            if rest:
+                yield Piece(rest)
             usage = stream.usage
-            yield Piece("", self._usage(usage() if callable(usage) else usage, plan, written))
+            counted = usage() if callable(usage) else usage
+            made = sum(len(part.content) for part in whole.parts if isinstance(part, TextPart | ThinkingPart))
+            yield Piece("", self._usage(counted, plan, made), cut=cut)
+
+    def _check_thoughts(self, thoughts: ThoughtFilter) -> None:
+        self.starts_in_thought |= thoughts.unopened
+        if thoughts.spilled:
+            raise GenerationError(
+                f"{self.model_id!r} wrote its thoughts into the answer; ask again: their mark is known now"
+            )
+
+    def _empty(self, limit: int | None) -> EmptyReplyError:
+        why = "ended its reply" if limit is None else f"used up the {limit} tokens it may write"
+        return EmptyReplyError(
+            f"{self.model_id!r} {why} before it wrote an answer; ask again, or choose another --generator"
+        )
 
     def _check_end(self, whole: ModelResponse) -> None:
         """A stream that just stops is half an answer, whatever the client makes of it."""

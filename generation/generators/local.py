@@ -15,6 +15,7 @@ from askpix.core.types import ImageRecord, Message, Sent, Usage
 from askpix.generation.generators.base import GeneratorKind, GeneratorOptions, Piece, VisionGenerator
 from askpix.generation.generators.image_payload import PictureOf, cut
 from askpix.generation.generators.messages import as_films, build_turns
+from askpix.generation.generators.thoughts import ThoughtFilter, without_thoughts
 from askpix.generation.generators.vlm import Counted, Precision, Vlm
 from askpix.generation.prompting.budget import ModelLimits, Plan, limits_of, make_plan
 from askpix.retrieval.model_hub.download import weights_here
@@ -99,17 +100,22 @@ class LocalGenerator(VisionGenerator):
             yield Piece("NO ANSWER This model answers about a picture, and none could be shown to it.")
             yield Piece("", Usage(sent=plan.sent))
             return
-        for part in self._vlm.write(turns, most=self.max_output, within_s=self._within_s):
+        thoughts = ThoughtFilter()
+        for part in self._vlm.write(turns, most=self.most_output, within_s=self._within_s):
             if isinstance(part, Counted):
+                self.thinks |= thoughts.thought
+                if rest := thoughts.close(whole=not part.cut):
+                    yield Piece(rest)
                 # It saw one picture and cannot cite: what it says is about that one.
-                yield Piece(f" [{seen}]" if alone else "", _usage(part, plan))
-            else:
-                yield Piece(part)
+                yield Piece(f" [{seen}]" if alone else "", _usage(part, plan), cut=part.cut)
+            elif text := thoughts.feed(part):
+                yield Piece(text)
 
     def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
         """The answers to several requests, made in one batch; raises as ``generate``."""
         turns = [build_turns(messages, self.plan(messages), self._show)[0] for messages in requests]
-        return self._vlm.write_all(turns, most=self.max_output, within_s=self._within_s) if turns else []
+        replies = self._vlm.write_all(turns, most=self.most_output, within_s=self._within_s) if turns else []
+        return [without_thoughts(reply) for reply in replies]
 
     def _show(self, sent: Sent, record: ImageRecord) -> Image.Image:
         return cut(sent, record, self.picture_of)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 Provider: TypeAlias = Literal["openai", "anthropic", "google"]
 _PROBE_S = 0.5
 _MAX_LIST = 1 << 20
+_NO_TAGS = ("\0think", "\0/think")
+"""What no reply holds: thoughts in the text are told apart by ``ThoughtFilter``, also amid a piece."""
+_NEWER_OPENAI = re.compile(r"gpt-([6-9]|\d\d)")
+"""Later than the client's own list: room for thoughts does no harm where there are none."""
 _TRIED = 3
 """Models of one server whose sight is tried for ``auto``."""
 
@@ -40,16 +45,18 @@ def open_model(provider: Provider, name: str, *, key: str, base_url: str | None 
         return _anthropic(name, key, base_url)
     if provider == "google":
         return _google(name, key, base_url)
-    return open_server(name, base_url or "https://api.openai.com/v1", key=key)
+    return open_server(name, base_url or "https://api.openai.com/v1", key=key, hosted=True)
 
 
-def open_server(name: str, base_url: str, *, key: str | None = None) -> Opener:
+def open_server(name: str, base_url: str, *, key: str | None = None, hosted: bool = False) -> Opener:
     """A model of an OpenAI-compatible server: vLLM, SGLang, Ollama, llama.cpp, LM Studio.
 
     ``base_url`` ends with the version (``http://localhost:11434/v1``). Servers without keys take any.
+    ``hosted``: it is OpenAI's.
     """
     from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
 
     @asynccontextmanager
@@ -62,7 +69,10 @@ def open_server(name: str, base_url: str, *, key: str | None = None) -> Opener:
             project="",
             http_client=_direct_client(base_url),
         ) as client:
-            yield OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
+            profile = OpenAIModelProfile(thinking_tags=_NO_TAGS)
+            if not hosted:  # Ollama and older servers know no other limit
+                profile["openai_chat_supports_max_completion_tokens"] = False
+            yield OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client), profile=profile)
 
     return opened
 
@@ -94,6 +104,22 @@ def _google(name: str, key: str, base_url: str | None) -> Opener:
                 yield model
 
     return opened
+
+
+def thinks_before(provider: Provider, name: str) -> bool:
+    """Whether a hosted model thinks before it answers unless told otherwise."""
+    if provider == "google":
+        from pydantic_ai.providers.google import GoogleProvider
+
+        return bool((GoogleProvider.model_profile(name) or {}).get("supports_thinking"))
+    if provider == "anthropic":
+        from pydantic_ai.providers.anthropic import AnthropicProvider
+
+        return bool((AnthropicProvider.model_profile(name) or {}).get("thinking_enabled_by_default"))
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    known = bool((OpenAIProvider.model_profile(name) or {}).get("thinking_enabled_by_default"))
+    return known or _NEWER_OPENAI.match(name) is not None
 
 
 def _direct_client(base_url: str | None) -> httpx2.AsyncClient | None:
@@ -178,6 +204,8 @@ def _hosted(
     model: Opener,
     price: Callable[[int, int], float | None],
     options: GeneratorOptions,
+    *,
+    thinks: bool = False,
 ) -> HostedGenerator:
     from askpix.generation.generators.hosted import HostedGenerator
 
@@ -188,6 +216,7 @@ def _hosted(
         picture_of=options.picture_of,
         price_of=price,
         max_tokens=options.max_tokens,
+        thinks=thinks,
     )
 
 
@@ -203,7 +232,8 @@ def _provider(provider: Provider, *variables: str) -> GeneratorKind:
             raise AuthError(f"{provider}:{name} needs a key: set {' or '.join(variables)}")
         base_url = options.environment.get(f"{provider.upper()}_BASE_URL") or None
         model = open_model(provider, name, key=found, base_url=base_url)
-        return _hosted(f"{provider}:{name}", name, model, price_of(provider, name), options)
+        price, thinks = price_of(provider, name), thinks_before(provider, name)
+        return _hosted(f"{provider}:{name}", name, model, price, options, thinks=thinks)
 
     fact = ModelFact(
         id=f"{provider}:MODEL",

@@ -27,6 +27,8 @@ _TURN_S = 0.05
 """How often one who waits for the model looks whether its question was taken back."""
 _LET_GO_S = 10.0
 _KEPT = 200
+_THOUGHT, _TAIL = "<think>", 8
+"""What opens a thought at the end of a prompt, and the tokens there that are looked at."""
 _FOREIGN = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ImportError)
 """What processors and models raise over inputs they cannot take."""
 
@@ -38,6 +40,8 @@ class Counted:
     given: int
     images: int
     made: int
+    cut: bool = False
+    """It ended at its limit."""
 
 
 @dataclass(slots=True)
@@ -179,7 +183,8 @@ class Vlm:
         if time.monotonic() > until:
             raise GenerationError(f"{self._name} took longer than {within_s:g} s; take fewer at once")
         texts = self._tokenizer.batch_decode(made[:, given:], skip_special_tokens=True)
-        return [str(text) for text in texts]
+        head = _THOUGHT if self._opens_thought(inputs["input_ids"][0]) else ""
+        return [head + str(text) for text in texts]
 
     def _work(
         self,
@@ -225,6 +230,8 @@ class Vlm:
         inputs = self._prompt.inputs(turns).to(self._model.device, dtype=self._model.dtype)
         ids = inputs["input_ids"]
         given = int(ids.shape[1])
+        if self._opens_thought(ids[0]):
+            streamer.on_finalized_text(_THOUGHT)  # its reply only closes it
         room = most if self.context is None else min(most, self.context - given)
         if room < 1:
             raise LimitError(
@@ -241,7 +248,14 @@ class Vlm:
                 stopping_criteria=self._transformers.StoppingCriteriaList([ends]),
             )
         images = sum(int((ids == number).sum()) for number in self._image_ids)
-        outcome.counted = Counted(given, images, int(made.shape[1]) - given)
+        length = int(made.shape[1]) - given
+        end = self._model.generation_config.eos_token_id
+        ends_with = {end} if isinstance(end, int) else set(end or ())
+        outcome.counted = Counted(given, images, length, length >= room and int(made[0, -1]) not in ends_with)
+
+    def _opens_thought(self, prompt: Any) -> bool:
+        """Whether a prompt ends within a thought, as those of models do that always think."""
+        return str(self._tokenizer.decode(prompt[-_TAIL:])).rstrip().endswith(_THOUGHT)
 
     def _translated(self, error: BaseException) -> BaseException:
         if isinstance(error, AskpixError):

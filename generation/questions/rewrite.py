@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from askpix.core.errors import EmptyReplyError
 from askpix.core.types import Message, Usage
 from askpix.generation.generators.base import Generator
 from askpix.generation.prompting.prompt import told
@@ -27,9 +28,12 @@ def rewrite_with(generator: Generator, history: Sequence[Message], question: str
     asked = "\n".join([*lines, f"Person: {question}", "", "The last question, to stand alone:"])
     written: list[str] = []
     usage = Usage()
-    for piece in generator.generate([Message("system", _SYSTEM), Message("user", asked)]):
-        written.append(piece.text)
-        usage = piece.usage or usage
+    try:
+        for piece in generator.generate([Message("system", _SYSTEM), Message("user", asked)]):
+            written.append(piece.text)
+            usage = piece.usage or usage
+    except EmptyReplyError:
+        return question, usage
     reply = "".join(written).strip().strip("\"'“”").strip()
     known = set(content_words(" ".join([question, *(turn.text for turn in said)])))
     new = [word for word in content_words(reply) if word not in known]

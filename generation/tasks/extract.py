@@ -103,10 +103,15 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
     usage, problem = Usage(), ""
     for _ in range(_TRIES):
         written: list[str] = []
+        cut = False
         for piece in generator.generate(messages):
             written.append(piece.text)
-            usage = _sum(usage, piece.usage) if piece.usage else usage
+            usage, cut = _sum(usage, piece.usage) if piece.usage else usage, piece.cut
         text = "".join(written)
+        if cut:  # it would be cut again, for as much money
+            raise GenerationError(
+                f"the reply of {generator.model_id!r} is cut off at the limit of its length"
+            )
         try:
             reply = _parsed(text)
         except ValueError as error:

@@ -45,6 +45,10 @@ class Wire:
     pause_s: float = 0.0
     models: list[str] = field(default_factory=lambda: ["tiny-vl"])
     count_tokens: bool = True
+    thoughts: Sequence[str] = ()
+    """Sent apart from the answer, before it, as reasoning parts."""
+    ends: str | None = None
+    """Why the model stopped (``length``, in OpenAI's words); None: it was done."""
     asked: list[Asked] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
     """Set when a client went away in the middle of an answer."""
@@ -84,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         try:
-            for number, (event, at_piece) in enumerate(make(pieces, count=wire.count_tokens)):
+            for number, (event, at_piece) in enumerate(make(pieces, wire)):
                 if at_piece and wire.cut_after is not None and number > wire.cut_after:
                     self.connection.close()
                     return
@@ -159,7 +163,7 @@ def _event(content: Any, name: str | None = None) -> str:
     return f"{head}data: {content if isinstance(content, str) else json.dumps(content)}\n\n"
 
 
-def _openai(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]:
+def _openai(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
     def chunk(**more: Any) -> str:
         shape = {
             "id": "c1",
@@ -174,50 +178,60 @@ def _openai(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]
         return [{"index": 0, "delta": delta, "finish_reason": end}]
 
     yield chunk(choices=choice({"role": "assistant", "content": ""})), False
+    for piece in wire.thoughts:
+        yield chunk(choices=choice({"reasoning_content": piece})), False
     for piece in pieces:
         yield chunk(choices=choice({"content": piece})), True
-    yield chunk(choices=choice({}, "stop")), False
-    if count:
+    yield chunk(choices=choice({}, wire.ends or "stop")), False
+    if wire.count_tokens:
         yield chunk(usage={"prompt_tokens": 900, "completion_tokens": 12, "total_tokens": 912}), False
     yield _event("[DONE]"), False
 
 
-def _anthropic(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]:
-    usage = {"input_tokens": 900 if count else 0, "output_tokens": 1}
+def _anthropic(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
+    usage = {"input_tokens": 900 if wire.count_tokens else 0, "output_tokens": 1}
     message = {
         "id": "m1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [],
         "stop_reason": None, "stop_sequence": None, "usage": usage,
     }  # fmt: skip
     yield _event({"type": "message_start", "message": message}, "message_start"), False
-    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    yield _event(start, "content_block_start"), False
-    for piece in pieces:
-        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
-        yield _event(delta, "content_block_delta"), True
-    yield _event({"type": "content_block_stop", "index": 0}, "content_block_stop"), False
+    thinking = [("thinking", {"thinking": "", "signature": ""}, wire.thoughts)] if wire.thoughts else []
+    for index, (kind, empty, said) in enumerate([*thinking, ("text", {"text": ""}, pieces)]):
+        start = {"type": "content_block_start", "index": index, "content_block": {"type": kind, **empty}}
+        yield _event(start, "content_block_start"), False
+        for piece in said:
+            delta = {
+                "type": "content_block_delta",
+                "index": index,
+                "delta": {"type": f"{kind}_delta", kind: piece},
+            }
+            yield _event(delta, "content_block_delta"), kind == "text"
+        yield _event({"type": "content_block_stop", "index": index}, "content_block_stop"), False
     last = {
         "type": "message_delta",
-        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "delta": {"stop_reason": "max_tokens" if wire.ends else "end_turn", "stop_sequence": None},
         "usage": {"output_tokens": 12},
     }
     yield _event(last, "message_delta"), False
     yield _event({"type": "message_stop"}, "message_stop"), False
 
 
-def _google(pieces: Sequence[str], *, count: bool) -> Iterator[tuple[str, bool]]:
-    for number, piece in enumerate(pieces, start=1):
-        candidate: dict[str, Any] = {"content": {"role": "model", "parts": [{"text": piece}]}, "index": 0}
+def _google(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
+    parts: list[dict[str, Any]] = [{"text": piece, "thought": True} for piece in wire.thoughts]
+    parts += [{"text": piece} for piece in pieces]
+    for number, part in enumerate(parts, start=1):
+        candidate: dict[str, Any] = {"content": {"role": "model", "parts": [part]}, "index": 0}
         reply: dict[str, Any] = {
             "candidates": [candidate],
             "modelVersion": "gemini-2.5-flash",
             "responseId": "r1",
         }
-        if number == len(pieces):
-            candidate["finishReason"] = "STOP"
-            if count:
+        if number == len(parts):
+            candidate["finishReason"] = "MAX_TOKENS" if wire.ends else "STOP"
+            if wire.count_tokens:
                 reply["usageMetadata"] = {
                     "promptTokenCount": 900,
                     "candidatesTokenCount": 12,
                     "totalTokenCount": 912,
                 }
-        yield _event(reply), True
+        yield _event(reply), not part.get("thought")

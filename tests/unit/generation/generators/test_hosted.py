@@ -10,19 +10,22 @@ from PIL import Image
 from askpix.core.errors import (
     AskpixError,
     AuthError,
+    EmptyReplyError,
     GenerationError,
     LimitError,
     ModelUnavailableError,
     NotFoundError,
 )
-from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
-from askpix.generation.answering.answer import answer_question
-from askpix.generation.generators.base import GeneratorOptions, open_generator
+from askpix.core.types import Answer, Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
+from askpix.generation.answering.answer import CUT, answer_question
+from askpix.generation.generators.base import THOUGHT_TOKENS, GeneratorOptions, open_generator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
 from askpix.generation.generators.providers import Provider, free, open_model, open_server, price_of
+from askpix.generation.generators.thoughts import ThoughtFilter
 from askpix.generation.generators.vision_check import draw_canary, pick_number, sees
 from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
+from askpix.generation.tasks.extract import extract_with
 from tests.support.fakes import picture
 from tests.support.wire import Server, Wire
 
@@ -234,14 +237,7 @@ def test_the_canary_tells_who_sees(wire: Wire) -> None:
 
 def test_a_whole_question_with_a_checked_answer(wire: Wire) -> None:
     wire.say = lambda asked: ['The total is 67.85 [1: "GRAND TOTAL 67.85"]; it was sunny [2: "SUN"].']
-    hits = tuple(each.hit for each in evidence())
-    lines = {each.hit.record.id: each.lines for each in evidence()}
-    answer = answer_question(
-        "What is the grand total?",
-        retrieve=lambda text, k: SearchResult(Query(text), True, None, hits, 1.0),
-        lines_of=lambda ids: lines,
-        generator=made(wire),
-    )
+    answer = answered(made(wire))
     assert answer.answered and answer.generator == "openai:gpt-4o"
     assert answer.citations[0].quote == "GRAND TOTAL 67.85" and answer.citations[0].box
     assert [sent.number for sent in answer.usage.sent] == [1, 2]
@@ -296,3 +292,137 @@ def test_the_price_of_a_server_elsewhere_is_not_known(wire: Wire) -> None:
         generator = open_generator(f"openai-compatible:tiny-vl@{url}", options)
         plan = generator.plan(asked_messages())
         assert plan and generator.price(plan) == cost, url
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["<think>", "the total", " is 5", "</think>", "\n\n", "It is 67.85"],
+        ["<thi", "nk>the total is 5</th", "ink>\n\nIt is", " 67.85"],
+        ["<think>the total is 5</think>\n\nIt is 67.85"],
+        ["\n<think>\n\n</think>\nIt ", "is 67.85"],
+        ["[THINK]hm, 5[/THINK]It is 67.85"],
+        ["<|channel>thought\n5?<channel|>It is 67.85"],
+        ["<think>5</think><answer><|begin_of_box|>", "It is 67.85<|end_of_box|></ans", "wer>"],
+    ],
+)
+def test_thoughts_in_the_text_are_no_part_of_the_answer(wire: Wire, pieces: list[str]) -> None:
+    """The marks are those of the chat templates of Qwen3, Magistral, Gemma 4 and GLM-4.1V on the hub."""
+    wire.say = lambda asked: pieces
+    generator = made(wire, None, "tiny-vl")
+    *written, last = generator.generate(asked_messages())
+    assert "".join(piece.text for piece in written).strip() == "It is 67.85"
+    assert last.usage and not last.cut and generator.thinks
+    assert written[0].text.strip(), "no lines of space before the answer"
+
+
+@pytest.mark.parametrize(("provider", "name"), [*PROVIDERS, (None, "tiny-vl")])
+def test_thoughts_sent_apart_are_no_part_of_the_answer(
+    wire: Wire, provider: Provider | None, name: str
+) -> None:
+    wire.thoughts, wire.say = ["Let me see: ", "is it 5?"], lambda asked: ["It is ", "67.85"]
+    generator = made(wire, provider, name)
+    assert "".join(piece.text for piece in generator.generate(asked_messages())) == "It is 67.85"
+    assert generator.thinks
+
+
+def test_words_like_thoughts_within_an_answer_stay(wire: Wire) -> None:
+    said = 'It says [1: "<think> first"] and 1 < 2 <th'
+    wire.say = lambda asked: [said[:12], said[12:20], said[20:]]
+    assert "".join(piece.text for piece in made(wire).generate(asked_messages())) == said
+
+
+def test_a_reply_that_only_closes_its_thought_is_learned(wire: Wire) -> None:
+    wire.say = lambda asked: ["the total ", "is 5</th", "ink>\n\nIt is 67.85"]
+    generator = made(wire, None, "tiny-vl")
+    with pytest.raises(GenerationError, match="thoughts into the answer; ask again"):
+        list(generator.generate(asked_messages()))
+    assert "".join(piece.text for piece in generator.generate(asked_messages())) == "It is 67.85"
+    # The server was told to take the thoughts out: the whole reply is the answer.
+    wire.say = lambda asked: ["It is ", "67.85"]
+    assert "".join(piece.text for piece in generator.generate(asked_messages())) == "It is 67.85"
+
+
+@pytest.mark.parametrize("said", [["<think>", "the total is 5, or"], ["<think>the total is 5, or"]])
+@pytest.mark.parametrize("ends", ["length", None])
+def test_a_stream_cut_within_thoughts_is_no_answer(wire: Wire, said: list[str], ends: str | None) -> None:
+    wire.say, wire.ends = lambda asked: said, ends
+    with pytest.raises(EmptyReplyError, match="used up the 1024 tokens" if ends else "ended its reply"):
+        list(made(wire, None, "tiny-vl").generate(asked_messages()))
+    assert len(wire.asked) == 1, "it is not asked again at the user's cost"
+
+
+@pytest.mark.parametrize(("provider", "name"), PROVIDERS)
+def test_an_empty_reply_is_said_to_be_empty_and_not_asked_again(
+    wire: Wire, provider: Provider, name: str
+) -> None:
+    wire.thoughts, wire.say, wire.ends = ["Let me see."], lambda asked: [], "length"
+    with pytest.raises(EmptyReplyError, match=f"'{provider}:{name}' used up the 1024 tokens"):
+        list(made(wire, provider, name).generate(asked_messages()))
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize(("provider", "name"), PROVIDERS)
+def test_an_answer_cut_by_its_limit_is_said_to_be_cut(wire: Wire, provider: Provider, name: str) -> None:
+    wire.say, wire.ends = lambda asked: ['It is 67.85 [1: "GRAND TOTAL 67.85"].', " It was"], "length"
+    answer = answered(made(wire, provider, name))
+    assert answer.answered and answer.notes == (CUT,)
+    wire.ends = None
+    assert answered(made(wire, provider, name)).notes == ()
+
+
+def test_a_cut_record_is_not_asked_for_again(wire: Wire) -> None:
+    wire.say, wire.ends = lambda asked: ['{"value": {"total": "67'], "length"
+    with pytest.raises(GenerationError, match="cut off at the limit"):
+        extract_with(made(wire), {"type": "object", "properties": {"total": {}}}, evidence()[0])
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "field", "room"),
+    [
+        ("openai", "gpt-4o", "max_completion_tokens", 1024),
+        ("openai", "gpt-5", "max_completion_tokens", 1024 + THOUGHT_TOKENS),
+        ("openai", "gpt-6", "max_completion_tokens", 1024 + THOUGHT_TOKENS),
+        ("anthropic", "claude-opus-4-6", "max_tokens", 1024),
+        ("google", "gemini-2.5-flash", "maxOutputTokens", 1024 + THOUGHT_TOKENS),
+        ("google", "gemini-2.0-flash", "maxOutputTokens", 1024),
+        ("openai-compatible", "gpt-4o", "max_tokens", 1024),
+    ],
+)
+def test_thinking_models_get_room_and_are_asked_to_think_little(
+    wire: Wire, provider: str, name: str, field: str, room: int
+) -> None:
+    base = wire.url if provider in ("anthropic", "google") else f"{wire.url}/v1"
+    keys = {f"{provider.upper()}_API_KEY": "k", f"{provider.upper()}_BASE_URL": base}
+    reference = f"{name}@{base}" if provider == "openai-compatible" else name
+    generator = open_generator(
+        f"{provider}:{reference}", GeneratorOptions(picture_of=photo, environment=keys)
+    )
+    list(generator.generate(asked_messages()))
+    body = wire.asked[0].body
+    assert body.get("generationConfig", body)[field] == room
+    plan = generator.plan(asked_messages())
+    assert plan and (name == "gpt-6" or generator.price(plan) is not None)
+    if name == "gpt-5":
+        assert body["reasoning_effort"] == "low"
+    if name == "gemini-2.5-flash":
+        assert 0 < body["generationConfig"]["thinkingConfig"]["thinking_budget"] < THOUGHT_TOKENS
+
+
+def test_a_long_reply_is_filtered_in_steps_that_grow_with_it() -> None:
+    """Of a thought that the prompt opened nothing can be passed on, nor is it read over and over."""
+    thoughts = ThoughtFilter(inside=True)
+    assert not any(thoughts.feed("wait < ") for _ in range(20_000))
+    assert thoughts.feed("</think>\n\nso: 5") + thoughts.close(whole=True) == "so: 5"
+
+
+def answered(generator: HostedGenerator) -> Answer:
+    hits = tuple(each.hit for each in evidence())
+    lines = {each.hit.record.id: each.lines for each in evidence()}
+    return answer_question(
+        "What is the grand total?",
+        retrieve=lambda text, k: SearchResult(Query(text), True, None, hits, 1.0),
+        lines_of=lambda ids: lines,
+        generator=generator,
+    )

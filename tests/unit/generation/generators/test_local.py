@@ -401,3 +401,23 @@ def test_a_batch_that_the_memory_does_not_hold_is_made_half_by_half(
     writer = generator(own, max_output=4)
     assert len(writer.write_all([build_messages("What?", [each]) for each in evidence()])) == 2
     assert sizes == [2, 1, 1]
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_thoughts_of_a_model_here_are_no_answer(
+    own: Vlm, monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
+    """Qwen3-VL-Thinking's template ends with ``<think>``; Qwen3.5's opens and closes it where thinking is off."""
+    template = str(own._prompt._template())
+    tail = "<think>" if always else "{% if enable_thinking is not false %}<think>{% endif %}"
+    own._processor.chat_template = own._tokenizer.chat_template = template + tail
+    # Random weights write no tags.
+    decode = own._tokenizer.decode
+    monkeypatch.setattr(
+        own._tokenizer, "decode", lambda ids, **more: decode(ids) if len(ids) == 8 else "a b " * len(ids)
+    )
+    writer = generator(own)
+    *_, last = pieces = list(writer.generate(build_messages("What is it?", evidence()[:1])))
+    assert last.cut and last.usage and last.usage.output_tokens == 12
+    assert ("".join(piece.text for piece in pieces) == "") is always
+    assert writer.thinks is always
