@@ -45,6 +45,10 @@ def doctor_command(
         bool,
         typer.Option("--mend", help="Make missing vectors again, enter lost collections, remove strays."),
     ] = False,
+    models: Annotated[
+        bool,
+        typer.Option("--models", help="Have the generator prove again that it sees pictures."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check what is installed, reachable and writable, and that every picture has exactly one vector set."""
@@ -54,7 +58,7 @@ def doctor_command(
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import AskpixError
 
-    checks = examine(Workspace(load_settings()), mend=mend)
+    checks = examine(Workspace(load_settings()), mend=mend, models=models)
     failed = [check for check in checks if not check.ok]
     if as_json:
         print_json({"ok": not failed, "checks": checks})

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from askpix.core.errors import AskpixError
+from PIL import Image
+
+from askpix.core.errors import AskpixError, NoSightError
 from askpix.generation.generators.base import (
     GENERATORS,
     Generator,
@@ -22,8 +24,11 @@ from askpix.generation.generators.base import (
     VisionGenerator,
     open_generator,
 )
+from askpix.generation.generators.image_payload import PictureOf
 
 _VERDICT_DAYS = 30
+_RIDDLES = 3
+"""A small model misreads one picture and not the next; who is blind guesses none of them."""
 _RIDDLE_TOKENS = 8_000
 """Of input for the riddle, whatever a question may cost."""
 
@@ -71,7 +76,10 @@ def _proven(generator: Generator, verdicts: "Verdicts | None") -> tuple[Generato
 
 
 class Verdicts:
-    """Which models see and which do not, kept in the home for a month: models behind a name change."""
+    """Which models see and which do not, kept in the home for a month: models behind a name change.
+
+    Only replies that came to their own end are kept; with them goes how the model marks its thoughts.
+    """
 
     def __init__(self, home: Path) -> None:
         self._path = home / "sight.json"
@@ -83,14 +91,22 @@ class Verdicts:
         row = row if isinstance(row, dict) else {}
         made = row.get("at")
         if isinstance(made, int | float) and 0 <= time.time() - made < _VERDICT_DAYS * 86_400:
+            generator.thinks |= bool(row.get("thinks"))
+            generator.starts_in_thought |= bool(row.get("starts_in_thought"))
             return bool(row.get("sees"))
-        from askpix.generation.generators.vision_check import draw_canary, pick_number, sees
-
-        number = pick_number()
-        trial = generator.showing(lambda record, side: draw_canary(number), max_tokens=_RIDDLE_TOKENS)
-        verdict = sees(trial, number=number)
-        self._put({**kept, generator.model_id: {"sees": verdict, "at": int(time.time())}})
+        verdict, whole = _try_sight(generator)
+        if whole:
+            told = {
+                "sees": verdict,
+                "thinks": generator.thinks,
+                "starts_in_thought": generator.starts_in_thought,
+            }
+            self._put({**kept, generator.model_id: {**told, "at": int(time.time())}})
         return verdict
+
+    def forget(self) -> None:
+        """Drop every verdict, so that each model is tried anew when it is next opened."""
+        self._path.unlink(missing_ok=True)
 
     def _put(self, held: dict[str, Any]) -> None:
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
@@ -108,3 +124,29 @@ class Verdicts:
         except (OSError, ValueError):
             return {}
         return held if isinstance(held, dict) else {}
+
+
+def _try_sight(generator: VisionGenerator) -> tuple[bool, bool]:
+    """Whether the model reads one of a few riddles, and whether its replies came to their own end."""
+    from askpix.generation.generators.vision_check import draw_canary, pick_number, read_canary
+
+    whole = True
+    for _ in range(_RIDDLES):
+        number = pick_number()
+        trial = generator.showing(_only(draw_canary(number)), max_tokens=_RIDDLE_TOKENS)
+        try:
+            reading = read_canary(trial, number=number)
+        except NoSightError as error:
+            _log.info("a picture was refused: %s", error)
+            return False, True
+        finally:
+            generator.thinks |= trial.thinks
+            generator.starts_in_thought |= trial.starts_in_thought
+        if reading.right:
+            return True, reading.whole
+        whole &= reading.whole
+    return False, whole
+
+
+def _only(picture: Image.Image) -> PictureOf:
+    return lambda record, side: picture

@@ -4,18 +4,19 @@ Many servers accept pictures and drop them, with a fluent answer made from the t
 number that nobody can guess tells: who reads it sees.
 """
 
-import logging
 import random
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from askpix.core.errors import NoSightError
+from askpix.core.errors import EmptyReplyError
 from askpix.core.types import Evidence, Hit, ImageRecord, Message
 from askpix.generation.generators.base import Generator
 
-_log = logging.getLogger(__name__)
 _SIDE = 448
+_CITATION = re.compile(r"\[\d+\]")
 _QUESTION = "A number is written in the picture. Answer with its digits alone."
 
 
@@ -33,21 +34,37 @@ def canary_record() -> ImageRecord:
     return ImageRecord("canary", "canary.png", "photo", _SIDE, _SIDE)
 
 
-def sees(generator: Generator, *, number: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What came of a riddle: whether the number was read, and whether the reply came to its own end."""
+
+    right: bool
+    whole: bool
+
+
+def read_canary(generator: Generator, *, number: int) -> Reading:
     """Whether the generator reads ``number`` in the picture that its ``picture_of`` gives for the canary's
-    record; a back end that refuses pictures does not. Raises what the generator raises."""
+    record. Raises what the generator raises, ``NoSightError`` where its back end refuses pictures."""
     evidence = Evidence(1, Hit(1, canary_record(), 1.0))
     messages: Sequence[Message] = [
         Message("system", "You look at pictures and say what is in them."),
         Message("user", _QUESTION, (evidence,)),
     ]
     try:
-        said = "".join(piece.text for piece in generator.generate(messages))
-    except NoSightError as error:
-        _log.info("a picture was refused: %s", error)
-        return False
-    digits = "".join(char if char.isdecimal() else " " for char in said.replace(",", "")).split()
-    return str(number) in digits or "".join(digits) == str(number)
+        pieces = list(generator.generate(messages))
+    except EmptyReplyError:
+        return Reading(right=False, whole=False)
+    said = _CITATION.sub(" ", "".join(piece.text for piece in pieces)).replace(",", "")
+    groups = re.findall(r"\d+", said)
+    right = str(number) in groups or _close("".join(groups), str(number))
+    return Reading(right, whole=not any(piece.cut for piece in pieces))
+
+
+def _close(read: str, number: str) -> bool:
+    """Whether three digits of the four are right, in their places or with the other left out."""
+    if len(read) == len(number) - 1:
+        return any(read == number[:place] + number[place + 1 :] for place in range(len(number)))
+    return len(read) == len(number) and sum(map(str.__eq__, read, number)) >= len(number) - 1
 
 
 def pick_number(seed: int | None = None) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from askpix.api.services.models import known_generators
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, AuthError, ModelUnavailableError
+from askpix.core.types import Message
 from askpix.generation.generators.base import Generator, GeneratorOptions, VisionGenerator
 from askpix.generation.generators.local import known_vlms
 from askpix.generation.generators.providers import local_models
@@ -91,7 +93,72 @@ def test_a_blind_server_is_found_out(wire: Wire, tmp_path: Path) -> None:
     assert auto(tmp_path, wire) is None
     generator, why = taken(f"openai-compatible:tiny-vl@{wire.url}/v1", tmp_path, wire)
     assert isinstance(generator, VisionGenerator) and not generator.sees and "does not see" in why
-    assert len(wire.asked) == 1, "the verdict is kept"
+    assert len(wire.asked) == 3, "three riddles, and the verdict is kept"
+
+
+def test_one_slip_is_no_blindness(sighted: Wire, tmp_path: Path) -> None:
+    """A small model that misreads two pictures and one digit of the third sees."""
+    reads = sighted.say
+    slips = iter(["I cannot tell.", "A cat."])
+
+    def say(asked: Asked) -> list[str]:
+        told = next(slips, None) or "".join(reads(asked))
+        return [re.sub(r"\d(?=\D|$)", "0", told, count=1)]
+
+    sighted.say = say
+    generator, _ = taken(f"openai-compatible:tiny-vl@{sighted.url}/v1", tmp_path, sighted)
+    assert isinstance(generator, VisionGenerator) and generator.sees and len(sighted.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "ends", "kept"),
+    [
+        (["I see"], "length", False),
+        (["<think>so", " many thoughts"], "length", False),
+        ([], None, False),
+        (["A cat."], None, True),
+    ],
+)
+def test_only_replies_that_end_are_kept(
+    wire: Wire, tmp_path: Path, said: list[str], ends: str | None, kept: bool
+) -> None:
+    wire.say, wire.ends = lambda asked: said, ends
+    for tries in (3, 3 if kept else 6):
+        generator, why = taken(f"openai-compatible:tiny-vl@{wire.url}/v1", tmp_path, wire)
+        assert isinstance(generator, VisionGenerator) and not generator.sees and "does not see" in why
+        assert len(wire.asked) == tries
+
+
+def test_how_a_model_marks_its_thoughts_is_kept_with_its_verdict(sighted: Wire, tmp_path: Path) -> None:
+    """vLLM without a reasoning parser passes on what Qwen3-VL-Thinking writes: the end of a thought alone."""
+    reads = sighted.say
+    sighted.say = lambda asked: ["a number?</think>\n\n", *reads(asked)]
+    name = f"openai-compatible:tiny-vl@{sighted.url}/v1"
+    taken(name, tmp_path, sighted)
+    asked = len(sighted.asked)
+    generator, _ = taken(name, tmp_path, sighted)
+    assert isinstance(generator, VisionGenerator) and generator.thinks and generator.starts_in_thought
+    assert len(sighted.asked) == asked == 1
+    sighted.say = lambda asked: ["hm, ", "so", "</think>", "NO ANSWER"]
+    said = "".join(piece.text for piece in generator.generate([Message("user", "What?")]))
+    assert said == "NO ANSWER"
+
+
+def test_doctor_tries_the_models_anew(sighted: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path))
+    monkeypatch.setenv("ASKPIX_LOCAL_SERVERS", "")
+    name = f"openai-compatible:tiny-vl@{sighted.url}/v1"
+    monkeypatch.setenv("ASKPIX_GENERATOR", name)
+    Verdicts(tmp_path)._put({name: {"sees": False, "at": int(time.time())}})
+    assert not isinstance(sees := taken(name, tmp_path, sighted)[0], VisionGenerator) or not sees.sees
+
+    def sight() -> dict[str, object]:
+        told = json.loads(CliRunner().invoke(app, ["doctor", "--models", "--json"]).stdout)
+        return {check["name"]: check for check in told["checks"]}["sight"]
+
+    assert sight()["ok"] and len(sighted.asked) == 1
+    sighted.say = lambda asked: ["The number is 1234."]
+    assert not sight()["ok"] and "does not see" in str(sight()["detail"])
 
 
 def test_a_verdict_that_cannot_be_read_is_asked_for_anew(sighted: Wire, tmp_path: Path) -> None:
@@ -256,8 +323,7 @@ def test_auto_takes_a_model_whose_weights_are_here(cached: Path, wire: Wire, tmp
 
 def test_auto_does_not_take_one_that_cannot_read(cached: Path, wire: Wire, tmp_path: Path) -> None:
     assert auto(tmp_path, wire, servers=(), device="cpu") is None
-    verdicts = json.loads((tmp_path / "sight.json").read_text())
-    assert verdicts[f"transformers:HuggingFaceTB/SmolVLM-500M-Instruct@{'a' * 40}"]["sees"] is False
+    assert not (tmp_path / "sight.json").exists(), "random weights do not end their replies"
 
 
 def test_auto_passes_over_weights_that_are_not_whole(cached: Path, wire: Wire, tmp_path: Path) -> None:

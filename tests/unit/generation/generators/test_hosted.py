@@ -22,7 +22,7 @@ from askpix.generation.generators.base import THOUGHT_TOKENS, GeneratorOptions, 
 from askpix.generation.generators.hosted import HostedGenerator, Waits
 from askpix.generation.generators.providers import Provider, free, open_model, open_server, price_of
 from askpix.generation.generators.thoughts import ThoughtFilter
-from askpix.generation.generators.vision_check import draw_canary, pick_number, sees
+from askpix.generation.generators.vision_check import Reading, draw_canary, pick_number, read_canary
 from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
 from askpix.generation.tasks.extract import extract_with
@@ -227,12 +227,37 @@ def test_the_canary_tells_who_sees(wire: Wire) -> None:
     number = pick_number(7)
     generator = made(wire, picture_of=lambda record, side: draw_canary(number))
     wire.say = lambda asked: [f"{number}"] if asked.pictures and _same(asked.pictures[0], number) else ["?"]
-    assert sees(generator, number=number)
+    assert read_canary(generator, number=number) == Reading(right=True, whole=True)
     wire.say = lambda asked: ["I see a picture with the number 1", "234 in it."]
-    assert not sees(generator, number=number)
+    assert not read_canary(generator, number=number).right
     wire.say = lambda asked: [f"{number}0"]
-    assert not sees(generator, number=number)
+    assert not read_canary(generator, number=number).right
+    wire.ends = "length"
+    assert not read_canary(generator, number=number).whole
     assert len({pick_number(seed) for seed in range(50)}) > 30
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("4711", True),
+        ("4,711 [1]", True),
+        ("4 7 1 1", True),
+        ("It says 4712.", True),
+        ("711", True),
+        ("471", True),
+        ("4722", False),
+        ("7114", False),
+        ("11", False),
+        ("1234", False),
+        ("between 4712 and 4713", False),
+        ("", False),
+    ],
+)
+def test_three_digits_of_four_are_sight(wire: Wire, said: str, right: bool) -> None:
+    wire.say = lambda asked: [said] if said else []
+    generator = made(wire, picture_of=lambda record, side: draw_canary(4711))
+    assert read_canary(generator, number=4711) == Reading(right, whole=bool(said))
 
 
 def test_a_whole_question_with_a_checked_answer(wire: Wire) -> None:
@@ -276,14 +301,16 @@ def test_a_server_on_this_machine_is_never_reached_through_a_proxy(
     wire: Wire, proxied: list[str], provider: Provider | None, name: str
 ) -> None:
     assert list(made(wire, provider, name).generate(asked_messages()))
-    assert len(wire.asked) == 1 and wire.asked[0].pictures and not proxied
+    assert len(wire.asked) == 1 and wire.asked[0].pictures
+    # The fixture sees whatever this process sends, and libraries have telemetry of their own.
+    assert not [path for path in proxied if "127.0.0.1" in path]
 
 
 def test_another_machine_is_reached_through_the_proxy(proxied: list[str]) -> None:
     elsewhere = made(Wire(url="http://models.example"), None, "tiny-vl", waits=Waits(5, 10, retries=0))
     with pytest.raises(GenerationError):
         list(elsewhere.generate(asked_messages()))
-    assert proxied == ["http://models.example/v1/chat/completions"]
+    assert "http://models.example/v1/chat/completions" in proxied
 
 
 def test_the_price_of_a_server_elsewhere_is_not_known(wire: Wire) -> None:

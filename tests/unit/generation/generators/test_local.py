@@ -407,7 +407,7 @@ def test_a_batch_that_the_memory_does_not_hold_is_made_half_by_half(
 def test_thoughts_of_a_model_here_are_no_answer(
     own: Vlm, monkeypatch: pytest.MonkeyPatch, always: bool
 ) -> None:
-    """Qwen3-VL-Thinking's template ends with ``<think>``; Qwen3.5's opens and closes it where thinking is off."""
+    """Qwen3-VL-Thinking's template ends with ``<think>``; Qwen3.5's opens it unless thinking is off."""
     template = str(own._prompt._template())
     tail = "<think>" if always else "{% if enable_thinking is not false %}<think>{% endif %}"
     own._processor.chat_template = own._tokenizer.chat_template = template + tail
