@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     )
     local_servers: str = Field(
         default="http://localhost:11434/v1 http://localhost:1234/v1 http://localhost:8080/v1 "
-        "http://localhost:30000/v1",
-        description="Where `auto` looks for a model on this machine (Ollama, LM Studio, llama.cpp, SGLang).",
+        "http://localhost:8000/v1 http://localhost:30000/v1",
+        description="Where `auto` looks for a model here (Ollama, LM Studio, llama.cpp, vLLM, SGLang).",
     )
     server_key: str | None = Field(
         default=None, repr=False, description="Key for openai-compatible servers that want one."

@@ -8,7 +8,7 @@ whole protocol between models of any kind and ``askpix.generation.answering.answ
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from askpix.core.types import Message, Usage
@@ -77,21 +77,28 @@ class VisionGenerator(Generator):
         """Whether it thinks before it answers, which needs room; learned from its replies."""
         self.starts_in_thought = False
         """Whether its replies close a thought that its prompt opened; learned from its replies."""
+        self.window: int | None = None
+        """Tokens that a server really holds, in and out; None where it does not say."""
 
     @property
     def most_output(self) -> int:
         """Tokens of output that a request may take, thoughts included."""
-        return self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
+        most = self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
+        return most if self.window is None else min(most, self.window // 2)
 
-    def plan(self, messages: Sequence[Message], /) -> Plan:
-        """Return what a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
+    def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
+        """Return what a request with these messages would hold, at most ``within`` tokens where given. Raises
+        ``LimitError`` when it cannot fit."""
+        limits = self.limits
+        if self.window is not None:
+            limits = replace(limits, context=self.window - self.most_output)
         last = messages[-1]
         said = sum(len(message.text) for message in messages[:-1])
         return make_plan(
             last.text,
             last.evidence,
-            self.limits,
-            max_tokens=self.max_tokens,
+            limits,
+            max_tokens=min(self.max_tokens, within or self.max_tokens),
             sees=self.sees,
             overhead=50 + said // 3,
         )

@@ -66,8 +66,22 @@ _NO_PICTURES = re.compile(
     re.IGNORECASE,
 )
 """How servers say that a model takes words only: llama.cpp, vLLM and Ollama word it so."""
+_OVERFLOW = re.compile(
+    r"exceed_context_size|context_length_exceeded|(exceed|longer than|maximum)[^.]{0,60}context"
+    r"|context (size|length|window)[^.]{0,40}exceed|prompt is too long",
+    re.IGNORECASE,
+)
+"""How they say that a request is longer than their context: llama.cpp, OpenAI, vLLM, Ollama, Anthropic."""
+_SMALLER = 0.6
+"""Of the tokens that overflowed: counts before a request are estimates."""
 _KEPT = 200
 """Characters of a provider's own message that are passed on."""
+
+
+class _OverflowError(Exception):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(f"{plan.tokens} tokens are too many")
+        self.plan = plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,7 @@ class HostedGenerator(VisionGenerator):
         max_output: int = 1024,
         sees: bool = True,
         thinks: bool = False,
+        window: int | None = None,
         waits: Waits = Waits(),
     ) -> None:
         """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens."""
@@ -106,7 +121,7 @@ class HostedGenerator(VisionGenerator):
             max_output=max_output,
             sees=sees,
         )
-        self.thinks = thinks
+        self.thinks, self.window = thinks, window
         self._open_model, self._price_of, self._waits = open_model, price_of, waits
         self._bridge: StreamBridge[Piece] = StreamBridge()
 
@@ -121,7 +136,20 @@ class HostedGenerator(VisionGenerator):
         ``AuthError`` (the key), ``LimitError`` (its limits, or ours), ``ModelUnavailableError`` (no such
         model or server).
         """
-        plan = self.plan(messages)
+        try:
+            yield from self._generate(messages, self.plan(messages))
+        except _OverflowError as overflow:
+            _log.info("the question overflows %r: it is asked once more, smaller", self.model_id)
+            plan = self.plan(messages, within=int(_SMALLER * overflow.plan.tokens))
+            try:
+                yield from self._generate(messages, plan)
+            except _OverflowError as error:
+                raise LimitError(
+                    f"the question is too large for {self.model_id!r}; ask about fewer pictures (--top-k)"
+                ) from error
+
+    def _generate(self, messages: Sequence[Message], plan: Plan) -> Iterator[Piece]:
+        planned = plan
         request, plan = _request(messages, plan, self.picture_of, self.limits)
         _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
@@ -137,6 +165,8 @@ class HostedGenerator(VisionGenerator):
                 f"{self._waits.total_s:g} s to end; ask again, or choose another --generator"
             ) from error
         except (AgentRunError, UserError) as error:
+            if isinstance(error, ModelHTTPError) and _OVERFLOW.search(f"{error} {error.body}"):
+                raise _OverflowError(planned) from error  # before the first word
             raise _translated(error, self.model_id) from error
 
     async def _stream(

@@ -68,9 +68,11 @@ class LocalGenerator(VisionGenerator):
         )
         self._vlm, self._within_s = vlm, within_s
 
-    def plan(self, messages: Sequence[Message], /) -> Plan:
+    def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
         """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
-        return self._plan_alone(messages[-1]) if self._vlm.answers_alone else super().plan(messages)
+        if self._vlm.answers_alone:
+            return self._plan_alone(messages[-1])
+        return super().plan(messages, within=within)
 
     def _plan_alone(self, last: Message) -> Plan:
         """The best hit's picture and nothing else: no words of it, nothing of the other hits."""

@@ -11,6 +11,7 @@ import re
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -33,6 +34,8 @@ _NO_TAGS = ("\0think", "\0/think")
 """What no reply holds: thoughts in the text are told apart by ``ThoughtFilter``, also amid a piece."""
 _NEWER_OPENAI = re.compile(r"gpt-([6-9]|\d\d)")
 """Later than the client's own list: room for thoughts does no harm where there are none."""
+_OLLAMA_WINDOW = 4096
+"""Its documented default, ``OLLAMA_CONTEXT_LENGTH``; more only where it finds much GPU memory."""
 _TRIED = 3
 """Models of one server whose sight is tried for ``auto``."""
 
@@ -180,21 +183,63 @@ def _looks_blind(name: str) -> bool:
     return not any(hint in name.lower() for hint in hints)
 
 
-def _listed(url: str) -> list[str]:
+def window_of(name: str, url: str, *, key: str | None = None) -> int | None:
+    """Return how many tokens a server holds for a model, in and out; None where it does not say.
+
+    vLLM and SGLang list it (``max_model_len``), llama.cpp tells it in ``/props``. Ollama drops without a word
+    what does not fit; its window is that of the running model, the model's own ``num_ctx``, else the default.
+    """
+    listed = _asked(url, "/models", key)
+    if not listed:
+        return None
+    row = next((row for row in _rows(listed, "data") if row.get("id") == name), {})
+    if held := _count(row.get("max_model_len")):
+        return held
+    root = url.rstrip("/").removesuffix("/v1")
+    props = _asked(root, "/props", key)
+    settings = props.get("default_generation_settings")
+    if isinstance(settings, dict) and (held := _count(settings.get("n_ctx"))):
+        return held
+    if "version" not in _asked(root, "/api/version", key):
+        return None
+    names, running = (name, f"{name}:latest"), _rows(_asked(root, "/api/ps", key), "models")
+    if held := next(
+        (_count(each.get("context_length")) for each in running if each.get("name") in names), None
+    ):
+        return held
+    shown = str(_asked(root, "/api/show", key, {"model": name}).get("parameters") or "")
+    own = re.search(r"^num_ctx\s+(\d+)", shown, re.MULTILINE)
+    return int(own[1]) if own else _OLLAMA_WINDOW
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 1 else None
+
+
+def _rows(reply: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = reply.get(name)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _asked(url: str, path: str, key: str | None = None, body: Any = None) -> dict[str, Any]:
+    """Return what a server says of itself; nothing where it says none in time."""
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    data = None if body is None else json.dumps(body).encode()
     try:
-        # No proxy: the server is on this machine. The scheme is http(s), and the host was checked.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url.rstrip("/") + "/models", timeout=_PROBE_S) as reply:
-            listed: Any = json.loads(reply.read(_MAX_LIST))
-    except (OSError, ValueError) as error:
-        _log.debug("no models at %r: %s", url, error)
-        return []
-    rows = listed.get("data") if isinstance(listed, dict) else None
-    names = [
-        row["id"]
-        for row in rows or []
-        if isinstance(row, dict) and isinstance(row.get("id"), str) and row.get("owned_by") != "askpix"
-    ]
+        # Its scheme is http(s); what is on this machine is asked without a proxy.
+        request = urllib.request.Request(url.rstrip("/") + path, data, headers)  # noqa: S310
+        handlers = [urllib.request.ProxyHandler({})] if _on_this_machine(url) else []
+        with urllib.request.build_opener(*handlers).open(request, timeout=_PROBE_S) as reply:
+            told: Any = json.loads(reply.read(_MAX_LIST))
+    except (OSError, ValueError, HTTPException) as error:
+        _log.debug("nothing at %r: %s", url + path, error)
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _listed(url: str) -> list[str]:
+    rows = _rows(_asked(url, "/models"), "data")
+    names = [row["id"] for row in rows if isinstance(row.get("id"), str) and row.get("owned_by") != "askpix"]
     return [name for name in names if "embed" not in name.lower()]
 
 
@@ -206,6 +251,7 @@ def _hosted(
     options: GeneratorOptions,
     *,
     thinks: bool = False,
+    window: int | None = None,
 ) -> HostedGenerator:
     from askpix.generation.generators.hosted import HostedGenerator
 
@@ -217,6 +263,7 @@ def _hosted(
         price_of=price,
         max_tokens=options.max_tokens,
         thinks=thinks,
+        window=window,
     )
 
 
@@ -260,7 +307,9 @@ def _open_server(reference: str, options: GeneratorOptions) -> HostedGenerator:
             f"{generator_id!r} names no server; write openai-compatible:MODEL@http://HOST:PORT/v1"
         )
     price = free if _on_this_machine(url) else unknown_price
-    return _hosted(generator_id, name, open_server(name, url, key=options.server_key), price, options)
+    model = open_server(name, url, key=options.server_key)
+    window = window_of(name, url, key=options.server_key)
+    return _hosted(generator_id, name, model, price, options, window=window)
 
 
 OPENAI = _provider("openai", "OPENAI_API_KEY")

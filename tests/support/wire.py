@@ -39,10 +39,14 @@ class Wire:
     say: Say = field(default=lambda asked: ["ok"])
     statuses: list[int] = field(default_factory=list)
     """Of the next replies; 200 when there is none left."""
+    error: dict[str, Any] | None = None
+    """What a status other than 200 says."""
     first_after_s: float = 0.0
     cut_after: int | None = None
     """Pieces after which the connection is cut."""
     pause_s: float = 0.0
+    says: dict[str, Any] = field(default_factory=dict)
+    """What it answers at other paths (``/props``, ``/api/show``); 404 where it has none."""
     models: list[str] = field(default_factory=lambda: ["tiny-vl"])
     count_tokens: bool = True
     thoughts: Sequence[str] = ()
@@ -63,19 +67,25 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        if not self.path.endswith("/models") or self.path in self.server.wire.says:
+            said = self.server.wire.says.get(self.path)
+            self._json(404 if said is None else 200, said)
+            return
         rows = [{"id": name, "object": "model", "owned_by": "someone"} for name in self.server.wire.models]
         self._json(200, {"object": "list", "data": rows})
 
     def do_POST(self) -> None:
         wire = self.server.wire
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path.startswith("/api/"):
+            self.do_GET()
+            return
         asked = _understood(self.path, dict(self.headers.items()), body)
         wire.asked.append(asked)
         status = wire.statuses.pop(0) if wire.statuses else 200
         if status != 200:
-            self._json(
-                status, {"error": {"type": "some_error", "message": f"said {status} to you", "code": status}}
-            )
+            error = wire.error or {"type": "some_error", "message": f"said {status} to you", "code": status}
+            self._json(status, {"error": error})
             return
         time.sleep(wire.first_after_s)
         pieces = list(wire.say(asked))

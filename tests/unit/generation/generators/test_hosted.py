@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -453,3 +454,65 @@ def answered(generator: HostedGenerator) -> Answer:
         lines_of=lambda ids: lines,
         generator=generator,
     )
+
+
+@pytest.mark.parametrize(
+    ("says", "window"),
+    [
+        ({"/v1/models": {"data": [{"id": "tiny-vl", "max_model_len": 3000}]}}, 3000),
+        ({"/props": {"default_generation_settings": {"n_ctx": 2500}}}, 2500),
+        ({"/api/version": {"version": "0.12"}, "/api/ps": {"models": []}, "/api/show": {}}, 4096),
+        ({"/api/version": {"version": "0.12"}, "/api/show": {"parameters": "stop x\nnum_ctx   3500"}}, 3500),
+        (
+            {
+                "/api/version": {"version": "0.12"},
+                "/api/ps": {"models": [{"name": "tiny-vl:latest", "context_length": 2800}]},
+            },
+            2800,
+        ),
+        ({"/props": ["odd"], "/api/version": {"version": 1}, "/api/ps": {"models": 7}}, 4096),
+        ({}, None),
+    ],
+)
+def test_a_plan_stays_within_the_window_that_a_server_reports(
+    wire: Wire, says: dict[str, object], window: int | None
+) -> None:
+    """``max_model_len``: vLLM's ModelCard; ``/props``: llama.cpp's tools/server/README.md;
+    ``context_length``, ``parameters``: Ollama's docs/api.md, which drops what does not fit."""
+    wire.says = says
+    options = GeneratorOptions(picture_of=photo)
+    generator = open_generator(f"openai-compatible:tiny-vl@{wire.url}/v1", options)
+    assert isinstance(generator, HostedGenerator) and generator.window == window
+    more = [replace(each, number=n) for n, each in enumerate(evidence() * 4, start=1)]
+    messages = build_messages("What is the grand total?", more)
+    for thinks in (False, True):
+        generator.thinks = thinks
+        plan = generator.plan(messages)
+        list(generator.generate(messages))
+        asked = wire.asked[-1].body["max_tokens"]
+        assert window is None or plan.tokens + asked <= window
+        assert asked == min(1024 + thinks * THOUGHT_TOKENS, (window or 99_999) // 2)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 400, "type": "exceed_context_size_error", "message": "too much", "n_ctx": 2048},
+        {"code": 400, "message": "This model's maximum context length is 2048 tokens. You requested 2400."},
+        {"code": "context_length_exceeded", "message": "too much"},
+        {"code": 400, "message": "the input length exceeds the context length"},
+        {"code": 400, "message": "prompt is too long: 208310 tokens > 200000 maximum"},
+    ],
+)
+def test_an_overflow_is_tried_once_more_smaller(wire: Wire, error: dict[str, object]) -> None:
+    """As llama.cpp (pull request 15780), vLLM, OpenAI, Ollama and Anthropic word it."""
+    wire.statuses, wire.error = [400], error
+    wire.say = lambda asked: ["It is 67.85"]
+    *_, last = pieces = list(made(wire).generate(asked_messages()))
+    assert "".join(piece.text for piece in pieces) == "It is 67.85"
+    first, second = (sum(w * h for w, h in (p.size for p in asked.pictures)) for asked in wire.asked)
+    assert second < first and last.usage and len(last.usage.sent) == 2
+    wire.statuses = [400, 400, 400]
+    with pytest.raises(LimitError, match="too large for 'openai:gpt-4o'; ask about fewer"):
+        list(made(wire).generate(asked_messages()))
+    assert len(wire.asked) == 4
