@@ -36,6 +36,8 @@ _NEWER_OPENAI = re.compile(r"gpt-([6-9]|\d\d)")
 """Later than the client's own list: room for thoughts does no harm where there are none."""
 _OLLAMA_WINDOW = 4096
 """Its documented default, ``OLLAMA_CONTEXT_LENGTH``; more only where it finds much GPU memory."""
+_ASKED = 32
+"""Models of one server that are asked what they can."""
 _TRIED = 3
 """Models of one server whose sight is tried for ``auto``."""
 
@@ -175,7 +177,26 @@ def local_models(servers: Sequence[str]) -> Iterator[str]:
     """
     for url in servers:
         if _on_this_machine(url):
-            yield from (f"{name}@{url}" for name in sorted(_listed(url), key=_looks_blind)[:_TRIED])
+            yield from (f"{name}@{url}" for name in _sighted(url))
+
+
+def _sighted(url: str) -> list[str]:
+    """Names of models of a server that may see, best first: Ollama says which, of others a few are tried."""
+    names = sorted(_listed(url), key=_looks_blind)
+    root = url.rstrip("/").removesuffix("/v1")
+    if not names or "version" not in _asked(root, "/api/version"):
+        return names[:_TRIED]
+    shown = {name: _asked(root, "/api/show", body={"model": name}) for name in names[:_ASKED]}
+    here = [name for name in shown if not (_in_the_cloud(name) or shown[name].get("remote_host"))]
+    told = [name for name in here if isinstance(shown[name].get("capabilities"), list)]
+    if told:
+        return [name for name in told if "vision" in shown[name]["capabilities"]]
+    return here[:_TRIED]
+
+
+def _in_the_cloud(name: str) -> bool:
+    """Whether Ollama passes a model's requests on to its own servers."""
+    return name.endswith(("-cloud", ":cloud"))
 
 
 def _looks_blind(name: str) -> bool:
@@ -306,7 +327,7 @@ def _open_server(reference: str, options: GeneratorOptions) -> HostedGenerator:
         raise ModelUnavailableError(
             f"{generator_id!r} names no server; write openai-compatible:MODEL@http://HOST:PORT/v1"
         )
-    price = free if _on_this_machine(url) else unknown_price
+    price = free if _on_this_machine(url) and not _in_the_cloud(name) else unknown_price
     model = open_server(name, url, key=options.server_key)
     window = window_of(name, url, key=options.server_key)
     return _hosted(generator_id, name, model, price, options, window=window)

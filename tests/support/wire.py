@@ -47,6 +47,8 @@ class Wire:
     pause_s: float = 0.0
     says: dict[str, Any] = field(default_factory=dict)
     """What it answers at other paths (``/props``, ``/api/show``); 404 where it has none."""
+    show: Callable[[str], dict[str, Any]] | None = None
+    """What Ollama's ``/api/show`` tells of a model."""
     models: list[str] = field(default_factory=lambda: ["tiny-vl"])
     count_tokens: bool = True
     thoughts: Sequence[str] = ()
@@ -78,7 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
         wire = self.server.wire
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path.startswith("/api/"):
-            self.do_GET()
+            show = self.server.wire.show
+            if show and self.path == "/api/show":
+                self._json(200, show(body["model"]))
+            else:
+                self.do_GET()
             return
         asked = _understood(self.path, dict(self.headers.items()), body)
         wire.asked.append(asked)

@@ -174,6 +174,29 @@ def test_auto_looks_at_this_machine_alone(wire: Wire, tmp_path: Path) -> None:
     assert auto(tmp_path, wire, servers=()) is None
 
 
+@pytest.mark.parametrize("name", ["ministral-3", "gpt-oss:120b-cloud", "remote"])
+def test_ollama_is_asked_what_its_models_can(sighted: Wire, tmp_path: Path, name: str) -> None:
+    """``capabilities`` as in Ollama's docs/api.md: the names of what sees need not tell. Models of its cloud
+    are not on this machine, so ``auto`` does not take them."""
+    sighted.models = ["a-vl-with-words-alone", "b", "c", "d", name]
+    sighted.says = {"/api/version": {"version": "0.12.6"}}
+
+    def show(asked: str) -> dict[str, object]:
+        can = ["completion", "vision"] if asked == name else ["completion"]
+        return {"capabilities": can, **({"remote_host": "https://ollama.com"} if name == "remote" else {})}
+
+    sighted.show = show
+    found = auto(tmp_path, sighted)
+    if name == "ministral-3":
+        assert found and found[0].model_id == f"openai-compatible:{name}@{sighted.url}/v1"
+        assert len(sighted.asked) == 1
+    else:
+        assert found is None and not sighted.asked
+    generator, _ = choose(f"openai-compatible:{name}@{sighted.url}/v1", options(sighted), verdicts=None)
+    plan = generator.plan([Message("user", "What?")])
+    assert plan and (generator.price(plan) is None) is name.endswith("cloud")
+
+
 @pytest.mark.parametrize(
     ("generator_id", "error", "words"),
     [
