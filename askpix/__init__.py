@@ -7,6 +7,7 @@ Each room of the code is a sub-package here: ``askpix.retrieval``, ``askpix.api`
 """
 
 import logging
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from askpix.api.services.askpix import Askpix
 
 __all__ = ["Askpix", "AsyncClient", "Client"]
+
+# ONNX Runtime reports to its maker unless told before it is loaded, here and in child processes. Nothing is
+# to leave the machine unasked: whoever wants the reports sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # who imports it decides what is shown
 

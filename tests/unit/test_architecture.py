@@ -1,11 +1,14 @@
 """What holds for the whole code base: one import name, no clocks in tests, settings that are documented."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
 
 from askpix.api.settings import Settings
 from tests.conftest import ROOT
@@ -58,6 +61,15 @@ def test_no_module_of_ours_is_loaded_under_a_bare_name() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     count, _, bare = done.stdout.strip().partition(" ")
     assert int(count) > 300 and bare == "[]"
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
+def test_onnx_runtime_is_told_not_to_report_before_it_is_loaded(given: dict[str, str], told: str) -> None:
+    """From 1.32 on its wheels send events to their maker; where a person asked for them, they stay."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    code = "import askpix, os, sys; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    done = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment | given, text=True)
+    assert done.split() == [told, "False"]
 
 
 def test_modules_say_what_they_are() -> None:
