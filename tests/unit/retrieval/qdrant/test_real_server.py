@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support.qdrant import Fault, Request, fake_qdrant
 
+pytestmark = pytest.mark.slow  # runs of pytest within a run
 CONTRACT = "tests/unit/retrieval/stores/test_contract.py::"
 TESTS = [
     f"{CONTRACT}test_an_empty_store_answers_everything[qdrant_server]",
