@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from askpix.api.workspace.pooled import HeldWorkspace
+from askpix.api.workspace.server_file import running_server
 from askpix.api.workspace.stores import SharedStores
 from askpix.retrieval.stores.folder import TURN_S, others_wait
 
@@ -44,7 +45,7 @@ class LingeringWorkspace(HeldWorkspace):
 
     @contextmanager
     def shared(self, key: tuple[str, str], open_it: Callable[[], Any]) -> Iterator[Any]:
-        if self.server() is not None:
+        if running_server(self.settings.home) is not None:
             with SharedStores.shared(self, key, open_it) as store:
                 yield store
             return

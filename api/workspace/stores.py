@@ -95,7 +95,8 @@ class SharedStores:
         if (server := self.server()) is not None:
             from askpix.api.client.remote_store import remote_store
 
-            yield remote_store(server, key)
+            with server:
+                yield remote_store(server, key)
             return
         with closing(open_it()) as store:
             yield store
@@ -112,4 +113,5 @@ class SharedStores:
     def let_go(self, collection: Collection, which: str | None = None) -> None:
         """Its folders are about to go: a server must not have them open (None: not any)."""
         if (server := self.server()) is not None:
-            server.call("POST", f"/v1/local/let-go/{collection.id}/{which or 'all'}")
+            with server:
+                server.call("POST", f"/v1/local/let-go/{collection.id}/{which or 'all'}")
