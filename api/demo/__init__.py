@@ -1,9 +1,13 @@
 """What ``askpix demo`` shows: sample pictures, searches and questions, with what each should find.
 
-NOTICE says where each picture comes from; tools/draw_demo.py draws those that are ours.
+NOTICE says where each picture comes from; tools/draw_demo.py draws those that are ours. ``captions.toml``
+holds captions of some of them, which a model must find to prove that it works.
 """
 
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
@@ -27,6 +31,24 @@ class Question:
     shows: str
     cites: str | None
     holds: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample photo: ``captions`` by ISO 639-1 code, ``paraphrase`` of the English one in other words."""
+
+    path: Path
+    captions: Mapping[str, str]
+    paraphrase: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePage:
+    """A sample page: a question that it alone answers, and words that are read on it."""
+
+    path: Path
+    question: str
+    text: str
 
 
 SEARCHES = (
@@ -55,3 +77,15 @@ QUESTIONS = (
     Question("How much was the salmon nigiri?", "one item of a receipt", "sakura-sushi.jpg", "13.00"),
     Question("What did the flight to Lisbon cost?", "when no picture holds the answer, it says so", None),
 )
+
+
+@cache
+def samples() -> tuple[Sequence[Sample], Sequence[SamplePage]]:
+    """Return the captioned photos and pages, in the order of the file."""
+    rows = tomllib.loads((PICTURES.parent / "captions.toml").read_text("utf-8"))
+    photos = [
+        Sample(PICTURES / row.pop("file"), paraphrase=row.pop("en_other_words"), captions=row)
+        for row in rows["image"]
+    ]
+    pages = [SamplePage(PICTURES / row["file"], row["question"], row["text"]) for row in rows["page"]]
+    return photos, pages

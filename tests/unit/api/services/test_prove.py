@@ -1,0 +1,213 @@
+"""A model's proof: ``mini`` and MiniLM pass it, and copies of them that are spoilt in one part do not."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from askpix.api.models.proofs import Proofs, weights_key
+from askpix.api.services.prove import prove, proven
+from askpix.api.settings import Settings
+from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import ModelUnavailableError
+from askpix.core.types import Vectors
+from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
+from askpix.retrieval.onnx.mini import MiniEmbedder, MiniLM, shared_minilm
+
+Pixels = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+
+
+class Home(Workspace):
+    """A home whose models are given."""
+
+    def __init__(self, home: Path, model: Any = None) -> None:
+        super().__init__(Settings(home=home))
+        self.model = model
+
+    def embedder(self, embedder_id: str) -> Embedder:
+        if self.model is None:
+            return super().embedder(embedder_id)
+        given: Embedder = self.model
+        return given
+
+    def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
+        if self.model is None:
+            return super().text_embedder_for(text_embedder_id)
+        given: TextEmbedder = self.model
+        return given
+
+
+class Spoilt(MiniEmbedder):
+    """``mini`` that is shown other pixels."""
+
+    def __init__(self, spoil: Pixels) -> None:
+        self.__dict__ |= MiniEmbedder.load().__dict__
+        self.spoil = spoil
+
+    def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
+        return super().embed_images([Image.fromarray(self.spoil(np.asarray(image))) for image in images])
+
+
+def tokens(spoil: Callable[[int], int]) -> MiniLM:
+    """MiniLM whose tokenizer gives other ids."""
+    good = shared_minilm()
+
+    def encode(texts: list[str]) -> list[Any]:
+        return [
+            SimpleNamespace(ids=[spoil(i) for i in each.ids]) for each in good._tokenizer.encode_batch(texts)
+        ]
+
+    return MiniLM(good._session, SimpleNamespace(encode_batch=encode))  # type: ignore[arg-type]
+
+
+def shuffled(token: int) -> int:
+    order = np.random.default_rng(0).permutation(30522)
+    return int(order[token])
+
+
+def transposed(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Channels first, read as if they came last."""
+    square = np.asarray(Image.fromarray(pixels).resize((260, 260)))
+    return square.transpose(2, 0, 1).reshape(square.shape)
+
+
+def other_weights(seed: int) -> MiniEmbedder:
+    made = MiniEmbedder.load()
+    made._classes = unit(np.random.default_rng(seed).normal(size=made._classes.shape))
+    return made
+
+
+def test_mini_passes_and_its_proof_is_kept(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    proof = prove(home, "mini", "embedder")
+    assert proof.passed and proof.found == "found 12 of 12 sample images by their captions"
+    assert proof.bar == "at least 8 of 12" and proof.key == "mini" and str(proof) == proof.found
+    assert Proofs(tmp_path).kept("embedder", "mini") == proof == proven(home, "mini", "embedder")
+    assert Proofs(tmp_path).kept("text embedder", "mini") is None
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param(lambda: Spoilt(lambda pixels: pixels // 128), id="pixels of 0 and 1"),
+        pytest.param(lambda: Spoilt(transposed), id="channels first"),
+        pytest.param(lambda: MiniEmbedder.load(text=tokens(shuffled)), id="another tokenizer"),
+        pytest.param(lambda: MiniEmbedder.load(text=tokens(lambda i: max(0, i - 1))), id="ids off by one"),
+        pytest.param(lambda: other_weights(0), id="random weights"),
+    ],
+)
+def test_a_spoilt_embedder_fails(tmp_path: Path, spoilt: Callable[[], Embedder]) -> None:
+    proof = prove(Home(tmp_path, spoilt()), "mini", "embedder")
+    assert not proof.passed and str(proof).endswith("captions; expected at least 8 of 12")
+    assert Proofs(tmp_path).kept("embedder", "mini") == proof
+
+
+class InColour(MiniEmbedder):
+    """``mini`` that knows six colours, as trained models do; ``mirrored``: with channels exchanged."""
+
+    _NAMES: tuple[tuple[str, tuple[int, int, int]], ...] = (
+        ("red", (220, 20, 20)),
+        ("sky blue", (10, 140, 250)),
+        ("blue", (20, 20, 220)),
+        ("orange", (250, 140, 10)),
+    )
+
+    def __init__(self, *, mirrored: bool) -> None:
+        self.__dict__ |= MiniEmbedder.load().__dict__
+        self.mirrored = mirrored
+
+    def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
+        if self.mirrored:
+            images = [Image.fromarray(np.asarray(image)[:, :, ::-1].copy()) for image in images]
+        hues = [np.median(np.asarray(image)[60:190, 60:190], axis=(0, 1)) for image in images]
+        return self._with_colours(super().embed_images(images), hues)
+
+    def embed_texts(self, texts: Sequence[str], /) -> Vectors:
+        named = [next((rgb for name, rgb in self._NAMES if name in text), (127, 127, 127)) for text in texts]
+        return self._with_colours(super().embed_texts(texts), named)
+
+    def encode_queries(self, texts: Sequence[str], /) -> Vectors:
+        return self.embed_texts(texts)
+
+    def _with_colours(self, vectors: Vectors, colours: Sequence[Any]) -> Vectors:
+        hues = (np.asarray(colours, np.float32) - 127) / 127
+        return unit(np.concatenate([vectors, 0.2 * hues], axis=1))
+
+
+def test_a_model_that_takes_red_for_blue_fails(tmp_path: Path) -> None:
+    assert prove(Home(tmp_path, InColour(mirrored=False)), "mini", "embedder").passed
+    proof = prove(Home(tmp_path, InColour(mirrored=True)), "mini", "embedder")
+    assert not proof.passed and "takes red for blue" in proof.found
+
+
+def test_an_embedder_is_tried_in_the_languages_it_claims(tmp_path: Path) -> None:
+    """``mini`` under the name of a model for all languages: it reads each as English."""
+    english = MiniEmbedder.load()
+    english.model_id = "transformers:google/siglip2-base-patch16-224@0000"
+    proof = prove(Home(tmp_path, english), english.model_id, "embedder")
+    assert not proof.passed and "of 72 in de, es, fr, ja, ru, zh" in proof.found
+    assert "48 of 72 in its other languages" in proof.bar
+
+
+def test_a_model_that_does_not_run_fails_and_one_that_is_not_here_proves_nothing(tmp_path: Path) -> None:
+    class Broken(MiniEmbedder):
+        def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
+            raise RuntimeError("Got invalid dimensions\nfor input: pixels")
+
+    broken = Broken(*MiniEmbedder.load().__dict__.values())
+    proof = prove(Home(tmp_path / "a", broken), "mini", "embedder")
+    assert not proof.passed and "does not run: Got invalid dimensions for input" in proof.found
+    nan = MiniEmbedder.load()
+    nan._classes = nan._classes * np.float32("nan")
+    assert "not finite" in prove(Home(tmp_path / "a", nan), "mini", "embedder").found
+    with pytest.raises(ModelUnavailableError):
+        prove(Home(tmp_path / "b"), "onnx:/nowhere", "embedder")
+    assert not Proofs(tmp_path / "b").all()
+
+
+def test_minilm_passes_and_with_another_tokenizer_fails(tmp_path: Path) -> None:
+    proof = prove(Home(tmp_path), "auto", "text embedder")
+    assert proof.passed and proof.found.startswith("found 12 of 12 sentences")
+    assert proof.key == "all-MiniLM-L6-v2"
+    assert not prove(Home(tmp_path, tokens(shuffled)), "auto", "text embedder").passed
+    many = tokens(int)
+    many.model_id = "onnx:intfloat/multilingual-e5-small"
+    proof = prove(Home(tmp_path, many), many.model_id, "text embedder")
+    assert not proof.passed and "of 72 asked in de" in proof.found
+
+
+def test_proofs_belong_to_weights_and_to_a_version(tmp_path: Path) -> None:
+    kept, made = Proofs(tmp_path), prove(Home(tmp_path / "other"), "mini", "embedder")
+    for day, commit in enumerate(("aaa", "bbb")):
+        kept.keep(replace(made, key=f"onnx:o/n@{commit}", checked_at=day, passed=commit == "bbb"))
+    found = [kept.kept("embedder", f"onnx:o/n@{commit}") for commit in ("aaa", "bbb")]
+    assert [proof.passed for proof in found if proof] == [False, True]
+    assert kept.kept("embedder", "onnx:o/n@ccc") is None
+    assert kept.forget("onnx:o/n@aaa") == 1 and kept.kept("embedder", "onnx:o/n@aaa") is None
+    rows = json.loads((tmp_path / "proofs.json").read_text())
+    rows["embedder onnx:o/n@bbb"]["askpix"] = "0.0.1"
+    (tmp_path / "proofs.json").write_text(json.dumps(rows))
+    assert not kept.all()
+    (tmp_path / "proofs.json").write_text("{broken")
+    assert not kept.all()
+    kept.keep(made)
+    assert kept.all() == [made] and kept.forget() == 1 and not kept.all()
+
+
+def test_a_folder_whose_files_changed_is_another_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    weights = tmp_path / "model" / "model.onnx"
+    weights.write_bytes(b"one")
+    kept = Proofs(tmp_path)
+    proof = replace(prove(Home(tmp_path), "mini", "embedder"), role="text embedder", passed=False)
+    model_id = f"onnx:{tmp_path / 'model'}"
+    kept.keep(replace(proof, model_id=model_id, key=weights_key("text embedder", model_id)))
+    assert kept.kept("text embedder", model_id)
+    weights.write_bytes(b"another")
+    assert kept.kept("text embedder", model_id) is None
