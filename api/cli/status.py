@@ -47,18 +47,28 @@ def doctor_command(
     ] = False,
     models: Annotated[
         bool,
-        typer.Option("--models", help="Have the generator prove again that it sees pictures."),
+        typer.Option("--models", help="Have every model in use prove again that it works."),
     ] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget", metavar="MODEL", help="Forget the kept proof of a model, or of 'all', first."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check what is installed, reachable and writable, and that every picture has exactly one vector set."""
     from askpix.api.console.render import print_json, table
     from askpix.api.services.doctor import examine
+    from askpix.api.services.prove import forget_proofs
     from askpix.api.settings import load_settings
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import AskpixError
 
-    checks = examine(Workspace(load_settings()), mend=mend, models=models)
+    workspace = Workspace(load_settings())
+    if forget is not None:
+        forget_proofs(workspace, forget)
+    checks = examine(workspace, mend=mend, models=models)
     failed = [check for check in checks if not check.ok]
     if as_json:
         print_json({"ok": not failed, "checks": checks})

@@ -9,7 +9,7 @@ What is here and works, in this order:
    first: SigLIP 2, then nllb-clip, whose licence is non-commercial, so it is taken for nobody else.
 3. ``mini``, which ships with Askpix.
 
-A model that is here but cannot be opened is passed over, and the reason is told.
+A model that is here but cannot be opened, or failed its proof, is passed over, and the reason is told.
 """
 
 import importlib.util
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from askpix.api.models.proofs import Proofs
 from askpix.api.settings import Settings
 from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.embedders.base import EMBEDDERS, Embedder, EmbedderKind
@@ -66,7 +67,12 @@ def choose(
         ranked = [fact for fact in ranked if "NC" not in fact.licence]
     ranked.sort(key=lambda fact: (not fact.serves(languages), fact.rank(where) or 0))
     passed: list[str] = []
+    proofs = Proofs(settings.home)
     for fact in ranked:
+        proof = proofs.kept("embedder", fact.id)
+        if proof is not None and not proof.passed:
+            passed.append(f"{fact.id} is here but does not work ({proof})")
+            continue
         try:
             open_embedder(fact.id)
         except ModelUnavailableError as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from askpix.api.models.proofs import Proof, Proofs
 from askpix.core.errors import AskpixError, NoSightError
 from askpix.generation.generators.base import (
     GENERATORS,
@@ -44,6 +45,9 @@ def choose(wanted: str, options: GeneratorOptions, *, verdicts: "Verdicts | None
     if wanted != "auto":
         return _proven(open_generator(wanted, options), verdicts)
     for generator_id in found_here(options):
+        if verdicts is not None and (failed := verdicts.failed(generator_id)):
+            _log.info("a model on this machine is passed over: %s: %s", generator_id, failed)
+            continue
         try:
             generator, why = _proven(
                 open_generator(generator_id, replace(options, local_files_only=True)), verdicts
@@ -83,6 +87,12 @@ class Verdicts:
 
     def __init__(self, home: Path) -> None:
         self._path = home / "sight.json"
+        self._proofs = Proofs(home)
+
+    def failed(self, generator_id: str) -> Proof | None:
+        """Return the proof that a model failed; None where it passed or was not tried."""
+        proof = self._proofs.kept("generator", generator_id)
+        return None if proof is None or proof.passed else proof
 
     def sees(self, generator: VisionGenerator) -> bool:
         """Return what is known of it, else whether it reads a riddle now. Raises what it raises."""
@@ -104,9 +114,11 @@ class Verdicts:
             self._put({**kept, generator.model_id: {**told, "at": int(time.time())}})
         return verdict
 
-    def forget(self) -> None:
-        """Drop every verdict, so that each model is tried anew when it is next opened."""
-        self._path.unlink(missing_ok=True)
+    def forget(self, model_id: str | None = None) -> None:
+        """Drop the verdict on a model, or all of them, so that it is tried anew when it is next opened."""
+        kept = self._all() if model_id is not None else {}
+        if kept.pop(str(model_id), None) is not None or model_id is None:
+            self._put(kept)
 
     def _put(self, held: dict[str, Any]) -> None:
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")

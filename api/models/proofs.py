@@ -53,9 +53,12 @@ class Proofs:
 
     def kept(self, role: Role, model_id: str) -> Proof | None:
         """Return the last proof of these weights; None where they were not tried, or by another version."""
+        named = [proof for proof in self.all() if proof.role == role and _is_of(proof, model_id)]
+        if not named:
+            return None  # what pins a name may have to import its library first
         key = weights_key(role, model_id)
         pinned = (f"{key}@", f"{key}#")
-        found = [p for p in self.all() if p.role == role and (p.key == key or p.key.startswith(pinned))]
+        found = [proof for proof in named if proof.key == key or proof.key.startswith(pinned)]
         return max(found, key=lambda proof: proof.checked_at, default=None)
 
     def all(self) -> list[Proof]:
@@ -64,20 +67,14 @@ class Proofs:
 
     def keep(self, proof: Proof) -> None:
         """Keep a proof in place of an earlier one; a home that cannot be written keeps none."""
-        row = {**asdict(proof), "askpix": version("askpix")}
-        self._write({**self._rows(), f"{proof.role} {proof.key}": row})
+        self._write({**self._rows(), f"{proof.role} {proof.key}": _row(proof)})
 
     def forget(self, model_id: str | None = None) -> int:
         """Drop the proofs of a model, in whatever role, or all of them; return how many."""
-        rows = self._rows()
-        left = {
-            name: row
-            for name, row in rows.items()
-            if model_id is not None and isinstance(row, dict) and not _is_of(row, model_id)
-        }
-        if len(left) < len(rows):
-            self._write(left)
-        return len(rows) - len(left)
+        kept = self.all()
+        left = [proof for proof in kept if model_id is not None and not _is_of(proof, model_id)]
+        self._write({f"{proof.role} {proof.key}": _row(proof) for proof in left})
+        return len(kept) - len(left)
 
     def _rows(self) -> dict[str, Any]:
         try:
@@ -136,6 +133,10 @@ def _proofs(rows: dict[str, Any]) -> Iterator[Proof]:
             yield proof
 
 
-def _is_of(row: dict[str, Any], model_id: str) -> bool:
-    key = str(row.get("key"))
-    return model_id in (key, row.get("model_id")) or key.startswith((f"{model_id}@", f"{model_id}#"))
+def _row(proof: Proof) -> dict[str, Any]:
+    return {**asdict(proof), "askpix": version("askpix")}
+
+
+def _is_of(proof: Proof, model_id: str) -> bool:
+    """Whether a person who writes ``model_id`` may mean the weights of the proof."""
+    return model_id in (proof.key, proof.model_id) or proof.key.startswith((f"{model_id}@", f"{model_id}#"))

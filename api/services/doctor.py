@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from askpix.api.models.generators import Verdicts, choose
+from askpix.api.models.proofs import Role
 from askpix.api.services.models import list_models
 from askpix.api.services.orphans import Orphan, find_orphans, size_of
+from askpix.api.services.prove import forget_generators, models_in_use
+from askpix.api.services.prove import prove as prove_model
 from askpix.api.workspace.region_index import mend_sheets_of, prove_sheets_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError
-from askpix.generation.generators.base import VisionGenerator
 from askpix.ingest.catalog.catalog import Collection
 from askpix.ingest.maintenance.verify import Proof, prove, restore
 from askpix.ingest.maintenance.verify_regions import SheetsProof
@@ -34,8 +35,8 @@ def examine(workspace: Workspace, *, mend: bool = False, models: bool = False) -
     """Every check, in the order a person would look: machine, home, catalog, models, collections.
 
     ``mend`` puts right what is wrong with collections: vectors are made again, strays removed, and a
-    collection that only its folder knows is entered again. ``models`` has the generator prove anew that it
-    sees, whatever was found before.
+    collection that only its folder knows is entered again. ``models`` has every model in use
+    prove anew that it works, whatever was found before.
     """
     checks = [
         Check("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"),
@@ -51,8 +52,12 @@ def examine(workspace: Workspace, *, mend: bool = False, models: bool = False) -
         checks.append(Check("qdrant copies", True, warning))
     for model in list_models(workspace):
         checks.append(Check(f"{model.role} {model.id}", model.usable, model.reason or "loads"))
-    if models:
-        checks.append(_check("sight", lambda: _sight(workspace)))
+    if models and checks[2].ok:
+        forget_generators(workspace)  # what is behind the name of one changes
+        checks += [
+            _check(f"proof of {role} {name}", partial(_proof, workspace, name, role))
+            for role, name in models_in_use(workspace)
+        ]
     if all(check.ok for check in checks[:3]):
         checks += [
             _check(f"folder {each.path.name}", partial(_orphan, each, mend=mend))
@@ -87,14 +92,11 @@ def _home(workspace: Workspace) -> str:
     return f"{home}, writable, {free / 2**30:.1f} GB free"
 
 
-def _sight(workspace: Workspace) -> str:
-    """The generator of the settings, tried with riddles; those of another try are forgotten."""
-    verdicts = Verdicts(workspace.settings.home)
-    verdicts.forget()
-    generator, why = choose(workspace.settings.generator, workspace.generator_options, verdicts=verdicts)
-    if isinstance(generator, VisionGenerator) and not generator.sees:
-        raise AskpixError(f"{generator.model_id}: {why}; choose another ASKPIX_GENERATOR")
-    return f"{generator.model_id}: {why}"
+def _proof(workspace: Workspace, model_id: str, role: Role) -> str:
+    proof = prove_model(workspace, model_id, role)
+    if not proof.passed:
+        raise AskpixError(f"{proof}; choose another, or install this one anew")
+    return proof.found
 
 
 def _catalog(workspace: Workspace) -> str:

@@ -15,21 +15,33 @@ embedders are also shown shapes in colours that become each other when red and b
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from askpix.api.demo import samples
+from askpix.api.demo import PICTURES, samples
+from askpix.api.models.generators import Verdicts
 from askpix.api.models.proofs import Proof, Proofs, Role, weights_key
+from askpix.api.workspace.page_index import late_embedder
+from askpix.api.workspace.rerankers import reranker
 from askpix.api.workspace.workspace import Workspace
+from askpix.core.errors import GenerationError, NotFoundError
 from askpix.core.imaging.decode import ImageLimits, open_image
-from askpix.core.types import Vectors
+from askpix.core.types import Evidence, Hit, ImageRecord, Vectors
+from askpix.generation.generators.base import Generator, VisionGenerator
+from askpix.generation.tasks.caption import caption_messages, caption_with
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
+from askpix.retrieval.late_interaction.base import LateEmbedder, maxsim
 from askpix.retrieval.model_hub.registry import languages_of, serves, text_languages_of
+from askpix.retrieval.onnx.mini import MiniLM
+from askpix.retrieval.rerankers.base import Candidate, Reranker
+from askpix.retrieval.stores.pages import Matrix
 
 _log = logging.getLogger(__name__)
 _BAR = 2 / 3
@@ -38,6 +50,13 @@ _COLOURS = (
     (("orange", (250, 140, 10)), ("sky blue", (10, 140, 250))),
 )
 """Pairs that become each other when the channels are read in the wrong order."""
+_RERANKED = 5
+_KINDS = {
+    "cat": {"cat", "cats", "kitten", "feline", "tabby"},
+    "coffee-cup": {"coffee", "cup", "mug", "espresso", "latte", "cappuccino", "teacup", "tea"},
+}
+_MAX_INPUT, _MAX_OUTPUT = 8_000, 200
+"""Tokens of a description, whatever a question may cost."""
 _SHAPES = {"circle": ImageDraw.ImageDraw.ellipse, "square": ImageDraw.ImageDraw.rectangle}
 
 
@@ -62,7 +81,7 @@ def prove(workspace: Workspace, model_id: str, role: Role) -> Proof:
     loaded_id, trial = _TRIALS[role](workspace, model_id)
     try:
         outcome = trial()
-    except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:  # of the model's library
+    except (GenerationError, RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         outcome = _Outcome(False, f"it loads but does not run: {reason}", "that it runs")
     proof = Proof(
@@ -84,6 +103,44 @@ def proven(workspace: Workspace, model_id: str, role: Role) -> Proof:
     return Proofs(workspace.settings.home).kept(role, model_id) or prove(workspace, model_id, role)
 
 
+def forget_proofs(workspace: Workspace, model_id: str) -> None:
+    """Drop the kept proofs of a model in whatever role, or of ``all``. Raises ``NotFoundError``."""
+    proofs, verdicts = Proofs(workspace.settings.home), Verdicts(workspace.settings.home)
+    model = None if model_id == "all" else model_id
+    verdicts.forget(model)
+    if not proofs.forget(model) and model is not None:
+        names = ", ".join(sorted({proof.model_id for proof in proofs.all()})) or "of none"
+        raise NotFoundError(f"no proof of {model!r} is kept; there are those of: {names}")
+
+
+def forget_generators(workspace: Workspace) -> None:
+    """Drop what is kept of every generator."""
+    proofs = Proofs(workspace.settings.home)
+    Verdicts(workspace.settings.home).forget()
+    for proof in proofs.all():
+        if proof.role == "generator":
+            proofs.forget(proof.model_id)
+
+
+def models_in_use(workspace: Workspace) -> list[tuple[Role, str]]:
+    """Return the models of the settings and of every collection, each once. ``auto`` is what it takes now."""
+    settings = workspace.settings
+    embedder, text, generator = settings.embedder, settings.text_embedder, settings.generator
+    found: list[tuple[Role, str]] = [
+        ("embedder", workspace.auto.embedder_id if embedder == "auto" else embedder),
+        ("text embedder", MiniLM.model_id if text == "auto" else text),
+        ("page embedder", settings.page_embedder),
+        ("reranker", settings.rerank),
+    ]
+    for collection in workspace.catalog.list_collections():
+        found.append(("embedder", collection.embedder))
+        found.append(("text embedder", collection.text_embedder))
+        found.append(("page embedder", collection.page_embedder or "none"))
+    found.append(("generator", workspace.generator().model_id if generator == "auto" else generator))
+    by_weights = {(role, weights_key(role, name)): (role, name) for role, name in found if name != "none"}
+    return [(role, name) for role, name in by_weights.values() if name != "pages"]
+
+
 def _embedder(workspace: Workspace, model_id: str) -> _Trial:
     embedder = workspace.embedder(model_id)
     return embedder.model_id, partial(_find_images, embedder, workspace.limits)
@@ -93,7 +150,7 @@ def _find_images(embedder: Embedder, limits: ImageLimits) -> _Outcome:
     photos, _ = samples()
     bar = f"at least {_needed(len(photos))} of {len(photos)}"
     side = embedder.image_side
-    images = [open_image(photo.path, limits=limits, min_side=side).image for photo in photos]
+    images = [_opened(photo.path, limits, side) for photo in photos]
     vectors = _checked(_in_batches(embedder.embed_images, images, embedder.batch))
 
     def found_in(language: str) -> int:
@@ -159,6 +216,99 @@ def _find_paraphrases(embedder: TextEmbedder) -> _Outcome:
     return _Outcome(passed, told, bar)
 
 
+def _page_embedder(workspace: Workspace, model_id: str) -> _Trial:
+    embedder = late_embedder(workspace, model_id)
+    return embedder.model_id, partial(_find_pages, embedder, workspace.limits)
+
+
+def _find_pages(embedder: LateEmbedder, limits: ImageLimits) -> _Outcome:
+    _, pages = samples()
+    matrices: list[Matrix] = []
+    for at in range(0, len(pages), embedder.batch):
+        images = [_opened(page.path, limits, embedder.image_side) for page in pages[at : at + embedder.batch]]
+        matrices += embedder.embed_images(images)
+    questions = embedder.embed_texts([page.question for page in pages])
+    found = _first(_checked(np.stack([maxsim(question, matrices) for question in questions])))
+    return _Outcome(
+        found >= _needed(len(pages)),
+        f"found {found} of {len(pages)} sample pages by questions",
+        f"at least {_needed(len(pages))} of {len(pages)}",
+    )
+
+
+def _reranker(workspace: Workspace, model_id: str) -> _Trial:
+    scheme, _, rest = model_id.partition(":")
+    if scheme == "generator":
+        return _generator(workspace, rest or workspace.settings.generator)
+    model = reranker(workspace, model_id, page_leg=None)
+    own_id = model.model_id.removeprefix("late interaction by ")
+    return own_id, partial(_order_pages, model, workspace.limits)
+
+
+def _order_pages(model: Reranker, limits: ImageLimits) -> _Outcome:
+    """Few pages: a model that looks at images takes seconds for each on a CPU."""
+    pages = samples()[1][:_RERANKED]
+    candidates = [
+        Candidate(
+            ImageRecord(str(number), str(page.path), "page", 0, 0, text=page.text),
+            partial(_opened, page.path, limits),
+        )
+        for number, page in enumerate(pages)
+    ]
+    marks = [model.scores(page.question, candidates) for page in pages]
+    rows = np.array([[-np.inf if mark is None else mark for mark in row] for row in marks], np.float32)
+    found, needed = _first(rows), _RERANKED - 1
+    told = f"put the right page first for {found} of {_RERANKED} questions"
+    return _Outcome(found >= needed, told, f"at least {needed} of {_RERANKED}")
+
+
+def _generator(workspace: Workspace, model_id: str) -> _Trial:
+    verdicts = Verdicts(workspace.settings.home)
+    verdicts.forget(model_id)
+    generator = workspace.generator(model_id)
+    return generator.model_id, partial(_look_and_describe, generator, verdicts, workspace.limits)
+
+
+def _look_and_describe(generator: Generator, verdicts: Verdicts, limits: ImageLimits) -> _Outcome:
+    """A model that may cost money reads the number alone, as it does whenever it is first used."""
+    if not isinstance(generator, VisionGenerator):
+        return _Outcome(True, "it looks at no images and needs no proof", "nothing")
+    bar = "that it reads the number in an image, and says what two photos show"
+    generator.sees = verdicts.sees(generator)
+    if not generator.sees:
+        return _Outcome(
+            False, "it does not see the images it is sent: it did not read the number in one", bar
+        )
+    shown = {name: _opened(PICTURES / "photos" / f"{name}.jpg", limits) for name in _KINDS}
+    trial = generator.showing(lambda record, side: shown[record.id], max_tokens=_MAX_INPUT)
+    trial.max_output = min(trial.max_output, _MAX_OUTPUT)
+    said: dict[str, str] = {}
+    for name, image in shown.items():
+        evidence = Evidence(1, Hit(1, ImageRecord(name, "image.jpg", "photo", *image.size), 1.0))
+        plan = trial.plan(caption_messages(evidence))
+        if trial.price(plan) != 0.0:
+            return _Outcome(
+                True, "read the number in an image; it may cost money, so nothing else was asked", bar
+            )
+        said[name] = caption_with(trial, evidence)
+    wrong = {name: text for name, text in said.items() if not _names(text, name)}
+    if wrong:
+        told = ", ".join(f"of {name}.jpg it said {text[:100]!r}" for name, text in wrong.items())
+        return _Outcome(False, f"read the number in an image, but {told}", bar)
+    return _Outcome(True, "read the number in an image, and said what two photos show", bar)
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether a description names what is on this photo, and nothing of the other one."""
+    words = set(re.findall(r"[a-z]+", text.lower()))
+    others = set().union(*(kinds for other, kinds in _KINDS.items() if other != name))
+    return bool(words & _KINDS[name]) and not words & others
+
+
+def _opened(path: Path, limits: ImageLimits, min_side: int | None = None) -> Image.Image:
+    return open_image(path, limits=limits, min_side=min_side).image
+
+
 def _needed(of: int) -> int:
     return round(_BAR * of)
 
@@ -184,4 +334,7 @@ def _in_batches(
 _TRIALS: dict[Role, Callable[[Workspace, str], _Trial]] = {
     "embedder": _embedder,
     "text embedder": _text_embedder,
+    "page embedder": _page_embedder,
+    "reranker": _reranker,
+    "generator": _generator,
 }

@@ -1,12 +1,14 @@
 """What ``auto`` takes: weights in a made-up hub cache, an opener that works or fails, languages."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
 from askpix.api.models.auto_select import choose, hub_reachable, wanted_languages
+from askpix.api.models.proofs import Proof, Proofs
 from askpix.api.services.models import own_rerankers, published_models
 from askpix.api.settings import Settings
 from askpix.core.errors import ModelUnavailableError
@@ -30,6 +32,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
             folder.mkdir(parents=True)
             (folder / "model.safetensors").write_bytes(b"x")
             (folder / "config.json").write_text("{}")
+            (folder.parents[1] / "refs").mkdir()
+            (folder.parents[1] / "refs" / "main").write_text("abc")
 
     return put
 
@@ -74,6 +78,31 @@ def test_what_does_not_open_is_passed_over_and_told(cache: Cache) -> None:
     assert choice.embedder_id == f"transformers:{CLIP}" and SIGLIP2 in choice.reason
     none = choose(settings(), open_embedder=fails, device="cpu")
     assert none.embedder_id == "mini" and "does not open" in none.reason
+
+
+def test_what_failed_its_proof_is_passed_over(cache: Cache, tmp_path: Path) -> None:
+    cache(SIGLIP2, CLIP)
+    home = Settings(languages="en", home=tmp_path / "home")
+    failed = Proof(
+        model_id=f"transformers:{SIGLIP2}",
+        role="embedder",
+        passed=False,
+        found="found 1 of 12",
+        bar="at least 8 of 12",
+        checked_at=1,
+        key=f"transformers:{SIGLIP2}@abc",
+    )
+    Proofs(home.home).keep(failed)
+    choice = choose(home, open_embedder=works, device="cpu")
+    assert (
+        choice.embedder_id == f"transformers:{CLIP}"
+        and f"{SIGLIP2} is here but does not work" in choice.reason
+    )
+    assert "found 1 of 12; expected at least 8 of 12" in choice.reason
+    Proofs(home.home).keep(replace(failed, key=f"transformers:{SIGLIP2}@earlier"))
+    assert Proofs(home.home).forget(failed.key) == 1
+    choice = choose(home, open_embedder=works, device="cpu")
+    assert SIGLIP2 in choice.embedder_id, "other weights of the same repository are not judged by these"
 
 
 def test_other_languages_come_first_to_those_who_ask_for_them(cache: Cache) -> None:

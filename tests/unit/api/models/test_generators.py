@@ -151,12 +151,15 @@ def test_doctor_tries_the_models_anew(sighted: Wire, tmp_path: Path, monkeypatch
     monkeypatch.setenv("ASKPIX_GENERATOR", name)
     Verdicts(tmp_path)._put({name: {"sees": False, "at": int(time.time())}})
     assert not isinstance(sees := taken(name, tmp_path, sighted)[0], VisionGenerator) or not sees.sees
+    reads = sighted.say
+    shows = iter(["A tabby cat.", "A cup of coffee."])
+    sighted.say = lambda asked: reads(asked) if "number" in str(asked.texts) else [next(shows)]
 
     def sight() -> dict[str, object]:
         told = json.loads(CliRunner().invoke(app, ["doctor", "--models", "--json"]).stdout)
-        return {check["name"]: check for check in told["checks"]}["sight"]
+        return {check["name"]: check for check in told["checks"]}[f"proof of generator {name}"]
 
-    assert sight()["ok"] and len(sighted.asked) == 1
+    assert sight()["ok"] and len(sighted.asked) == 3
     sighted.say = lambda asked: ["The number is 1234."]
     assert not sight()["ok"] and "does not see" in str(sight()["detail"])
 

@@ -1,7 +1,7 @@
 """A model's proof: ``mini`` and MiniLM pass it, and copies of them that are spoilt in one part do not."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,15 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from askpix.api.models.proofs import Proofs, weights_key
+from askpix.api.cli.main import app
+from askpix.api.demo import samples
+from askpix.api.models.generators import Verdicts, choose
+from askpix.api.models.proofs import Proof, Proofs, weights_key
 from askpix.api.services.prove import prove, proven
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
-from askpix.core.errors import ModelUnavailableError
+from askpix.core.errors import ModelUnavailableError, NotFoundError
 from askpix.core.types import Vectors
+from askpix.ingest.ocr.reader import RapidOcrReader
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
+from askpix.retrieval.late_interaction.reranker import LateReranker
 from askpix.retrieval.onnx.mini import MiniEmbedder, MiniLM, shared_minilm
+from askpix.retrieval.rerankers.cross_encoder import CrossEncoder
+from askpix.retrieval.stores.pages import Matrix
+from tests.support.wire import Asked, Server, Wire
 
 Pixels = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
@@ -211,3 +220,156 @@ def test_a_folder_whose_files_changed_is_another_model(tmp_path: Path) -> None:
     assert kept.kept("text embedder", model_id)
     weights.write_bytes(b"another")
     assert kept.kept("text embedder", model_id) is None
+
+
+class Reader:
+    """A page embedder that tells the sample pages apart by their looks and knows what stands on each."""
+
+    model_id, dim, image_side, batch = "transformers:o/reader@abc", 384, 800, 4
+
+    def __init__(self, *, text: MiniLM | None = None, blank: bool = False) -> None:
+        self.text, self.blank = text or shared_minilm(), blank
+        self.looks = [(self._look(Image.open(page.path)), page.text) for page in samples()[1]]
+
+    def _look(self, image: Image.Image) -> Any:
+        return np.asarray(image.convert("L").resize((24, 24)), np.float32) * (not self.blank)
+
+    def embed_images(self, images: Sequence[Image.Image], /) -> list[Matrix]:
+        seen = map(self._look, images)
+        texts = [min(self.looks, key=lambda known: float(np.abs(known[0] - look).sum()))[1] for look in seen]
+        return [self.text.embed_texts(text.split(". ")).astype(np.float16) for text in texts]
+
+    def embed_texts(self, texts: Sequence[str], /) -> list[Matrix]:
+        return [self.text.embed_texts([text]).astype(np.float16) for text in texts]
+
+
+def page_proof(home: Path, model: Reader) -> Proof:
+    workspace = Home(home)
+    workspace.late_embedders["transformers:o/reader"] = model
+    return prove(workspace, "transformers:o/reader", "page embedder")
+
+
+def test_a_page_embedder_finds_pages_by_questions(tmp_path: Path) -> None:
+    proof = page_proof(tmp_path, Reader())
+    assert proof.passed and proof.found == "found 9 of 9 sample pages by questions"
+    assert proof.bar == "at least 6 of 9" and proof.key == Reader.model_id
+    assert Proofs(tmp_path).kept("page embedder", "transformers:o/reader") == proof
+    assert not page_proof(tmp_path, Reader(blank=True)).passed
+    assert not page_proof(tmp_path, Reader(text=tokens(shuffled))).passed
+
+
+def test_random_weights_of_a_page_embedder_fail(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    from tests.support.tiny_models import save_colqwen2
+
+    save_colqwen2(tmp_path / "model")
+    proof = prove(Home(tmp_path / "home"), f"transformers:{tmp_path / 'model'}", "page embedder")
+    assert not proof.passed and "of 9 sample pages" in proof.found and "#" in proof.key
+
+
+def cross_encoder(text: MiniLM) -> CrossEncoder:
+    def score(pairs: Sequence[tuple[str, str]]) -> Vectors:
+        asked, told = (text.embed_texts([pair[at] for pair in pairs]) for at in (0, 1))
+        return np.asarray((asked * told).sum(axis=1), np.float32)
+
+    return CrossEncoder("onnx:o/cross@abc", score)
+
+
+def test_a_reranker_puts_the_right_page_first(tmp_path: Path) -> None:
+    good, spoilt = Home(tmp_path), Home(tmp_path / "spoilt")
+    good.rerankers["onnx:o/cross"] = cross_encoder(shared_minilm())
+    spoilt.rerankers["onnx:o/cross"] = CrossEncoder(
+        "onnx:o/cross@abc", lambda pairs: np.array([len(text) for _, text in pairs], np.float32)
+    )
+    proof = prove(good, "onnx:o/cross", "reranker")
+    assert proof.passed and proof.found == "put the right page first for 5 of 5 questions"
+    assert not prove(spoilt, "onnx:o/cross", "reranker").passed
+    visual = Home(tmp_path)
+    visual.rerankers["transformers:o/reader"] = LateReranker(Reader())
+    assert prove(visual, "transformers:o/reader", "reranker").key == Reader.model_id
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with Server(Wire()) as server:
+        yield server.wire
+
+
+@pytest.fixture(scope="module")
+def look() -> Callable[[Asked], list[str]]:
+    """What a model that sees says: the number that is written, else the classes of the photo."""
+    reader, mini = RapidOcrReader.load(workers=1), MiniEmbedder.load()
+
+    def say(asked: Asked) -> list[str]:
+        (image,) = asked.pictures
+        if any("number" in text for text in asked.texts):
+            return [" ".join(line.text for line in reader.read(image.convert("RGB")))]
+        return [f"A photo of {', '.join(name for name, _ in mini.classes(image, count=3))}."]
+
+    return say
+
+
+def test_a_generator_reads_a_number_and_describes_two_photos(
+    tmp_path: Path, wire: Wire, look: Callable[[Asked], list[str]]
+) -> None:
+    name = f"openai-compatible:tiny-vl@{wire.url}/v1"
+
+    def proof_with(say: Callable[[Asked], Sequence[str]]) -> Proof:
+        wire.say = say
+        return prove(Home(tmp_path), name, "generator")
+
+    proof = proof_with(look)
+    assert proof.passed and proof.found == "read the number in an image, and said what two photos show"
+    assert len(wire.asked) == 3 and proven(Home(tmp_path), name, "generator") == proof
+    blind = proof_with(lambda asked: ["1234"])
+    assert not blind.passed and "did not read the number" in blind.found
+
+    def listing(asked: Asked) -> Sequence[str]:
+        said = look(asked)
+        return ["A cat beside a cup of coffee."] if "photo" in said[0] else said
+
+    guessing = proof_with(listing)
+    assert not guessing.passed and "of cat.jpg it said 'A cat beside a cup of coffee.'" in guessing.found
+    assert (
+        choose("auto", Home(tmp_path).generator_options, verdicts=Verdicts(tmp_path))[0].model_id
+        == "extractive"
+    )
+
+
+def test_a_model_that_may_cost_money_is_asked_for_the_number_alone(
+    tmp_path: Path, wire: Wire, look: Callable[[Asked], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{wire.url}/v1")
+    wire.say = look
+    proof = prove(Home(tmp_path), "openai:gpt-4.1", "generator")
+    assert proof.passed and "nothing else was asked" in proof.found and len(wire.asked) == 1
+
+
+def test_the_generator_that_only_quotes_needs_no_proof(tmp_path: Path) -> None:
+    assert prove(Home(tmp_path), "extractive", "generator").passed
+
+
+def test_doctor_tries_every_model_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASKPIX_HOME", str(tmp_path))
+    monkeypatch.setenv("ASKPIX_LOCAL_SERVERS", "")
+    bad = tmp_path / "bad"
+    monkeypatch.setenv("ASKPIX_PAGE_EMBEDDER", f"transformers:{bad}")
+
+    def doctor(*words: str) -> dict[str, Any]:
+        told = json.loads(CliRunner().invoke(app, ["doctor", "--json", *words]).stdout)
+        return {check["name"]: check for check in told["checks"]}
+
+    checks = doctor("--models")
+    assert checks["proof of embedder mini"]["ok"]
+    assert checks["proof of text embedder all-MiniLM-L6-v2"]["ok"]
+    assert checks["proof of generator extractive"]["ok"]
+    assert not checks[f"proof of page embedder transformers:{bad}"]["ok"]
+    kept = Proofs(tmp_path)
+    assert {proof.role for proof in kept.all()} == {"embedder", "text embedder", "generator"}
+    doctor("--forget", "mini")
+    assert kept.kept("embedder", "mini") is None and kept.kept("generator", "extractive")
+    said = CliRunner().invoke(app, ["doctor", "--forget", "mini"])
+    assert isinstance(said.exception, NotFoundError) and "all-MiniLM-L6-v2, extractive" in str(said.exception)
+    doctor("--forget", "all")
+    assert not kept.all()
