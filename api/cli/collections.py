@@ -127,6 +127,9 @@ def reembed_command(
     without_missing: Annotated[
         bool, typer.Option("--without-missing", help="Change over though some files are gone.")
     ] = False,
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="Take it though it does not find the sample images.")
+    ] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the embedder before.")] = False,
     drop_old: Annotated[
         bool, typer.Option("--drop-old", help="Remove vectors that are not in use any more.")
@@ -146,7 +149,8 @@ def reembed_command(
         raise typer.BadParameter("give one of --embedder ID, --rollback and --drop-old")
     workspace = Workspace(load_settings())
     if embedder:
-        _change(workspace, name, embedder, without_missing=without_missing, as_json=as_json)
+        options = {"without_missing": without_missing, "unproven": unproven}
+        _change(workspace, name, embedder, options, as_json=as_json)
     elif rollback:
         collection, left = roll_back(workspace, name)
         if as_json:
@@ -163,7 +167,7 @@ def reembed_command(
             say(f"removed {dropped} sets of vectors that were not in use")
 
 
-def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, as_json: bool) -> None:
+def _change(workspace: Any, name: str, embedder: str, options: dict[str, bool], *, as_json: bool) -> None:
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json, say
     from askpix.api.console.text import printable
@@ -171,7 +175,7 @@ def _change(workspace: Any, name: str, embedder: str, *, without_missing: bool, 
 
     try:
         with ProgressLine() as progress:
-            report = reembed(workspace, name, embedder, without_missing=without_missing, on_progress=progress)
+            report = reembed(workspace, name, embedder, **options, on_progress=progress)
     except KeyboardInterrupt:
         hint("stopped; the old embedder stays in use, the same command goes on from here")
         raise

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from askpix.api.models.proofs import Role
+from askpix.api.services.prove import proven
 from askpix.api.services.search import open_searcher
 from askpix.api.workspace.region_index import embed_sheets_of
 from askpix.api.workspace.workspace import Workspace
@@ -67,17 +69,22 @@ def reembed(
     embedder_id: str,
     *,
     without_missing: bool = False,
+    unproven: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ReembedReport:
     """Give the collection another model; a run that was stopped or killed goes on where it was.
 
     Pictures whose files are gone cannot be embedded again: then nothing is changed over, unless
-    ``without_missing``. Raises ``AskpixError`` when it has that model already, or holds nothing.
+    ``without_missing``. Raises ``AskpixError`` when it has that model already, or holds nothing, and when the
+    model fails its proof, unless ``unproven``.
     """
     catalog, collection = workspace.catalog, workspace.collection(name)
     embedder, text = workspace.embedder(embedder_id), workspace.text_embedder_of(collection)
     if workspace.settings.text_embedder != "auto":
         text = workspace.text_embedder_for(workspace.settings.text_embedder)
+    if not unproven:
+        _check_works(workspace, embedder.model_id, "embedder", now=collection.embedder)
+        _check_works(workspace, text.model_id, "text embedder", now=collection.text_embedder)
     with workspace.run_on(collection):
         collection = workspace.collection(name)  # as it is now that nobody else changes it
         if embedder.model_id == collection.embedder and text.model_id == collection.text_embedder:
@@ -121,6 +128,18 @@ def reembed(
     ):  # it is told on the terminal too; a full disk spoils no change that is done
         (workspace.folder(collection) / _REPORT).write_text(json.dumps(asdict(report), default=str), "utf-8")
     return report
+
+
+def _check_works(workspace: Workspace, model_id: str, role: Role, *, now: str) -> None:
+    """Refuse a model in place of ``now`` that fails its proof."""
+    if model_id == now:
+        return
+    proof = proven(workspace, model_id, role)
+    if not proof.passed:
+        raise AskpixError(
+            f"the {role} {model_id!r} does not work ({proof}), so {now!r} stays in use; install it anew, or "
+            "add --unproven if it was trained for other images than photos"
+        )
 
 
 def kept_report(workspace: Workspace, collection: Collection) -> dict[str, Any] | None:

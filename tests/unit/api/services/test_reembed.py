@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from askpix.api.models.proofs import Proofs
 from askpix.api.services.index import run_index
 from askpix.api.services.reembed import drop_replaced, kept_report, reembed, roll_back
 from askpix.api.services.search import open_searcher
@@ -56,6 +57,14 @@ def test_the_new_model_takes_over_and_the_report_says_what_changed(workspace: Wo
     assert first(workspace, "purple") == "purple"
     with pytest.raises(AskpixError, match="has the embedder 'wide' already"):
         reembed(workspace, "default", "wide")
+
+
+def test_a_model_that_fails_its_proof_replaces_none(workspace: Workspace) -> None:
+    Proofs(workspace.settings.home).forget("wide")
+    with pytest.raises(AskpixError, match=r"'wide' does not work \(found \d+ of 12 .*'narrow' stays in use"):
+        reembed(workspace, "default", "wide")
+    assert workspace.collection("default").embedder == "narrow" and first(workspace, "red") == "red"
+    assert reembed(workspace, "default", "wide", unproven=True).changed_over
 
 
 def test_without_searches_there_is_nothing_to_judge_by(workspace: Workspace) -> None:
