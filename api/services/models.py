@@ -13,7 +13,7 @@ from askpix.retrieval.embedders.base import EMBEDDERS, EmbedderKind
 from askpix.retrieval.model_hub.download import weights_here
 from askpix.retrieval.model_hub.registry import K, Kind, KindRegistry, ModelFact, Score, model_facts
 from askpix.retrieval.onnx.mini import DIM
-from askpix.retrieval.weights import megabytes
+from askpix.retrieval.weights import size_of
 
 _NAMED = {
     "embedder": "as --embedder",
@@ -62,7 +62,7 @@ def list_models(workspace: Workspace) -> list[ModelInfo]:
         id="all-MiniLM-L6-v2",
         role="text embedder",
         dim=DIM,
-        megabytes=megabytes("minilm"),
+        bytes=size_of("minilm"),
         licence="Apache-2.0",
         languages=("en",),
         notes="ships with Askpix: meaning of the words read in pictures",
@@ -118,7 +118,7 @@ def published_models() -> list[ModelInfo]:
     """
     kinds = {name: kind for name, kind in EMBEDDERS.kinds() if isinstance(kind, EmbedderKind)}
     facts = [fact for kind in kinds.values() for fact in _beyond(kind)]
-    facts += [fact for fact in model_facts() if fact.role != "embedder"]
+    facts += [fact for fact in model_facts() if fact.role not in ("embedder", "generator")]
     offline = hub_reachable() if not all(weights_here(fact.repo) for fact in facts) else None
     rows = [
         _row(

@@ -1,11 +1,9 @@
 """A vision-language model in this process as a generator: LLaVA, Qwen-VL, InternVL, PaliGemma, their kin."""
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import partial
 from importlib import import_module
-from importlib.resources import files
 from typing import cast
 
 from PIL import Image
@@ -19,8 +17,10 @@ from askpix.generation.generators.thoughts import ThoughtFilter, without_thought
 from askpix.generation.generators.vlm import Counted, Precision, Vlm
 from askpix.generation.prompting.budget import ModelLimits, Plan, limits_of, make_plan
 from askpix.retrieval.model_hub.download import weights_here
-from askpix.retrieval.model_hub.registry import ModelFact
+from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.model_hub.source import named
+
+SCHEME = "transformers"
 
 _NAMES = {
     "internvl": "internvl",
@@ -145,25 +145,10 @@ def limits_for(vlm: Vlm, max_output: int) -> ModelLimits:
     return replace(limits, context=max(context - max_output, context // 2))
 
 
-@cache
-def known_vlms() -> tuple[ModelFact, ...]:
-    """Return the models of ``local_models.toml``, in its order."""
-    text = files("askpix.generation.generators").joinpath("local_models.toml").read_text("utf-8")
-    return tuple(
-        ModelFact(
-            id=f"transformers:{row['repo']}",
-            role="generator",
-            languages=("*",),
-            megabytes=row.pop("parameters") * 2.0,  # in bfloat16, as they are published
-            **row,
-        )
-        for row in tomllib.loads(text)["model"]
-    )
-
-
 def _found(options: GeneratorOptions) -> Iterator[str]:
     """Yield those whose weights are here and that are worth their time on the device, best first."""
-    here = [] if KIND.missing() else [fact for fact in known_vlms() if weights_here(fact.repo)]
+    known = () if KIND.missing() else published(SCHEME, "generator")
+    here = [fact for fact in known if weights_here(fact.repo)]
     if not here:
         return
     where = options.device
@@ -185,5 +170,5 @@ KIND = GeneratorKind(
     install="pip install 'askpix[torch]'",
     open=_open,
     found=_found,
-    facts=known_vlms,
+    facts=partial(published, SCHEME, "generator"),
 )

@@ -12,8 +12,13 @@ from typing import Any, ClassVar, Literal, TypeVar
 from askpix.core.errors import AskpixError, ModelUnavailableError
 from askpix.core.registry import Registry
 
-Device = Literal["gpu", "cpu"]
+Device = Literal["gpu", "cpu", "weak"]
+"""Where a model would run; ``weak`` is a CPU too slow or a memory too small for what a usual one takes."""
 
+
+_LATER = 1000
+_AT_WORK, _BESIDE_MB = 1.2, 400
+"""Memory that a model takes at work, where nobody measured it: of its files, and beside them."""
 
 _MANY = re.compile(r"siglip2|i18n|nllb|xlm|mclip|multilingual|worldwide")
 """In the names of open_clip's models that were trained on many languages."""
@@ -49,26 +54,55 @@ class ModelFact:
     licence: str
     languages: tuple[str, ...]
     notes: str
+    name: str = ""
+    """Short, as in ``askpix models install NAME``; empty: only its id names it."""
     dim: int | None = None
     repo: str = ""
-    megabytes: float | None = None
+    revision: str = ""
+    """The commit that is installed, where one is known."""
+    files: tuple[str, ...] = ()
+    """Patterns of the files to fetch; empty: those that its kind loads."""
+    bytes: int | None = None
+    """Of those files, as far as known before the hub is asked."""
+    memory_mb: float | None = None
+    """Of RAM, or of a GPU's, that it takes at work."""
     weak: tuple[str, ...] = ()
     auto_gpu: int | None = None
     auto_cpu: int | None = None
+    auto_weak: int | None = None
     scores: tuple[Score, ...] = ()
 
+    @property
+    def megabytes(self) -> float | None:
+        """Its size on disk, in millions of bytes."""
+        return None if self.bytes is None else self.bytes / 1e6
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether its licence keeps it from businesses."""
+        return "NC" in self.licence or "research only" in self.licence
+
     def rank(self, device: Device) -> int | None:
-        """Its place in the order of ``auto`` on this device; None = never taken by itself."""
-        return self.auto_gpu if device == "gpu" else self.auto_cpu
+        """Return its place in the order of ``auto`` on this device; None = never taken by itself."""
+        if device == "gpu":
+            return self.auto_gpu
+        if device == "weak" and self.auto_weak is not None:
+            return self.auto_weak
+        # What is for a usual CPU is slow on a weak one, and still better than none.
+        return None if self.auto_cpu is None else self.auto_cpu + (_LATER if device == "weak" else 0)
+
+    def fits(self, memory_mb: float | None) -> bool:
+        """Return whether so much memory is enough for it; yes where either is unknown."""
+        return memory_mb is None or self.memory_mb is None or self.memory_mb <= memory_mb
 
     def serves(self, wanted: Collection[str]) -> bool:
         """Whether it was trained for all these languages (ISO 639-1) and is not weak in one."""
         return all(serves(self.languages, language) and language not in self.weak for language in wanted)
 
 
-def published(kind: str) -> list[ModelFact]:
-    """Return the embedders of the file that are loaded as this kind."""
-    return [fact for fact in model_facts() if fact.role == "embedder" and fact.id.startswith(f"{kind}:")]
+def published(kind: str, role: str = "embedder") -> list[ModelFact]:
+    """Return the models of the file that have this role and are loaded as this kind."""
+    return [fact for fact in model_facts() if fact.role == role and fact.id.startswith(f"{kind}:")]
 
 
 def serves(languages: Collection[str], language: str) -> bool:
@@ -192,8 +226,11 @@ def _name(reference: str) -> str:
 
 
 def _fact(row: dict[str, Any]) -> ModelFact:
-    listed = {"languages", "weak"}
+    listed = {"languages", "weak", "files"}
     plain: dict[str, Any] = {name: tuple(value) if name in listed else value for name, value in row.items()}
-    if "parameters" in plain:  # in millions, in float32 as most are published
-        plain["megabytes"] = plain.pop("parameters") * 4.0
+    if parameters := plain.pop("parameters", None):  # in millions, as most are published
+        width = 2 if plain["role"] in ("generator", "reranker") else 4
+        plain.setdefault("bytes", round(parameters * width * 1e6))
+    if "bytes" in plain:
+        plain.setdefault("memory_mb", round(plain["bytes"] / 1e6 * _AT_WORK + _BESIDE_MB))
     return ModelFact(**plain | {"scores": tuple(Score(**score) for score in row.get("scores", ()))})

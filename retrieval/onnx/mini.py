@@ -32,11 +32,11 @@ from askpix.core.types import Vectors
 from askpix.retrieval.embedders.base import Embedder, EmbedderKind, Likelihood, TextEmbedder, unit
 from askpix.retrieval.model_hub.registry import ModelFact
 from askpix.retrieval.onnx.session import Session, open_session
-from askpix.retrieval.weights import class_names, megabytes, weight_file
+from askpix.retrieval.weights import class_names, size_of, weight_file
 
 DIM = 384
 MAX_TOKENS = 256
-# Longer texts are cut before they are split into word pieces, which takes seconds for a few megabytes.
+# Longer texts are cut before they are split into word pieces, which takes seconds for a few size_of.
 _MAX_CHARACTERS = 40 * MAX_TOKENS
 # Padded tokens of one run: enough to fill the matrix products, few enough to stay in the cache.
 _BATCH_TOKENS = 1024
@@ -176,13 +176,14 @@ KIND = EmbedderKind(
     facts=lambda: [
         ModelFact(
             id="mini",
+            name="mini",
             role="embedder",
             dim=DIM,
             licence="Apache-2.0",
             languages=("en",),
             notes="ships with Askpix: ConSE on EfficientNet-Lite2 and all-MiniLM-L6-v2; finds everyday "
             "objects, weaker than CLIP on scenes and relations",
-            megabytes=megabytes("mini"),
+            bytes=size_of("mini"),
         )
     ],
 )

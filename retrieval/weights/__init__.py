@@ -32,6 +32,6 @@ def class_names() -> list[str]:
     return (FOLDER / "imagenet_classes.txt").read_text("utf-8").splitlines()
 
 
-def megabytes(model: str) -> float:
-    """Size of a model's files in MB."""
-    return sum(int(entry["bytes"]) for entry in manifest().values() if entry["model"] == model) / 1e6
+def size_of(model: str) -> int:
+    """Return the bytes of a model's files."""
+    return sum(int(entry["bytes"]) for entry in manifest().values() if entry["model"] == model)

@@ -22,10 +22,10 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, AuthError, ModelUnavailableError
 from askpix.core.types import Message
 from askpix.generation.generators.base import Generator, GeneratorOptions, VisionGenerator
-from askpix.generation.generators.local import known_vlms
 from askpix.generation.generators.providers import local_models
 from askpix.generation.prompting.budget import limits_of
 from askpix.ingest.ocr.reader import RapidOcrReader
+from askpix.retrieval.model_hub.registry import published
 from tests.support.fakes import picture
 from tests.support.tiny_vlms import save_vlm
 from tests.support.wire import Asked, Server, Wire
@@ -372,5 +372,5 @@ def test_a_directory_is_asked_for_its_words_when_it_is_blind(
 
 
 def test_every_known_model_has_a_formula_of_its_own() -> None:
-    for vlm in known_vlms():
+    for vlm in published("transformers", "generator"):
         assert not limits_of(vlm.repo.rpartition("/")[2]).assumed, vlm.repo

@@ -1,5 +1,6 @@
 """Which language a query is in: what is plain is told, what is not is left open."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -80,15 +81,19 @@ def test_models_are_known_by_id_name_and_family() -> None:
 
 def test_every_published_fact_is_whole() -> None:
     facts = model_facts()
-    assert len({fact.id for fact in facts}) == len(facts) > 20
+    assert len({fact.id for fact in facts}) == len({fact.name for fact in facts}) == len(facts) > 40
     for fact in facts:
-        assert (fact.dim or 0) > 0 or fact.role == "reranker"
+        assert (fact.dim or 0) > 0 or fact.role in ("reranker", "generator")
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", fact.name) and "/" not in fact.name
+        assert re.fullmatch(r"[0-9a-f]{40}|", fact.revision)
         assert fact.licence and fact.languages and fact.repo.count("/") == 1 and fact.notes
         for score in fact.scores:
             assert 0 < score.value < 100 and score.benchmark and len(score.source) > 10
-    for device in ("gpu", "cpu"):
-        ranks = [fact.rank(device) for fact in facts if fact.rank(device) is not None]  # type: ignore[arg-type]
-        assert len(set(ranks)) == len(ranks) > 5
+    for role in ("embedder", "generator"):
+        for device in ("gpu", "cpu"):
+            ranks = [fact.rank(device) for fact in facts if fact.role == role]  # type: ignore[arg-type]
+            ranks = [rank for rank in ranks if rank is not None]
+            assert len(set(ranks)) == len(ranks) > 3
 
 
 def test_the_search_result_says_it() -> None:
