@@ -19,18 +19,30 @@ _LFS = 10_000
 
 @dataclass
 class Repository:
+    """``gated``: to read its files wants a token, and one of ``allowed``; its description is public."""
+
     files: dict[str, bytes]
     commit: str = COMMIT
     gated: bool = False
+    allowed: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 that the hub claims of a file, where it lies."""
 
 
 @dataclass
 class Hub:
     """``cuts`` are bytes of a file after which the connection breaks, one for each time it is asked for;
-    ``asked`` are the ranges and files that were sent, in order."""
+    ``asked`` are the ranges and files that were sent, in order; ``busy`` are answers that come first, one for
+    each request whose path holds the words: a status and its headers.
+
+    Files known by their SHA-256 are sent by a storage server, as on the real hub: at another address, signed,
+    which is given no token.
+    """
 
     repositories: dict[str, Repository]
     url: str = ""
+    storage: str = ""
+    """The same server by another name: whoever sends it the hub's token is refused."""
     cuts: dict[str, list[int]] = field(default_factory=dict)
     reset: bool = False
     corrupt: set[str] = field(default_factory=set)
@@ -38,6 +50,9 @@ class Hub:
     pause: threading.Event | None = None
     """Set by a request that stops in the middle and waits for ever: a download that is killed."""
     asked: list[tuple[str, int]] = field(default_factory=list)
+    busy: dict[str, list[tuple[int, dict[str, str]]]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    """Paths, in order."""
 
 
 @contextmanager
@@ -59,6 +74,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"
+    hub.storage = f"http://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -70,9 +86,18 @@ def serving(hub: Hub) -> Iterator[Hub]:
 
 def _answer(hub: Hub, to: Any, *, body: bool) -> None:
     path = unquote(urlsplit(to.path).path)
+    hub.requests.append(f"{to.command} {path}")
+    for words, answers in hub.busy.items():
+        if words in to.path and answers:
+            status, headers = answers.pop(0)
+            _refuse(to, status, "", headers=headers)
+            return
+    if path.startswith("/storage/"):
+        _send_stored(hub, to, path.removeprefix("/storage/"))
+        return
     if path.startswith("/api/models/"):
         owner, name, kind, revision = (*path.removeprefix("/api/models/").split("/", 3), "", "")[:4]
-        repository = _checked(hub, to, f"{owner}/{name}", revision)
+        repository = _checked(hub, to, f"{owner}/{name}", revision, public=True)
         if repository is not None:
             _send_json(to, _described(f"{owner}/{name}", repository, kind))
         return
@@ -83,16 +108,39 @@ def _answer(hub: Hub, to: Any, *, body: bool) -> None:
         return
     if filename not in repository.files:
         _refuse(to, 404, "EntryNotFound", commit=repository.commit)
+    elif len(repository.files[filename]) >= _LFS:
+        _redirect(hub, to, f"{owner}/{name}", filename)
+    else:
+        _send_file(hub, to, repository, filename, body=body)
+
+
+def _redirect(hub: Hub, to: Any, name: str, filename: str) -> None:
+    repository = hub.repositories[name]
+    data = repository.files[filename]
+    to.send_response(302)
+    to.send_header("Location", f"{hub.storage}/storage/{name}/{filename}?X-Amz-Signature=abc")
+    to.send_header("X-Repo-Commit", repository.commit)
+    to.send_header("X-Linked-ETag", f'"{_etag(data, repository.digests.get(filename))}"')
+    to.send_header("X-Linked-Size", str(len(data)))
+    to.send_header("Content-Length", "0")
+    to.end_headers()
+
+
+def _send_stored(hub: Hub, to: Any, path: str) -> None:
+    owner, name, filename = path.split("/", 2)
+    if to.headers.get("Authorization") or "X-Amz-Signature" not in to.path:
+        _refuse(to, 400, "")
         return
-    _send_file(hub, to, repository, filename, body=body)
+    _send_file(hub, to, hub.repositories[f"{owner}/{name}"], filename, body=to.command == "GET")
 
 
-def _checked(hub: Hub, to: Any, name: str, revision: str) -> Repository | None:
+def _checked(hub: Hub, to: Any, name: str, revision: str, *, public: bool = False) -> Repository | None:
     repository = hub.repositories.get(name)
+    token = (to.headers.get("Authorization") or "").removeprefix("Bearer ")
     if repository is None:
         _refuse(to, 401, "RepoNotFound")
-    elif repository.gated:
-        _refuse(to, 403, "GatedRepo")
+    elif repository.gated and not public and token not in repository.allowed:
+        _refuse(to, 403 if token else 401, "GatedRepo")
     elif revision.partition("?")[0] not in ("", "main", repository.commit):
         _refuse(to, 404, "RevisionNotFound")
     else:
@@ -103,22 +151,31 @@ def _checked(hub: Hub, to: Any, name: str, revision: str) -> Repository | None:
 def _described(name: str, repository: Repository, kind: str) -> Any:
     if kind == "tree":
         return [
-            {"type": "file", "path": path, "size": len(data), "oid": _etag(data)[:40], **_lfs(data)}
+            {"type": "file", "path": path, "size": len(data), "oid": _oid(data), **_lfs(repository, path)}
             for path, data in repository.files.items()
         ]
-    siblings = [{"rfilename": path} for path in repository.files]
+    siblings = [
+        {"rfilename": path, "size": len(data), "blobId": _oid(data), **_lfs(repository, path)}
+        for path, data in repository.files.items()
+    ]
     return {"_id": "1", "id": name, "sha": repository.commit, "private": False, "siblings": siblings}
 
 
-def _lfs(data: bytes) -> dict[str, Any]:
+def _lfs(repository: Repository, path: str) -> dict[str, Any]:
+    data = repository.files[path]
     if len(data) < _LFS:
         return {}
-    return {"lfs": {"oid": _etag(data), "size": len(data), "pointerSize": 130}}
+    digest = _etag(data, repository.digests.get(path))
+    return {"lfs": {"oid": digest, "sha256": digest, "size": len(data), "pointerSize": 130}}
 
 
-def _etag(data: bytes) -> str:
-    kind = hashlib.sha256 if len(data) >= _LFS else hashlib.sha1
-    return kind(data).hexdigest()
+def _etag(data: bytes, claimed: str | None = None) -> str:
+    return claimed or (hashlib.sha256(data).hexdigest() if len(data) >= _LFS else _oid(data))
+
+
+def _oid(data: bytes) -> str:
+    """As git knows a file."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _send_json(to: Any, value: Any) -> None:
@@ -130,8 +187,12 @@ def _send_json(to: Any, value: Any) -> None:
     to.wfile.write(data)
 
 
-def _refuse(to: Any, status: int, code: str, *, commit: str = "") -> None:
+def _refuse(
+    to: Any, status: int, code: str, *, commit: str = "", headers: dict[str, str] | None = None
+) -> None:
     to.send_response(status)
+    for name, value in (headers or {}).items():
+        to.send_header(name, value)
     to.send_header("X-Error-Code", code)
     to.send_header("X-Error-Message", "no")
     if commit:
@@ -146,8 +207,7 @@ def _send_file(hub: Hub, to: Any, repository: Repository, filename: str, *, body
     start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted and not hub.ignore_ranges else 0
     to.send_response(206 if start else 200)
     to.send_header("X-Repo-Commit", repository.commit)
-    to.send_header("ETag", f'"{_etag(data)}"')
-    to.send_header("X-Linked-Size", str(len(data)))
+    to.send_header("ETag", f'"{_etag(data, repository.digests.get(filename))}"')
     to.send_header("Accept-Ranges", "bytes")
     if start:
         to.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
@@ -18,7 +19,15 @@ from askpix.api.workspace.rerankers import load_reranker
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.embedders.transformers import load_transformers_embedder
-from askpix.retrieval.model_hub.download import download, download_one_of
+from askpix.retrieval.model_hub.download import (
+    cached_files,
+    check_digests,
+    delete_cached,
+    download,
+    download_one_of,
+    list_repository,
+    weights_here,
+)
 from askpix.retrieval.onnx.image_embedder import OnnxEmbedder
 from tests.conftest import ROOT
 from tests.support.fake_hub import COMMIT, Hub, Repository, serving
@@ -141,10 +150,67 @@ def test_bytes_that_are_not_the_file_are_refused(hub: Hub) -> None:
     ],
 )
 def test_what_is_not_there_is_one_line(hub: Hub, name: str, words: str) -> None:
-    hub.repositories["someone/closed"] = Repository({}, gated=True)
+    hub.repositories["someone/closed"] = Repository({"config.json": b"{}"}, gated=True)
     with pytest.raises(ModelUnavailableError, match=words) as caught:
         download(name, ["*.json"])
     assert "\n" not in str(caught.value)
+
+
+def test_who_has_a_token_is_told_that_the_terms_are_not_accepted_yet(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"config.json": b"{}", "model.safetensors": LARGE}
+    hub.repositories["someone/closed"] = Repository(weights, gated=True, allowed=("hf_good",))
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(ModelUnavailableError, match="your account may not read 'someone/closed' yet"):
+        download("someone/closed", ["*"])
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    assert (download("someone/closed", ["*"]) / "model.safetensors").read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("where", ["/revision/main", "/tree/", "/resolve/", "/storage/"])
+@pytest.mark.parametrize(("status", "headers"), [(503, {}), (429, {"Retry-After": "0"})])
+def test_a_busy_hub_or_storage_is_asked_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, where: str, status: int, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr("askpix.retrieval.model_hub.download._PAUSE_S", 0.0)
+    hub.busy[where] = [(status, headers)]
+    assert (download(NAME, ["*.safetensors"]) / "model.safetensors").read_bytes() == LARGE
+    assert hub.busy == {where: []}
+
+
+def test_a_hub_that_stays_rate_limited_says_so_and_is_not_asked_for_ever(hub: Hub) -> None:
+    hub.busy["/resolve/"] = [(429, {"Retry-After": "0"})] * 99
+    with pytest.raises(ModelUnavailableError, match="too many requests from here: run it again in 0 seconds"):
+        download(NAME, ["*.safetensors"])
+    assert len(hub.busy["/resolve/"]) > 90
+    hub.busy["/resolve/"] = [(429, {"RateLimit": '"resolvers";r=0;t=3600'})] * 99
+    with pytest.raises(ModelUnavailableError, match=r"in 3600 seconds .*hf auth login"):
+        download(NAME, ["*.safetensors"])
+    assert len(hub.busy["/resolve/"]) > 90, "an hour is not waited for"
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=70_000_000))
+    with pytest.raises(ModelUnavailableError, match=r"needs 9 MB and the disk .* has 70 MB free: free some"):
+        download(NAME, ["*.safetensors"])
+    assert not hub.asked
+
+
+def test_files_are_listed_with_their_digests_and_held_against_them(hub: Hub) -> None:
+    found = list_repository(NAME)
+    assert found.commit == COMMIT and {file.name for file in found.files} == set(hub.repositories[NAME].files)
+    assert cached_files(NAME, COMMIT, found.files) == 0
+    folder = download(NAME, ["*"])
+    check_digests(folder, found.files)
+    assert cached_files(NAME, COMMIT, found.files) == sum(file.size for file in found.files)
+    (folder / "config.json").resolve().write_bytes(b"[]")
+    with pytest.raises(ModelUnavailableError, match=r"'config\.json' is damaged"):
+        check_digests(folder, found.files)
+    download(NAME, ["*"])
+    check_digests(folder, found.files)
+    assert delete_cached(NAME) > len(LARGE) and delete_cached(NAME) == 0
+    assert not weights_here(NAME)
 
 
 def test_offline_takes_what_is_here(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
