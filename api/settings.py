@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Languages of searches (de,en): what `auto` looks for in an embedder. auto: your locale.",
     )
+    download: Literal["ask", "always", "never"] = Field(
+        default="ask",
+        description="A better embedder than `mini` at the first `index` or `serve`: ask (where there is a "
+        "terminal, else no), always, never.",
+    )
     device: str = Field(
         default="auto",
         description="Where models run: cuda, cuda:1, mps or cpu. auto: the best there is.",

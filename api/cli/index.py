@@ -64,9 +64,13 @@ def index_command(
         str | None,
         typer.Option(envvar="RAY_ADDRESS", metavar="HOST:PORT", help="The cluster; else one starts here."),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Download a better embedder, where one is offered, unasked.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
+    from askpix.api.cli.models import offer
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json
     from askpix.api.services.index import index_paths
@@ -75,6 +79,7 @@ def index_command(
     from askpix.api.workspace.workspace import Workspace
     from askpix.core.errors import BadQueryError
     from askpix.ingest.pipeline.caption_stage import CaptionBudget
+    from askpix.ingest.sources.walk import check_paths
 
     budget = None
     if (caption_limit, caption_tokens, caption_usd) != (None, None, None):
@@ -85,6 +90,9 @@ def index_command(
     if no_tags or (tags, tag_threshold) != (None, None):
         vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
     workspace = Workspace(load_settings(), tell=hint)
+    check_paths(paths)
+    if embedder in (None, "auto") and workspace.catalog.get_collection(collection) is None:
+        offer(workspace, yes=yes)
     try:
         with ProgressLine() as progress:
             report = index_paths(

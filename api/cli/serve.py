@@ -10,12 +10,19 @@ def serve_command(
         str, typer.Option(help="Address to listen on; another than this machine's own needs a key.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Download a better embedder, where one is offered, unasked.")
+    ] = False,
 ) -> None:
     """Serve this home over HTTP: search, ask, uploads, OpenAI's shapes and MCP. See /docs."""
+    from askpix.api.cli.models import offer
     from askpix.api.server.run import serve
     from askpix.api.settings import load_settings
+    from askpix.api.workspace.workspace import Workspace
 
-    serve(load_settings(), host=host, port=port)
+    settings = load_settings()
+    offer(Workspace(settings), yes=yes)
+    serve(settings, host=host, port=port)
 
 
 def mcp_command() -> None:

@@ -1,43 +1,10 @@
-"""``askpix models`` and ``askpix doctor``: what works here and now, and why the rest does not."""
+"""``askpix doctor``: what is installed, reachable and writable."""
 
 from typing import Annotated
 
 import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-
-
-def models_command(as_json: JsonOption = False) -> None:
-    """Embedders, rerankers, generators and readers: which work here, and why the others do not."""
-    from askpix.api.console.render import hint, print_json, table
-    from askpix.api.services.models import known_generators, list_models, own_rerankers, published_models
-    from askpix.api.settings import load_settings
-    from askpix.api.workspace.workspace import Workspace
-
-    workspace = Workspace(load_settings())
-    generators = known_generators(workspace.generator_options)
-    models = [*list_models(workspace), *generators, *published_models(), *own_rerankers()]
-    if as_json:
-        print_json(models)
-        return
-    table(
-        ("id", "role", "usable", "dim", "size", "licence", "languages", "published", "notes"),
-        [
-            (
-                model.id,
-                model.role,
-                "yes" if model.usable else "no",
-                str(model.dim or ""),
-                f"{model.megabytes:.0f} MB" if model.megabytes else "",
-                model.licence,
-                model.languages + (f" (weak: {', '.join(model.weak)})" if model.weak else ""),
-                next((f"{s.benchmark} {s.value}" for s in model.scores), ""),
-                f"{model.notes}. Not now: {model.reason}" if model.reason else model.notes,
-            )
-            for model in models
-        ],
-    )
-    hint(f"auto is {workspace.auto.embedder_id} here and now: {workspace.auto.reason}")
 
 
 def doctor_command(
@@ -81,6 +48,5 @@ def doctor_command(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command("models")(models_command)
+    """Add the command to the app."""
     app.command("doctor")(doctor_command)

@@ -112,6 +112,12 @@ class Models(ABC):
         _log.info("the embedder is %r: %s", chosen.embedder_id, chosen.reason)
         return chosen
 
+    def forget_choice(self) -> None:
+        """Have ``auto`` chosen anew: a model came or went."""
+        with self.loading:
+            self.__dict__.pop("auto", None)
+            self._generators.pop("auto", None)
+
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
         with self.loading:

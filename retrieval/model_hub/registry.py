@@ -1,5 +1,6 @@
 """Kinds of models, and what is known of published ones (``registry.toml``): size, languages, scores."""
 
+import fnmatch
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -17,6 +18,17 @@ Device = Literal["gpu", "cpu", "weak"]
 
 
 _LATER = 1000
+_LOADED = {
+    "transformers": ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors|*.bin"),
+    "open_clip": (
+        "*.json",
+        "*.txt",
+        "*.model",
+        "open_clip_model.safetensors|open_clip_pytorch_model.safetensors|model.safetensors|"
+        "open_clip_pytorch_model.bin",
+    ),
+}
+"""What a kind loads of a repository, where the file does not say."""
 _AT_WORK, _BESIDE_MB = 1.2, 400
 """Memory that a model takes at work, where nobody measured it: of its files, and beside them."""
 
@@ -103,6 +115,23 @@ class ModelFact:
 def published(kind: str, role: str = "embedder") -> list[ModelFact]:
     """Return the models of the file that have this role and are loaded as this kind."""
     return [fact for fact in model_facts() if fact.role == role and fact.id.startswith(f"{kind}:")]
+
+
+def find_fact(name: str) -> ModelFact | None:
+    """Return the model of the file with this short name or id."""
+    return next((fact for fact in model_facts() if name in (fact.name, fact.id)), None)
+
+
+def select_files(fact: ModelFact, names: Sequence[str]) -> list[str]:
+    """Return which of a repository's files a model is made of; ``a|b`` takes ``b`` where no ``a`` is."""
+    scheme = fact.id.partition(":")[0]
+    chosen: dict[str, None] = {}
+    for pattern in fact.files or _LOADED.get(scheme, ("*",)):
+        for each in pattern.split("|"):
+            if found := fnmatch.filter(names, each):
+                chosen |= dict.fromkeys(found)
+                break
+    return list(chosen)
 
 
 def serves(languages: Collection[str], language: str) -> bool:

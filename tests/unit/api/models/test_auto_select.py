@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from askpix.api.models.auto_select import choose, hub_reachable, wanted_languages
+from askpix.api.models.auto_select import (
+    Machine,
+    best_embedder,
+    choose,
+    hub_reachable,
+    this_machine,
+    wanted_languages,
+)
+from askpix.api.models.installed import Installations, Installed
 from askpix.api.models.proofs import Proof, Proofs
 from askpix.api.services.models import own_rerankers, published_models
 from askpix.api.settings import Settings
@@ -19,6 +27,7 @@ from tests.support.fakes import ColourEmbedder
 SIGLIP2, CLIP = "google/siglip2-base-patch16-224", "openai/clip-vit-base-patch32"
 NLLB = "visheratin/nllb-clip-base-siglip"
 Cache = Callable[..., None]
+CPU, GPU = Machine("cpu", None), Machine("gpu", None)
 
 
 @pytest.fixture
@@ -57,15 +66,15 @@ def test_with_nothing_else_here_it_is_mini(cache: Cache) -> None:
 
 def test_the_best_of_what_is_here(cache: Cache) -> None:
     cache(SIGLIP2, CLIP)
-    choice = choose(settings(), open_embedder=works, device="cpu")
+    choice = choose(settings(), open_embedder=works, machine=CPU)
     assert choice.embedder_id == f"transformers:{SIGLIP2}" and "CPU" in choice.reason
 
 
 def test_a_gpu_takes_a_larger_one(cache: Cache) -> None:
     cache(SIGLIP2, "google/siglip2-so400m-patch14-384")
-    big = choose(settings(), open_embedder=works, device="gpu")
+    big = choose(settings(), open_embedder=works, machine=GPU)
     assert big.embedder_id == "transformers:google/siglip2-so400m-patch14-384"
-    assert choose(settings(), open_embedder=works, device="cpu").embedder_id == f"transformers:{SIGLIP2}"
+    assert choose(settings(), open_embedder=works, machine=CPU).embedder_id == f"transformers:{SIGLIP2}"
 
 
 def test_what_does_not_open_is_passed_over_and_told(cache: Cache) -> None:
@@ -74,9 +83,9 @@ def test_what_does_not_open_is_passed_over_and_told(cache: Cache) -> None:
     def only_clip(embedder_id: str) -> Embedder:
         return works(embedder_id) if CLIP in embedder_id else fails(embedder_id)
 
-    choice = choose(settings(), open_embedder=only_clip, device="cpu")
+    choice = choose(settings(), open_embedder=only_clip, machine=CPU)
     assert choice.embedder_id == f"transformers:{CLIP}" and SIGLIP2 in choice.reason
-    none = choose(settings(), open_embedder=fails, device="cpu")
+    none = choose(settings(), open_embedder=fails, machine=CPU)
     assert none.embedder_id == "mini" and "does not open" in none.reason
 
 
@@ -93,7 +102,7 @@ def test_what_failed_its_proof_is_passed_over(cache: Cache, tmp_path: Path) -> N
         key=f"transformers:{SIGLIP2}@abc",
     )
     Proofs(home.home).keep(failed)
-    choice = choose(home, open_embedder=works, device="cpu")
+    choice = choose(home, open_embedder=works, machine=CPU)
     assert (
         choice.embedder_id == f"transformers:{CLIP}"
         and f"{SIGLIP2} is here but does not work" in choice.reason
@@ -101,28 +110,28 @@ def test_what_failed_its_proof_is_passed_over(cache: Cache, tmp_path: Path) -> N
     assert "found 1 of 12; expected at least 8 of 12" in choice.reason
     Proofs(home.home).keep(replace(failed, key=f"transformers:{SIGLIP2}@earlier"))
     assert Proofs(home.home).forget(failed.key) == 1
-    choice = choose(home, open_embedder=works, device="cpu")
+    choice = choose(home, open_embedder=works, machine=CPU)
     assert SIGLIP2 in choice.embedder_id, "other weights of the same repository are not judged by these"
 
 
 def test_other_languages_come_first_to_those_who_ask_for_them(cache: Cache) -> None:
     cache("google/siglip-base-patch16-224", NLLB)
-    english = choose(settings("en"), open_embedder=works, device="cpu")
+    english = choose(settings("en"), open_embedder=works, machine=CPU)
     assert english.embedder_id == "transformers:google/siglip-base-patch16-224"
-    bengali = choose(settings("bn"), open_embedder=works, device="cpu")
+    bengali = choose(settings("bn"), open_embedder=works, machine=CPU)
     assert bengali.embedder_id == "open_clip:nllb-clip-base-siglip@v1" and "bn" in bengali.reason
 
 
 def test_siglip2_serves_german_and_nllb_what_it_is_weak_in(cache: Cache) -> None:
     cache(SIGLIP2, NLLB)
-    assert SIGLIP2 in choose(settings("de,en"), open_embedder=works, device="cpu").embedder_id
-    assert "nllb" in choose(settings("bn en"), open_embedder=works, device="cpu").embedder_id
-    assert SIGLIP2 in choose(settings("en"), open_embedder=works, device="cpu").embedder_id
+    assert SIGLIP2 in choose(settings("de,en"), open_embedder=works, machine=CPU).embedder_id
+    assert "nllb" in choose(settings("bn en"), open_embedder=works, machine=CPU).embedder_id
+    assert SIGLIP2 in choose(settings("en"), open_embedder=works, machine=CPU).embedder_id
 
 
 def test_a_non_commercial_licence_is_taken_for_nobody_who_needs_only_english(cache: Cache) -> None:
     cache(NLLB)
-    assert choose(settings("en"), open_embedder=works, device="cpu").embedder_id == "mini"
+    assert choose(settings("en"), open_embedder=works, machine=CPU).embedder_id == "mini"
 
 
 def test_mini_says_when_it_is_not_for_the_language(cache: Cache) -> None:
@@ -192,4 +201,71 @@ def test_the_table_has_page_embedders_text_embedders_and_rerankers(cache: Cache)
 
 def test_none_of_them_is_taken_for_an_embedder_by_itself(cache: Cache) -> None:
     cache("vidore/colqwen2-v1.0-hf", "BAAI/bge-reranker-v2-m3", "intfloat/multilingual-e5-small")
-    assert choose(settings(), open_embedder=works, device="gpu").embedder_id == "mini"
+    assert choose(settings(), open_embedder=works, machine=GPU).embedder_id == "mini"
+
+
+@pytest.mark.parametrize(
+    ("machine", "languages", "name"),
+    [
+        (Machine("cpu", 8_000), "en", "siglip2-base"),
+        (Machine("cpu", 8_000), "de,en", "siglip2-base"),
+        (Machine("cpu", 2_000), "en", "siglip-base"),
+        (Machine("weak", 4_000), "en", "siglip2-b32"),
+        (Machine("weak", 1_500), "en", "clip-b32-laion-onnx"),
+        (Machine("gpu", 20_000), "en", "pe-core-g"),
+        (Machine("gpu", 20_000), "de,en", "siglip2-giant"),
+        (Machine("gpu", 7_000), "en", "pe-core-l"),
+        (Machine("gpu", 7_000), "de,en", "siglip2-so400m"),
+    ],
+)
+def test_the_best_for_a_machine_fits_its_memory_and_languages(
+    machine: Machine, languages: str, name: str
+) -> None:
+    best = best_embedder(settings(languages), machine)
+    assert best is not None and best.name == name and not best.non_commercial
+
+
+def test_a_licence_for_research_is_never_recommended() -> None:
+    for languages in ("en", "bn", "sw,mi"):
+        for machine in (CPU, GPU, Machine("weak", 700)):
+            best = best_embedder(settings(languages), machine)
+            assert best is None or not best.non_commercial
+    assert best_embedder(settings(), Machine("cpu", 10)) is None
+
+
+def test_the_machine_is_what_the_setting_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("askpix.api.models.auto_select.usable_cores", lambda: 8)
+    monkeypatch.setattr("askpix.api.models.auto_select.usable_memory_mb", lambda: 10_000.0)
+    assert this_machine("cpu") == Machine("cpu", 6_000.0)
+    monkeypatch.setattr("askpix.api.models.auto_select.usable_cores", lambda: 2)
+    assert this_machine("cpu").device == "weak"
+
+
+def test_the_installed_commit_is_opened(cache: Cache, tmp_path: Path) -> None:
+    repository, commit = "onnx-community/siglip2-base-patch16-224-ONNX", "0123456789" * 4
+    cache(repository)
+    home = settings().model_copy(update={"home": tmp_path / "home"})
+    kept = Installed(f"onnx:{repository}", "embedder", commit, 1, 1)
+    Installations(home.home).keep(kept)
+    assert choose(home, open_embedder=works, machine=CPU).embedder_id == f"onnx:{repository}@{commit}"
+    Installations(home.home).forget(kept.id)
+    assert choose(home, open_embedder=works, machine=CPU).embedder_id == f"onnx:{repository}"
+
+
+def test_ids_are_pinned_where_their_kind_can() -> None:
+    for plain, pinned in (
+        ("onnx:a/b+fp16", "onnx:a/b@c0+fp16"),
+        ("transformers:a/b", "transformers:a/b@c0"),
+        ("gguf:a/b:Q4_K_M", "gguf:a/b@c0:Q4_K_M"),
+        ("open_clip:ViT-B-32@openai", "open_clip:ViT-B-32@openai"),
+    ):
+        assert Installed(plain, "embedder", "c0", 1, 1).pinned_id == pinned
+
+
+@pytest.mark.parametrize("held", ["", "[]", '{"installed": 7}', '{"installed": [{"id": "x"}]}', "[" * 9999])
+def test_a_damaged_file_is_as_good_as_none(held: str, tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text(held)
+    kept = Installations(tmp_path)
+    assert kept.all() == {} and not kept.answered and kept.pinned("x") == "x"
+    kept.answer()
+    assert Installations(tmp_path).answered
