@@ -7,7 +7,7 @@ by ``auto``.
 
 import difflib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,6 +22,7 @@ from askpix.generation.generators.base import GENERATORS
 from askpix.retrieval.embedders.base import EMBEDDERS
 from askpix.retrieval.model_hub.download import (
     HubFile,
+    OnBytes,
     cached_files,
     check_digests,
     delete_cached,
@@ -134,16 +135,25 @@ def plan_install(model: ModelFact) -> InstallPlan:
     )
 
 
-def install(workspace: Workspace, plan: InstallPlan) -> InstallReport:
+def install(
+    workspace: Workspace,
+    plan: InstallPlan,
+    *,
+    on_bytes: OnBytes | None = None,
+    on_here: Callable[[], object] | None = None,
+) -> InstallReport:
     """Fetch what is missing, hold all of it against the hub's digests, and have the model prove itself.
 
-    Raises ``ModelUnavailableError`` where it cannot be had or fails its proof: then it is used by nothing.
+    ``on_bytes`` as in ``download``; ``on_here`` is called when all files are here, before the proof. Raises
+    ``ModelUnavailableError`` where it cannot be had or fails its proof: then it is used by nothing.
     """
     model = plan.model
     pinned = model.id.startswith(tuple(f"{kind}:" for kind in _UNTAGGED))
     reference = model.repo if pinned else f"{model.repo}@{plan.revision}"
-    folder = download(reference, [file.name for file in plan.files])
+    folder = download(reference, [file.name for file in plan.files], on_bytes=on_bytes)
     check_digests(folder, plan.files)
+    if on_here is not None:
+        on_here()
     kept = Installed(model.id, model.role, folder.name, plan.bytes, int(time.time()))
     proof = prove(workspace, kept.pinned_id, cast(Role, model.role))
     if not proof.passed:

@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 
 from askpix.core.errors import ModelUnavailableError
 
+OnBytes = Callable[[int], object]
+
 _log = logging.getLogger(__name__)
 _LARGE = 8 * 2**20
 """Bytes from which a file is worth resuming across runs."""
@@ -134,9 +136,16 @@ def delete_cached(repository: str, commit: str | None = None) -> int:
     return 0
 
 
-def download(repository: str, patterns: Sequence[str], *, local_files_only: bool = False) -> Path:
+def download(
+    repository: str,
+    patterns: Sequence[str],
+    *,
+    local_files_only: bool = False,
+    on_bytes: OnBytes | None = None,
+) -> Path:
     """The folder with the files of ``OWNER/NAME[@REVISION]`` that match; its name is the commit.
 
+    ``on_bytes`` is told how many bytes of large files came with each block; what it raises ends the download.
     Shows a progress bar on standard error when that is a terminal. ``HF_HUB_OFFLINE=1`` and
     ``local_files_only`` take what was downloaded before. Raises ``ModelUnavailableError``, one line that says
     what to do.
@@ -152,7 +161,7 @@ def download(repository: str, patterns: Sequence[str], *, local_files_only: bool
                     hub.errors.LocalEntryNotFoundError, hub.errors.IncompleteSnapshotError
                 ):
                     return Path(hub.snapshot_download(name, local_files_only=True, **given))
-            answered = not offline and _fetch_large(hub, name, given)
+            answered = not offline and _fetch_large(hub, name, given, on_bytes)
             # What is cached may do where the hub does not answer; it was given its time then.
             take = partial(hub.snapshot_download, name, local_files_only=offline, **given)
             return Path(_patiently(hub, take, once=not answered))
@@ -190,7 +199,7 @@ def download_one_of(repository: str, names: Iterable[str], *, local_files_only: 
     return None
 
 
-def _fetch_large(hub: Any, name: str, given: dict[str, Any]) -> bool:
+def _fetch_large(hub: Any, name: str, given: dict[str, Any], on_bytes: OnBytes | None) -> bool:
     """Fetch the blobs of the large files that are still wanted; False where the hub does not answer."""
     try:
         planned = _patiently(hub, lambda: hub.snapshot_download(name, dry_run=True, **given))
@@ -200,11 +209,11 @@ def _fetch_large(hub: Any, name: str, given: dict[str, Any]) -> bool:
     _check_room(hub, sum(file.file_size or 0 for file in planned if file.will_download), name)
     for file in planned:
         if file.will_download and (file.file_size or 0) >= _LARGE:
-            _fetch(hub, name, file.commit_hash, file.filename)
+            _fetch(hub, name, file.commit_hash, file.filename, on_bytes)
     return True
 
 
-def _fetch(hub: Any, name: str, commit: str, filename: str) -> None:
+def _fetch(hub: Any, name: str, commit: str, filename: str, on_bytes: OnBytes | None) -> None:
     """One file as a blob, from where an earlier run stopped. Whole and checked, or not there."""
     url = hub.hf_hub_url(name, filename, revision=commit)
     known = _patiently(hub, lambda: hub.get_hf_file_metadata(url))
@@ -218,20 +227,20 @@ def _fetch(hub: Any, name: str, commit: str, filename: str) -> None:
     with hub.utils.WeakFileLock(lock):  # as the library's own downloads of this blob do
         if blob.exists():
             return
-        _continue(hub, url, part, known.size, filename)
+        _continue(hub, url, part, size=known.size, filename=filename, on_bytes=on_bytes)
         if _SHA256.fullmatch(known.etag) and _digest(part) != known.etag:
             part.unlink()
             raise OSError(errno.EIO, f"{filename} arrived damaged")
         part.replace(blob)
 
 
-def _continue(hub: Any, url: str, part: Path, size: int, filename: str) -> None:
+def _continue(hub: Any, url: str, part: Path, *, size: int, filename: str, on_bytes: OnBytes | None) -> None:
     """Appends to ``part`` what it lacks; goes on after a cut as long as attempts bring something."""
     fruitless = 0
     while not part.exists() or part.stat().st_size < size:
         had = part.stat().st_size if part.exists() else 0
         try:
-            _patiently(hub, lambda: _append(hub, url, part, size=size, title=filename))
+            _patiently(hub, lambda: _append(hub, url, part, size=size, title=filename, on_bytes=on_bytes))
         except hub.errors.HfHubHTTPError:
             raise
         except hub.errors.HTTPError:
@@ -245,7 +254,7 @@ def _continue(hub: Any, url: str, part: Path, size: int, filename: str) -> None:
         raise OSError(errno.EIO, f"{filename} is longer than the hub said")
 
 
-def _append(hub: Any, url: str, part: Path, *, size: int, title: str) -> None:
+def _append(hub: Any, url: str, part: Path, *, size: int, title: str, on_bytes: OnBytes | None) -> None:
     """One request for what ``part`` lacks; what came before it broke off is kept."""
     # Asked anew each time: addresses of storage servers are signed for an hour or so.
     where, headers = _address(hub, url)
@@ -262,6 +271,8 @@ def _append(hub: Any, url: str, part: Path, *, size: int, title: str) -> None:
                 for block in response.iter_bytes():
                     file.write(block)
                     bar.update(len(block))
+                    if on_bytes is not None:
+                        on_bytes(len(block))
 
 
 def _address(hub: Any, url: str) -> tuple[str, dict[str, str]]:
