@@ -1,4 +1,4 @@
-"""What jobs do: fetch URLs, index files, tell which of them were there already."""
+"""What jobs do: fetch URLs, index files, tell which of them were there already; give a better embedder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -9,6 +9,7 @@ from askpix.api.jobs.duplicates import near_duplicates
 from askpix.api.jobs.queue import Job, JobStoppedError
 from askpix.api.jobs.uploads import Uploads
 from askpix.api.services.index import run_index
+from askpix.api.services.upgrade import upgrade
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import LimitError, NotFoundError
 from askpix.ingest.catalog.models import Collection
@@ -27,6 +28,8 @@ class JobWork:
         collection = self._workspace.catalog.get_collection(job.collection)
         if collection is None or collection.id != job.collection_id:
             raise NotFoundError(f"collection {job.collection!r} was deleted meanwhile")
+        if job.kind == "upgrade":
+            return asdict(upgrade(self._workspace, collection.name, str(job.spec["model"]), on_progress))
         # Of URLs, what earlier turns of this job fetched.
         files: list[dict[str, Any]] = [dict(file) for file in job.spec.get("files", ())]
         failed: list[dict[str, str]] = [dict(failure) for failure in job.spec.get("failed", ())]

@@ -81,6 +81,16 @@ class Installations:
         """Remember that the offer was made and is not wanted."""
         self._write({**self._read(), "answered": True})
 
+    @property
+    def declined(self) -> str | None:
+        """The name of the model whose offer in the page was declined last."""
+        name = self._read().get("declined")
+        return name if isinstance(name, str) else None
+
+    def decline(self, name: str) -> None:
+        """Remember that this model is not wanted; another one is offered again."""
+        self._write({**self._read(), "declined": name})
+
     def _put(self, models: dict[str, Installed]) -> None:
         self._write({**self._read(), "installed": [asdict(model) for model in models.values()]})
 

@@ -24,7 +24,7 @@ FILES = {
         f"js/{name}.js": "text/javascript; charset=utf-8"
         for name in (
             *("api", "app", "blur", "chat", "dom", "facets", "grid", "keys", "layout", "library", "map"),
-            *("models", "rail", "strings", "understood", "viewer"),
+            *("models", "rail", "strings", "understood", "upgrade", "viewer"),
         )
     },
     "vendor/land.svg": "image/svg+xml",

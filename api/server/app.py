@@ -24,6 +24,7 @@ from askpix.api.routes import (
     keys,
     openai,
     search,
+    upgrade,
     uploads,
     web,
 )
@@ -68,6 +69,7 @@ def create_app(service: Service, *, hosts: Sequence[str] | None = LOOPBACK_HOSTS
         browse,
         uploads,
         jobs,
+        upgrade,
         search,
         ask,
         classify,

@@ -62,6 +62,9 @@ export const newest = (name, offset, limit, signal) => call(`${at(name)}/images?
 export const places = (name, degrees) => call(`${at(name)}/places?degrees=${degrees}`);
 export const folders = (name) => call(`${at(name)}/folders`);
 export const models = (name) => call(`${at(name)}/models`);
+export const upgrade = (name) => call(`${at(name)}/upgrade`);
+export const beginUpgrade = (name, model) => call(`${at(name)}/upgrade`, { method: "POST", body: { model } });
+export const declineUpgrade = (name, model) => call(`${at(name)}/upgrade?model=${encodeURIComponent(model)}`, { method: "DELETE" });
 export const ask = (name, question, history, signal) => events(`${at(name)}/ask`, { question, stream: true, ...(history.length ? { history } : {}) }, signal);
 export const image = (id, signal) => call(`/v1/images/${id}`, { signal });
 export const siblings = (id, signal) => call(`/v1/images/${id}/siblings`, { signal });

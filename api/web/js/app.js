@@ -8,6 +8,7 @@ import { Library } from "./library.js";
 import { Rail } from "./rail.js";
 import { S } from "./strings.js";
 import { Understood } from "./understood.js";
+import { Upgrade } from "./upgrade.js";
 import { Viewer } from "./viewer.js";
 
 const PAGE = 60, DEEPEST = 100_000, TYPING_MS = 160;
@@ -20,6 +21,7 @@ const rail = new Rail(byId("rail"), grid);
 const viewer = new Viewer(byId("viewer"), { onLike: moreLike, onOpened: opened });
 const chat = new Chat(byId("chat"), { openCitation, onHits: evidence, light: (id) => grid.light(id), onError: failed });
 const library = new Library(byId("shelf"), { onChange: refreshed, current: () => state.collection, choose: chooseCollection });
+const upgrade = new Upgrade(byId("upgrade"), { onDone: refreshed, onMove: () => grid.later() });
 const facets = new Facets(byId("facets"), byId("filter"), { where: () => state.where, onChange: narrow });
 const chips = new Understood(byId("understood"), {
   where: (changes) => narrow(changes),
@@ -282,6 +284,7 @@ async function chooseCollection(name) {
   state.where = {}; state.off = [];
   chat.clear();
   facets.use(state.collection);
+  upgrade.use(state.collection);
   await run({ push: true });
 }
 
@@ -321,6 +324,7 @@ async function begin() {
     await fillCollections(wanted);
     state.text = query.value;
     facets.use(state.collection);
+    upgrade.use(state.collection);
     await run();
     if (picture) viewer.open([await api.image(picture)], 0, { box: box?.length === 4 && box.every(Number.isFinite) ? box : undefined });
   } catch (error) { failed(error); }

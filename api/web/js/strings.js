@@ -1,5 +1,7 @@
 // Every word that the page says, in one place.
 const count = (n) => n.toLocaleString();
+const bytes = (n) => n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : `${Math.round(n / 1e6)} MB`;
+const languages = (codes) => codes.includes("*") ? "in many languages" : codes.length === 1 ? "in English" : `in ${codes.join(", ")}`;
 
 export const S = {
   placeholder: "Search, or ask a question …",
@@ -85,11 +87,23 @@ export const S = {
   replaced: (was) => `Before: ${was} (kept, to go back to)`,
   changed: (r) => `Last change: ${r.was} → ${r.embedder}, ` + (r.changed_over ? `${S.pictures(r.images)} in ${Math.round(r.seconds)} s` : `not taken into use: ${r.missing.length} could not be embedded again`),
   kept: (c) => c.queries ? `On your last ${count(c.queries)} searches ${Math.round(100 * c.overlap)} % of the first ten stayed, the best hit in ${Math.round(100 * c.best_kept)} %.` : "",
+  upgrade: "Better search is possible here",
+  upgradeWhat: (o) => `${o.name} finds more than ${o.was}, the small model that looks at your images now, and searches ${languages(o.languages)}.`,
+  upgradeFacts: (o) => [o.bytes === 0 ? "on this machine already" : o.bytes && `${bytes(o.bytes)} to download`, `licence ${o.licence}`, "runs on this machine"].filter(Boolean).join(" · "),
+  upgradeHow: "Search goes on while every image is looked at again.",
+  upgradeBegin: (o) => o.bytes === 0 ? "Change over" : "Download and change over",
+  upgradeNo: "No, thanks",
+  upgrading: { queued: "Waiting for other work on this collection", downloading: "Downloading the model", proving: "The model is proving that it works", working: "Looking at every image again" },
+  ofBytes: (done, all) => `${bytes(done)} of ${bytes(all)}`,
+  upgraded: (r) => `${r.model} is in use now: try the search again.`,
+  upgradeFailed: (why) => `The model was not changed: ${why}`,
+  upgradeStopped: "Stopped. What was downloaded is kept, and nothing has changed.",
+  upgradeAgain: "Try again",
   jobs: "Work",
   noJobs: "Nothing was added from here yet.",
   job: { queued: "waiting", running: "indexing", done: "done", failed: "failed", cancelled: "stopped" },
   cancel: "Cancel",
-  added: (r) => [`${count(r.added)} added`, r.updated && `${count(r.updated)} updated`, r.duplicates && `${count(r.duplicates)} were there already`, r.failed?.length && `${count(r.failed.length)} failed`].filter(Boolean).join(", "),
+  added: (r) => r.model ? `changed to ${r.model}` : [`${count(r.added)} added`, r.updated && `${count(r.updated)} updated`, r.duplicates && `${count(r.duplicates)} were there already`, r.failed?.length && `${count(r.failed.length)} failed`].filter(Boolean).join(", "),
   keys: "Keys",
   noKeys: "No key was made: everybody on this machine may come in, nobody else.",
   keyName: "For whom",
