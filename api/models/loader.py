@@ -96,10 +96,9 @@ class Models(ABC):
             )
         with self.loading:
             if text_embedder_id not in self._text_embedders:
-                from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, find_text_model
+                from askpix.retrieval.onnx.text_embedder import open_text_embedder
 
-                found = find_text_model(reference)
-                made = OnnxTextEmbedder.load(found.path, model_id=f"onnx:{found.name}")
+                made = open_text_embedder(reference)
                 self._text_embedders[made.model_id] = self._text_embedders[text_embedder_id] = made
             return self._text_embedders[text_embedder_id]
 

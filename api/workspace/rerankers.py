@@ -46,12 +46,19 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
         return _transformers(workspace, rest)
     if scheme == "onnx" and rest:
         from askpix.retrieval.model_hub.source import Source
+        from askpix.retrieval.onnx.precisions import split_precision
         from askpix.retrieval.onnx.text_embedder import published_text_model
         from askpix.retrieval.rerankers.cross_encoder import onnx_cross_encoder
 
-        folder = Path(rest).expanduser()
-        source = Source(folder, rest) if folder.is_dir() else published_text_model(rest, ["tokenizer.json"])
-        return onnx_cross_encoder(source.path, model_id=f"onnx:{source.name}", threads=workspace.workers)
+        plain, precision = split_precision(rest)
+        taken = precision or "auto"
+        folder = Path(plain).expanduser()
+        if folder.is_dir():
+            source = Source(folder, plain)
+        else:
+            source = published_text_model(plain, ["tokenizer.json"], precision=taken)
+        name = f"onnx:{source.name}{f'+{precision}' if precision else ''}"
+        return onnx_cross_encoder(source.path, model_id=name, precision=taken, threads=workspace.workers)
     if scheme == "generator":
         from askpix.retrieval.rerankers.generator import GeneratorReranker
 

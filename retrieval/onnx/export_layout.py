@@ -4,7 +4,7 @@
     visual/model*.onnx + textual/model*.onnx           Immich, with open_clip's preprocess_cfg.json
     onnx/model*.onnx                                   optimum: both towers in one
 
-The ``*`` is the precision: nothing for fp32, ``_fp16``, ``_int8``, ``_quantized``, ``_uint8``, ``_q4`` ...
+The ``*`` is the precision: nothing for fp32, ``_fp16``, ``_int8`` ... (``precisions``).
 """
 
 import hashlib
@@ -18,13 +18,8 @@ from typing import Any
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
 from askpix.retrieval.model_hub.download import download
 from askpix.retrieval.model_hub.source import Source, split_pin
+from askpix.retrieval.onnx.precisions import none_of, split_precision, suffixes
 
-_SUFFIXES = {
-    "fp32": ("",),
-    "fp16": ("_fp16",),
-    "int8": ("_int8", "_quantized", "_uint8"),
-    "q4": ("_q4", "_q4f16", "_bnb4"),
-}
 _PAIRS = (
     ("onnx/vision_model{}.onnx", "onnx/text_model{}.onnx"),
     ("vision_model{}.onnx", "text_model{}.onnx"),
@@ -33,7 +28,6 @@ _PAIRS = (
     ("onnx/model{}.onnx", "onnx/model{}.onnx"),
     ("model{}.onnx", "model{}.onnx"),
 )
-_REFERENCE = re.compile(r"(?P<name>.+?)(\+(?P<precision>fp32|fp16|int8|q4))?")
 _REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _BLOCK = 2**20
 _MAX_CONFIG = 2**22
@@ -107,15 +101,14 @@ class Layout:
 
 def find_layout(reference: str, *, precision: str, local_files_only: bool = False) -> Layout:
     """The model in a folder, or the hub's copy of ``OWNER/NAME[@REVISION]``; ``+int8`` and the like behind
-    it name a precision, else ``precision`` does: ``auto`` is fp32 where there is such a file, the model's
-    full quality, then fp16, int8, 4 bit.
+    it name a precision, else ``precision`` does; see ``precisions`` for what ``auto`` is.
 
     Raises ``ModelUnavailableError`` (nothing there, no such precision) and ``IndexMismatchError`` (a folder
     whose files are not what its pin says).
     """
-    unpinned, pin = split_pin(re.sub(r"\+(fp32|fp16|int8|q4)$", "", reference))
-    match = _REFERENCE.fullmatch(reference)
-    wanted = (match["precision"] if match else None) or {"bf16": "fp16"}.get(precision, precision)
+    plain, named = split_precision(reference)
+    unpinned, pin = split_pin(plain)
+    wanted = named or {"bf16": "fp16"}.get(precision, precision)
     folder = Path(unpinned).expanduser()
     if folder.is_dir():
         vision, text, taken = _chosen(folder, wanted, unpinned)
@@ -147,12 +140,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _candidates(wanted: str) -> Iterator[tuple[str, str, str]]:
     """(precision, vision, text) by name, best first."""
-    for precision in _SUFFIXES if wanted == "auto" else (wanted,):
-        for suffix in _SUFFIXES.get(precision, ()):
-            for vision, text in _PAIRS:
-                # "{}model" is Immich's folder for fp16: visual/fp16/model.onnx.
-                inside = f"{precision}/" if "{}model" in vision and suffix else suffix
-                yield precision, vision.format(inside), text.format(inside)
+    for precision, suffix in suffixes(wanted):
+        for vision, text in _PAIRS:
+            # "{}model" is Immich's folder for fp16: visual/fp16/model.onnx.
+            inside = f"{precision}/" if "{}model" in vision and suffix else suffix
+            yield precision, vision.format(inside), text.format(inside)
 
 
 def _chosen(folder: Path, wanted: str, name: str) -> tuple[Path, Path, str]:
@@ -160,12 +152,13 @@ def _chosen(folder: Path, wanted: str, name: str) -> tuple[Path, Path, str]:
         if (folder / vision).is_file() and (folder / text).is_file():
             return folder / vision, folder / text, precision
     there = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.onnx"))[:8]
-    if not there:
-        raise ModelUnavailableError(
-            f"{name!r} holds no ONNX export of an image and a text model (onnx/vision_model.onnx and "
-            "onnx/text_model.onnx, visual/model.onnx and textual/model.onnx, or onnx/model.onnx)"
-        )
-    raise ModelUnavailableError(f"{name!r} has no {wanted} export; it has {', '.join(there)}")
+    if there:
+        raise ModelUnavailableError(f"{none_of(wanted, name)}; it has {', '.join(there)}")
+    raise ModelUnavailableError(
+        f"{name!r} holds no ONNX export of an image and a text model (onnx/vision_model.onnx and "
+        "onnx/text_model.onnx, visual/model.onnx and textual/model.onnx, or onnx/model.onnx) in "
+        f"{'full precision; name another: +int8 or +q4' if wanted == 'auto' else wanted}"
+    )
 
 
 def _downloaded(repository: str, wanted: str, local_files_only: bool) -> Source:

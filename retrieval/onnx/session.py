@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
@@ -19,6 +20,17 @@ RUN_ERRORS: tuple[type[Exception], ...] = (
     ),
 )
 """What ``run`` raises for inputs that a graph cannot take; ONNX Runtime's own have no common base class."""
+
+NUMBERS: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+"""numpy's types of what a graph's inputs are declared to be."""
 
 
 class Session(Protocol):

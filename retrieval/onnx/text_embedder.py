@@ -1,22 +1,23 @@
-"""Sentence embedders as people publish them, on ONNX Runtime: E5, MiniLM, MPNet, BGE and their like.
+"""Sentence embedders as people publish them, on ONNX Runtime: E5, BGE, MiniLM, EmbeddingGemma, Qwen3 ...
 
 A folder in the layout of sentence-transformers, with an ONNX export in it (or in ``onnx/``):
 
     tokenizer.json                       how text becomes tokens
     modules.json, 1_Pooling/config.json  how token vectors become one: mean, first token, max, last token
-    2_Normalize/, 2_Dense/               length one is made here always; a Dense layer is refused
+    2_Normalize/, 2_Dense/               length one is made here always; a Dense layer must be in the graph
     sentence_bert_config.json            longest input in tokens
     config_sentence_transformers.json    prompts: what is put before a query and before a passage
 
-Files that are missing mean what they mean to sentence-transformers: mean pooling, no prompts. E5 models
-without prompts in their files get those of their paper (Wang et al. 2024, "Multilingual E5 Text Embeddings").
-Equal to transformers on the same weights to 1e-5 (tests/unit/retrieval/onnx/test_text_embedder.py).
+A graph that gives a ``sentence_embedding`` has pooled by itself. Exports for transformers.js leave these
+files out; what they would say is known of the families in ``_FAMILIES``, else files that are missing mean
+what they mean to sentence-transformers: mean pooling, no prompts. Equal to the published recipes on the same
+weights to 1e-5 (tests/unit/retrieval/onnx/test_text_embedder.py and test_text_families.py).
 """
 
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,20 +32,29 @@ from askpix.retrieval.embedders.base import TextEmbedder, unit
 from askpix.retrieval.model_hub.download import download, download_one_of
 from askpix.retrieval.model_hub.source import Source
 from askpix.retrieval.onnx.mini import batches
-from askpix.retrieval.onnx.session import Session, open_session
+from askpix.retrieval.onnx.precisions import none_of, split_precision, suffixes
+from askpix.retrieval.onnx.session import NUMBERS, RUN_ERRORS, Session, open_session
 from askpix.retrieval.text.null_captions import NOTHING, PICTURES
 
 Pooling = Literal["mean", "cls", "max", "last"]
 
-_FILES = ("model.onnx", "model_fp16.onnx", "model_O2.onnx", "model_quantized.onnx", "model_int8.onnx")
-"""Best first: what is lost by int8 differs between models and is not measured here."""
 _REPO = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _POOLINGS: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_lasttoken": "last",
+    "mean": "mean",
+    "cls": "cls",
+    "max": "max",
+    "lasttoken": "last",
 }
+_POOLED = "sentence_embedding"
+_PROMPTS = {
+    "query": ("query", "Retrieval-query", "SearchQuery"),
+    "passage": ("passage", "document", "Retrieval-document", "Document"),
+}
+"""Names that publishers give to the prompts of a search; EmbeddingGemma 2 has the later ones too."""
 _LONGEST = 512
 _BATCH_TOKENS = 2048
 _CROWDED = 0.3
@@ -61,6 +71,36 @@ class Recipe:
     query_prompt: str = ""
     passage_prompt: str = ""
     pad_id: int = 0
+    dense: bool = False
+    """Whether Dense layers make the sentence embedding: only a graph that holds them can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What the model cards of a family say, for exports without the files that would say it."""
+
+    names: str
+    pooling: Pooling
+    query_prompt: str = ""
+    passage_prompt: str = ""
+
+
+_FAMILIES = (
+    # huggingface.co/google/embeddinggemma-300m and -2, "Prompt instructions".
+    _Family("embeddinggemma", "mean", "task: search result | query: ", "title: none | text: "),
+    # github.com/QwenLM/Qwen3-Embedding, README: get_detailed_instruct, last_token_pool.
+    _Family(
+        "qwen3-embedding",
+        "last",
+        "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
+    ),
+    # github.com/FlagOpen/FlagEmbedding (all BGE but the decoders) and the cards of Granite Embedding: [CLS].
+    _Family(r"\bbge-(m3|micro|small|base|large)|granite-embedding", "cls"),
+    # Wang et al. 2024, "Multilingual E5 Text Embeddings"; the instruct models want a task of one's own.
+    _Family(r"\be5-(?!.*instruct)", "mean", "query: ", "passage: "),
+)
+_WITH_DENSE = ("gemma3_text",)
+"""Model types whose sentence embedding is made by Dense layers behind the pooling (EmbeddingGemma 300M)."""
 
 
 class OnnxTextEmbedder(TextEmbedder):
@@ -71,16 +111,16 @@ class OnnxTextEmbedder(TextEmbedder):
     sentences about all kinds of things, length one again (Mu and Viswanath 2018, "All-but-the-Top").
     """
 
-    def __init__(
-        self, session: Session, inputs: Sequence[str], tokenizer: Tokenizer, recipe: Recipe, model_id: str
-    ) -> None:
+    def __init__(self, model: "TextModel", recipe: Recipe, model_id: str) -> None:
         self.model_id = model_id
         self.recipe = recipe
-        self._session, self._inputs, self._tokenizer = session, frozenset(inputs), tokenizer
+        self._model = model
         self._lock = threading.Lock()
         self.dim = 1  # until the first vectors are here
         sentences = [*PICTURES, *NOTHING]
         passages = self.embed(sentences, recipe.passage_prompt)
+        if not np.isfinite(passages).all():
+            raise ModelUnavailableError(f"the vectors of {model_id!r} are no numbers; take another precision")
         self.dim = int(passages.shape[1])
         crowded = float((passages @ passages.mean(axis=0)).mean()) > _CROWDED
         queries = self.embed(sentences, recipe.query_prompt)
@@ -89,13 +129,20 @@ class OnnxTextEmbedder(TextEmbedder):
         self._query_mean = queries.mean(axis=0) if crowded else zero
 
     @classmethod
-    def load(cls, folder: Path, *, model_id: str, threads: int = 0) -> "OnnxTextEmbedder":
+    def load(
+        cls, folder: Path, *, model_id: str, precision: str = "auto", threads: int = 0
+    ) -> "OnnxTextEmbedder":
         """From a folder as above; ``threads=0`` is one per core. Raises ``ModelUnavailableError``."""
         recipe = read_recipe(folder, name=model_id)
-        session, inputs, tokenizer = open_text_model(folder, max_tokens=recipe.max_tokens, threads=threads)
+        model = open_text_model(folder, max_tokens=recipe.max_tokens, precision=precision, threads=threads)
+        if recipe.dense and model.output != _POOLED:
+            raise ModelUnavailableError(
+                f"{model_id!r} has a Dense layer, which its ONNX file lacks; take an export that gives "
+                f"{_POOLED!r}"
+            )
         try:
-            return cls(session, inputs, tokenizer, recipe, model_id)
-        except (RuntimeError, ValueError, IndexError) as error:
+            return cls(model, recipe, model_id)
+        except RUN_ERRORS as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelUnavailableError(f"cannot embed with {str(folder)!r}: {reason}") from error
 
@@ -113,7 +160,7 @@ class OnnxTextEmbedder(TextEmbedder):
         # File names that are not UTF-8 bring lone surrogates, which the tokenizer refuses.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in clean]
         with self._lock:
-            tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(clean)]
+            tokens = [encoding.ids for encoding in self._model.tokenizer.encode_batch(clean)]
         rows: list[Any] = [None] * len(texts)
         for batch in batches([len(ids) for ids in tokens], tokens=_BATCH_TOKENS):
             for at, row in zip(batch, self._run([tokens[at] for at in batch]), strict=True):
@@ -129,15 +176,23 @@ class OnnxTextEmbedder(TextEmbedder):
         for row, own in enumerate(tokens):
             ids[row, : len(own)] = own
             mask[row, : len(own)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        feed = {name: value for name, value in feed.items() if name in self._inputs}
-        hidden = np.asarray(self._session.run(None, feed)[0], np.float32)
+        hidden = self._model.run(ids, mask)
         if hidden.ndim == 2:  # the export pools by itself
             return hidden
         return pool(hidden, mask, self.recipe.pooling)
 
 
-def find_text_model(reference: str, *, local_files_only: bool = False) -> Source:
+def open_text_embedder(reference: str) -> OnnxTextEmbedder:
+    """Return the model ``DIR_OR_REPO[+fp32|+fp16|+int8|+q4]``, downloaded where it is missing."""
+    plain, precision = split_precision(reference)
+    found = find_text_model(plain, precision=precision or "auto")
+    end = f"+{precision}" if precision else ""
+    return OnnxTextEmbedder.load(
+        found.path, model_id=f"onnx:{found.name}{end}", precision=precision or "auto"
+    )
+
+
+def find_text_model(reference: str, *, precision: str = "auto", local_files_only: bool = False) -> Source:
     """A folder of this machine, or the hub's copy of ``OWNER/NAME[@REVISION]``, named by its commit.
 
     Of a repository the configuration and the best ONNX file that it has are downloaded. Raises
@@ -148,17 +203,20 @@ def find_text_model(reference: str, *, local_files_only: bool = False) -> Source
         return Source(folder, str(folder.absolute()))
     if not _REPO.fullmatch(reference):
         raise ModelUnavailableError(f"{reference!r} is neither a folder nor a hub repository OWNER/NAME")
-    return published_text_model(reference, ["*.json", "1_Pooling/*.json"], local_files_only=local_files_only)
+    patterns = ["*.json", "1_Pooling/*.json"]
+    return published_text_model(reference, patterns, precision=precision, local_files_only=local_files_only)
 
 
 def published_text_model(
-    repository: str, patterns: Sequence[str], *, local_files_only: bool = False
+    repository: str, patterns: Sequence[str], *, precision: str = "auto", local_files_only: bool = False
 ) -> Source:
     """Return the hub's export ``OWNER/NAME[@REVISION]``, pinned: ``patterns`` and its best ONNX file."""
-    names = [name for file in _FILES for name in (f"onnx/{file}", file)]
+    names = list(_files(precision))
     found = download_one_of(repository, names, local_files_only=local_files_only)
     if found is None:
-        raise ModelUnavailableError(f"{repository!r} has no ONNX file; export one, or name a folder with it")
+        raise ModelUnavailableError(
+            f"{none_of(precision, repository)}; or name another repository, or a folder with an export"
+        )
     taken = next(name for name in names if (found / name).is_file())
     name = f"{repository.partition('@')[0]}@{found.name}"  # the branch may move on meanwhile
     # Weights over 2 GB lie in a file of their own beside the model.
@@ -166,14 +224,60 @@ def published_text_model(
     return Source(download(name, wanted, local_files_only=local_files_only), name)
 
 
-def open_text_model(
-    folder: Path, *, max_tokens: int, threads: int = 0
-) -> tuple[Session, list[str], Tokenizer]:
-    """Return the best ONNX file in the folder or its ``onnx/``, opened; its inputs; and the tokenizer."""
-    paths = [path for name in _FILES for path in (folder / "onnx" / name, folder / name) if path.is_file()]
-    if not paths:
+def _files(precision: str) -> Iterator[str]:
+    """Yield the names that an ONNX file may have, best first; ``_O2`` is fp32 as optimum rewrites it."""
+    for kind, suffix in suffixes(precision):
+        for end in (suffix, "_O2") if kind == "fp32" else (suffix,):
+            yield from (f"onnx/model{end}.onnx", f"model{end}.onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """A graph of texts, its tokenizer, and which of its outputs is taken."""
+
+    session: Session
+    inputs: Mapping[str, Any]
+    tokenizer: Tokenizer
+    output: str
+
+    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        """The output for ``(n, tokens)`` ids, padded on the right, and which of them are real."""
+        known = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "token_type_ids": np.zeros_like(ids),
+            "position_ids": np.maximum(mask.cumsum(axis=1) - 1, 0),
+        }
+        feed = {
+            name: known[name].astype(NUMBERS.get(item.type, np.int64))
+            if name in known
+            else _nothing(item, len(ids))
+            for name, item in self.inputs.items()
+        }
+        return np.asarray(self.session.run([self.output], feed)[0], np.float32)
+
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_EMPTY = re.compile(r"past_key_values\.\d+\.(key|value)|(image|video|audio)_features")
+"""Inputs for which a text has nothing: what came before it, and media of a model that takes those too."""
+
+
+def _nothing(item: Any, rows: int) -> NDArray[Any]:
+    """An input of length 0: a cache ``(n, heads, 0, size)``, or features ``(0, size)``."""
+    if item.name.startswith("past"):
+        _, heads, _, size = item.shape
+        return np.zeros((rows, heads, 0, size), NUMBERS[item.type])
+    return np.zeros((0, item.shape[-1]), NUMBERS[item.type])
+
+
+def open_text_model(folder: Path, *, max_tokens: int, precision: str = "auto", threads: int = 0) -> TextModel:
+    """Return the best ONNX file in the folder or its ``onnx/``, opened. Raises ``ModelUnavailableError``."""
+    path = next((folder / name for name in _files(precision) if (folder / name).is_file()), None)
+    if path is None:
+        if any(folder.rglob("*.onnx")):
+            raise ModelUnavailableError(none_of(precision, str(folder)))
         raise ModelUnavailableError(
-            f"{str(folder)!r} holds no ONNX text model ({', '.join(_FILES[:2])} ... in it or in onnx/)"
+            f"{str(folder)!r} holds no ONNX text model (model.onnx, model_fp16.onnx ... in it or in onnx/)"
         )
     words = folder / "tokenizer.json"
     if not words.is_file():
@@ -184,11 +288,15 @@ def open_text_model(
         raise ModelUnavailableError(f"cannot read {str(words)!r}: {str(error)[:200]}") from error
     tokenizer.enable_truncation(max_tokens)
     tokenizer.no_padding()
-    session: Any = open_session(paths[0], threads=threads)
-    inputs = [item.name for item in session.get_inputs()]
+    session: Any = open_session(path, threads=threads)
+    inputs = {item.name: item for item in session.get_inputs()}
     if "input_ids" not in inputs:
-        raise ModelUnavailableError(f"{paths[0].name!r} takes {inputs}: that is no text model")
-    return session, inputs, tokenizer
+        raise ModelUnavailableError(f"{path.name!r} takes {sorted(inputs)}: that is no text model")
+    unknown = [name for name in inputs if name not in _INPUTS and not _EMPTY.fullmatch(name)]
+    if unknown:
+        raise ModelUnavailableError(f"{path.name!r} wants {unknown[0]!r}, which is not known of text models")
+    outputs = [item.name for item in session.get_outputs()]
+    return TextModel(session, inputs, tokenizer, _POOLED if _POOLED in outputs else outputs[0])
 
 
 def pool(hidden: Vectors, mask: NDArray[np.int64], how: Pooling) -> Vectors:
@@ -208,29 +316,56 @@ def pool(hidden: Vectors, mask: NDArray[np.int64], how: Pooling) -> Vectors:
 
 def read_recipe(folder: Path, *, name: str) -> Recipe:
     """What the files of ``folder`` say. Raises ``ModelUnavailableError`` for what is not understood."""
+    config = _object(folder / "config.json")
+    inner = config.get("text_config")
+    inner = inner if isinstance(inner, dict) else config
+    source = f"{name} {config.get('_name_or_path', '')}".lower()
+    family = next((each for each in _FAMILIES if re.search(each.names, source)), _Family("", "mean"))
     modules = _json(folder / "modules.json")
     kinds = [str(item.get("type", "")).rsplit(".", 1)[-1] for item in modules] if modules else []
-    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
+    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize", "Dense"})
     if unknown:
         raise ModelUnavailableError(f"{name!r} has a {unknown[0]} layer, which its ONNX file lacks")
-    pooling: Pooling = "mean"
-    stated = _json(folder / "1_Pooling" / "config.json")
-    if stated:
-        chosen = [how for key, how in _POOLINGS.items() if stated.get(key)]
-        if len(chosen) != 1:
-            raise ModelUnavailableError(f"{name!r} joins several poolings; only one is supported")
-        pooling = chosen[0]
-    bert, config = _json(folder / "sentence_bert_config.json"), _json(folder / "config.json")
-    lengths = [bert.get("max_seq_length"), config.get("max_position_embeddings"), _LONGEST]
+    bert = _object(folder / "sentence_bert_config.json")
+    lengths = [bert.get("max_seq_length"), inner.get("max_position_embeddings"), _LONGEST]
     longest = min(int(length) for length in lengths if isinstance(length, int) and length > 0)
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    query = str(prompts.get("query") or "")
-    passage = str(prompts.get("passage") or prompts.get("document") or "")
-    source = f"{name} {config.get('_name_or_path', '')}".lower()
-    if not prompts and re.search(r"\be5\b", source) and "instruct" not in source:
-        query, passage = "query: ", "passage: "
-    pad = config.get("pad_token_id")
-    return Recipe(pooling, longest, query, passage, pad if isinstance(pad, int) and pad >= 0 else 0)
+    prompts = _object(folder / "config_sentence_transformers.json").get("prompts")
+    prompts = prompts if isinstance(prompts, dict) else {}
+    query, passage = (
+        next((str(prompts[key]) for key in keys if prompts.get(key)), "") for keys in _PROMPTS.values()
+    )
+    if not any(prompts.values()):
+        query, passage = family.query_prompt, family.passage_prompt
+    pad = inner.get("pad_token_id")
+    return Recipe(
+        pooling=_pooling(folder, name) or family.pooling,
+        max_tokens=longest,
+        query_prompt=query,
+        passage_prompt=passage,
+        pad_id=pad if isinstance(pad, int) and pad >= 0 else 0,
+        dense="Dense" in kinds or config.get("model_type") in _WITH_DENSE,
+    )
+
+
+def _pooling(folder: Path, name: str) -> Pooling | None:
+    """What 1_Pooling says, in its older form (a flag each) or that of sentence-transformers 5.4 and later."""
+    stated = _object(folder / "1_Pooling" / "config.json")
+    if not stated:
+        return None
+    modes = stated.get("pooling_mode") or [key for key in _POOLINGS if stated.get(key)]
+    chosen = [modes] if isinstance(modes, str) else modes
+    if not (isinstance(chosen, list) and len(chosen) == 1 and chosen[0] in _POOLINGS):
+        raise ModelUnavailableError(
+            f"{name!r} pools by {chosen!r}; one of {', '.join(_POOLINGS.values())} is supported"
+        )
+    if stated.get("include_prompt") is False:
+        raise ModelUnavailableError(f"{name!r} pools without its prompt, which is not supported")
+    return _POOLINGS[chosen[0]]
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = _json(path)
+    return found if isinstance(found, dict) else {}
 
 
 def _json(path: Path) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
-from askpix.retrieval.onnx.session import RUN_ERRORS, Session
+from askpix.retrieval.onnx.session import NUMBERS, RUN_ERRORS, Session
 
 Role = Literal["image", "text"]
 Feed = Mapping[str, NDArray[Any]]
@@ -29,13 +29,7 @@ _PLAIN = (
 )
 _OTHER: dict[Role, Role] = {"image": "text", "text": "image"}
 _NEVER = ("logit", "loss", "mask", "attention")
-_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-_WHOLE = {
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-    "tensor(uint8)": np.uint8,
-    "tensor(bool)": np.bool_,
-}
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 _LEAST_DIM = 8
 _MOVED = 1e-6
 _ALIKE = 0.1
@@ -179,8 +173,7 @@ class Tower:
         return own
 
     def _type(self, name: str) -> Any:
-        kind = self.inputs[name].type
-        return _FLOATS.get(kind) or _WHOLE.get(kind) or np.int64
+        return NUMBERS.get(self.inputs[name].type, np.int64)
 
     def _filled(self, own: Feed, count: int) -> dict[str, Any]:
         """What a graph of both towers wants besides is one blank, which costs nothing to the result."""
@@ -194,7 +187,7 @@ class Tower:
                 first = count if first in batches else 1  # a name shared with ours is the same size
             sizes = [size if isinstance(size, int) else None for size in rest]
             blank = [size or (224 if len(sizes) == 3 else 2) for size in sizes]
-            fill = np.ones if item.type in _WHOLE else np.zeros
+            fill = np.zeros if item.type in _FLOATS else np.ones
             given[name] = fill((first, *blank), self._type(name))
         return given
 

@@ -55,12 +55,15 @@ class CrossEncoder:
         return [max(group) if group else None for group in best]
 
 
-def onnx_cross_encoder(folder: Path, *, model_id: str, threads: int = 0) -> CrossEncoder:
+def onnx_cross_encoder(
+    folder: Path, *, model_id: str, precision: str = "auto", threads: int = 0
+) -> CrossEncoder:
     """From a folder with ``tokenizer.json`` and an ONNX file in it or in ``onnx/``.
 
     ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
     """
-    session, names, tokenizer = open_text_model(folder, max_tokens=_LONGEST, threads=threads)
+    model = open_text_model(folder, max_tokens=_LONGEST, precision=precision, threads=threads)
+    session, names, tokenizer = model.session, model.inputs, model.tokenizer
     pad = tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0
     lock = threading.Lock()
 
