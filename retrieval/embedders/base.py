@@ -13,6 +13,7 @@ from PIL import Image
 
 from askpix.core.errors import AskpixError, ModelUnavailableError
 from askpix.core.types import Vectors
+from askpix.retrieval.model_hub.options import split_options
 from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
 
@@ -151,6 +152,8 @@ def same_model(wanted: str, pinned: str) -> bool:
 
     Looks at files of this machine alone. False also when there are none.
     """
+    if split_options(wanted)[1] != split_options(pinned)[1]:
+        return False
     if wanted == pinned or pinned.startswith((f"{wanted}@", f"{wanted}#")):
         return True
     try:

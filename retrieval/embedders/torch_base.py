@@ -77,7 +77,7 @@ class TorchEmbedder(Embedder):
 
     def _stacked(self, prepared: Sequence[Arrays]) -> Tensors:
         stack = self._runner.torch.from_numpy
-        return {name: stack(np.stack([one[name] for one in prepared])) for name in prepared[0]}
+        return {name: stack(_stack([one[name] for one in prepared])) for name in prepared[0]}
 
     def _tokens(self, texts: Sequence[str]) -> Tensors:
         with self._tokenizing:
@@ -108,6 +108,17 @@ class TorchEmbedder(Embedder):
             )
         )
         return int(shown[1])
+
+
+def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack arrays; shorter ones are filled up with zeros (the model is told which rows are real)."""
+    longest = max(len(one) for one in arrays)
+    if all(len(one) == longest for one in arrays):
+        return np.stack(arrays)
+    whole = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, one in enumerate(arrays):
+        whole[row, : len(one)] = one
+    return whole
 
 
 def shaped(image: Image.Image) -> Image.Image:

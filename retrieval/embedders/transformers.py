@@ -1,4 +1,4 @@
-"""CLIP, SigLIP, SigLIP 2 and their kin through transformers: models with two towers.
+"""CLIP, SigLIP, SigLIP 2 and their kin through transformers: models with two towers (``multimodal``: of one).
 
 Preprocessing and tokens are the library's own (its Pillow processors, whose results do not depend on what
 else is installed), with two changes: pictures are prepared in threads, and bytes become normalised
@@ -24,18 +24,31 @@ from askpix.core.pretrained import (
     pick_dtype,
 )
 from askpix.retrieval.embedders.base import EmbedderKind, EmbedderOptions
+from askpix.retrieval.embedders.multimodal import (
+    GEMMA,
+    MOST_TOKENS,
+    MULTIMODAL,
+    check_options,
+    gemma_towers,
+    load_options,
+    qwen_towers,
+)
 from askpix.retrieval.embedders.torch_base import Arrays, TorchEmbedder, Towers, likelihood_from, same_pixels
 from askpix.retrieval.embedders.torch_runner import (
+    USUAL_BATCH,
     Tensors,
     TorchRunner,
     on_device,
     quantized,
     split_precision,
 )
+from askpix.retrieval.model_hub.options import split_options
 from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.model_hub.source import find_description, find_model
 
 SCHEME = "transformers"
+_FEW = 4
+"""Images at once of models that read some 300 to 1800 tokens of each."""
 _SIGLIP = ("siglip", "siglip2")
 """Learned from lower-case texts padded to the whole window, without a mask: their published tokenizers give
 none (Zhai et al. 2023). That of SigLIP 2's fixed resolutions, Gemma's, leaves capitals, which training did
@@ -50,7 +63,8 @@ def load_transformers_embedder(
     compiled: bool = False,
     local_files_only: bool = False,
 ) -> TorchEmbedder:
-    """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``.
+    """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``, where it offers a choice with
+    ``+dim=N`` and ``+tokens=N`` behind it (``multimodal``).
 
     ``precision``: ``fp32``, ``bf16``, ``fp16``, on a CPU ``int8``, or ``auto`` for what the device is usually
     run in. ``compiled`` lets ``torch.compile`` build the image tower at its first batch. Code that comes with
@@ -60,13 +74,23 @@ def load_transformers_embedder(
     torch, transformers = import_torch(f"{SCHEME}:{reference}")
     where = pick_device(torch, device)
     loaded_in, to_int8 = split_precision(precision, where)
-    described = find_description(reference, local_files_only=local_files_only)
+    plain, options = split_options(reference)
+    described = find_description(plain, local_files_only=local_files_only)
     folder = str(described.path)
+    family = model_type(transformers, folder)[0]
+    whole = family in MULTIMODAL
+    if whole:
+        check_options(family, described.name.partition("@")[0], options)
+    else:
+        options.check(plain)
     tokenizer = from_pretrained(transformers.AutoTokenizer.from_pretrained, folder, local_files_only=True)
-    dtype = pick_dtype(torch, where, loaded_in, family=model_type(transformers, folder)[0])
+    dtype = pick_dtype(torch, where, loaded_in, family=family)
+    if whole and (to_int8 or dtype is torch.float16):
+        raise ModelUnavailableError(f"{reference!r} runs in 'bf16' or 'fp32' only; set ASKPIX_PRECISION so")
     source = find_model(described.name, local_files_only=local_files_only)
-    model = load_model(transformers.AutoModel.from_pretrained, folder, device="cpu", dtype=dtype)
-    for name in ("get_image_features", "get_text_features"):
+    more = load_options(transformers, family, folder)
+    model = load_model(transformers.AutoModel.from_pretrained, folder, device="cpu", dtype=dtype, **more)
+    for name in () if whole else ("get_image_features", "get_text_features"):
         if not hasattr(model, name):
             raise ModelUnavailableError(
                 f"{reference!r} is a {model.config.model_type!r}, which has no {name}: it cannot search"
@@ -76,7 +100,23 @@ def load_transformers_embedder(
     processor = from_pretrained(
         transformers.AutoImageProcessor.from_pretrained, folder, backend="pil", local_files_only=True
     )
-    runner = TorchRunner(torch, device=where, dtype=dtype)
+    runner = TorchRunner(torch, device=where, dtype=dtype, batch=_FEW if whole else USUAL_BATCH)
+    if whole:
+        towers = gemma_towers if family == GEMMA else qwen_towers
+        return TorchEmbedder(
+            runner,
+            towers(
+                torch,
+                model,
+                processor=processor,
+                tokenizer=tokenizer,
+                folder=described.path,
+                options=options,
+            ),
+            model_id=f"{SCHEME}:{source.name}{options}",
+            image_side=side_of(processor, options.tokens),
+            likelihood=None,
+        )
     picture, floats = _pictures(torch, processor, where)
     encode = torch.compile(model.get_image_features) if compiled else model.get_image_features
 
@@ -179,8 +219,14 @@ def _tokens(model: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
     return tokens
 
 
-def side_of(processor: Any) -> int:
-    """Pixels of the shorter side that the processor still makes use of."""
+def side_of(processor: Any, tokens: int | None = None) -> int:
+    """Pixels of the shorter side that the processor still makes use of; ``tokens`` at most an image."""
+    if getattr(processor, "max_soft_tokens", None):
+        cell = processor.patch_size * processor.pooling_kernel_size
+        return math.ceil(cell * math.sqrt(tokens or processor.max_soft_tokens))
+    if getattr(processor, "merge_size", None):
+        cell = processor.patch_size * processor.merge_size
+        return math.ceil(cell * math.sqrt(tokens or MOST_TOKENS))
     if getattr(processor, "max_num_patches", None):
         patch = processor.patch_size
         patch = patch if isinstance(patch, int) else max(patch.values())
@@ -196,11 +242,16 @@ def _load(reference: str, options: EmbedderOptions) -> TorchEmbedder:
     )
 
 
+def _pin(reference: str) -> str:
+    plain, options = split_options(reference)
+    return f"{SCHEME}:{find_model(plain, local_files_only=True).name}{options}"
+
+
 KIND = EmbedderKind(
     reference="DIR_OR_REPO",
     modules=("torch", "transformers"),
     install="pip install 'askpix[torch]'",
     load=_load,
-    pin=lambda name: f"{SCHEME}:{find_model(name, local_files_only=True).name}",
+    pin=_pin,
     facts=partial(published, SCHEME),
 )

@@ -248,8 +248,8 @@ def text_languages_of(text_embedder_id: str) -> tuple[str, ...] | None:
 
 
 def _name(reference: str) -> str:
-    # Ids name one set of weights: a revision behind "@", a checksum behind "#".
-    plain = re.split("[@#]", reference.lower(), maxsplit=1)[0]
+    # Ids name one set of weights: a revision behind "@", a checksum behind "#", a choice behind "+".
+    plain = re.split("[@#+]", reference.lower(), maxsplit=1)[0]
     name = plain.rstrip("/").rsplit("/", 1)[-1]
     return name.removesuffix("-onnx").removesuffix("-hf")
 

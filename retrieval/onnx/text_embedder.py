@@ -30,6 +30,7 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
 from askpix.retrieval.embedders.base import TextEmbedder, unit
 from askpix.retrieval.model_hub.download import download, download_one_of
+from askpix.retrieval.model_hub.prompts import read_prompts
 from askpix.retrieval.model_hub.source import Source
 from askpix.retrieval.onnx.mini import batches
 from askpix.retrieval.onnx.precisions import none_of, split_precision, suffixes
@@ -50,11 +51,6 @@ _POOLINGS: dict[str, Pooling] = {
     "lasttoken": "last",
 }
 _POOLED = "sentence_embedding"
-_PROMPTS = {
-    "query": ("query", "Retrieval-query", "SearchQuery"),
-    "passage": ("passage", "document", "Retrieval-document", "Document"),
-}
-"""Names that publishers give to the prompts of a search; EmbeddingGemma 2 has the later ones too."""
 _LONGEST = 512
 _BATCH_TOKENS = 2048
 _CROWDED = 0.3
@@ -329,13 +325,7 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
     bert = _object(folder / "sentence_bert_config.json")
     lengths = [bert.get("max_seq_length"), inner.get("max_position_embeddings"), _LONGEST]
     longest = min(int(length) for length in lengths if isinstance(length, int) and length > 0)
-    prompts = _object(folder / "config_sentence_transformers.json").get("prompts")
-    prompts = prompts if isinstance(prompts, dict) else {}
-    query, passage = (
-        next((str(prompts[key]) for key in keys if prompts.get(key)), "") for keys in _PROMPTS.values()
-    )
-    if not any(prompts.values()):
-        query, passage = family.query_prompt, family.passage_prompt
+    query, passage = read_prompts(folder) or (family.query_prompt, family.passage_prompt)
     pad = inner.get("pad_token_id")
     return Recipe(
         pooling=_pooling(folder, name) or family.pooling,

@@ -1,0 +1,40 @@
+"""What a model offers a choice of, at the end of its id: ``+dim=256`` and ``+tokens=70``.
+
+They are part of the id since they make another space (``dim``) or other vectors in it (``tokens``).
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from askpix.core.errors import ModelUnavailableError
+
+_OPTION = re.compile(r"\+(dim|tokens)=(\d{1,5})$")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """``dim``: how many numbers of a vector are kept. ``tokens``: at most so many stand for an image."""
+
+    dim: int | None = None
+    tokens: int | None = None
+
+    def __str__(self) -> str:
+        given = {"dim": self.dim, "tokens": self.tokens}
+        return "".join(f"+{name}={value}" for name, value in given.items() if value is not None)
+
+    def check(self, name: str, *, dims: Collection[int] = (), tokens: Collection[int] = ()) -> None:
+        """Raise ``ModelUnavailableError`` for a choice that the model was not trained for."""
+        for what, wanted, offered in (("dim", self.dim, dims), ("tokens", self.tokens, tokens)):
+            if wanted is not None and wanted not in offered:
+                choice = ", ".join(map(str, offered)) if offered else "no choice of it"
+                raise ModelUnavailableError(f"{name!r} has no +{what}={wanted}; it offers {choice}")
+
+
+def split_options(reference: str) -> tuple[str, ModelOptions]:
+    """``(reference, options)`` of ``REFERENCE[+dim=N][+tokens=N]``."""
+    found: dict[str, int] = {}
+    while match := _OPTION.search(reference):
+        found.setdefault(match[1], int(match[2]))
+        reference = reference[: match.start()]
+    return reference, ModelOptions(**found)
