@@ -222,10 +222,10 @@ def _tokens(model: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
 def side_of(processor: Any, tokens: int | None = None) -> int:
     """Pixels of the shorter side that the processor still makes use of; ``tokens`` at most an image."""
     if getattr(processor, "max_soft_tokens", None):
-        cell = processor.patch_size * processor.pooling_kernel_size
-        return math.ceil(cell * math.sqrt(tokens or processor.max_soft_tokens))
+        cell = int(processor.patch_size) * int(processor.pooling_kernel_size)
+        return math.ceil(cell * math.sqrt(tokens or int(processor.max_soft_tokens)))
     if getattr(processor, "merge_size", None):
-        cell = processor.patch_size * processor.merge_size
+        cell = int(processor.patch_size) * int(processor.merge_size)
         return math.ceil(cell * math.sqrt(tokens or MOST_TOKENS))
     if getattr(processor, "max_num_patches", None):
         patch = processor.patch_size

@@ -3,6 +3,7 @@
     onnx/vision_model*.onnx + onnx/text_model*.onnx    Xenova, onnx-community (or without the folder)
     visual/model*.onnx + textual/model*.onnx           Immich, with open_clip's preprocess_cfg.json
     onnx/model*.onnx                                   optimum: both towers in one
+    onnx/vision_encoder*.onnx + onnx/model*.onnx       EmbeddingGemma 2: the second reads the first's tokens
 
 The ``*`` is the precision: nothing for fp32, ``_fp16``, ``_int8`` ... (``precisions``).
 """
@@ -25,6 +26,7 @@ _PAIRS = (
     ("vision_model{}.onnx", "text_model{}.onnx"),
     ("visual/model{}.onnx", "textual/model{}.onnx"),
     ("visual/{}model.onnx", "textual/{}model.onnx"),
+    ("onnx/vision_encoder{}.onnx", "onnx/model{}.onnx"),
     ("onnx/model{}.onnx", "onnx/model{}.onnx"),
     ("model{}.onnx", "model{}.onnx"),
 )

@@ -20,7 +20,9 @@ from askpix.core.log import tolerated
 from askpix.core.machine import usable_cores
 from askpix.core.types import Vectors
 from askpix.retrieval.embedders.base import Embedder, EmbedderKind, EmbedderOptions, unit
+from askpix.retrieval.model_hub.options import split_options
 from askpix.retrieval.model_hub.registry import published
+from askpix.retrieval.onnx.embedding_gemma import MODEL_TYPE, OnnxGemmaEmbedder
 from askpix.retrieval.onnx.export_layout import Layout, find_layout
 from askpix.retrieval.onnx.likelihood import find_likelihood
 from askpix.retrieval.onnx.naflex import Patches, from_naflex
@@ -68,8 +70,9 @@ class OnnxEmbedder(Embedder):
         workers: int | None = None,
         openvino: bool = False,
         local_files_only: bool = False,
-    ) -> "OnnxEmbedder":
-        """The export in a folder or hub repository ``OWNER/NAME[@REVISION][+fp32|+fp16|+int8|+q4]``.
+    ) -> Embedder:
+        """The export in a folder or hub repository ``OWNER/NAME[@REVISION][+fp32|+fp16|+int8|+q4]``; of
+        EmbeddingGemma 2 also ``+dim=N`` and ``+tokens=N``.
 
         With ``openvino`` fp32 files are computed in bf16 on a CPU that can, unless ``precision`` is "fp32".
         Raises ``ModelUnavailableError`` and ``IndexMismatchError``; see ``find_layout``.
@@ -78,16 +81,23 @@ class OnnxEmbedder(Embedder):
         on_gpu = len(providers) > 1
         halved = openvino and not on_gpu and precision in ("auto", "bf16") and computes_bf16()
         files = "fp32" if halved and precision == "bf16" else precision
-        layout = find_layout(reference, precision=files, local_files_only=local_files_only)
+        plain, options = split_options(reference)
+        layout = find_layout(plain, precision=files, local_files_only=local_files_only)
         cores = workers or usable_cores()
+        whole = layout.model_config().get("model_type") == MODEL_TYPE
+        if not whole:
+            options.check(plain)
         try:
-            if halved and layout.precision == "fp32":
+            if halved and layout.precision == "fp32" and not whole:
                 with tolerated(_log, "embedding without OpenVINO", *RUN_ERRORS, ModelUnavailableError):
                     shown = open_bf16(layout.vision, workers=cores, threads=1)
                     said = open_bf16(layout.text, workers=1, threads=cores)
                     return cls(shown, said, layout, workers=cores)
-            opened = open_session(layout.vision, threads=0 if on_gpu else 1, providers=providers)
+            threads = 0 if on_gpu or whole else 1
+            opened = open_session(layout.vision, threads=threads, providers=providers)
             other = open_session(layout.text, threads=0, providers=providers)
+            if whole:  # each image is work for all cores, and memory for one at a time
+                return OnnxGemmaEmbedder(opened, other, layout, options, workers=1)
             return cls(opened, other, layout, workers=1 if on_gpu else cores)
         except ModelUnavailableError:
             raise
@@ -156,7 +166,7 @@ def _probes(side: int) -> list[Image.Image]:
     return [Image.new("RGB", (side, side), "gray"), Image.fromarray(noise)]
 
 
-def _load(reference: str, options: EmbedderOptions) -> OnnxEmbedder:
+def _load(reference: str, options: EmbedderOptions) -> Embedder:
     return OnnxEmbedder.load(
         reference,
         device=options.device,
@@ -167,7 +177,8 @@ def _load(reference: str, options: EmbedderOptions) -> OnnxEmbedder:
 
 
 def _pin(reference: str) -> str:
-    return f"{SCHEME}:{find_layout(reference, precision='auto', local_files_only=True).name}"
+    plain, options = split_options(reference)
+    return f"{SCHEME}:{find_layout(plain, precision='auto', local_files_only=True).name}{options}"
 
 
 KIND = EmbedderKind(

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +68,8 @@ class Recipe:
     query_prompt: str = ""
     passage_prompt: str = ""
     pad_id: int = 0
+    media: frozenset[int] = frozenset()
+    """Tokens that stand for an image or a sound, which no text has."""
     dense: bool = False
     """Whether Dense layers make the sentence embedding: only a graph that holds them can be used."""
 
@@ -99,6 +102,41 @@ _WITH_DENSE = ("gemma3_text",)
 """Model types whose sentence embedding is made by Dense layers behind the pooling (EmbeddingGemma 300M)."""
 
 
+class TextEncoder:
+    """A graph and its recipe: texts into vectors, without what a search makes of them. Thread-safe."""
+
+    def __init__(self, model: "TextModel", recipe: Recipe) -> None:
+        self._model, self._recipe = model, recipe
+        self._lock = threading.Lock()
+
+    def embed(self, texts: Sequence[str], prompt: str = "", /) -> Vectors:
+        """``(len(texts), dim)`` of one text or more, as the model gives them, length one."""
+        clean = [prompt + text[: 40 * self._recipe.max_tokens] for text in texts]
+        # File names that are not UTF-8 bring lone surrogates, which the tokenizer refuses.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in clean]
+        with self._lock:
+            encoded = self._model.tokenizer.encode_batch(clean)
+        media = self._recipe.media
+        tokens = [[token for token in each.ids if token not in media] for each in encoded]
+        rows: list[Any] = [None] * len(texts)
+        for batch in batches([len(ids) for ids in tokens], tokens=_BATCH_TOKENS):
+            for at, row in zip(batch, self._run([tokens[at] for at in batch]), strict=True):
+                rows[at] = row
+        return unit(np.stack(rows))
+
+    def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:
+        width = max(1, *map(len, tokens))
+        ids = np.full((len(tokens), width), self._recipe.pad_id, np.int64)
+        mask = np.zeros((len(tokens), width), np.int64)
+        for row, own in enumerate(tokens):
+            ids[row, : len(own)] = own
+            mask[row, : len(own)] = 1
+        hidden = self._model.run(ids, mask)
+        if hidden.ndim == 2:  # the export pools by itself
+            return hidden
+        return pool(hidden, mask, self._recipe.pooling)
+
+
 class OnnxTextEmbedder(TextEmbedder):
     """A published text embedder. Thread-safe.
 
@@ -110,8 +148,7 @@ class OnnxTextEmbedder(TextEmbedder):
     def __init__(self, model: "TextModel", recipe: Recipe, model_id: str) -> None:
         self.model_id = model_id
         self.recipe = recipe
-        self._model = model
-        self._lock = threading.Lock()
+        self._encoder = TextEncoder(model, recipe)
         self.dim = 1  # until the first vectors are here
         sentences = [*PICTURES, *NOTHING]
         passages = self.embed(sentences, recipe.passage_prompt)
@@ -152,30 +189,7 @@ class OnnxTextEmbedder(TextEmbedder):
 
     def embed(self, texts: Sequence[str], prompt: str = "", /) -> Vectors:
         """``(len(texts), dim)`` as the model gives them, length one."""
-        clean = [prompt + text[: 40 * self.recipe.max_tokens] for text in texts]
-        # File names that are not UTF-8 bring lone surrogates, which the tokenizer refuses.
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in clean]
-        with self._lock:
-            tokens = [encoding.ids for encoding in self._model.tokenizer.encode_batch(clean)]
-        rows: list[Any] = [None] * len(texts)
-        for batch in batches([len(ids) for ids in tokens], tokens=_BATCH_TOKENS):
-            for at, row in zip(batch, self._run([tokens[at] for at in batch]), strict=True):
-                rows[at] = row
-        if not rows:
-            return np.zeros((0, self.dim), np.float32)
-        return unit(np.stack(rows))
-
-    def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:
-        width = max(1, *map(len, tokens))
-        ids = np.full((len(tokens), width), self.recipe.pad_id, np.int64)
-        mask = np.zeros((len(tokens), width), np.int64)
-        for row, own in enumerate(tokens):
-            ids[row, : len(own)] = own
-            mask[row, : len(own)] = 1
-        hidden = self._model.run(ids, mask)
-        if hidden.ndim == 2:  # the export pools by itself
-            return hidden
-        return pool(hidden, mask, self.recipe.pooling)
+        return self._encoder.embed(texts, prompt) if texts else np.zeros((0, self.dim), np.float32)
 
 
 def open_text_embedder(reference: str) -> OnnxTextEmbedder:
@@ -236,9 +250,16 @@ class TextModel:
     tokenizer: Tokenizer
     output: str
 
-    def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
-        """The output for ``(n, tokens)`` ids, padded on the right, and which of them are real."""
+    def run(
+        self,
+        ids: NDArray[np.int64],
+        mask: NDArray[np.int64],
+        media: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+    ) -> Vectors:
+        """The output for ``(n, tokens)`` ids, padded on the right, and which of them are real; ``media`` are
+        features of what stands among the words."""
         known = {
+            **media,
             "input_ids": ids,
             "attention_mask": mask,
             "token_type_ids": np.zeros_like(ids),
@@ -253,6 +274,7 @@ class TextModel:
         return np.asarray(self.session.run([self.output], feed)[0], np.float32)
 
 
+_MEDIA = ("image", "video", "audio")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _EMPTY = re.compile(r"past_key_values\.\d+\.(key|value)|(image|video|audio)_features")
 """Inputs for which a text has nothing: what came before it, and media of a model that takes those too."""
@@ -275,6 +297,11 @@ def open_text_model(folder: Path, *, max_tokens: int, precision: str = "auto", t
         raise ModelUnavailableError(
             f"{str(folder)!r} holds no ONNX text model (model.onnx, model_fp16.onnx ... in it or in onnx/)"
         )
+    return open_graph(open_session(path, threads=threads), folder, name=path.name, max_tokens=max_tokens)
+
+
+def open_graph(session: Session, folder: Path, *, name: str, max_tokens: int) -> TextModel:
+    """Return the graph called ``name`` with the tokenizer of its folder. Raises ``ModelUnavailableError``."""
     words = folder / "tokenizer.json"
     if not words.is_file():
         raise ModelUnavailableError(f"{str(folder)!r} has no tokenizer.json; save it as a fast tokenizer")
@@ -284,14 +311,14 @@ def open_text_model(folder: Path, *, max_tokens: int, precision: str = "auto", t
         raise ModelUnavailableError(f"cannot read {str(words)!r}: {str(error)[:200]}") from error
     tokenizer.enable_truncation(max_tokens)
     tokenizer.no_padding()
-    session: Any = open_session(path, threads=threads)
-    inputs = {item.name: item for item in session.get_inputs()}
+    opened: Any = session
+    inputs = {item.name: item for item in opened.get_inputs()}
     if "input_ids" not in inputs:
-        raise ModelUnavailableError(f"{path.name!r} takes {sorted(inputs)}: that is no text model")
-    unknown = [name for name in inputs if name not in _INPUTS and not _EMPTY.fullmatch(name)]
+        raise ModelUnavailableError(f"{name!r} takes {sorted(inputs)}: that is no text model")
+    unknown = [each for each in inputs if each not in _INPUTS and not _EMPTY.fullmatch(each)]
     if unknown:
-        raise ModelUnavailableError(f"{path.name!r} wants {unknown[0]!r}, which is not known of text models")
-    outputs = [item.name for item in session.get_outputs()]
+        raise ModelUnavailableError(f"{name!r} wants {unknown[0]!r}, which is not known of text models")
+    outputs = [item.name for item in opened.get_outputs()]
     return TextModel(session, inputs, tokenizer, _POOLED if _POOLED in outputs else outputs[0])
 
 
@@ -333,6 +360,7 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
         query_prompt=query,
         passage_prompt=passage,
         pad_id=pad if isinstance(pad, int) and pad >= 0 else 0,
+        media=frozenset(token for key in _MEDIA if isinstance(token := config.get(f"{key}_token_id"), int)),
         dense="Dense" in kinds or config.get("model_type") in _WITH_DENSE,
     )
 

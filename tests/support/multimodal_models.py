@@ -8,6 +8,7 @@ import tokenizers
 import torch
 import transformers
 
+from tests.support.onnx_exports import write_graph
 from tests.support.tiny_models import word_tokenizer
 
 _QUERY_WORDS = "task search result | query : title none text a red dog total invoice".split()
@@ -105,3 +106,43 @@ def save_qwen3_vl_embedding(folder: Path) -> tuple[Any, Any, Any]:
     for part in (model, processor, tokenizer):
         part.save_pretrained(folder)
     return model, processor, tokenizer
+
+
+def export_embedding_gemma2(folder: Path, suffix: str = "") -> None:
+    """The same as onnx-community/embeddinggemma-2-ONNX, beside what ``save_embedding_gemma2`` wrote there."""
+    load = transformers.AutoModel.from_pretrained
+    model = load(folder, attn_implementation="eager").eval()
+    image = model.config.image_token_id
+    places = torch.full((2, 2520, 2), -1)
+    grid = torch.meshgrid(torch.arange(6), torch.arange(6), indexing="xy")
+    places[:, :36] = torch.stack(grid, -1).reshape(-1, 2)
+
+    def seen(pixel_values: Any, pixel_position_ids: Any) -> Any:
+        tower = model.vision_tower(pixel_values=pixel_values, pixel_position_ids=pixel_position_ids)
+        return model.embed_vision(inputs_embeds=tower.last_hidden_state)
+
+    given = {"pixel_values": torch.rand(2, 2520, 768), "pixel_position_ids": places}
+    axes = {name: {0: "batch", 1: "patches"} for name in given} | {"image_features": {0: "tokens"}}
+    path = folder / "onnx" / f"vision_encoder{suffix}.onnx"
+    write_graph(seen, model, path, given, ["image_features"], axes=axes)
+
+    def read(input_ids: Any, attention_mask: Any, **media: Any) -> Any:
+        shown = input_ids == image
+        words = model.get_input_embeddings()(torch.where(shown, 0, input_ids))
+        words = words.masked_scatter(shown.unsqueeze(-1).expand_as(words), media["image_features"])
+        words = words + media["video_features"].sum() + media["audio_features"].sum()
+        states = model.language_model(inputs_embeds=words, attention_mask=attention_mask).last_hidden_state
+        real = attention_mask.unsqueeze(-1).float()
+        return torch.nn.functional.normalize((states * real).sum(1) / real.sum(1), dim=1), states
+
+    ids = torch.tensor([[1, image, image, image, image, 2], [1, 12, 13, 14, 2, 0]])
+    mask = torch.ones_like(ids)
+    mask[1, -1] = 0
+    features = {
+        f"{kind}_features": torch.rand(4 * (kind == "image"), 32) for kind in ("image", "video", "audio")
+    }
+    names = ["sentence_embedding", "last_hidden_state"]
+    axes = {name: {0: "batch", 1: "length"} for name in ("input_ids", "attention_mask", names[1])}
+    axes |= {name: {0: name} for name in features} | {names[0]: {0: "batch"}}
+    path = folder / "onnx" / f"model{suffix}.onnx"
+    write_graph(read, model, path, {"input_ids": ids, "attention_mask": mask, **features}, names, axes=axes)

@@ -14,6 +14,7 @@ from askpix.retrieval.embedders.base import EmbedderOptions, open_embedder, same
 from askpix.retrieval.embedders.transformers import load_transformers_embedder
 from tests.support.multimodal_models import save_embedding_gemma2, save_qwen3_vl_embedding
 from tests.support.parity import distance, pictures
+from tests.support.published_recipes import gemma_image
 
 TEXTS = ["a red dog", "invoice total", ""]
 
@@ -28,46 +29,6 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     folder = tmp_path_factory.mktemp("hub") / "Qwen3-VL-Embedding-2B"
     return folder, *save_qwen3_vl_embedding(folder)
-
-
-def gemma_patches(image: Image.Image, tokens: int) -> tuple[Any, Any, int]:
-    """huggingface/transformers, gemma4/image_processing_gemma4.py and its twin in transformers.js.
-
-    The largest size of whole cells of 48 pixels within the budget, bicubic, 0..1; patches of 16 row by row.
-    """
-    side = 48
-    factor = math.sqrt(tokens * side**2 / (image.width * image.height))
-    wide, high = (int(factor * each // side) for each in image.size)
-    if high == 0:
-        wide, high = min(image.width // image.height, tokens), 1
-    elif wide == 0:
-        wide, high = 1, min(image.height // image.width, tokens)
-    resized = image.convert("RGB").resize((wide * side, high * side), Image.Resampling.BICUBIC)
-    pixels = np.asarray(resized, np.float32) / 255
-    most = tokens * 9
-    values, places = np.zeros((most, 768), np.float32), np.full((most, 2), -1)
-    at = 0
-    for y in range(0, high * side, 16):
-        for x in range(0, wide * side, 16):
-            values[at], places[at] = pixels[y : y + 16, x : x + 16].ravel(), (x // 16, y // 16)
-            at += 1
-    return torch.tensor(values)[None], torch.tensor(places)[None], wide * high
-
-
-def gemma_image(model: Any, image: Image.Image, tokens: int) -> Any:
-    """huggingface.co/docs/transformers/model_doc/embedding_gemma2, "media-only": <bos>, the image between its
-    marks, <eos>; mean over all of it, length one."""
-    values, places, count = gemma_patches(image, tokens)
-    c = model.config
-    ids = [1, c.boi_token_id, *[c.image_token_id] * count, c.eoi_token_id, 2]
-    given = torch.tensor([ids])
-    states = model(
-        input_ids=given,
-        attention_mask=torch.ones_like(given),
-        pixel_values=values,
-        image_position_ids=places,
-    ).last_hidden_state
-    return states.mean(dim=1)
 
 
 def test_embedding_gemma_2(gemma: tuple[Any, ...]) -> None:
