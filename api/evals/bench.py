@@ -157,7 +157,7 @@ def embed_command(
     random: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="vit-b-32|siglip-b-16",
+            metavar="vit-b-32|vit-l-14|siglip-b-16",
             help="One with random weights: needs no download, and speed does not see weights.",
         ),
     ] = None,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from askpix.retrieval.embedders.base import Embedder
 
-RANDOM = ("vit-b-32", "siglip-b-16")
+_OPEN_CLIP = {"vit-b-32": "ViT-B-32", "vit-l-14": "ViT-L-14"}
+RANDOM = (*_OPEN_CLIP, "siglip-b-16")
 TEXTS = (
     "a dog on the beach",
     "two people on a bench in the rain",
@@ -197,7 +198,8 @@ def bare_open_clip(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
 def save_random(folder: Path, kind: str) -> str:
     """A model of real size with random weights in ``folder``; its embedder id. Speed does not see weights.
 
-    ``vit-b-32`` is open_clip's ViT-B-32, ``siglip-b-16`` SigLIP B/16 in transformers (small tokenizer).
+    ``vit-b-32`` and ``vit-l-14`` are open_clip's, ``siglip-b-16`` is SigLIP B/16 in transformers (small
+    tokenizer).
     """
     if kind not in RANDOM:
         raise BadQueryError(f"no random model {kind!r}; there are: {', '.join(RANDOM)}")
@@ -209,8 +211,8 @@ def save_random(folder: Path, kind: str) -> str:
     except ImportError as error:
         raise ModelUnavailableError(f"{kind!r} needs torch; pip install 'askpix[torch]'") from error
     folder.mkdir(parents=True, exist_ok=True)
-    if kind == "vit-b-32":
-        config = open_clip.get_model_config("ViT-B-32")
+    if kind in _OPEN_CLIP:
+        config = open_clip.get_model_config(_OPEN_CLIP[kind])
         model = open_clip.CLIP(**config)
         (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
