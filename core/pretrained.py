@@ -19,6 +19,9 @@ _HALF = frozenset({"clip", "chinese_clip", "bert", "xlm-roberta"})
 """Trained in float16, or published for it. Others exceed its 65,504 and give NaN (Gemma above all:
 huggingface/transformers#36822)."""
 
+_NO_CLASS = ("trust_remote_code", "does not recognize this architecture")
+"""In what transformers says of a model that it has no class for: advice to run its code, for one."""
+
 
 def import_torch(what: str) -> tuple[Any, Any]:
     """``(torch, transformers)``, quiet; ``what`` needs them. Raises ``ModelUnavailableError``."""
@@ -105,6 +108,11 @@ def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) ->
                 f"{reference!r} needs a package that is not installed ({reason.partition('. ')[0]}); "
                 "pip install 'askpix[torch]'"
             ) from error
+        if any(words in str(error) for words in _NO_CLASS):
+            raise ModelUnavailableError(
+                f"{reference!r} needs code that comes with it, which Askpix never runs, or a newer "
+                "transformers; take a model that this one has a class for"
+            ) from error
         where = "" if folder.is_dir() else "; without a connection name a directory that holds it"
         raise ModelUnavailableError(f"cannot load {reference!r}: {reason}{where}") from error
 
@@ -150,3 +158,12 @@ def model_type(transformers: Any, reference: str, **more: Any) -> tuple[str, tup
     """What ``config.json`` says it is: its model type and its architectures."""
     config = from_pretrained(transformers.AutoConfig.from_pretrained, reference, **more)
     return str(config.model_type), tuple(getattr(config, "architectures", None) or ())
+
+
+def check_classes(transformers: Any, reference: str, architectures: tuple[str, ...]) -> None:
+    """Raise ``ModelUnavailableError`` for a model whose class the library lacks: it would load another."""
+    if own := [each for each in architectures if not hasattr(transformers, each)]:
+        raise ModelUnavailableError(
+            f"{reference!r} needs code that comes with it ({own[0]}), which Askpix never runs; take a model "
+            "that transformers has a class for"
+        )

@@ -76,7 +76,7 @@ def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg |
 
 def _transformers(workspace: Workspace, name: str) -> Reranker:
     from askpix.api.workspace.page_index import late_embedder
-    from askpix.core.pretrained import import_torch, model_type
+    from askpix.core.pretrained import check_classes, import_torch, model_type
     from askpix.retrieval.late_interaction.colpali import CLASSES
     from askpix.retrieval.late_interaction.reranker import LateReranker
     from askpix.retrieval.model_hub.source import named
@@ -88,6 +88,8 @@ def _transformers(workspace: Workspace, name: str) -> Reranker:
     kind, architectures = model_type(transformers, str(source.path))
     if kind in CLASSES:
         return LateReranker(late_embedder(workspace, f"transformers:{name}"))
+    # jina-reranker-m0 is a Qwen2-VL with a head of its own: asked yes or no, it would answer anything.
+    check_classes(transformers, name, architectures)
     if any(each.endswith("ForSequenceClassification") for each in architectures):
         return transformers_cross_encoder(str(source.path), name=source.name)
     if any(each.endswith("ForConditionalGeneration") for each in architectures):

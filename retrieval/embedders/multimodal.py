@@ -45,14 +45,14 @@ _WINDOW = 2048
 
 def check_options(family: str, name: str, options: ModelOptions) -> None:
     """Raise ``ModelUnavailableError`` for a size or number of tokens that the family does not offer, and for
-    a Qwen3-VL that answers instead of embedding: its states are no vectors of anything."""
+    a Qwen3-VL of another training: one that writes, or an embedder with a recipe of its own."""
     if family == GEMMA:
         options.check(name, dims=GEMMA_DIMS, tokens=GEMMA_TOKENS)
         return
-    if "embedding" not in name.lower().rstrip("/").rsplit("/", 1)[-1]:
+    if "qwen3-vl-embedding" not in name.lower().rstrip("/").rsplit("/", 1)[-1]:
         raise ModelUnavailableError(
-            f"{name!r} is a {family!r} that writes; as an embedder take Qwen/Qwen3-VL-Embedding-2B (a folder "
-            "with it has 'embedding' in its name)"
+            f"{name!r} is a {family!r}, not known as an embedder; take Qwen/Qwen3-VL-Embedding-2B (or name "
+            "its folder so)"
         )
     options.check(name, dims=_QWEN_DIMS, tokens=_QWEN_TOKENS)
 

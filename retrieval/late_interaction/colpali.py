@@ -1,7 +1,8 @@
 """ColPali, ColQwen2, ColQwen2.5, ColModernVBert through transformers' own classes: pages into many vectors.
 
 Preprocessing, prompts and query suffix are those of the model's own processor. Models that transformers has
-no class for (ColSmol, ColIdefics3) need code from elsewhere and are refused.
+no class for (ColSmol, ColQwen3, ColQwen3.5, ColVec, Nemotron ColEmbed) need code from elsewhere, and are
+refused.
 """
 
 import math
@@ -14,6 +15,7 @@ from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.pretrained import (
+    check_classes,
     from_pretrained,
     import_torch,
     load_model,
@@ -62,8 +64,9 @@ class ColPaliEmbedder:
         torch, transformers = import_torch("page retrieval by late interaction")
         source = find_model(reference)
         folder = str(source.path)
-        kind, _ = model_type(transformers, folder)
+        kind, architectures = model_type(transformers, folder)
         if kind not in CLASSES:
+            check_classes(transformers, reference, architectures)
             raise ModelUnavailableError(
                 f"{reference!r} is a {kind!r}, no page embedder; there are: {', '.join(CLASSES)}"
             )

@@ -100,7 +100,7 @@ class OnnxGemmaEmbedder(Embedder):
         recipe = read_recipe(layout.folder, name=layout.title())
         self._graph = open_graph(text, layout.folder, name=layout.text.name, max_tokens=_TEXT_TOKENS)
         config = layout.model_config()
-        marks = [config.get(f"{name}_token_id") for name in ("image", "boi", "eoi")]
+        marks: list[Any] = [config.get(f"{name}_token_id") for name in ("image", "boi", "eoi")]
         if not all(isinstance(mark, int) for mark in marks):
             raise ModelUnavailableError(f"{layout.name!r} does not say which tokens stand for an image")
         self._image, self._begin, self._end = marks
@@ -139,7 +139,8 @@ class OnnxGemmaEmbedder(Embedder):
         ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
         mask = np.zeros_like(ids)
         for row, own in enumerate(tokens):
-            ids[row, : len(own)], mask[row, : len(own)] = own, 1
+            ids[row, : len(own)] = own
+            mask[row, : len(own)] = 1
         try:
             features = np.asarray(self._vision.run(["image_features"], feed)[0])
             found = self._graph.run(ids, mask, {"image_features": features})

@@ -77,8 +77,12 @@ def test_each_kind_of_second_look(askpix: Askpix, models: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_what_cannot_be_is_one_clear_line(askpix: Askpix, models: Path) -> None:
+def test_what_cannot_be_is_one_clear_line(askpix: Askpix, models: Path, tmp_path: Path) -> None:
+    # jinaai/jina-reranker-m0: a known family with a head of its own; asked "yes or no?", it says anything.
+    config = {"model_type": "qwen2_vl", "architectures": ["JinaVLForRanking"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     for words, said in (
+        (("search", "x", "--rerank", f"transformers:{tmp_path}"), "needs code that comes with it (JinaVL"),
         (("search", "x", "--rerank", "bogus"), "no reranker 'bogus'"),
         (("search", "x", "--rerank", "generator:extractive"), "only quotes"),
         (("index", PICTURES / "photos" / "cat.jpg", "--page-embedder", "colpali"), "no page embedder"),

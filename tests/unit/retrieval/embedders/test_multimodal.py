@@ -143,5 +143,5 @@ def test_what_they_do_not_offer(gemma: tuple[Any, ...], qwen: tuple[Any, ...], t
             load_transformers_embedder(str(gemma[0]), device="cpu", precision=precision)
     plain = tmp_path / "Qwen3-VL-2B-Instruct"
     plain.symlink_to(qwen[0])
-    with pytest.raises(ModelUnavailableError, match="that writes; as an embedder take"):
+    with pytest.raises(ModelUnavailableError, match="not known as an embedder; take"):
         load_transformers_embedder(str(plain), device="cpu")

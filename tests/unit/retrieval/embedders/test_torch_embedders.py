@@ -14,6 +14,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import save_file
 from tokenizers.processors import TemplateProcessing
 
 from askpix.core.errors import IndexMismatchError, ModelUnavailableError
@@ -405,3 +406,56 @@ def test_without_torch_one_line_names_the_extra(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
         assert "askpix[torch]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "window", "dim"),
+    [
+        ("PE-Core-B-16", 224, 32, 1024),
+        ("PE-Core-L-14-336", 336, 32, 1024),
+        ("PE-Core-bigG-14-448", 448, 72, 1280),
+    ],
+)
+def test_perception_encoders_are_described_as_published(model: str, side: int, window: int, dim: int) -> None:
+    """facebookresearch/perception_models, core/vision_encoder/config.py: PE_VISION_CONFIG, PE_TEXT_CONFIG."""
+    config: Any = open_clip.get_model_config(model)
+    assert config["vision_cfg"]["image_size"] == side and config["embed_dim"] == dim
+    assert config["text_cfg"]["context_length"] == window
+
+
+def test_a_perception_encoder_by_its_published_recipe(tmp_path: Path) -> None:
+    """facebookresearch/perception_models, core/vision_encoder/transforms.py ("squash" to a square, bilinear,
+    normalised by 0.5) and tokenizer.py (CLIP's, lower case, cut at the window); apps/pe/README.md: both
+    features at length one, logit_scale.exp() times their product.
+
+    The smallest vision tower that is published, a small text tower, the layout of timm/PE-Core-* on the hub.
+    """
+    torch.manual_seed(0)
+    config: Any = open_clip.get_model_config("PE-Core-T-16-384")
+    config["text_cfg"] |= {"width": 64, "heads": 2, "layers": 2}
+    config["embed_dim"] = 64
+    published: Any = open_clip.get_pretrained_cfg("PE-Core-B-16", "meta")
+    preprocessing = {name: published[name] for name in ("mean", "std", "interpolation", "resize_mode")}
+    (tmp_path / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing})
+    )
+    arguments = {name: value for name, value in config.items() if name != "custom_text"}
+    model = open_clip.CustomTextCLIP(**arguments).eval()
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, str(tmp_path / "open_clip_model.safetensors"))
+    embedder = load_open_clip_embedder(f"local-dir:{tmp_path}", device="cpu")
+    window = config["text_cfg"]["context_length"]
+    texts = ["A Red dog", "two People on a bench in the rain", "word " * 100]
+    with torch.inference_mode():
+        for row, image in zip(embedder.embed_images(pictures()), pictures(), strict=True):
+            squashed = image.convert("RGB").resize((384, 384), Image.Resampling.BILINEAR)
+            pixels = (np.asarray(squashed, np.float32) / 255 - 0.5) / 0.5
+            given = torch.tensor(pixels).permute(2, 0, 1)[None]
+            assert distance(row[None], model.encode_image(given)) < 1e-4
+        for row, text in zip(embedder.embed_texts(texts), texts, strict=True):
+            words = open_clip.tokenizer.SimpleTokenizer()
+            ids = [words.sot_token_id, *words.encode(text.lower().strip())][: window - 1]
+            ids.append(words.eot_token_id)
+            ids += [0] * (window - len(ids))
+            assert distance(row[None], model.encode_text(torch.tensor([ids]))) < 1e-4
+    assert embedder.likelihood == Likelihood("softmax", pytest.approx(1 / 0.07))

@@ -1,5 +1,6 @@
 """The page embedders against their library's own path, on tiny random weights."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,16 @@ def test_what_is_no_page_embedder_is_refused_with_what_there_is(tmp_path: Path) 
         ColPaliEmbedder.load("/no/such/folder/here")
     with pytest.raises(ModelUnavailableError, match="was not downloaded before"):
         ColPaliEmbedder.load("owner/name-of-a-model")
+
+
+@pytest.mark.parametrize("kind", ["qwen2_vl", "colqwen3_5"])
+def test_a_page_embedder_with_code_of_its_own_is_refused(tmp_path: Path, kind: str) -> None:
+    """athrael-soju/colqwen3.5-4.5B-v3, TomoroAI/tomoro-colqwen3-embed-*, webAI-Official/webAI-ColVec1-*."""
+    config = {"model_type": kind, "architectures": ["ColQwen3_5"], "auto_map": {"AutoConfig": "m.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailableError, match="needs code that comes with it") as caught:
+        ColPaliEmbedder.load(str(tmp_path), device="cpu")
+    assert "trust_remote_code" not in str(caught.value)
 
 
 def test_its_id_names_these_weights_for_ever(tmp_path: Path) -> None:
