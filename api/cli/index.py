@@ -91,9 +91,9 @@ def index_command(
         vocabulary = read_vocabulary(tags, tag_threshold, no_tags=no_tags)
     workspace = Workspace(load_settings(), tell=hint)
     check_paths(paths)
-    if embedder in (None, "auto") and workspace.catalog.get_collection(collection) is None:
-        offer(workspace, yes=yes)
     try:
+        if embedder in (None, "auto") and workspace.catalog.get_collection(collection) is None:
+            offer(workspace, yes=yes)
         with ProgressLine() as progress:
             report = index_paths(
                 workspace,

@@ -134,9 +134,6 @@ def offer(workspace: "Workspace", *, yes: bool = False) -> None:
             hint("going on with mini, the small one; `askpix models install best` is there any time")
             return
         _show_installed(install(workspace, plan), to_errors=True)
-    except KeyboardInterrupt:
-        hint(f"stopped; `askpix models install {model.name}` goes on where it stopped")
-        raise
     except AskpixError as error:
         hint(f"{error}", "going on with mini, the small one")
 

@@ -109,7 +109,9 @@ def recommended(workspace: Workspace) -> ModelInfo | None:
             return _row(best, None)
     if settings.generator == "auto" and not any(True for _ in found_here(workspace.generator_options)):
         seeing = best_generator(settings, machine)
-        return _row(seeing, None) if seeing else None
+        # Without a GPU, torch takes minutes for an answer; llama.cpp does not.
+        quick = seeing is not None and (machine.device == "gpu" or seeing.id.startswith("gguf:"))
+        return _row(seeing, None) if seeing and quick else None
     return None
 
 
