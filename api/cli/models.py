@@ -111,7 +111,7 @@ def offer(workspace: "Workspace", *, yes: bool = False) -> None:
     from askpix.api.services.install import install, offered, plan_install
     from askpix.core.errors import AskpixError
 
-    model = offered(workspace)
+    model = offered(workspace.settings)
     if model is None:
         return
     unasked = yes or workspace.settings.download == "always"

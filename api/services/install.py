@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from askpix.api.models.auto_select import Machine, best_embedder, this_machine, wanted_languages
+from askpix.api.models.auto_select import (
+    Machine,
+    best_embedder,
+    known_embedders,
+    this_machine,
+    wanted_languages,
+)
 from askpix.api.models.installed import Installations, Installed
 from askpix.api.models.proofs import Proof, Proofs, Role
 from askpix.api.services.prove import prove
@@ -197,18 +203,18 @@ def remove(workspace: Workspace, name: str) -> RemoveReport:
     return RemoveReport(model.id, model.name, freed)
 
 
-def offered(workspace: Workspace) -> ModelFact | None:
-    """Return the embedder that a newcomer should be offered; None where one is in use or was refused."""
-    settings = workspace.settings
+def offered(settings: Settings) -> ModelFact | None:
+    """Return the embedder that a newcomer should be offered; None where it is here or was refused."""
     if settings.download == "never" or settings.embedder != "auto":
         return None
     if settings.download == "ask" and Installations(settings.home).answered:
         return None
-    best = best_embedder(settings, this_machine(settings.device))
-    if best is None or workspace.auto.embedder_id != "mini":
+    machine = this_machine(settings.device)
+    best = best_embedder(settings, machine)
+    here = [fact for fact in known_embedders() if weights_here(fact.repo)]
+    if best is None or best in here or machine.ranked([*here, best], wanted_languages(settings))[0] != best:
         return None
-    failed = Proofs(settings.home).kept("embedder", Installations(settings.home).pinned(best.id))
-    return None if failed is not None and not failed.passed else best
+    return best
 
 
 def _use(workspace: Workspace, kept: Installed) -> str:

@@ -109,9 +109,9 @@ def recommended(workspace: Workspace) -> ModelInfo | None:
             return _row(best, None)
     if settings.generator == "auto" and not any(True for _ in found_here(workspace.generator_options)):
         seeing = best_generator(settings, machine)
-        # Without a GPU, torch takes minutes for an answer; llama.cpp does not.
-        quick = seeing is not None and (machine.device == "gpu" or seeing.id.startswith("gguf:"))
-        return _row(seeing, None) if seeing and quick else None
+        # Without a GPU, torch takes minutes for an answer; what a weak CPU can run is often wrong.
+        without_torch = machine.device == "cpu" and seeing is not None and seeing.id.startswith("gguf:")
+        return _row(seeing, None) if seeing and (without_torch or machine.device == "gpu") else None
     return None
 
 

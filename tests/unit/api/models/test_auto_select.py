@@ -210,6 +210,7 @@ def test_none_of_them_is_taken_for_an_embedder_by_itself(cache: Cache) -> None:
         (Machine("cpu", 8_000), "en", "siglip2-base"),
         (Machine("cpu", 8_000), "de,en", "siglip2-base"),
         (Machine("cpu", 2_000), "en", "siglip-base"),
+        (Machine("cpu", 8_000), "bn", "embeddinggemma-2"),
         (Machine("weak", 4_000), "en", "siglip2-b32"),
         (Machine("weak", 1_500), "en", "clip-b32-laion-onnx"),
         (Machine("gpu", 20_000), "en", "pe-core-g"),

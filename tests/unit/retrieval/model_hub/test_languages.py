@@ -81,7 +81,9 @@ def test_models_are_known_by_id_name_and_family() -> None:
 
 def test_every_published_fact_is_whole() -> None:
     facts = model_facts()
-    assert len({fact.id for fact in facts}) == len({fact.name for fact in facts}) == len(facts) > 40
+    assert (
+        len({(fact.id, fact.role) for fact in facts}) == len({fact.name for fact in facts}) == len(facts) > 40
+    )
     for fact in facts:
         assert (fact.dim or 0) > 0 or fact.role in ("reranker", "generator")
         assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", fact.name) and "/" not in fact.name
