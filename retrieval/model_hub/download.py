@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -36,6 +36,8 @@ _BLOCK = 2**20
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".onnx")
 _CONFIGS = ("config.json", "open_clip_config.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_ETAG = re.compile(r"[\w-]{1,128}")
 _BUSY = (429, 500, 502, 503, 504)
 """Statuses of a hub or of its storage that pass by themselves."""
 _TRIES = 3
@@ -69,21 +71,29 @@ def list_repository(repository: str) -> HubListing:
     """Ask the hub what ``OWNER/NAME[@REVISION]`` holds; raises ``ModelUnavailableError`` as ``download``."""
     hub = _library()
     name, _, revision = repository.partition("@")
+    if hub.constants.HF_HUB_OFFLINE:
+        raise ModelUnavailableError(f"the hub is not asked for {name!r}: HF_HUB_OFFLINE is set; unset it")
+    odd: tuple[type[Exception], ...] = (*_failures(hub), KeyError, TypeError, AttributeError)
     try:
-        if hub.constants.HF_HUB_OFFLINE:
-            raise hub.errors.OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
         info = _patiently(
             hub, lambda: hub.HfApi().model_info(name, revision=revision or None, files_metadata=True)
         )
-    except _failures(hub) as error:
-        raise ModelUnavailableError(
-            _advice(hub, repository, error, offline=bool(hub.constants.HF_HUB_OFFLINE))
-        ) from error
-    files = (
-        HubFile(each.rfilename, each.size or 0, (each.lfs.sha256 if each.lfs else each.blob_id) or "")
-        for each in info.siblings or ()
-    )
-    return HubListing(str(info.sha), tuple(files))
+        commit, files = str(info.sha), tuple(_hub_files(info))
+        if not _DIGEST.fullmatch(commit):
+            raise ValueError(f"{commit[:60]!r} is no commit")
+    except odd as error:
+        raise ModelUnavailableError(_advice(hub, repository, error, offline=False)) from error
+    return HubListing(commit, files)
+
+
+def _hub_files(info: Any) -> Iterator[HubFile]:
+    """Yield the files of a description that stay inside their folder."""
+    for each in info.siblings or ():
+        parts = PurePosixPath(each.rfilename).parts
+        if parts and parts[0] != "/" and ".." not in parts and "\\" not in each.rfilename:
+            digest = str((each.lfs.sha256 if each.lfs else each.blob_id) or "")
+            size = each.size if isinstance(each.size, int) and each.size > 0 else 0
+            yield HubFile(each.rfilename, size, digest if _DIGEST.fullmatch(digest) else "")
 
 
 def check_digests(folder: Path, files: Iterable[HubFile]) -> None:
@@ -219,6 +229,8 @@ def _fetch(hub: Any, name: str, commit: str, filename: str, on_bytes: OnBytes | 
     known = _patiently(hub, lambda: hub.get_hf_file_metadata(url))
     if not known.etag or not known.size:
         return  # a server that does not say what it sends: the library decides
+    if not _ETAG.fullmatch(known.etag):  # it names a file
+        raise ValueError(f"{filename} has the odd ETag {known.etag[:60]!r}")
     top = Path(hub.constants.HF_HUB_CACHE) / _folder_of(name)
     blob, part = (top / "blobs" / f"{known.etag}{end}" for end in ("", ".part"))
     lock = Path(hub.constants.HF_HUB_CACHE) / ".locks" / top.name / f"{known.etag}.lock"

@@ -213,6 +213,22 @@ def test_files_are_listed_with_their_digests_and_held_against_them(hub: Hub) -> 
     assert not weights_here(NAME)
 
 
+def test_a_hub_cannot_name_files_outside_the_cache(hub: Hub, tmp_path: Path) -> None:
+    odd = {"../../../../../outside.json": b"{}", "/etc/odd.json": b"{}", "config.json": b"{}"}
+    hub.repositories["someone/odd"] = Repository(odd)
+    assert [file.name for file in list_repository("someone/odd").files] == ["config.json"]
+    for commit in ("../../x", "", 7):
+        hub.repositories["someone/odd"].commit = commit  # type: ignore[assignment]
+        with pytest.raises(ModelUnavailableError, match="cannot get 'someone/odd'"):
+            list_repository("someone/odd")
+    hub.repositories["someone/odd"] = Repository(
+        {"model.safetensors": LARGE}, digests={"model.safetensors": "../../../outside"}
+    )
+    with pytest.raises(ModelUnavailableError, match="cannot get 'someone/odd'"):
+        download("someone/odd", ["*"])
+    assert not list(tmp_path.rglob("outside*"))
+
+
 def test_offline_takes_what_is_here(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelUnavailableError, match="was not downloaded before"):
         download(NAME, ["*.json"], local_files_only=True)
