@@ -229,8 +229,9 @@ def published_text_model(
         )
     taken = next(name for name in names if (found / name).is_file())
     name = f"{repository.partition('@')[0]}@{found.name}"  # the branch may move on meanwhile
-    # Weights over 2 GB lie in a file of their own beside the model.
-    wanted = [*patterns, f"{taken}_data", f"{taken}.data"]
+    # Weights over 2 GB lie in a file of their own beside the model; torch's exporter leaves some in one more.
+    folder = taken[: taken.rfind("/") + 1]
+    wanted = [*patterns, f"{taken}_data", f"{taken}.data", f"{folder}*attr__value"]
     return Source(download(name, wanted, local_files_only=local_files_only), name)
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
+from huggingface_hub import constants
 
 from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
 from askpix.retrieval.onnx.text_embedder import OnnxTextEmbedder, open_text_embedder, read_recipe
+from tests.support.fake_hub import Hub, Repository, serving
 from tests.support.onnx_exports import write_graph
 from tests.support.tiny_models import word_tokenizer
 
@@ -172,6 +174,34 @@ def test_embeddinggemma_2_reads_texts(tmp_path: Path) -> None:
     assert embedder.recipe.query_prompt == prompts["Retrieval-query"]
     expected = one_by_one(body, tokenizer, [f"title: none | text: {text}" for text in TEXTS], body.sentence)
     assert np.abs(embedder.embed(TEXTS, embedder.recipe.passage_prompt) - expected).max() < 1e-5
+
+
+def test_bge_m3_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BAAI/bge-m3: the state of [CLS], no prompts (1_Pooling); weights in two files beside the graph."""
+    folder = tmp_path / "bge-m3"
+    body, tokenizer = saved(folder, {"model_type": "xlm-roberta", "max_position_embeddings": 64})
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+
+    def run(input_ids: Any, attention_mask: Any) -> Any:
+        states = body(input_ids, attention_mask, torch.arange(input_ids.shape[1])[None].expand_as(input_ids))
+        return states, torch.nn.functional.normalize(states[:, 0], dim=1)
+
+    names = ["token_embeddings", "sentence_embedding"]
+    axes = {**free("input_ids", "attention_mask", names[0]), names[1]: {0: "batch"}}
+    write_graph(run, body, folder / "onnx" / "model.onnx", tokens(), names, axes=axes)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    beside = {"onnx/model.onnx_data": b"some", "onnx/Constant_7_attr__value": b"more"}
+    with serving(Hub({"BAAI/bge-m3": Repository(files | beside)})) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        embedder = open_text_embedder("BAAI/bge-m3")
+    assert beside.keys() <= {name for name, _ in hub.asked}
+    expected = one_by_one(body, tokenizer, TEXTS, lambda states, mask: states[:, 0])
+    assert np.abs(embedder.embed(TEXTS, embedder.recipe.query_prompt) - expected).max() < 1e-5
 
 
 def test_a_quantised_file_is_taken_by_name_alone(tmp_path: Path) -> None:
