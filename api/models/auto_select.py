@@ -97,7 +97,7 @@ def choose(
 ) -> Choice:
     """Return the best embedder that works here and now; ``open_embedder`` loads one or raises."""
     languages = wanted_languages(settings)
-    here = [fact for fact in known_embedders() if weights_here(fact.repo)]
+    here = [fact for fact in known_embedders() if weights_here(fact.repo, fact.files)]
     where = machine or (this_machine(settings.device) if here else Machine("cpu", None))
     english = languages == ("en",)
     ranked = [fact for fact in where.ranked(here, languages) if not (english and fact.non_commercial)]

@@ -189,7 +189,7 @@ def remove(workspace: Workspace, name: str) -> RemoveReport:
     model = named_model(workspace.settings, name)
     installations = Installations(workspace.settings.home)
     kept = installations.all().get(model.id)
-    if kept is None and not weights_here(model.repo):
+    if kept is None and not weights_here(model.repo, model.files):
         raise NotFoundError(f"{model.name} is not on this machine; nothing to remove")
     if users := _collections_with(workspace, model):
         raise BadQueryError(

@@ -213,7 +213,7 @@ def published_models(machine: Machine | None = None) -> list[ModelInfo]:
     kinds = {name: kind for name, kind in EMBEDDERS.kinds() if isinstance(kind, EmbedderKind)}
     facts = [fact for kind in kinds.values() for fact in _beyond(kind)]
     facts += [fact for fact in model_facts() if fact.role not in ("embedder", "generator")]
-    offline = hub_reachable() if not all(weights_here(fact.repo) for fact in facts) else None
+    offline = hub_reachable() if not all(weights_here(fact.repo, fact.files) for fact in facts) else None
     rows = [
         _row(
             fact,
@@ -261,7 +261,7 @@ def _stand_in(model_id: str, role: str, notes: str) -> ModelFact:
 
 def _away(fact: ModelFact, offline: str | None = None) -> str | None:
     """Return why the weights of a published model are not here; None when they are."""
-    if not fact.repo or weights_here(fact.repo):
+    if not fact.repo or weights_here(fact.repo, fact.files):
         return None
     lacking = "its weights are not on this machine"
     return (
@@ -295,6 +295,6 @@ def _row(fact: ModelFact, reason: str | None) -> ModelInfo:
         name=fact.name,
         memory_mb=fact.memory_mb,
         command=f"askpix models install {fact.name}"
-        if fact.name and fact.repo and not weights_here(fact.repo)
+        if fact.name and fact.repo and not weights_here(fact.repo, fact.files)
         else None,
     )

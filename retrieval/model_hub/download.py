@@ -9,6 +9,7 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import logging
 import os
@@ -184,16 +185,23 @@ def _listed(hub: Any, name: str, revision: str) -> bool:
     return (Path(hub.constants.HF_HUB_CACHE) / _folder_of(name) / "trees" / f"{revision}.json").is_file()
 
 
-def weights_here(repository: str) -> bool:
-    """Return whether weights of a hub repository lie in the Hugging Face cache, whole."""
+def weights_here(repository: str, files: Sequence[str] = ()) -> bool:
+    """Return whether weights of a hub repository lie in the Hugging Face cache, whole.
+
+    ``files`` are the patterns of a model among those of the repository: every graph that they name must be
+    there, or opening the model would fetch the rest.
+    """
     from huggingface_hub import constants  # noqa: PLC0415 - no command that needs no hub waits for it
 
     folder = Path(constants.HF_HUB_CACHE) / _folder_of(repository) / "snapshots"
+    graphs = [pattern for pattern in files if pattern.rstrip("*").endswith(".onnx")]
     try:
         for snapshot in folder.iterdir():
-            files = [path for path in snapshot.rglob("*") if path.suffix in _WEIGHTS]
             # A link whose blob is gone is no file.
-            if any(map(Path.is_file, files)) and any((snapshot / name).is_file() for name in _CONFIGS):
+            held = [path for path in snapshot.rglob("*") if path.suffix in _WEIGHTS and path.is_file()]
+            names = [path.relative_to(snapshot).as_posix() for path in held]
+            whole = all(fnmatch.filter(names, pattern) for pattern in graphs)
+            if names and whole and any((snapshot / name).is_file() for name in _CONFIGS):
                 return True
         return False
     except OSError:

@@ -22,6 +22,7 @@ from askpix.api.settings import Settings
 from askpix.core.errors import ModelUnavailableError
 from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.model_hub.download import weights_here
+from askpix.retrieval.model_hub.registry import find_fact
 from tests.support.fakes import ColourEmbedder
 
 SIGLIP2, CLIP = "google/siglip2-base-patch16-224", "openai/clip-vit-base-patch32"
@@ -39,7 +40,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
         for repo in repos:
             folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / "abc"
             folder.mkdir(parents=True)
-            (folder / "model.safetensors").write_bytes(b"x")
+            (folder / "onnx").mkdir()
+            for name in ("model.safetensors", "onnx/vision_model.onnx", "onnx/text_model.onnx"):
+                (folder / name).write_bytes(b"x")
             (folder / "config.json").write_text("{}")
             (folder.parents[1] / "refs").mkdir()
             (folder.parents[1] / "refs" / "main").write_text("abc")
@@ -147,6 +150,21 @@ def test_half_a_download_is_no_model(cache: Cache, tmp_path: Path) -> None:
     assert not weights_here(SIGLIP2)
     (tmp_path / "blob that is gone").write_bytes(b"x")
     assert weights_here(SIGLIP2)
+
+
+def test_a_part_of_a_repository_is_not_its_other_models(cache: Cache, tmp_path: Path) -> None:
+    """EmbeddingGemma 2 as text embedder is one graph of two: ``auto`` would fetch the other unasked."""
+    folder = tmp_path / "hub" / "models--onnx-community--embeddinggemma-2-ONNX" / "snapshots" / "abc"
+    (folder / "onnx").mkdir(parents=True)
+    for name in ("config.json", "onnx/model.onnx"):
+        (folder / name).write_text("{}")
+    words, both = find_fact("embeddinggemma-2-text"), find_fact("embeddinggemma-2")
+    assert words is not None and both is not None and words.repo == both.repo
+    assert weights_here(words.repo, words.files) and not weights_here(both.repo, both.files)
+    assert choose(settings("bn"), open_embedder=works, machine=CPU).embedder_id == "mini"
+    (folder / "onnx" / "vision_encoder.onnx").write_text("{}")
+    assert weights_here(both.repo, both.files)
+    assert choose(settings("bn"), open_embedder=works, machine=CPU).embedder_id == both.id
 
 
 @pytest.mark.parametrize(

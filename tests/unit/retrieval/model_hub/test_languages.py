@@ -72,6 +72,8 @@ def test_models_are_known_by_id_name_and_family() -> None:
     pinned = "transformers:google/siglip2-base-patch16-224@0123abcd"
     assert languages_of(pinned) == (("*",), ("bn",))
     assert languages_of("transformers:/m/siglip2-base-patch16-224#abcd") == (("*",), ("bn",))
+    chosen = "onnx:onnx-community/embeddinggemma-2-ONNX@0123abcd+fp32+dim=256+tokens=70"
+    assert languages_of(chosen) == languages_of("transformers:google/embeddinggemma-2") == (("*",), ())
     assert languages_of("open_clip:ViT-B-16-SigLIP2@webli") == (("*",), ())
     assert languages_of("open_clip:ViT-B-32@openai") == (("en",), ()) and languages_of("mini") == (
         ("en",),
