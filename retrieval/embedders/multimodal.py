@@ -217,7 +217,11 @@ def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
     """What the tokenizer puts before and behind every text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
-    before = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
+    before = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), None)
+    if before is None:
+        raise ModelUnavailableError(
+            "the model's tokenizer changes a text with its marks: it is not known here"
+        )
     return whole[:before], whole[before + len(bare) :]
 
 
