@@ -211,7 +211,7 @@ def offered(settings: Settings) -> ModelFact | None:
         return None
     machine = this_machine(settings.device)
     best = best_embedder(settings, machine)
-    here = [fact for fact in known_embedders() if weights_here(fact.repo)]
+    here = [fact for fact in known_embedders() if weights_here(fact.repo, fact.files)]
     if best is None or best in here or machine.ranked([*here, best], wanted_languages(settings))[0] != best:
         return None
     return best
