@@ -103,7 +103,7 @@ def load_transformers_embedder(
     runner = TorchRunner(torch, device=where, dtype=dtype, batch=_FEW if whole else USUAL_BATCH)
     if whole:
         towers = gemma_towers if family == GEMMA else qwen_towers
-        return TorchEmbedder(
+        made = TorchEmbedder(
             runner,
             towers(
                 torch,
@@ -117,6 +117,8 @@ def load_transformers_embedder(
             image_side=side_of(processor, options.tokens),
             likelihood=None,
         )
+        options.check_dim(plain, made.dim)
+        return made
     picture, floats = _pictures(torch, processor, where)
     encode = torch.compile(model.get_image_features) if compiled else model.get_image_features
 

@@ -27,8 +27,18 @@ class ModelOptions:
         """Raise ``ModelUnavailableError`` for a choice that the model was not trained for."""
         for what, wanted, offered in (("dim", self.dim, dims), ("tokens", self.tokens, tokens)):
             if wanted is not None and wanted not in offered:
-                choice = ", ".join(map(str, offered)) if offered else "no choice of it"
-                raise ModelUnavailableError(f"{name!r} has no +{what}={wanted}; it offers {choice}")
+                raise ModelUnavailableError(f"{name!r} has no +{what}={wanted}; it offers {_listed(offered)}")
+
+    def check_dim(self, name: str, dim: int) -> None:
+        """Raise ``ModelUnavailableError`` where the model's own vectors are shorter than was asked for."""
+        if self.dim not in (None, dim):
+            raise ModelUnavailableError(f"{name!r} has no +dim={self.dim}; its vectors have {dim} numbers")
+
+
+def _listed(offered: Collection[int]) -> str:
+    if isinstance(offered, range):
+        return f"{offered[0]} to {offered[-1]}"
+    return ", ".join(map(str, offered)) or "no choice of it"
 
 
 def split_options(reference: str) -> tuple[str, ModelOptions]:

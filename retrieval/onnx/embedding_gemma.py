@@ -106,9 +106,11 @@ class OnnxGemmaEmbedder(Embedder):
         self._image, self._begin, self._end = marks
         frame = self._graph.tokenizer.encode("").ids  # <bos> and <eos>
         self._before, self._behind = frame[:1], frame[1:]
-        self._prompt, self._words = recipe.query_prompt, TextEncoder(self._graph, recipe)
+        self._prompt = recipe.query_prompt
+        self._words = TextEncoder(self._graph, recipe, dim=options.dim)
         side = self.image_side
         self.dim = int(self._shown([Image.new("RGB", (side, side), "gray")]).shape[1])
+        options.check_dim(layout.name, self.dim)
         if self._said(["a dog"]).shape[1] != self.dim:
             raise ModelUnavailableError(f"{self.model_id!r} has no images and texts in one space")
 
@@ -123,7 +125,7 @@ class OnnxGemmaEmbedder(Embedder):
         return self._said(texts) if texts else np.zeros((0, self.dim), np.float32)
 
     def _said(self, texts: Sequence[str]) -> Vectors:
-        return unit(self._words.embed(texts, self._prompt)[:, : self._dim])
+        return self._words.embed(texts, self._prompt)
 
     def _shown(self, images: Sequence[Image.Image]) -> Vectors:
         prepared = [self._pixels.prepare(image) for image in images]

@@ -17,7 +17,7 @@ weights to 1e-5 (tests/unit/retrieval/onnx/test_text_embedder.py and test_text_f
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +31,7 @@ from askpix.core.errors import ModelUnavailableError
 from askpix.core.types import Vectors
 from askpix.retrieval.embedders.base import TextEmbedder, unit
 from askpix.retrieval.model_hub.download import download, download_one_of
+from askpix.retrieval.model_hub.options import split_options
 from askpix.retrieval.model_hub.prompts import read_prompts
 from askpix.retrieval.model_hub.source import Source
 from askpix.retrieval.onnx.mini import batches
@@ -72,6 +73,7 @@ class Recipe:
     """Tokens that stand for an image or a sound, which no text has."""
     dense: bool = False
     """Whether Dense layers make the sentence embedding: only a graph that holds them can be used."""
+    dims: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,25 @@ class _Family:
     pooling: Pooling
     query_prompt: str = ""
     passage_prompt: str = ""
+    dims: Collection[int] = ()
+    """Lengths that its vectors may be cut to (Matryoshka); none = not trained for it."""
 
 
 _FAMILIES = (
     # huggingface.co/google/embeddinggemma-300m and -2, "Prompt instructions".
-    _Family("embeddinggemma", "mean", "task: search result | query: ", "title: none | text: "),
+    _Family(
+        "embeddinggemma",
+        "mean",
+        "task: search result | query: ",
+        "title: none | text: ",
+        dims=(768, 512, 256, 128),
+    ),
     # github.com/QwenLM/Qwen3-Embedding, README: get_detailed_instruct, last_token_pool.
     _Family(
         "qwen3-embedding",
         "last",
         "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
+        dims=range(32, 4097),
     ),
     # github.com/FlagOpen/FlagEmbedding (all BGE but the decoders) and the cards of Granite Embedding: [CLS].
     _Family(r"\bbge-(m3|micro|small|base|large)|granite-embedding", "cls"),
@@ -105,8 +116,8 @@ _WITH_DENSE = ("gemma3_text",)
 class TextEncoder:
     """A graph and its recipe: texts into vectors, without what a search makes of them. Thread-safe."""
 
-    def __init__(self, model: "TextModel", recipe: Recipe) -> None:
-        self._model, self._recipe = model, recipe
+    def __init__(self, model: "TextModel", recipe: Recipe, *, dim: int | None = None) -> None:
+        self._model, self._recipe, self._dim = model, recipe, dim
         self._lock = threading.Lock()
 
     def embed(self, texts: Sequence[str], prompt: str = "", /) -> Vectors:
@@ -122,7 +133,7 @@ class TextEncoder:
         for batch in batches([len(ids) for ids in tokens], tokens=_BATCH_TOKENS):
             for at, row in zip(batch, self._run([tokens[at] for at in batch]), strict=True):
                 rows[at] = row
-        return unit(np.stack(rows))
+        return unit(np.stack(rows)[:, : self._dim])
 
     def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         width = max(1, *map(len, tokens))
@@ -145,10 +156,10 @@ class OnnxTextEmbedder(TextEmbedder):
     sentences about all kinds of things, length one again (Mu and Viswanath 2018, "All-but-the-Top").
     """
 
-    def __init__(self, model: "TextModel", recipe: Recipe, model_id: str) -> None:
+    def __init__(self, model: "TextModel", recipe: Recipe, model_id: str, *, dim: int | None = None) -> None:
         self.model_id = model_id
         self.recipe = recipe
-        self._encoder = TextEncoder(model, recipe)
+        self._encoder = TextEncoder(model, recipe, dim=dim)
         self.dim = 1  # until the first vectors are here
         sentences = [*PICTURES, *NOTHING]
         passages = self.embed(sentences, recipe.passage_prompt)
@@ -163,9 +174,18 @@ class OnnxTextEmbedder(TextEmbedder):
 
     @classmethod
     def load(
-        cls, folder: Path, *, model_id: str, precision: str = "auto", threads: int = 0
+        cls,
+        folder: Path,
+        *,
+        model_id: str,
+        precision: str = "auto",
+        dim: int | None = None,
+        threads: int = 0,
     ) -> "OnnxTextEmbedder":
-        """From a folder as above; ``threads=0`` is one per core. Raises ``ModelUnavailableError``."""
+        """From a folder as above; ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
+
+        ``dim``: how many numbers of a vector are kept.
+        """
         recipe = read_recipe(folder, name=model_id)
         model = open_text_model(folder, max_tokens=recipe.max_tokens, precision=precision, threads=threads)
         if recipe.dense and model.output != _POOLED:
@@ -174,7 +194,7 @@ class OnnxTextEmbedder(TextEmbedder):
                 f"{_POOLED!r}"
             )
         try:
-            return cls(model, recipe, model_id)
+            return cls(model, recipe, model_id, dim=dim)
         except RUN_ERRORS as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelUnavailableError(f"cannot embed with {str(folder)!r}: {reason}") from error
@@ -193,13 +213,16 @@ class OnnxTextEmbedder(TextEmbedder):
 
 
 def open_text_embedder(reference: str) -> OnnxTextEmbedder:
-    """Return the model ``DIR_OR_REPO[+fp32|+fp16|+int8|+q4]``, downloaded where it is missing."""
-    plain, precision = split_precision(reference)
+    """Return the model ``DIR_OR_REPO[+fp32|+fp16|+int8|+q4][+dim=N]``, downloaded where it is missing."""
+    rest, options = split_options(reference)
+    plain, precision = split_precision(rest)
     found = find_text_model(plain, precision=precision or "auto")
-    end = f"+{precision}" if precision else ""
-    return OnnxTextEmbedder.load(
-        found.path, model_id=f"onnx:{found.name}{end}", precision=precision or "auto"
-    )
+    model_id = f"onnx:{found.name}{f'+{precision}' if precision else ''}{options}"
+    options.check(plain, dims=read_recipe(found.path, name=model_id).dims)
+    taken = precision or "auto"
+    made = OnnxTextEmbedder.load(found.path, model_id=model_id, precision=taken, dim=options.dim)
+    options.check_dim(plain, made.dim)
+    return made
 
 
 def find_text_model(reference: str, *, precision: str = "auto", local_files_only: bool = False) -> Source:
@@ -362,6 +385,7 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
         passage_prompt=passage,
         pad_id=pad if isinstance(pad, int) and pad >= 0 else 0,
         media=frozenset(token for key in _MEDIA if isinstance(token := config.get(f"{key}_token_id"), int)),
+        dims=family.dims,
         dense="Dense" in kinds or config.get("model_type") in _WITH_DENSE,
     )
 

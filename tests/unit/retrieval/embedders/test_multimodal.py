@@ -138,6 +138,10 @@ def test_what_they_do_not_offer(gemma: tuple[Any, ...], qwen: tuple[Any, ...], t
         load_transformers_embedder(f"{gemma[0]}+dim=300", device="cpu")
     with pytest.raises(ModelUnavailableError, match=r"no \+tokens=100"):
         load_transformers_embedder(f"{gemma[0]}+tokens=100", device="cpu")
+    with pytest.raises(ModelUnavailableError, match=r"no \+dim=20; it offers 64 to 4096"):
+        load_transformers_embedder(f"{qwen[0]}+dim=20", device="cpu")
+    with pytest.raises(ModelUnavailableError, match=r"no \+dim=64; its vectors have 32 numbers"):
+        load_transformers_embedder(f"{qwen[0]}+dim=64", device="cpu")
     for precision in ("fp16", "int8"):  # huggingface.co/google/embeddinggemma-2: float16 is not supported
         with pytest.raises(ModelUnavailableError, match="'bf16' or 'fp32' only"):
             load_transformers_embedder(str(gemma[0]), device="cpu", precision=precision)

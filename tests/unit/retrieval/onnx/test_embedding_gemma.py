@@ -61,6 +61,23 @@ def test_fewer_tokens_and_shorter_vectors(exported: tuple[Path, Any, Any]) -> No
         OnnxEmbedder.load(f"{folder}+dim=100", device="cpu")
 
 
+def test_words_alone(exported: tuple[Path, Any, Any]) -> None:
+    """As text embedder: a passage after the document's prompt; its first numbers alone, length one."""
+    folder, model, tokenizer = exported
+    embedder = open_text_embedder(f"{folder}+fp32+dim=256")
+    assert embedder.model_id == f"onnx:{folder}+fp32+dim=256" and embedder.dim == 256
+    for prompt in ("title : none | text : ", PROMPT):
+        assert prompt in (embedder.recipe.passage_prompt, embedder.recipe.query_prompt)
+        with torch.inference_mode():
+            given = tokenizer(f"{prompt}a red dog", return_tensors="pt")
+            states = model(input_ids=given["input_ids"]).last_hidden_state
+        assert distance(embedder.embed(["a red dog"], prompt), states.mean(dim=1)[:, :256]) < 1e-4
+    with pytest.raises(ModelUnavailableError, match=r"no \+dim=100; it offers 768, 512, 256, 128"):
+        open_text_embedder(f"{folder}+dim=100")
+    with pytest.raises(ModelUnavailableError, match=r"no \+tokens=70"):
+        open_text_embedder(f"{folder}+tokens=70")
+
+
 def test_from_a_hub_as_images_and_as_words(
     exported: tuple[Path, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
