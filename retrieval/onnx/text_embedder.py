@@ -81,6 +81,7 @@ class _Family:
     """What the model cards of a family say, for exports without the files that would say it."""
 
     names: str
+    """A pattern of what the model is called, or of its type in config.json."""
     pooling: Pooling
     query_prompt: str = ""
     passage_prompt: str = ""
@@ -91,7 +92,7 @@ class _Family:
 _FAMILIES = (
     # huggingface.co/google/embeddinggemma-300m and -2, "Prompt instructions".
     _Family(
-        "embeddinggemma",
+        "embedding_?gemma|gemma3_text",
         "mean",
         "task: search result | query: ",
         "title: none | text: ",
@@ -366,7 +367,7 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
     config = _object(folder / "config.json")
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else config
-    source = f"{name} {config.get('_name_or_path', '')}".lower()
+    source = f"{name} {config.get('_name_or_path', '')} {config.get('model_type', '')}".lower()
     family = next((each for each in _FAMILIES if re.search(each.names, source)), _Family("", "mean"))
     modules = _json(folder / "modules.json")
     kinds = [str(item.get("type", "")).rsplit(".", 1)[-1] for item in modules] if modules else []

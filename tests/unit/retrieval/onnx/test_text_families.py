@@ -241,6 +241,14 @@ def test_families_without_files(tmp_path: Path, name: str, pooling: str, query: 
     assert bool(recipe.query_prompt) == bool(query)
 
 
+@pytest.mark.parametrize("kind", ["embedding_gemma2", "gemma3_text"])
+def test_a_family_is_known_by_its_type_too(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    recipe = read_recipe(tmp_path, name="onnx:/my/folder")
+    assert recipe.query_prompt == "task: search result | query: "
+    assert recipe.passage_prompt == "title: none | text: "
+
+
 def test_pooling_as_written_since_sentence_transformers_5(tmp_path: Path) -> None:
     """sentence_transformers.sentence_transformer.modules.Pooling: ``config_keys``."""
     (tmp_path / "1_Pooling").mkdir()
