@@ -71,6 +71,17 @@ class Models(ABC):
             return self.settings.workers
         return usable_cores()
 
+    def id_of(self, name: str, role: str) -> str:
+        """Return the id, at its installed commit, of the model that the list calls ``name``; else that."""
+        if ":" in name:
+            return name
+        from askpix.api.models.installed import Installations
+        from askpix.retrieval.model_hub.registry import find_fact
+
+        fact = find_fact(name)
+        known = fact is not None and fact.role == role and bool(fact.repo)
+        return Installations(self.settings.home).pinned(fact.id) if fact is not None and known else name
+
     @property
     def text_embedder(self) -> MiniLM:
         """The text embedder that ships."""
@@ -89,6 +100,7 @@ class Models(ABC):
 
         if text_embedder_id in ("auto", MiniLM.model_id):
             return self.text_embedder
+        text_embedder_id = self.id_of(text_embedder_id, "text embedder")
         kind, _, reference = text_embedder_id.partition(":")
         if kind != "onnx" or not reference:
             raise ModelUnavailableError(
@@ -120,7 +132,7 @@ class Models(ABC):
     def embedder(self, embedder_id: str) -> Embedder:
         """The embedder with this id, loaded once; ``auto`` is the best one that works here and now."""
         with self.loading:
-            name = self.auto.embedder_id if embedder_id == "auto" else embedder_id
+            name = self.auto.embedder_id if embedder_id == "auto" else self.id_of(embedder_id, "embedder")
             if name not in self._embedders:
                 from askpix.retrieval.embedders.base import open_embedder
 
@@ -135,7 +147,7 @@ class Models(ABC):
 
     def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
         """The generator with this id, opened once, and why it was taken."""
-        wanted = generator_id or self.settings.generator
+        wanted = self.id_of(generator_id or self.settings.generator, "generator")
         if wanted not in self._generators:
             if wanted == "extractive":
                 from askpix.generation.generators.base import open_generator

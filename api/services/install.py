@@ -180,7 +180,7 @@ def install(
         fetched_bytes=plan.missing_bytes,
         licence=model.licence,
         proof=proof,
-        use=_use(workspace, kept),
+        use=_use(workspace, kept, model.name),
     )
 
 
@@ -217,17 +217,17 @@ def offered(settings: Settings) -> ModelFact | None:
     return best
 
 
-def _use(workspace: Workspace, kept: Installed) -> str:
+def _use(workspace: Workspace, kept: Installed, name: str) -> str:
     settings = workspace.settings
     if kept.role == "embedder" and settings.embedder == "auto":
         if workspace.auto.embedder_id != kept.pinned_id:
-            return f"auto takes {workspace.auto.embedder_id} on this machine; --embedder {kept.pinned_id}"
+            return f"auto takes {workspace.auto.embedder_id} on this machine; name it: --embedder {name}"
         old = [each.name for each in workspace.catalog.list_collections() if each.embedder == "mini"]
         more = "".join(f"; `askpix collections reembed {name} --embedder auto`" for name in old[:3])
         return f"new collections use it{more}"
     if kept.role == "generator" and settings.generator == "auto":
         return "`askpix ask` uses it where no better model is found here"
-    return f"set {_SETTINGS[kept.role]}={kept.pinned_id}"
+    return f"set {_SETTINGS[kept.role]}={name}"
 
 
 def _collections_with(workspace: Workspace, model: ModelFact) -> list[str]:

@@ -30,6 +30,7 @@ _SCHEME = "transformers:"
 
 def late_embedder(workspace: Workspace, embedder_id: str) -> LateEmbedder:
     """The page embedder with this id, loaded once."""
+    embedder_id = workspace.id_of(embedder_id, "page embedder")
     with workspace.loading:
         if embedder_id not in workspace.late_embedders:
             from askpix.retrieval.late_interaction.colpali import ColPaliEmbedder
@@ -55,6 +56,7 @@ def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_
     if embedder_id == "none":
         wanted, dim = None, None
     else:
+        embedder_id = workspace.id_of(embedder_id, "page embedder")
         wanted, dim = f"{_SCHEME}{reference(embedder_id)}", collection.page_dim
         has = collection.page_embedder
         if has is not None and dim is not None and same_model(wanted, has):

@@ -25,6 +25,7 @@ def reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg | None
     """The reranker with this id, loaded once; ``pages`` is the open collection's own."""
     if reranker_id == "pages":
         return load_reranker(workspace, reranker_id, page_leg=page_leg)
+    reranker_id = workspace.id_of(reranker_id, "reranker")
     if reranker_id not in workspace.rerankers:
         workspace.rerankers[reranker_id] = load_reranker(workspace, reranker_id, page_leg=page_leg)
     return workspace.rerankers[reranker_id]

@@ -144,7 +144,7 @@ class Workspace(SharedStores, Models):
                 found = self.catalog.get_collection(name)
                 if found is None:
                     raise
-        wanted = embedder_id or "auto"
+        wanted = self.id_of(embedder_id or "auto", "embedder")
         if wanted != "auto" and not same_model(wanted, found.embedder):
             raise IndexMismatchError(
                 f"collection {name!r} was made with {found.embedder!r}, not {wanted!r}; leave --embedder "

@@ -12,7 +12,6 @@ import errno
 import fnmatch
 import hashlib
 import logging
-import os
 import re
 import shutil
 import time
@@ -389,9 +388,7 @@ def _folder_of(name: str) -> str:
 
 def _bar(hub: Any, size: int, had: int, title: str) -> Any:
     """A progress bar on standard error, where that is a terminal and nobody switched the bars off."""
-    hidden = hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is True
-    forced = os.environ.get("TQDM_POSITION") == "-1"
-    disabled = True if hidden else False if forced else None
+    disabled = True if hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is True else None
     return import_module("tqdm").tqdm(
         total=size, initial=had, desc=title, unit="B", unit_scale=True, disable=disabled
     )

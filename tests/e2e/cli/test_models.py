@@ -149,6 +149,9 @@ def test_the_first_run_asks_installs_and_searches_with_the_model(
         row["recommended"] for row in rows.values() if row["role"] == "embedder"
     )
 
+    same = askpix("index", album, "--ocr", "off", "--embedder", name, "--json")
+    assert json.loads(same.stdout)["unchanged"] == 3, "a short name is the model that is installed"
+
     refused = askpix("models", "remove", name, code=1).stderr
     assert "made the vectors of 'default'" in refused and "reembed default --embedder mini" in refused
     askpix("collections", "delete", "default", "--yes")

@@ -85,7 +85,7 @@ def test_what_cannot_be_is_one_clear_line(askpix: Askpix, models: Path, tmp_path
         (("search", "x", "--rerank", f"transformers:{tmp_path}"), "needs code that comes with it (JinaVL"),
         (("search", "x", "--rerank", "bogus"), "no reranker 'bogus'"),
         (("search", "x", "--rerank", "generator:extractive"), "only quotes"),
-        (("index", PICTURES / "photos" / "cat.jpg", "--page-embedder", "colpali"), "no page embedder"),
+        (("index", PICTURES / "photos" / "cat.jpg", "--page-embedder", "nothing"), "no page embedder"),
         (
             ("collections", "create", "new", "--page-embedder", f"transformers:{models / 'cross'}"),
             "a 'bert', no page embedder",

@@ -255,7 +255,7 @@ def test_an_unreachable_hub_is_one_line_and_the_cache_does(hub: Hub, monkeypatch
 def test_the_bar_is_shown_though_transformers_hid_it(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TQDM_POSITION", "-1")  # as on a terminal
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     huggingface_hub.utils.disable_progress_bars()
     try:
         download(NAME, ["*.safetensors"])
