@@ -1,8 +1,7 @@
 """Turns as a vision-language model of transformers reads them: by its processor's chat template, or by the
 words that the few families without one were trained with.
 
-Words from pictures and people may hold a model's own marks (``<image>``, ``<|im_end|>``). They are broken up
-before they reach the tokenizer: no text can begin a turn or pretend to be a picture.
+A model's own marks in the words of pictures and people are broken up before they reach the tokenizer.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from askpix.core.errors import ModelUnavailableError
-from askpix.generation.generators.messages import Film, Turn
+from askpix.generation.generators.messages import Film, Turn, break_marks
 
 Turns: TypeAlias = Sequence[Turn[Image.Image]]
 
@@ -168,15 +167,7 @@ class VlmPrompt:
         return f"{marks}answer en {last[-1]}"
 
     def _plain(self, text: str) -> str:
-        """The text with every mark of this model broken by a space, also one that this would make."""
-        text = text.encode("utf-8", "replace").decode()
-        while True:
-            broken = text
-            for mark in self._marks:
-                broken = broken.replace(mark, f"{mark[0]} {mark[1:]}")
-            if broken == text:
-                return text
-            text = broken
+        return break_marks(text.encode("utf-8", "replace").decode(), self._marks)
 
 
 def _marks(processor: Any, tokenizer: Any) -> list[str]:

@@ -49,7 +49,7 @@ from askpix.core.types import ImageRecord, Message, Sent, Usage
 from askpix.generation.generators.async_stream import StreamBridge
 from askpix.generation.generators.base import Piece, VisionGenerator
 from askpix.generation.generators.image_payload import PictureOf, render
-from askpix.generation.generators.messages import Film, build_turns
+from askpix.generation.generators.messages import Film, break_marks, build_turns
 from askpix.generation.generators.thoughts import ThoughtFilter
 from askpix.generation.prompting.budget import ModelLimits, Plan
 
@@ -111,8 +111,10 @@ class HostedGenerator(VisionGenerator):
         thinks: bool = False,
         window: int | None = None,
         waits: Waits = Waits(),
+        marks: Sequence[str] = (),
     ) -> None:
-        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens."""
+        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens; ``marks`` are what
+        the server would read as more than text (``break_marks``)."""
         super().__init__(
             model_id=model_id,
             limits=limits,
@@ -123,6 +125,7 @@ class HostedGenerator(VisionGenerator):
         )
         self.thinks, self.window = thinks, window
         self._open_model, self._price_of, self._waits = open_model, price_of, waits
+        self._marks = marks
         self._bridge: StreamBridge[Piece] = StreamBridge()
 
     def price(self, plan: Plan, /) -> float | None:
@@ -150,7 +153,7 @@ class HostedGenerator(VisionGenerator):
 
     def _generate(self, messages: Sequence[Message], plan: Plan) -> Iterator[Piece]:
         planned = plan
-        request, plan = _request(messages, plan, self.picture_of, self.limits)
+        request, plan = _request(messages, plan, self.picture_of, self.limits, self._marks)
         _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
             max_tokens=self.most_output, timeout=self._waits.total_s, max_retries=self._waits.retries
@@ -247,7 +250,11 @@ def _text_of(event: Any) -> str:
 
 
 def _request(
-    messages: Sequence[Message], plan: Plan, picture_of: PictureOf, limits: ModelLimits
+    messages: Sequence[Message],
+    plan: Plan,
+    picture_of: PictureOf,
+    limits: ModelLimits,
+    marks: Sequence[str],
 ) -> tuple[list[ModelMessage], Plan]:
     """Our messages as pydantic-ai's, and the plan as it was carried out (``build_turns``)."""
 
@@ -259,13 +266,14 @@ def _request(
     turns, plan = build_turns(messages, plan, show)
     found: list[ModelMessage] = []
     for turn in turns:
-        texts = [part for part in turn.parts if isinstance(part, str)]
+        parts = [break_marks(part, marks) if isinstance(part, str) else part for part in turn.parts]
+        texts = [part for part in parts if isinstance(part, str)]
         if turn.role == "assistant":
             found.append(ModelResponse(parts=[TextPart(text) for text in texts]))
         elif turn.role == "system":
             found.append(ModelRequest(parts=[SystemPromptPart(text) for text in texts]))
         else:
-            content: list[UserContent] = [part for part in turn.parts if not isinstance(part, Film)]
+            content: list[UserContent] = [part for part in parts if not isinstance(part, Film)]
             found.append(ModelRequest(parts=[UserPromptPart(content)]))
     return found, plan
 

@@ -57,6 +57,21 @@ def build_turns(
     return turns, replace(plan, sent=tuple(really), image_tokens=sum(sent.tokens for sent in really))
 
 
+def break_marks(text: str, marks: Sequence[str]) -> str:
+    """Return the text with every mark of a model broken by a space, also one that this would make.
+
+    Words from images and people may hold such marks (``<image>``, ``<|im_end|>``): broken up, no text can
+    begin a turn or pretend to be an image.
+    """
+    while True:
+        broken = text
+        for mark in marks:
+            broken = broken.replace(mark, f"{mark[0]} {mark[1:]}")
+        if broken == text:
+            return text
+        text = broken
+
+
 def as_films(turns: Sequence[Turn[Picture]], plan: Plan) -> list[Turn[Picture]]:
     """The turns of ``build_turns`` with the frames of a video, two or more of one, gathered into a film.
 
