@@ -153,6 +153,7 @@ GENERATORS = KindRegistry(
         "anthropic": "askpix.generation.generators.providers:ANTHROPIC",
         "google": "askpix.generation.generators.providers:GOOGLE",
         "openai-compatible": "askpix.generation.generators.providers:SERVER",
+        "gguf": "askpix.generation.generators.gguf:KIND",
         "transformers": "askpix.generation.generators.local:KIND",
     },
 )

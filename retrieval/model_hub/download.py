@@ -184,6 +184,44 @@ def _listed(hub: Any, name: str, revision: str) -> bool:
     return (Path(hub.constants.HF_HUB_CACHE) / _folder_of(name) / "trees" / f"{revision}.json").is_file()
 
 
+def list_files(repository: str, *, local_files_only: bool = False) -> HubListing:
+    """Return what ``OWNER/NAME[@REVISION]`` holds; without the hub, what was downloaded of it before.
+
+    Raises ``ModelUnavailableError`` as ``download``.
+    """
+    hub = _library()
+    if local_files_only or hub.constants.HF_HUB_OFFLINE:
+        reason = ModelUnavailableError(_advice(hub, repository, OSError(), offline=True))
+    else:
+        try:
+            return list_repository(repository)
+        except ModelUnavailableError as error:
+            reason = error
+    found = _downloaded(hub, repository)
+    if found is None:
+        raise reason
+    return found
+
+
+def _downloaded(hub: Any, repository: str) -> HubListing | None:
+    """Return the cached files of the commit that a repository's name means, else of the newest one."""
+    name, _, revision = repository.partition("@")
+    top = Path(hub.constants.HF_HUB_CACHE) / _folder_of(name)
+    meant = revision
+    with contextlib.suppress(OSError):
+        meant = (top / "refs" / (revision or "main")).read_text("ascii").strip()
+    folder = top / "snapshots" / (meant or "main")
+    with contextlib.suppress(OSError):  # an install fetches one commit, and no name
+        others = sorted((top / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime)
+        folder = others[-1] if others and not revision and not folder.is_dir() else folder
+    files = tuple(
+        HubFile(path.relative_to(folder).as_posix(), path.stat().st_size, "")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()  # a link whose blob is gone is no file
+    )
+    return HubListing(folder.name, files) if files else None
+
+
 def weights_here(repository: str, files: Sequence[str] = ()) -> bool:
     """Return whether weights of a hub repository lie in the Hugging Face cache, whole.
 
@@ -201,6 +239,10 @@ def weights_here(repository: str, files: Sequence[str] = ()) -> bool:
             names = [path.relative_to(snapshot).as_posix() for path in held]
             whole = all(fnmatch.filter(names, pattern) for pattern in graphs)
             if names and whole and any((snapshot / name).is_file() for name in _CONFIGS):
+                return True
+            gguf = [path.name for path in snapshot.rglob("*.gguf") if path.is_file()]
+            sees = len({"mmproj" in name.lower() for name in gguf}) > 1  # a model, and what it sees with
+            if sees and all(fnmatch.filter(gguf, name) for name in files if name.endswith(".gguf")):
                 return True
         return False
     except OSError:
