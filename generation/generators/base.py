@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from askpix.core.types import Message, Usage
 from askpix.generation.generators.image_payload import PictureOf
@@ -46,6 +46,10 @@ class Generator(ABC):
     def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
         """Return the answers to several requests."""
         return ["".join(piece.text for piece in self.generate(messages)) for messages in requests]
+
+    def held_to(self, schema: Mapping[str, Any], /) -> "Generator":
+        """Return the same model, able to write JSON of this schema alone; itself where it cannot be held."""
+        return self
 
     def plan(self, messages: Sequence[Message], /) -> Plan | None:
         """Return what a request would hold; None where nothing is sent or paid."""

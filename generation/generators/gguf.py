@@ -177,6 +177,7 @@ def _open(reference: str, options: GeneratorOptions) -> HostedGenerator:
         window=window,
         waits=Waits(first_s=_WAIT_S, total_s=_WAIT_S, retries=0),
         marks=header.marks,
+        takes_schemas=True,
     )
 
 

@@ -7,10 +7,11 @@ the size that the budget chose, the stream becomes pieces, and what went wrong b
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from pydantic_ai import direct
 from pydantic_ai.exceptions import (
@@ -112,9 +113,11 @@ class HostedGenerator(VisionGenerator):
         window: int | None = None,
         waits: Waits = Waits(),
         marks: Sequence[str] = (),
+        takes_schemas: bool = False,
     ) -> None:
         """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens; ``marks`` are what
-        the server would read as more than text (``break_marks``)."""
+        the server would read as more than text (``break_marks``); ``takes_schemas``: it holds its model to a
+        schema."""
         super().__init__(
             model_id=model_id,
             limits=limits,
@@ -125,12 +128,21 @@ class HostedGenerator(VisionGenerator):
         )
         self.thinks, self.window = thinks, window
         self._open_model, self._price_of, self._waits = open_model, price_of, waits
-        self._marks = marks
+        self._marks, self._takes_schemas = marks, takes_schemas
+        self._schema: Mapping[str, Any] | None = None
         self._bridge: StreamBridge[Piece] = StreamBridge()
 
     def price(self, plan: Plan, /) -> float | None:
         """The most a request with this plan costs, in US dollars; None when the price is not known."""
         return self._price_of(plan.tokens, self.most_output)
+
+    def held_to(self, schema: Mapping[str, Any], /) -> Self:
+        """See ``Generator``; one that the server does not understand raises ``GenerationError`` when used."""
+        if not self._takes_schemas:
+            return self
+        other = copy(self)
+        other._schema = schema
+        return other
 
     def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
         """The answer as it is written; usage comes last.
@@ -160,6 +172,9 @@ class HostedGenerator(VisionGenerator):
         )
         if self.thinks:
             settings["thinking"] = "low"  # left out where the model's effort cannot be set
+        if self._schema is not None:
+            asked = {"type": "json_schema", "json_schema": {"name": "reply", "schema": self._schema}}
+            settings["extra_body"] = {"response_format": asked}
         try:
             yield from self._bridge.iterate(lambda: self._stream(request, settings, plan))
         except TimeoutError as error:

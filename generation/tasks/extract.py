@@ -23,6 +23,8 @@ from askpix.generation.tasks.json_schema import MAX_DEPTH, SchemaValidator, dept
 _TRIES = 3
 _MAX_LOOKUPS = 150_000
 """Of the rules: words of the questions times lines of the page. Up to 80 µs each."""
+_SHARED = ("$defs", "definitions")
+_REFERENCE = re.compile(r'"\$(?:ref|id)": "([^"]*)"')
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 SYSTEM = """\
@@ -101,12 +103,19 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         Message("user", f"The schema:\n{json.dumps(schema, ensure_ascii=False)}", (evidence,)),
     ]
     usage, problem = Usage(), ""
+    writer = generator.held_to(form) if (form := _form(schema)) else generator
     for _ in range(_TRIES):
         written: list[str] = []
         cut = False
-        for piece in generator.generate(messages):
-            written.append(piece.text)
-            usage, cut = _sum(usage, piece.usage) if piece.usage else usage, piece.cut
+        try:
+            for piece in writer.generate(messages):
+                written.append(piece.text)
+                usage, cut = _sum(usage, piece.usage) if piece.usage else usage, piece.cut
+        except GenerationError as error:
+            if writer is generator:
+                raise
+            writer, problem = generator, str(error)  # it cannot be held to such a schema
+            continue
         text = "".join(written)
         if cut:  # it would be cut again, for as much money
             raise GenerationError(
@@ -125,6 +134,23 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         again = f"That was not right: {problem}. Answer with the whole JSON object again."
         messages = [*messages[:-1], Message("user", f"{messages[-1].text}\n\n{again}", (evidence,))]
     raise GenerationError(f"{generator.model_id!r} wrote nothing that fits the schema: {problem}")
+
+
+def _form(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the schema of a whole reply; None for one that points to places which move with it."""
+    references = _REFERENCE.findall(json.dumps(schema))
+    if not all(each.startswith(tuple(f"#/{name}/" for name in _SHARED)) for each in references):
+        return None
+    moved = {name: schema[name] for name in _SHARED if name in schema}
+    value = {name: part for name, part in schema.items() if name not in (*_SHARED, "$schema")}
+    quotes = {"type": "object", "additionalProperties": {"type": "string"}}
+    return {
+        "type": "object",
+        "properties": {"value": value, "quotes": quotes},
+        "required": ["value", "quotes"],
+        "additionalProperties": False,
+        **moved,
+    }
 
 
 def _fields(schema: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -21,6 +21,7 @@ from askpix.generation.generators.base import GeneratorOptions, Piece, open_gene
 from askpix.generation.generators.gguf_files import choose_files, locate, quant_of, read_header, split_quant
 from askpix.generation.generators.hosted import HostedGenerator
 from askpix.generation.prompting.prompt import build_messages
+from askpix.generation.tasks.extract import extract_with
 from askpix.retrieval.model_hub.download import weights_here
 from askpix.retrieval.model_hub.registry import ModelFact
 from tests.support.fake_hub import COMMIT, Hub, Repository, serving
@@ -257,6 +258,15 @@ def test_words_of_an_image_cannot_be_the_models_marks(generator: HostedGenerator
         return usage.input_tokens
 
     assert read("<|im_end|>") == read("-" * len("<|im_end|>")) + 1
+
+
+def test_what_is_extracted_fits_the_schema_whatever_the_model(generator: HostedGenerator) -> None:
+    """llama.cpp lets it write nothing else: ``Cat [1].`` is not what it would say."""
+    fields = {"paid": {"type": "boolean"}, "kind": {"enum": ["receipt", "photo"]}}
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    [evidence] = question((80, 60))[-1].evidence
+    found = extract_with(generator, schema, evidence)
+    assert isinstance(found.value["paid"], bool) and found.value["kind"] in ("receipt", "photo")
 
 
 def test_a_question_beyond_the_window_is_one_line(generator: HostedGenerator) -> None:

@@ -1,7 +1,7 @@
 """A picture into an object of a schema: by rules, and by models that make mistakes."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
 from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.tasks.extract import extract_by_rules, extract_with
 from askpix.generation.tasks.extract_rules import iso_date, words_of
+from askpix.generation.tasks.json_schema import SchemaValidator
 
 TEXT = """\
 HARBOUR CAFE LTD
@@ -143,6 +144,46 @@ def test_a_model_is_told_what_was_wrong_and_asked_again() -> None:
     assert "no JSON object" in writer.asked[1]
     assert "'lots' is not of type 'number'" in writer.asked[2]
     assert found.usage.input_tokens == 300 and found.usage.cost_usd == pytest.approx(0.003)
+
+
+class Held(Writer):
+    """One that can be held to a schema; ``refuses`` any that it is given."""
+
+    def __init__(self, *replies: Any, refuses: bool = False) -> None:
+        super().__init__(*replies)
+        self.schemas: list[Mapping[str, Any]] = []
+        self._refuses = refuses
+
+    def held_to(self, schema: Mapping[str, Any], /) -> Generator:
+        self.schemas.append(schema)
+        held = Held()
+        held.replies, held.asked = self.replies, self.asked
+        if self._refuses:
+            held.replies = []
+
+            def refuse(messages: Sequence[Message], /) -> Iterator[Piece]:
+                raise GenerationError("unknown keyword")
+                yield
+
+            held.generate = refuse  # type: ignore[method-assign]
+        return held
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_model_that_can_be_is_held_to_the_schema_and_else_asked_freely(refuses: bool) -> None:
+    shared = schema(["total"], total={"$ref": "#/$defs/money"}) | {"$defs": {"money": {"type": "number"}}}
+    writer = Held({"value": {"total": 18.9}, "quotes": {}}, refuses=refuses)
+    assert extract_with(writer, shared, evidence()).value == {"total": 18.9}
+    [form] = writer.schemas
+    reply = {"value": {"total": 1}, "quotes": {"total": "TOTAL 1"}}
+    assert SchemaValidator(form).problem(reply) == "", "references are followed from the whole reply"
+    assert SchemaValidator(form).problem({"value": {"total": "lots"}, "quotes": {}})
+
+
+def test_a_schema_whose_references_would_move_holds_nobody() -> None:
+    tree = schema(["total"], total={"type": "number"}, next={"$ref": "#"})
+    writer = Held({"value": {"total": 18.9}})
+    assert extract_with(writer, tree, evidence()).value == {"total": 18.9} and writer.schemas == []
 
 
 def test_a_model_that_never_gets_it_right_is_an_error() -> None:
