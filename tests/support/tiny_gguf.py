@@ -1,4 +1,4 @@
-"""A tiny SmolVLM (Idefics3) as llama.cpp takes it: a model file and its image projector.
+"""Tiny vision-language models as llama.cpp takes them: a model file and an image projector of each family.
 
 Its weights are random but for those that say which letter follows which, so that it answers ``SAYS``.
 """
@@ -17,6 +17,41 @@ CHAT = (
     "{% for c in m.content %}{{ c.text }}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+FAMILIES = {
+    # SmolVLM, LLaVA-1.5, InternVL and Qwen2-VL: tensors beside the blocks of the vision transformer.
+    "idefics3": {
+        "v.patch_embd.bias": (WIDTH,),
+        "v.position_embd.weight": (4, WIDTH),
+        "mm.model.fc.weight": (WIDTH, WIDTH * 4),
+    },
+    "mlp": {
+        "v.class_embd": (WIDTH,),
+        "v.position_embd.weight": (5, WIDTH),
+        "v.pre_ln.weight": (WIDTH,),
+        "v.pre_ln.bias": (WIDTH,),
+        **{f"mm.{layer}.weight": (WIDTH, WIDTH) for layer in (0, 2)},
+        **{f"mm.{layer}.bias": (WIDTH,) for layer in (0, 2)},
+    },
+    "internvl": {
+        "v.patch_embd.bias": (WIDTH,),
+        "v.class_embd": (WIDTH,),
+        "v.position_embd.weight": (5, WIDTH),
+        **{f"v.blk.{layer}.ls{side}.weight": (WIDTH,) for layer in range(LAYERS) for side in (1, 2)},
+        "mm.model.mlp.0.weight": (WIDTH * 4,),
+        "mm.model.mlp.0.bias": (WIDTH * 4,),
+        "mm.model.mlp.1.weight": (WIDTH, WIDTH * 4),
+        "mm.model.mlp.1.bias": (WIDTH,),
+        "mm.model.mlp.3.weight": (WIDTH, WIDTH),
+        "mm.model.mlp.3.bias": (WIDTH,),
+    },
+    "qwen2vl_merger": {
+        "v.patch_embd.weight.1": (WIDTH, 3, PATCH, PATCH),
+        "mm.0.weight": (WIDTH * 4, WIDTH * 4),
+        "mm.0.bias": (WIDTH * 4,),
+        "mm.2.weight": (WIDTH, WIDTH * 4),
+        "mm.2.bias": (WIDTH,),
+    },
+}
 SAYS = "Cat [1]."
 """No letter twice: each tells the next."""
 _EOS = 2
@@ -32,16 +67,17 @@ def write_gguf(
     context: int = CONTEXT,
     chat: str | None = CHAT,
     endless: bool = False,
+    family: str = "idefics3",
 ) -> Path:
     """Write the files into a folder, as a repository on the hub has them; ``projector`` None: none of it.
 
-    ``endless``: it begins its answer again where it would end.
+    ``endless``: it begins its answer again where it would end. ``family``: the projector's kind.
     """
     folder.mkdir(parents=True, exist_ok=True)
     dice = np.random.default_rng(_DICE_SEED)
     _write_model(folder / name, dice, architecture, context, chat, endless=endless)
     if projector is not None:
-        _write_projector(folder / projector, dice)
+        _write_projector(folder / projector, dice, family)
     return folder
 
 
@@ -96,11 +132,11 @@ def _write_model(
     _finish(writer)
 
 
-def _write_projector(path: Path, dice: np.random.Generator) -> None:
+def _write_projector(path: Path, dice: np.random.Generator, family: str) -> None:
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type(gguf.GGUFType.MMPROJ)
     writer.add_clip_has_vision_encoder(True)
-    writer.add_clip_projector_type("idefics3")
+    writer.add_clip_projector_type(family)
     writer.add_vision_projection_dim(WIDTH)
     writer.add_vision_image_size(TILE)
     writer.add_vision_preproc_image_size(SIDE)
@@ -123,8 +159,8 @@ def _write_projector(path: Path, dice: np.random.Generator) -> None:
         add(f"{tensor}.bias", WIDTH)
 
     add("v.patch_embd.weight", WIDTH, 3, PATCH, PATCH)
-    add("v.patch_embd.bias", WIDTH)
-    add("v.position_embd.weight", (TILE // PATCH) ** 2, WIDTH)
+    for tensor, shape in FAMILIES[family].items():
+        add(tensor, *shape)
     for layer in range(LAYERS):
         for norm in ("ln1", "ln2"):
             add_norm(f"v.blk.{layer}.{norm}")
@@ -132,7 +168,6 @@ def _write_projector(path: Path, dice: np.random.Generator) -> None:
             add(f"v.blk.{layer}.{part}.weight", WIDTH, WIDTH)
             add(f"v.blk.{layer}.{part}.bias", WIDTH)
     add_norm("v.post_ln")
-    add("mm.model.fc.weight", WIDTH, WIDTH * 4)
     _finish(writer)
 
 

@@ -237,6 +237,14 @@ def test_it_streams_and_counts_what_images_cost(generator: HostedGenerator, tiny
     assert list(generator.generate(question(*sizes)))[-1].usage == usage, "the same each time"
 
 
+@pytest.mark.parametrize(("family", "tokens"), [("mlp", 4), ("internvl", 24), ("qwen2vl_merger", 107)])
+def test_every_family_counts_its_own_tokens(family: str, tokens: int, tmp_path: Path) -> None:
+    """Four patches; one and the marks around it; 11 x 7 and its marks: no formula of ours knows them."""
+    pieces = list(opened(write_gguf(tmp_path, family=family)).generate(question((300, 200))))
+    usage = pieces[-1].usage
+    assert written(pieces) == SAYS and usage and usage.image_tokens == tokens
+
+
 def test_images_are_sent_smaller_where_no_gpu_computes(generator: HostedGenerator) -> None:
     [sent] = generator.plan(question((3000, 4000))).sent
     assert sent.how == "picture" and 900_000 < sent.width * sent.height <= 1 << 20
