@@ -17,7 +17,7 @@ from askpix.api.service.service import Service
 from askpix.api.services.upgrade import Upgrade, decline_upgrade, find_upgrade, listed_embedder
 from askpix.ingest.catalog.models import Collection
 
-router = APIRouter(prefix="/v1/collections/{name}/upgrade", tags=["collections"])
+router = APIRouter(prefix="/v1/collections/{name}/upgrade", tags=["upgrade"])
 
 
 class UpgradeIn(_In):

@@ -98,6 +98,9 @@ def test_a_never_learns_of_b(place: Any) -> None:
         ("POST", "/v1/collections/{c}/images", {"urls": ["http://example.org/"]}),
         ("POST", "/v1/collections/{c}/search", {"text": "blue", "all": True}),
         ("POST", "/v1/collections/{c}/ask", {"question": "blue?"}),
+        ("GET", "/v1/collections/{c}/upgrade", None),
+        ("POST", "/v1/collections/{c}/upgrade", {"model": "siglip2-base"}),
+        ("DELETE", "/v1/collections/{c}/upgrade?model=siglip2-base", None),
         (
             "POST",
             "/v1/chat/completions",
