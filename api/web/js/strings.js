@@ -91,7 +91,7 @@ export const S = {
   upgradeWhat: (o) => `${o.name} finds more than ${o.was}, the small model that looks at your images now, and searches ${languages(o.languages)}.`,
   upgradeFacts: (o) => [o.bytes === 0 ? "on this machine already" : o.bytes && `${bytes(o.bytes)} to download`, `licence ${o.licence}`, "runs on this machine"].filter(Boolean).join(" · "),
   upgradeHow: "Search goes on while every image is looked at again.",
-  upgradeBegin: (o) => o.bytes === 0 ? "Change over" : "Download and change over",
+  upgradeBegin: (o) => o.bytes === 0 ? "Change over" : "Download and use",
   upgradeNo: "No, thanks",
   upgrading: { queued: "Waiting for other work on this collection", downloading: "Downloading the model", proving: "The model is proving that it works", working: "Looking at every image again" },
   ofBytes: (done, all) => `${bytes(done)} of ${bytes(all)}`,
