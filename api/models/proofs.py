@@ -57,8 +57,7 @@ class Proofs:
         if not named:
             return None  # what pins a name may have to import its library first
         key = weights_key(role, model_id)
-        pinned = (f"{key}@", f"{key}#")
-        found = [proof for proof in named if proof.key == key or proof.key.startswith(pinned)]
+        found = [proof for proof in named if _names(key, proof.key)]
         return max(found, key=lambda proof: proof.checked_at, default=None)
 
     def all(self) -> list[Proof]:
@@ -139,4 +138,9 @@ def _row(proof: Proof) -> dict[str, Any]:
 
 def _is_of(proof: Proof, model_id: str) -> bool:
     """Whether a person who writes ``model_id`` may mean the weights of the proof."""
-    return model_id in (proof.key, proof.model_id) or proof.key.startswith((f"{model_id}@", f"{model_id}#"))
+    return model_id == proof.model_id or _names(model_id, proof.key)
+
+
+def _names(model_id: str, key: str) -> bool:
+    """Whether an id is a key, or the same without commit, fingerprint or precision."""
+    return key == model_id or key.startswith(tuple(f"{model_id}{mark}" for mark in "@#+"))

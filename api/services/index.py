@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from askpix.api.services.prove import check_works
 from askpix.api.workspace.page_index import choose_page_embedder, embed_pages_of, late_embedder
 from askpix.api.workspace.ray import ray_index, ray_read
 from askpix.api.workspace.region_index import embed_sheets_of
@@ -18,6 +19,7 @@ from askpix.ingest.pipeline.ocr_stage import read_texts
 from askpix.ingest.pipeline.report import IngestReport, Progress
 from askpix.ingest.pipeline.tag_stage import tag_pictures
 from askpix.ingest.sources.walk import check_paths
+from askpix.retrieval.embedders.base import same_model
 
 
 def _tell_nobody(_: Progress) -> None: ...
@@ -48,6 +50,10 @@ def index_paths(
 
         seeing_generator(workspace, captions)
     collection = workspace.open_or_create(name, embedder)
+    old = collection.page_embedder
+    if old and page_embedder not in (None, "none") and not same_model(page_embedder, old):
+        otherwise = "let go of the old one first (--page-embedder none) if it was trained for other pages"
+        check_works(workspace, page_embedder, "page embedder", now=old, otherwise=otherwise)
     if page_embedder is not None:
         collection = choose_page_embedder(workspace, collection, page_embedder)
     ocr = ocr or workspace.settings.ocr

@@ -31,7 +31,7 @@ from askpix.api.models.proofs import Proof, Proofs, Role, weights_key
 from askpix.api.workspace.page_index import late_embedder
 from askpix.api.workspace.rerankers import reranker
 from askpix.api.workspace.workspace import Workspace
-from askpix.core.errors import GenerationError, NotFoundError
+from askpix.core.errors import AskpixError, GenerationError, NotFoundError
 from askpix.core.imaging.decode import ImageLimits, open_image
 from askpix.core.types import Evidence, Hit, ImageRecord, Vectors
 from askpix.generation.generators.base import Generator, VisionGenerator
@@ -101,6 +101,16 @@ def prove(workspace: Workspace, model_id: str, role: Role) -> Proof:
 def proven(workspace: Workspace, model_id: str, role: Role) -> Proof:
     """Return the kept proof of these weights, else one made now; raises as ``prove``."""
     return Proofs(workspace.settings.home).kept(role, model_id) or prove(workspace, model_id, role)
+
+
+def check_works(workspace: Workspace, model_id: str, role: Role, *, now: str, otherwise: str) -> None:
+    """Raise ``AskpixError`` for one in place of ``now`` that fails its proof; ``otherwise``: a way out."""
+    proof = proven(workspace, model_id, role)
+    if not proof.passed:
+        raise AskpixError(
+            f"the {role} {model_id!r} does not work ({proof}), so {now!r} stays in use; install it anew, or "
+            f"{otherwise}"
+        )
 
 
 def forget_proofs(workspace: Workspace, model_id: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from askpix.api.models.proofs import Role
-from askpix.api.services.prove import proven
+from askpix.api.services.prove import check_works
 from askpix.api.services.search import open_searcher
 from askpix.api.workspace.region_index import embed_sheets_of
 from askpix.api.workspace.workspace import Workspace
@@ -83,8 +83,14 @@ def reembed(
     if workspace.settings.text_embedder != "auto":
         text = workspace.text_embedder_for(workspace.settings.text_embedder)
     if not unproven:
-        _check_works(workspace, embedder.model_id, "embedder", now=collection.embedder)
-        _check_works(workspace, text.model_id, "text embedder", now=collection.text_embedder)
+        otherwise = "add --unproven if it was trained for other images than photos"
+        changes: list[tuple[Role, str, str]] = [
+            ("embedder", embedder.model_id, collection.embedder),
+            ("text embedder", text.model_id, collection.text_embedder),
+        ]
+        for role, model_id, now in changes:
+            if model_id != now:
+                check_works(workspace, model_id, role, now=now, otherwise=otherwise)
     with workspace.run_on(collection):
         collection = workspace.collection(name)  # as it is now that nobody else changes it
         if embedder.model_id == collection.embedder and text.model_id == collection.text_embedder:
@@ -128,18 +134,6 @@ def reembed(
     ):  # it is told on the terminal too; a full disk spoils no change that is done
         (workspace.folder(collection) / _REPORT).write_text(json.dumps(asdict(report), default=str), "utf-8")
     return report
-
-
-def _check_works(workspace: Workspace, model_id: str, role: Role, *, now: str) -> None:
-    """Refuse a model in place of ``now`` that fails its proof."""
-    if model_id == now:
-        return
-    proof = proven(workspace, model_id, role)
-    if not proof.passed:
-        raise AskpixError(
-            f"the {role} {model_id!r} does not work ({proof}), so {now!r} stays in use; install it anew, or "
-            "add --unproven if it was trained for other images than photos"
-        )
 
 
 def kept_report(workspace: Workspace, collection: Collection) -> dict[str, Any] | None:

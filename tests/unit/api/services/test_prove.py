@@ -16,10 +16,11 @@ from askpix.api.cli.main import app
 from askpix.api.demo import samples
 from askpix.api.models.generators import Verdicts, choose
 from askpix.api.models.proofs import Proof, Proofs, weights_key
+from askpix.api.services.index import index_paths
 from askpix.api.services.prove import prove, proven
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
-from askpix.core.errors import ModelUnavailableError, NotFoundError
+from askpix.core.errors import AskpixError, ModelUnavailableError, NotFoundError
 from askpix.core.types import Vectors
 from askpix.ingest.ocr.reader import RapidOcrReader
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
@@ -265,6 +266,26 @@ def test_random_weights_of_a_page_embedder_fail(tmp_path: Path) -> None:
     save_colqwen2(tmp_path / "model")
     proof = prove(Home(tmp_path / "home"), f"transformers:{tmp_path / 'model'}", "page embedder")
     assert not proof.passed and "of 9 sample pages" in proof.found and "#" in proof.key
+
+
+def test_a_page_embedder_that_fails_replaces_none(tmp_path: Path) -> None:
+    page = samples()[1][0].path
+    home = Home(tmp_path / "home")
+    ids = {}
+    for name, model in (("good", Reader()), ("blank", Reader(blank=True))):
+        ids[name] = f"transformers:{tmp_path / name}"
+        (tmp_path / name).mkdir()
+        model.model_id = f"{ids[name]}#0123456789ab"
+        home.late_embedders |= {ids[name]: model, model.model_id: model}
+    index_paths(home, [page], "default", embedder="mini", page_embedder=ids["good"], ocr="off")
+    old = home.collection("default").page_embedder
+    with pytest.raises(AskpixError, match=r"does not work .*stays in use; .*--page-embedder none"):
+        index_paths(home, [page], "default", page_embedder=ids["blank"], ocr="off")
+    assert home.collection("default").page_embedder == old
+    index_paths(home, [page], "default", page_embedder="none", ocr="off")
+    index_paths(home, [page], "default", page_embedder=ids["blank"], ocr="off")
+    assert home.collection("default").page_embedder == f"{ids['blank']}#0123456789ab"
+    home.catalog.close()
 
 
 def cross_encoder(text: MiniLM) -> CrossEncoder:
