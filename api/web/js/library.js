@@ -110,11 +110,12 @@ export class Library {
 
   job(now) {
     const open = now.state === "queued" || now.state === "running";
-    const { done = 0, total = 0 } = now.progress || {};
+    const { stage, done = 0, total = 0 } = now.progress || {};
+    const state = now.kind === "upgrade" && now.state === "running" ? S.changingModel : S.job[now.state];
     return el("li", { "data-job": now.id },
-      el("span", { class: "grow" }, el("b", {}, now.collection), ` · ${S.job[now.state]}`, open ? "" : el("span", { class: "quiet" }, ` · ${now.error || (now.result ? S.added(now.result) : "")}`)),
-      open ? el("progress", { ...(total ? { max: total, value: done } : {}), "aria-label": S.job[now.state] }) : "",
-      open && total ? el("span", { class: "quiet" }, S.ofPictures(done, total)) : "",
+      el("span", { class: "grow" }, el("b", {}, now.collection), ` · ${state}`, open ? "" : el("span", { class: "quiet" }, ` · ${now.error || (now.result ? S.added(now.result) : "")}`)),
+      open ? el("progress", { ...(total ? { max: total, value: done } : {}), "aria-label": state }) : "",
+      open && total ? el("span", { class: "quiet" }, (stage === "downloading" ? S.ofBytes : S.ofPictures)(done, total)) : "",
       open ? button(S.cancel, () => api.cancelJob(now.id)) : "",
       now.result?.failed?.length ? el("ul", { class: "failures" }, now.result.failed.map((each) => el("li", {}, el("b", {}, each.path.replace(/^upload:/, "").split("/").pop()), `: ${each.error}`))) : "");
   }

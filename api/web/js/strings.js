@@ -102,6 +102,7 @@ export const S = {
   jobs: "Work",
   noJobs: "Nothing was added from here yet.",
   job: { queued: "waiting", running: "indexing", done: "done", failed: "failed", cancelled: "stopped" },
+  changingModel: "changing the model",
   cancel: "Cancel",
   added: (r) => r.model ? `changed to ${r.model}` : [`${count(r.added)} added`, r.updated && `${count(r.updated)} updated`, r.duplicates && `${count(r.duplicates)} were there already`, r.failed?.length && `${count(r.failed.length)} failed`].filter(Boolean).join(", "),
   keys: "Keys",
