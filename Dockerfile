@@ -1,4 +1,4 @@
-# Askpix as a service. Build: docker build -t askpix .   Run: see docker-compose.yml and the README.
+# Askpix as a service. Build: docker build -t askpix .   Run: see docker-compose.yml and docs/guides/docker.md.
 # syntax=docker/dockerfile:1
 FROM python:3.11.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -28,5 +28,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["askpix"]
-# Outside of this machine it answers to keys only: make one first (README, "With Docker").
+# Outside of this machine it answers to keys only: make one first (docs/guides/docker.md).
 CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -47,7 +47,9 @@ class Settings(BaseSettings):
         description="Where models run: cuda, cuda:1, mps or cpu. auto: the best there is.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
-        default="auto", description="Of embedders. auto: bf16 on CUDA, fp16 on MPS, fp32 on a CPU."
+        default="auto",
+        description="Of embedders; int8 on a CPU. auto: bf16 where a GPU has it, else fp16 for families that "
+        "fit it, fp32 for the rest; fp32 on a CPU.",
     )
     compile: bool = Field(
         default=False, description="Let torch.compile build the image tower: slow start, faster long runs."
@@ -71,7 +73,8 @@ class Settings(BaseSettings):
     )
     second_look: bool = Field(
         default=False,
-        description="Claims that the words read do not bear: the model looks again at the place, enlarged.",
+        description="Claims that the words read do not bear: the model looks again at the place, enlarged; "
+        "also `ask --second-look`.",
     )
     local_servers: str = Field(
         default="http://localhost:11434/v1 http://localhost:1234/v1 http://localhost:8080/v1 "
@@ -85,7 +88,9 @@ class Settings(BaseSettings):
         default=True, description="Send a model one riddle picture first, to see whether it really sees."
     )
     max_input_tokens: int = Field(
-        default=16_000, ge=500, description="What a question may cost a model: pictures are shrunk to fit."
+        default=16_000,
+        ge=500,
+        description="Tokens that a question may cost a model: images are shrunk to fit, and it says how.",
     )
     ocr: Literal["auto", "on", "off"] = Field(
         default="auto", description="Read the words in pictures at indexing."
@@ -102,7 +107,8 @@ class Settings(BaseSettings):
         default=150,
         ge=36,
         le=600,
-        description="Dots an inch at which pages of PDFs are drawn to be read and shown.",
+        description="Dots an inch at which pages of PDFs are drawn to be read and shown; boxes stay "
+        "those at 150.",
     )
     develop_raw: bool = Field(
         default=False, description="Camera raw files from the sensor instead of the preview in them: slow."
@@ -115,23 +121,34 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Larger files are refused, in bytes.")
     max_image_pixels: int = Field(
-        default=120_000_000, ge=1, description="Larger pictures are refused, in pixels."
+        default=120_000_000, ge=1, description="Larger images are refused before they are decoded, in pixels."
     )
     max_decode_seconds: float = Field(
-        default=60.0, gt=0, description="CPU time that a page, drawing or raw file may take to decode."
+        default=60.0,
+        gt=0,
+        description="CPU seconds that a page, drawing or raw file may take to decode, a video's scene twice "
+        "that; a file that exceeds it twice is set aside until it changes.",
     )
     store: str = Field(
         default="edge",
         description="Who keeps the vectors of new collections: edge, qdrant, faiss or a plug-in's; others "
         "stay where they are.",
     )
-    qdrant_url: str | None = Field(default=None, description="Addresses of a Qdrant server or cluster.")
-    qdrant_api_key: str | None = Field(default=None, repr=False, description="Its key, if it wants one.")
+    qdrant_url: str | None = Field(
+        default=None,
+        description="Address of a Qdrant server, http://HOST:6333; of a cluster several, with commas.",
+    )
+    qdrant_api_key: str | None = Field(
+        default=None, repr=False, description="Its key, if it wants one; every address gets it."
+    )
     qdrant_timeout_s: float = Field(default=30.0, gt=0, description="Seconds one request to it may take.")
     qdrant_shards: int = Field(default=1, ge=1, description="Pieces a new collection there is split into.")
     qdrant_replicas: int = Field(default=1, ge=1, description="Copies of each piece, on as many nodes.")
     qdrant_write_replicas: int = Field(
-        default=1, ge=1, description="Copies that must have a write before it counts."
+        default=1,
+        ge=1,
+        description="Copies that must have a write before it counts; as many as there are of two or more: a "
+        "lost node stops all writing.",
     )
     qdrant_quantization: Literal["turbo", "scalar", "binary", "product", "none"] = Field(
         default="turbo", description="Codes in memory that searches there scan."

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.search import picture_of
+from askpix.api.schemas.requests import EXAMPLE_IMAGE
 from askpix.api.schemas.results import Classification, Classifications
 from askpix.api.security.principal import Principal
 from askpix.api.service.images import content_of
@@ -27,9 +28,7 @@ class ClassifyIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={
-            "examples": [{"images": ["data:image/jpeg;base64,..."], "labels": ["cat", "dog", "receipt"]}]
-        },
+        json_schema_extra={"examples": [{"images": [EXAMPLE_IMAGE], "labels": ["cat", "dog", "receipt"]}]},
     )
     images: Annotated[list[str], Field(min_length=1, max_length=64)] = Field(
         description="Data URIs, or ids of pictures."

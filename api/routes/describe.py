@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.search import bytes_of
 from askpix.api.routes.views import answered
+from askpix.api.schemas.requests import EXAMPLE_IMAGE
 from askpix.api.schemas.results import Caption, Captions
 from askpix.api.security.principal import Principal
 from askpix.api.service.images import content_of
@@ -29,7 +30,6 @@ router = APIRouter(prefix="/v1", tags=["describe"])
 SAFE_GENERATORS = (None, "auto", "extractive")
 # Whole pictures are decoded and read here: each reader of words takes 0.4 GB.
 _AT_WORK = threading.Semaphore(2)
-_EXAMPLE = "data:image/png;base64,..."
 _Picture = Annotated[str, Field(description="A data URI, or the id of a picture.")]
 _Generator = Annotated[str | None, Field(max_length=300)]
 
@@ -37,7 +37,7 @@ _Generator = Annotated[str | None, Field(max_length=300)]
 class CaptionIn(BaseModel):
     """Pictures, and how to speak of them."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"images": [_EXAMPLE]}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"images": [EXAMPLE_IMAGE]}]})
     images: Annotated[list[_Picture], Field(min_length=1, max_length=16)]
     style: Literal["short", "detailed", "alt"] = Field(
         default="short", description="`alt`: for who cannot see the picture."
@@ -53,7 +53,7 @@ class ExtractIn(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "image": _EXAMPLE,
+                    "image": EXAMPLE_IMAGE,
                     "schema": {"type": "object", "properties": {"total": {"type": "number"}}},
                 }
             ]
@@ -77,7 +77,7 @@ class AuditIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"image": _EXAMPLE, "checks": ["the button says 'Save'"]}]},
+        json_schema_extra={"examples": [{"image": EXAMPLE_IMAGE, "checks": ["the page says 'TOTAL'"]}]},
     )
     image: _Picture
     checks: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=50)] = []

@@ -10,6 +10,14 @@ from askpix.api.schemas.dates import parse_date
 from askpix.core.types import Near, Where
 
 Text = Annotated[str, Field(max_length=10_000)]
+EXAMPLE_IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAL4AAAAsAQAAAADzoT94AAAA20lEQVR42u3TrW7CUBjG8f9puj"
+    "BRcdwmewncAb0MBKJiF1K2JchNcgET2F0BBIXEYSYKCslYBR+nfRCQdCVFERyvOskvOc+TN3mNqJ3c48Lc4bYwN9uw669zWM"
+    "ti8vAkUivtOf06ae4aam0+JEnOAxod+AMG+Q/Rvl1mLO3xbbGqhI8KWALxDsiCEuwjeAkQwLi+bsbsHKYApLwkZ7AYAUzMa/"
+    "1Xn9WVrDYwBFBYrRt5QAwUEUmQlfC8ggjAJWnxP3z3hcDAlu/3h0EJT32gCci3b/6pgLmfwfVwAPnMS5Nc3BPMAAAAAElFTk"
+    "SuQmCC"
+)
+"""An image of the words "TOTAL 12.50", for the examples in the API's description."""
 
 
 class _In(BaseModel):
