@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SCRATCH := $(shell df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000 { print "/dev/shm" }')
 PYTEST := $(if $(SCRATCH),TMPDIR=$(SCRATCH)) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: demo serve test test-slow check format revision clean help
+.PHONY: demo serve test test-slow check docs format revision clean help
 .DEFAULT_GOAL := help
 
 help:                ## what can be made
@@ -47,6 +47,12 @@ check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: $(VENV)/dev.stamp         ## the documentation site, in site/
+	@$(BIN)/python tools/write_references.py build/reference
+	@$(BIN)/typer askpix.api.cli.main utils docs --name askpix --output build/reference/command-line.md >/dev/null
+	@PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 format: $(VENV)/dev.stamp       ## put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -56,4 +62,4 @@ revision: $(VENV)/dev.stamp     ## OF=catalog|service SAY="what changes": an Ale
 	@$(BIN)/ruff format --quiet api/security/migrations ingest/catalog/migrations
 
 clean:                          ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build site

@@ -17,7 +17,9 @@ ROOMS = ("core", "retrieval", "ingest", "generation", "evaluation", "api")
 MODULES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 OURS = [*MODULES, *(path.relative_to(ROOT) for name in ("benchmarks", "tests", "tools", "examples")
                     for path in sorted((ROOT / name).rglob("*.py")))]  # fmt: skip
-README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
+    (ROOT / "docs").rglob("*.md")
+)
 
 
 def imports(module: Path) -> set[str]:
@@ -116,19 +118,38 @@ def test_the_architecture_page_names_every_package() -> None:
     assert not missing
 
 
-def test_every_setting_is_in_the_readme_and_the_example() -> None:
+def test_every_setting_has_a_description_and_is_in_the_example() -> None:
+    """The documentation's table of settings is written from the descriptions."""
     example = (ROOT / ".env.example").read_text("utf-8")
     for name, field in Settings.model_fields.items():
         variable = f"ASKPIX_{name.upper()}"
-        assert f"`{variable}`" in README, f"the README's table lacks {variable}"
+        assert field.description, f"{variable} has no description"
         assert f"{variable}=" in example, f".env.example lacks {variable}"
         if name != "home":
             default = field.default
             shown = "" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
             shown = shown.lower() if isinstance(default, bool) else shown
             assert f"#{variable}={shown}\n" in example, variable
-    listed = set(re.findall(r"ASKPIX_(\w+)=", example)) | set(re.findall(r"`ASKPIX_(\w+)`", README))
-    assert {name.lower() for name in listed} == set(Settings.model_fields)
+    assert {name.lower() for name in re.findall(r"ASKPIX_(\w+)=", example)} == set(Settings.model_fields)
+
+
+def test_the_documentation_names_no_setting_that_is_not_there() -> None:
+    known = {f"ASKPIX_{name.upper()}" for name in Settings.model_fields}
+    of_tests = {"ASKPIX_CHROMIUM"}
+    for page in PAGES:
+        named = set(re.findall(r"\bASKPIX_[A-Z_]+[A-Z]\b", page.read_text("utf-8"))) - {"ASKPIX_NAME"}
+        assert named <= known | of_tests, page
+
+
+def test_the_links_of_readme_and_docs_lead_somewhere() -> None:
+    """Those of the site are also checked when it is built; these are read in the repository too."""
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 12 * 1024
 
 
 def test_no_path_of_one_machine_is_in_the_sources() -> None:

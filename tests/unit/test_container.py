@@ -181,7 +181,8 @@ def test_its_commands_run_without_docker(tmp_path: Path) -> None:
     command = program + json.loads(re.findall(r"^CMD (\[.+\])$", DOCKERFILE, re.M)[-1])
     check = json.loads(re.findall(r"^\s+CMD (\[.+\])$", DOCKERFILE, re.M)[0])
     first = re.findall(r"docker compose run --rm askpix (keys .+)$", COMPOSE_TEXT, re.M)
-    assert first[0] in (ROOT / "README.md").read_text("utf-8")
+    for page in ("README.md", "docs/guides/docker.md"):
+        assert first[0] in (ROOT / page).read_text("utf-8")
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "ASKPIX_HOME": str(tmp_path), "PATH": f"{bin_folder}:{os.environ['PATH']}"}
 
