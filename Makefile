@@ -49,7 +49,6 @@ check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 
 docs: $(VENV)/dev.stamp         ## the documentation site, in site/
 	@$(BIN)/python tools/write_references.py build/reference
-	@$(BIN)/typer askpix.api.cli.main utils docs --name askpix --output build/reference/command-line.md >/dev/null
 	@PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
 

@@ -1,9 +1,10 @@
-"""Write the generated parts of two reference pages, settings and HTTP, from the code itself.
+"""Write the generated parts of the reference pages: settings, HTTP and command line, from the code itself.
 
-.venv/bin/python tools/write_references.py build/reference     (`make docs`; Typer writes the third)
+.venv/bin/python tools/write_references.py build/reference     (`make docs` does it)
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -132,12 +133,20 @@ def openapi(home: Path) -> dict[str, Any]:
     return description
 
 
+def commands() -> Lines:
+    """Yield what Typer writes of the commands, without its title."""
+    typer = Path(sys.executable).with_name("typer")
+    command = [typer, "askpix.api.cli.main", "utils", "docs", "--name", "askpix"]
+    yield from subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[1:]
+
+
 def write(folder: Path) -> None:
-    """Write ``settings.md`` and ``http.md`` into ``folder``."""
+    """Write ``settings.md``, ``http.md`` and ``command-line.md`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         description = openapi(Path(home))
-    for name, lines in {"settings": settings(), "http": http(description)}.items():
+    parts = {"settings": settings(), "http": http(description), "command-line": commands()}
+    for name, lines in parts.items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
