@@ -49,7 +49,7 @@ check: $(VENV)/dev.stamp        ## lint, format, types, import arrows
 
 docs: $(VENV)/dev.stamp         ## the documentation site, in site/
 	@$(BIN)/python tools/write_references.py build/reference
-	@PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 format: $(VENV)/dev.stamp       ## put the code in shape
