@@ -45,14 +45,14 @@ def settings() -> Lines:
 
 
 def http(description: dict[str, Any]) -> Lines:
-    """Yield a section for each operation of an OpenAPI description, by tag, after the answers of all."""
+    """Yield a section for each operation of an OpenAPI description, by tag, after the responses of all."""
     operations = [
         (operation.get("tags", ["service"])[0], path, method, operation)
         for path, methods in description["paths"].items()
         for method, operation in methods.items()
     ]
     anywhere = set.intersection(*(set(operation["responses"]) for *_, operation in operations))
-    yield "| any operation may answer | |"
+    yield "| any operation may respond with | |"
     yield "|---|---|"
     for status in sorted(anywhere):
         yield f"| `{status}` | {cell(operations[0][3]['responses'][status]['description'])} |"
@@ -68,7 +68,7 @@ def http(description: dict[str, Any]) -> Lines:
                 for status, answer in operation["responses"].items()
                 if status not in anywhere
             ]
-            yield "\nAnswers: " + "; ".join(answers) + "."
+            yield "\nResponses: " + "; ".join(answers) + "."
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> Lines:
@@ -76,7 +76,7 @@ def _parameters(parameters: list[dict[str, Any]]) -> Lines:
         yield "\n| parameter | type | |"
         yield "|---|---|---|"
     for each in parameters:
-        needed = ", needed" if each.get("required") else ""
+        needed = ", required" if each.get("required") else ""
         words = each.get("description") or each["schema"].get("description", "")
         yield f"| `{each['name']}` ({each['in']}{needed}) | {_type(each['schema'])} | {cell(words)} |"
 
@@ -91,13 +91,13 @@ def _body(body: dict[str, Any], description: dict[str, Any]) -> Lines:
             yield "\n| field | type | default | |"
             yield "|---|---|---|---|"
         for field, its in fields.items():
-            default = "needed" if field in schema.get("required", []) else its.get("default")
+            default = "required" if field in schema.get("required", []) else its.get("default")
             plain = default is None or isinstance(default, dict | list)
             shown = (
                 ""
                 if plain or default == ""
                 else default
-                if default == "needed"
+                if default == "required"
                 else f"`{json.dumps(default)}`"
             )
             yield f"| `{field}` | {_type(its)} | {cell(shown)} | {cell(its.get('description', ''))} |"
