@@ -16,8 +16,8 @@ from askpix.generation.generators.image_payload import PictureOf
 from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
 from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
-THOUGHT_TOKENS = 8_192
-"""Of output, for what a model thinks before its answer."""
+MAX_OUTPUT, THOUGHT_TOKENS = 1_024, 8_192
+"""Of output, for an answer and, for what a model thinks before its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class VisionGenerator(Generator):
         limits: ModelLimits,
         picture_of: PictureOf,
         max_tokens: int,
-        max_output: int = 1024,
+        max_output: int = MAX_OUTPUT,
         sees: bool = True,
     ) -> None:
         """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
@@ -81,21 +81,24 @@ class VisionGenerator(Generator):
         """Whether it thinks before it answers, which needs room; learned from its replies."""
         self.starts_in_thought = False
         """Whether its replies close a thought that its prompt opened; learned from its replies."""
-        self.window: int | None = None
+
+    @property
+    def window(self) -> int | None:
         """Tokens that a server really holds, in and out; None where it does not say."""
+        return None
 
     @property
     def most_output(self) -> int:
         """Tokens of output that a request may take, thoughts included."""
-        most = self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
-        return most if self.window is None else min(most, self.window // 2)
+        most, window = self.max_output + (THOUGHT_TOKENS if self.thinks else 0), self.window
+        return most if window is None else min(most, window // 2)
 
     def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
         """Return what a request with these messages would hold, at most ``within`` tokens where given. Raises
         ``LimitError`` when it cannot fit."""
         limits = self.limits
-        if self.window is not None:
-            limits = replace(limits, context=self.window - self.most_output)
+        if (window := self.window) is not None:
+            limits = replace(limits, context=window - self.most_output)
         last = messages[-1]
         said = sum(len(message.text) for message in messages[:-1])
         return make_plan(
@@ -156,7 +159,7 @@ GENERATORS = KindRegistry(
         "openai": "askpix.generation.generators.providers:OPENAI",
         "anthropic": "askpix.generation.generators.providers:ANTHROPIC",
         "google": "askpix.generation.generators.providers:GOOGLE",
-        "openai-compatible": "askpix.generation.generators.providers:SERVER",
+        "openai-compatible": "askpix.generation.generators.servers:SERVER",
         "gguf": "askpix.generation.generators.gguf:KIND",
         "transformers": "askpix.generation.generators.local:KIND",
     },

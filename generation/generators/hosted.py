@@ -1,4 +1,4 @@
-"""Vision-language models behind an API: OpenAI, Anthropic, Google, and any OpenAI-compatible server.
+"""Vision-language models behind an API: OpenAI, Anthropic, Google, any OpenAI-compatible server, and Ollama.
 
 ``pydantic-ai`` speaks their protocols. Here is what is ours: evidence becomes numbered text and pictures of
 the size that the budget chose, the stream becomes pieces, and what went wrong becomes one clear line.
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from pydantic_ai import direct
 from pydantic_ai.exceptions import (
@@ -48,7 +48,7 @@ from askpix.core.errors import (
 )
 from askpix.core.types import ImageRecord, Message, Sent, Usage
 from askpix.generation.generators.async_stream import StreamBridge
-from askpix.generation.generators.base import Piece, VisionGenerator
+from askpix.generation.generators.base import MAX_OUTPUT, Piece, VisionGenerator
 from askpix.generation.generators.image_payload import PictureOf, render
 from askpix.generation.generators.messages import Film, break_marks, build_turns
 from askpix.generation.generators.thoughts import ThoughtFilter
@@ -73,16 +73,36 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 """How they say that a request is longer than their context: llama.cpp, OpenAI, vLLM, Ollama, Anthropic."""
+_NO_MEMORY = re.compile(
+    r"out of memory|(system|enough|insufficient) memory|unable to allocate", re.IGNORECASE
+)
+"""How Ollama says that a model with its context does not fit this machine."""
 _SMALLER = 0.6
 """Of the tokens that overflowed: counts before a request are estimates."""
 _KEPT = 200
 """Characters of a provider's own message that are passed on."""
 
 
+class Host(Protocol):
+    """A server that says how much it holds."""
+
+    def window(self) -> int | None:
+        """Return the tokens that it holds for the model, in and out; None where it does not say."""
+        ...
+
+    def forget(self) -> None:
+        """Have it asked again."""
+        ...
+
+    def shrink(self) -> bool:
+        """Make it hold less; False where that cannot be."""
+        ...
+
+
 class _OverflowError(Exception):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, of_memory: bool = False) -> None:
         super().__init__(f"{plan.tokens} tokens are too many")
-        self.plan = plan
+        self.plan, self.of_memory = plan, of_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +127,17 @@ class HostedGenerator(VisionGenerator):
         picture_of: PictureOf,
         price_of: PriceOf,
         max_tokens: int,
-        max_output: int = 1024,
+        max_output: int = MAX_OUTPUT,
         sees: bool = True,
         thinks: bool = False,
-        window: int | None = None,
+        server: Host | None = None,
         waits: Waits = Waits(),
         marks: Sequence[str] = (),
         takes_schemas: bool = False,
     ) -> None:
-        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens; ``marks`` are what
-        the server would read as more than text (``break_marks``); ``takes_schemas``: it holds its model to a
-        schema."""
+        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens, ``server`` for its window;
+        ``marks`` are what the server would read as more than text (``break_marks``); ``takes_schemas``: it
+        holds its model to a schema."""
         super().__init__(
             model_id=model_id,
             limits=limits,
@@ -126,11 +146,16 @@ class HostedGenerator(VisionGenerator):
             max_output=max_output,
             sees=sees,
         )
-        self.thinks, self.window = thinks, window
+        self.thinks, self._server = thinks, server
         self._open_model, self._price_of, self._waits = open_model, price_of, waits
         self._marks, self._takes_schemas = marks, takes_schemas
         self._schema: Mapping[str, Any] | None = None
         self._bridge: StreamBridge[Piece] = StreamBridge()
+
+    @property
+    def window(self) -> int | None:
+        """See ``VisionGenerator``."""
+        return None if self._server is None else self._server.window()
 
     def price(self, plan: Plan, /) -> float | None:
         """The most a request with this plan costs, in US dollars; None when the price is not known."""
@@ -155,12 +180,15 @@ class HostedGenerator(VisionGenerator):
             yield from self._generate(messages, self.plan(messages))
         except _OverflowError as overflow:
             _log.info("the question overflows %r: it is asked once more, smaller", self.model_id)
+            if self._server is not None and not overflow.of_memory:
+                self._server.forget()
             plan = self.plan(messages, within=int(_SMALLER * overflow.plan.tokens))
             try:
                 yield from self._generate(messages, plan)
             except _OverflowError as error:
+                of = "the memory of the server that runs " if error.of_memory else ""
                 raise LimitError(
-                    f"the question is too large for {self.model_id!r}; ask about fewer pictures (--top-k)"
+                    f"the question is too large for {of}{self.model_id!r}; ask about fewer pictures (--top-k)"
                 ) from error
 
     def _generate(self, messages: Sequence[Message], plan: Plan) -> Iterator[Piece]:
@@ -183,8 +211,6 @@ class HostedGenerator(VisionGenerator):
                 f"{self._waits.total_s:g} s to end; ask again, or choose another --generator"
             ) from error
         except (AgentRunError, UserError) as error:
-            if isinstance(error, ModelHTTPError) and _OVERFLOW.search(f"{error} {error.body}"):
-                raise _OverflowError(planned) from error  # before the first word
             raise _translated(error, self.model_id) from error
 
     async def _stream(
@@ -193,33 +219,47 @@ class HostedGenerator(VisionGenerator):
         loop = asyncio.get_running_loop()
         began, begun, written = loop.time(), False, False
         thoughts = ThoughtFilter(inside=self.starts_in_thought)
-        async with (
-            asyncio.timeout(self._waits.first_s) as clock,
-            self._open_model() as model,
-            direct.model_request_stream(model, request, model_settings=settings) as stream,
-        ):
-            async for event in stream:
-                if not begun and isinstance(event, PartStartEvent):
-                    begun = True  # thoughts are a beginning too
-                    clock.reschedule(began + self._waits.total_s)
-                if text := thoughts.feed(_text_of(event)):
-                    self._check_thoughts(thoughts)
-                    written |= not text.isspace()
-                    yield Piece(text)
-            whole = stream.get()
-            self._check_end(whole)
-            self._check_thoughts(thoughts)
-            self.thinks |= thoughts.thought or any(isinstance(part, ThinkingPart) for part in whole.parts)
-            cut = whole.finish_reason == "length"
-            rest = thoughts.close(whole=not cut)
-            if not written and not rest.strip():
-                raise self._empty(settings["max_tokens"] if cut else None)
-            if rest:
-                yield Piece(rest)
-            usage = stream.usage
-            counted = usage() if callable(usage) else usage
-            made = sum(len(part.content) for part in whole.parts if isinstance(part, TextPart | ThinkingPart))
-            yield Piece("", self._usage(counted, plan, made), cut=cut)
+        try:
+            async with (
+                asyncio.timeout(self._waits.first_s) as clock,
+                self._open_model() as model,
+                direct.model_request_stream(model, request, model_settings=settings) as stream,
+            ):
+                async for event in stream:
+                    if not begun and isinstance(event, PartStartEvent):
+                        begun = True  # thoughts are a beginning too
+                        clock.reschedule(began + self._waits.total_s)
+                    if text := thoughts.feed(_text_of(event)):
+                        self._check_thoughts(thoughts)
+                        written |= not text.isspace()
+                        yield Piece(text)
+                whole = stream.get()
+                self._check_end(whole)
+                self._check_thoughts(thoughts)
+                self.thinks |= thoughts.thought or any(isinstance(part, ThinkingPart) for part in whole.parts)
+                cut = whole.finish_reason == "length"
+                rest = thoughts.close(whole=not cut)
+                if not written and not rest.strip():
+                    raise self._empty(settings["max_tokens"] if cut else None)
+                if rest:
+                    yield Piece(rest)
+                usage = stream.usage
+                counted = usage() if callable(usage) else usage
+                made = sum(
+                    len(part.content) for part in whole.parts if isinstance(part, TextPart | ThinkingPart)
+                )
+                yield Piece("", self._usage(counted, plan, made), cut=cut)
+        except ModelHTTPError as error:
+            if not written:
+                self._check_fit(error, plan)
+            raise
+
+    def _check_fit(self, error: ModelHTTPError, plan: Plan) -> None:
+        said = f"{error} {error.body}"
+        if _OVERFLOW.search(said):
+            raise _OverflowError(plan) from error
+        if _NO_MEMORY.search(said) and self._server is not None and self._server.shrink():
+            raise _OverflowError(plan, of_memory=True) from error
 
     def _check_thoughts(self, thoughts: ThoughtFilter) -> None:
         self.starts_in_thought |= thoughts.unopened

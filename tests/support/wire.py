@@ -1,7 +1,7 @@
-"""A server that speaks what OpenAI, Anthropic and Google speak, down to the events of their streams.
+"""A server that speaks what OpenAI, Anthropic, Google and Ollama speak, down to the events of their streams.
 
-Shapes as their references document them (chat completions, messages, streamGenerateContent). It answers what
-``say`` gives for the texts and pictures of a request, and misbehaves as told.
+Shapes as their references document them: chat completions, responses, messages, streamGenerateContent, and
+Ollama's chat. It answers what ``say`` gives for the texts and pictures of a request, and misbehaves as told.
 """
 
 import base64
@@ -33,6 +33,69 @@ Say = Callable[[Asked], Sequence[str]]
 
 
 @dataclass
+class Ollama:
+    """Ollama's own API with one model: as its api/types.go and server/routes.go have it since 0.12.6."""
+
+    name: str = "tiny-vl:latest"
+    trained: int = 131_072
+    default: int = 4_096
+    """Context of a model that nobody asks more for."""
+    loaded: int | None = None
+    """Context of the running model."""
+    memory: int = 1 << 30
+    """The largest context that it can hold."""
+    capabilities: list[str] | None = field(default_factory=lambda: ["completion", "vision"])
+    parameters: str = 'stop                           "<end>"'
+    kind: str = "qwen3vl"
+    loads: list[int] = field(default_factory=list)
+    """The contexts that it was loaded with, in their order."""
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        if path == "/api/version":
+            return {"version": "0.40.2"}
+        if path == "/api/ps":
+            running = {"name": self.name, "model": self.name, "size_vram": 1, "context_length": self.loaded}
+            return {"models": [running] if self.loaded else []}
+        if path == "/v1/models":
+            row = {"id": self.name, "object": "model", "created": 1, "owned_by": "library"}
+            return {"object": "list", "data": [row]}
+        return None
+
+    def show(self) -> dict[str, Any]:
+        facts = {"general.architecture": self.kind, f"{self.kind}.context_length": self.trained}
+        shown: dict[str, Any] = {
+            "parameters": self.parameters,
+            "details": {"family": self.kind},
+            "model_info": facts,
+        }
+        return shown if self.capabilities is None else {**shown, "capabilities": self.capabilities}
+
+    def take(self, body: dict[str, Any]) -> tuple[int, dict[str, Any] | int]:
+        """Load the model as asked; return a status with its error, or 200 with the tokens that it reads."""
+        context = min(body["options"].get("num_ctx") or self.default, self.trained)
+        if context > self.memory:
+            return 500, {"error": "model requires more system memory (9.1 GiB) than is available (3.2 GiB)"}
+        if context != self.loaded:
+            self.loads.append(context)
+            self.loaded = context
+        if body.get("think") and "thinking" not in (self.capabilities or ()):
+            return 400, {"error": f'"{self.name}" does not support thinking'}
+        tokens = sum(
+            len(each["content"]) // 4 + 300 * len(each.get("images", ())) for each in body["messages"]
+        )
+        if tokens < context:
+            return 200, tokens
+        if body.get("truncate") is False:
+            inner = {
+                "code": 400,
+                "message": f"request ({tokens} tokens) exceeds the available context size ({context} tokens)",
+                "type": "exceed_context_size_error",
+            }
+            return 400, {"error": json.dumps({"error": inner})}
+        return 200, context
+
+
+@dataclass
 class Wire:
     """What the server does, and what it was asked."""
 
@@ -50,6 +113,9 @@ class Wire:
     show: Callable[[str], dict[str, Any]] | None = None
     """What Ollama's ``/api/show`` tells of a model."""
     models: list[str] = field(default_factory=lambda: ["tiny-vl"])
+    owner: str = "someone"
+    """Of its models, as it lists them: vLLM, SGLang and llama.cpp say who they are."""
+    ollama: Ollama | None = None
     count_tokens: bool = True
     thoughts: Sequence[str] = ()
     """Sent apart from the answer, before it, as reasoning parts."""
@@ -69,17 +135,27 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        ollama = self.server.wire.ollama
+        if ollama and (told := ollama.get(self.path)):
+            self._json(200, told)
+            return
         if not self.path.endswith("/models") or self.path in self.server.wire.says:
             said = self.server.wire.says.get(self.path)
             self._json(404 if said is None else 200, said)
             return
-        rows = [{"id": name, "object": "model", "owned_by": "someone"} for name in self.server.wire.models]
+        rows = [
+            {"id": name, "object": "model", "owned_by": self.server.wire.owner}
+            for name in self.server.wire.models
+        ]
         self._json(200, {"object": "list", "data": rows})
 
     def do_POST(self) -> None:
         wire = self.server.wire
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if self.path.startswith("/api/"):
+        if wire.ollama and self.path == "/api/show":
+            self._json(200, wire.ollama.show())
+            return
+        if self.path.startswith("/api/") and self.path != "/api/chat":
             show = self.server.wire.show
             if show and self.path == "/api/show":
                 self._json(200, show(body["model"]))
@@ -93,11 +169,22 @@ class _Handler(BaseHTTPRequestHandler):
             error = wire.error or {"type": "some_error", "message": f"said {status} to you", "code": status}
             self._json(status, {"error": error})
             return
+        given = 900
+        if self.path == "/api/chat" and wire.ollama:
+            status, taken = wire.ollama.take(body)
+            if not isinstance(taken, int):
+                self._json(status, taken)
+                return
+            given = taken
         time.sleep(wire.first_after_s)
         pieces = list(wire.say(asked))
-        make = (
-            _openai if "chat/completions" in self.path else _anthropic if "messages" in self.path else _google
-        )
+        makers = {
+            "chat/completions": _openai,
+            "/responses": _responses,
+            "/messages": _anthropic,
+            "/api/chat": lambda pieces, wire: _ollama(pieces, wire, given),
+        }
+        make = next((maker for part, maker in makers.items() if part in self.path), _google)
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
@@ -151,17 +238,20 @@ def _understood(path: str, headers: dict[str, str], body: dict[str, Any]) -> Ask
             elif "inlineData" in part:
                 asked.pictures.append(_picture(part["inlineData"]["data"]))
         return asked
-    system = body.get("system", "")
+    system = body.get("system", "") or body.get("instructions", "")
     asked.system = system if isinstance(system, str) else "".join(part["text"] for part in system)
-    for message in body["messages"]:
+    for message in body.get("messages") or body["input"]:
         content = message["content"]
+        asked.pictures += [_picture(data) for data in message.get("images", ())]
         for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
             if message["role"] == "system":
                 asked.system += part["text"]
-            elif part["type"] == "text":
+            elif part["type"] in ("text", "input_text"):
                 asked.texts.append(part["text"])
             elif part["type"] == "image_url":
                 asked.pictures.append(_picture(part["image_url"]["url"].partition("base64,")[2]))
+            elif part["type"] == "input_image":
+                asked.pictures.append(_picture(part["image_url"].partition("base64,")[2]))
             elif part["type"] == "image":
                 asked.pictures.append(_picture(part["source"]["data"]))
     return asked
@@ -202,6 +292,73 @@ def _openai(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
     if wire.count_tokens:
         yield chunk(usage={"prompt_tokens": 900, "completion_tokens": 12, "total_tokens": 912}), False
     yield _event("[DONE]"), False
+
+
+def _responses(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
+    """As the reference of OpenAI's Responses API has its events."""
+    number = 0
+
+    def event(kind: str, **more: Any) -> str:
+        nonlocal number
+        number += 1
+        return _event({"type": f"response.{kind}", "sequence_number": number, **more}, f"response.{kind}")
+
+    def response(status: str, output: Sequence[Any] = (), **more: Any) -> dict[str, Any]:
+        return {
+            "id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "tiny-vl",
+            "output": list(output), "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
+            "incomplete_details": None, "error": None, "instructions": None, "metadata": {}, **more,
+        }  # fmt: skip
+
+    yield event("created", response=response("in_progress")), False
+    items: list[dict[str, Any]] = []
+    if wire.thoughts:
+        thought: dict[str, Any] = {"id": "rs_1", "type": "reasoning", "summary": []}
+        yield event("output_item.added", output_index=0, item=thought), False
+        at = {"item_id": "rs_1", "output_index": 0, "summary_index": 0}
+        empty = {"type": "summary_text", "text": ""}
+        yield event("reasoning_summary_part.added", **at, part=empty), False
+        for piece in wire.thoughts:
+            yield event("reasoning_summary_text.delta", **at, delta=piece), False
+        items.append({**thought, "summary": [{"type": "summary_text", "text": "".join(wire.thoughts)}]})
+        yield event("output_item.done", output_index=0, item=items[-1]), False
+    message: dict[str, Any] = {
+        "id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": [],
+    }  # fmt: skip
+    index = len(items)
+    if pieces:
+        yield event("output_item.added", output_index=index, item=message), False
+        at = {"item_id": "msg_1", "output_index": index, "content_index": 0}
+        part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        yield event("content_part.added", **at, part=part), False
+        for piece in pieces:
+            yield event("output_text.delta", **at, delta=piece, logprobs=[]), True
+        items.append({**message, "status": "completed", "content": [{**part, "text": "".join(pieces)}]})
+        yield event("output_item.done", output_index=index, item=items[-1]), False
+    usage = {
+        "input_tokens": 900, "output_tokens": 12, "total_tokens": 912,
+        "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0},
+    }  # fmt: skip
+    more: dict[str, Any] = {"usage": usage} if wire.count_tokens else {}
+    if wire.ends:
+        more["incomplete_details"] = {"reason": "max_output_tokens"}
+    status = "incomplete" if wire.ends else "completed"
+    yield event(status, response=response(status, items, **more)), False
+
+
+def _ollama(pieces: Sequence[str], wire: Wire, given: int) -> Iterator[tuple[str, bool]]:
+    def line(message: dict[str, Any], **more: Any) -> str:
+        shape = {"model": "tiny-vl", "created_at": "2026-11-23T10:00:00Z", "done": False}
+        return (
+            json.dumps({**shape, "message": {"role": "assistant", "content": "", **message}, **more}) + "\n"
+        )
+
+    for piece in wire.thoughts:
+        yield line({"thinking": piece}), False
+    for piece in pieces:
+        yield line({"content": piece}), True
+    counts = {"prompt_eval_count": given, "eval_count": 12, "total_duration": 1} if wire.count_tokens else {}
+    yield line({}, done=True, done_reason=wire.ends or "stop", **counts), False
 
 
 def _anthropic(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:

@@ -22,7 +22,7 @@ from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import AskpixError, AuthError, ModelUnavailableError
 from askpix.core.types import Message
 from askpix.generation.generators.base import Generator, GeneratorOptions, VisionGenerator
-from askpix.generation.generators.providers import local_models
+from askpix.generation.generators.servers import local_models
 from askpix.generation.prompting.budget import limits_of
 from askpix.ingest.ocr.reader import RapidOcrReader
 from askpix.retrieval.model_hub.registry import published

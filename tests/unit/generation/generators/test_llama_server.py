@@ -15,7 +15,8 @@ from askpix.api.models.generators import Verdicts, choose
 from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
 from askpix.generation.generators.base import GeneratorOptions, VisionGenerator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
-from askpix.generation.generators.providers import free, local_models, open_server
+from askpix.generation.generators.providers import open_server
+from askpix.generation.generators.servers import free, local_models
 from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
 from tests.support.fakes import picture
