@@ -90,7 +90,8 @@ def crops(width: int, height: int, *, per_tile: int, small: int, tile: int) -> S
 
 
 def merged_patches(width: int, height: int, *, factor: int, least: int, most: int) -> Seen:
-    """Qwen2-VL, 2.5-VL (28) and 3-VL (32): sides rounded to ``factor``, ``least`` to ``most`` pixels.
+    """Qwen2-VL, 2.5-VL and GLM-V (28), Qwen3-VL and 3.5 (32): sides rounded to ``factor``, ``least`` to
+    ``most`` pixels.
 
     As ``smart_resize`` of transformers; pictures over 200 : 1 are refused there.
     """
@@ -184,6 +185,107 @@ def masked_tiles(width: int, height: int, *, tile: int, patch: int, most: int) -
     return Seen(tokens, *_within(width, height, *seen))
 
 
+def soft_tokens(width: int, height: int, *, patch: int, pool: int, most: int) -> Seen:
+    """Gemma 4: brought to nearly ``most`` tokens in its own shape, each of ``pool`` x ``pool`` patches. As
+    ``Gemma4ImageProcessor`` of transformers."""
+    side = patch * pool
+    scale = math.sqrt(most * side * side / (width * height))
+    rows, columns = math.floor(scale * height / side), math.floor(scale * width / side)
+    if rows == 0:
+        rows, columns = 1, min(width // height, most)
+    elif columns == 0:
+        rows, columns = min(height // width, most), 1
+    return Seen(rows * columns, columns * side, rows * side)
+
+
+def rows_of_patches(width: int, height: int, *, side: int, patch: int) -> Seen:
+    """Pixtral and Mistral 3: into ``side``, a token for each (merged) patch and one for the end of a row. As
+    ``PixtralProcessor`` of transformers."""
+    over = max(width / side, height / side)
+    if over > 1:
+        width, height = max(1, math.floor(width / over)), max(1, math.floor(height / over))
+    columns, rows = math.ceil(width / patch), math.ceil(height / patch)
+    return Seen((columns + 1) * rows, columns * patch, rows * patch)
+
+
+def canvas(width: int, height: int, *, tile: int, per_tile: int, most: int) -> Seen:
+    """Llama 4: the smallest canvas of up to ``most`` tiles that holds the picture, else the one that shrinks
+    it least; a mark after each tile, and the whole picture between three. As ``Llama4Processor``."""
+    shapes = [(x, y) for x in range(1, most + 1) for y in range(1, most + 1) if x * y <= most]
+    scales = {(x, y): min(x * tile / width, y * tile / height) for x, y in shapes}
+    enlarging = [scale for scale in scales.values() if scale >= 1]
+    best = min(enlarging) if enlarging else max(scales.values())
+    columns, rows = min((shape for shape in shapes if scales[shape] == best), key=math.prod)
+    count = columns * rows
+    tokens = per_tile + 3 + (count * (per_tile + 1) if count > 1 else 0)
+    return Seen(tokens, *_within(width, height, columns * tile, rows * tile))
+
+
+def whole_or_tiles(
+    width: int, height: int, *, factor: int, least: int, most: int, tile: int, tiles: tuple[int, int]
+) -> Seen:
+    """LFM2-VL: ``least`` to ``most`` tokens of ``factor`` pixels a side; a picture of more than twice that is
+    cut into ``tiles`` (from, to) as well, with a mark at each. As ``Lfm2VlProcessor`` of transformers."""
+    columns, rows = max(1, round(width / factor)), max(1, round(height / factor))
+    large = max(factor / 2, round(width / factor) * factor) * max(factor / 2, round(height / factor) * factor)
+    if columns * rows > most:
+        shrink = math.sqrt(width * height / (most * factor * factor))
+        columns, rows = (max(1, math.floor(side / shrink / factor)) for side in (width, height))
+    elif columns * rows < least:
+        grow = math.sqrt(least * factor * factor / (width * height))
+        columns, rows = (math.ceil(side * grow / factor) for side in (width, height))
+    tokens = columns * rows + 2
+    if large <= 2 * most * factor * factor:
+        return Seen(tokens, columns * factor, rows * factor)
+    shapes = [(i, j) for i in range(1, tiles[1] + 1) for j in range(1, tiles[1] + 1)]
+    shapes = sorted({shape for shape in shapes if tiles[0] <= math.prod(shape) <= tiles[1]}, key=math.prod)
+    across, down = _nearest_shape(width, height, shapes, tile)
+    tokens += across * down * ((tile // factor) ** 2 + 1) + 1
+    return Seen(tokens, across * tile, down * tile)
+
+
+def slices(width: int, height: int, *, side: int, unit: int, most: int, per_slice: int | None = None) -> Seen:
+    """MiniCPM-V: the whole picture, and up to ``most`` slices where it is larger than ``side`` squared, marks
+    around each and a line's end a row. ``per_slice`` tokens each (up to 4.5), else one for each
+    ``unit`` pixels squared (4.6, as its processor in transformers)."""
+    grid = _slice_grid(width, height, width * height / (side * side), most)
+    whole = _brought_to(width, height, side, unit, enlarge=grid is None)
+    tokens = per_slice or whole[0] * whole[1]
+    if grid is None:
+        return Seen(tokens + 2, whole[0] * unit, whole[1] * unit)
+    columns, rows = grid
+    across, down = (max(round(full / parts), 1) for full, parts in ((width, columns), (height, rows)))
+    each = _brought_to(across, down, side, unit, enlarge=True)
+    tokens += 2 + columns * rows * ((per_slice or each[0] * each[1]) + 2) + rows - 1
+    return Seen(tokens, each[0] * unit * columns, each[1] * unit * rows)
+
+
+def _slice_grid(width: int, height: int, ratio: float, most: int) -> tuple[int, int] | None:
+    """Columns and rows of slices whose shape is the nearest to a square."""
+    count = min(math.ceil(ratio), most)
+    if count <= 1:
+        return None
+    best, least = (1, 1), math.inf
+    for number in (count - 1, count, count + 1):
+        if not 1 < number <= most:
+            continue
+        for rows in (rows for rows in range(1, number + 1) if number % rows == 0):
+            columns = number // rows
+            apart = abs(math.log(width / height) - math.log(columns / rows))
+            if apart < least or (apart == least and rows > best[1]):
+                best, least = (columns, rows), apart
+    return best
+
+
+def _brought_to(width: float, height: float, side: int, unit: int, *, enlarge: bool) -> tuple[int, int]:
+    """Units across and down of a picture brought to about ``side`` squared."""
+    if enlarge or width * height > side * side:
+        shape = width / height
+        height = int(side / math.sqrt(shape))
+        width = int(height * shape)
+    return max(round(width / unit), 1), max(round(height / unit), 1)
+
+
 def _nearest_shape(width: int, height: int, shapes: list[tuple[int, int]], tile: int) -> tuple[int, int]:
     """The grid whose shape is the picture's; of equal ones the last that it fills by half."""
     best, least = (1, 1), math.inf
@@ -206,6 +308,11 @@ FORMULAS: Mapping[str, Formula] = {
     "squares": squares,
     "anyres": anyres,
     "masked_tiles": masked_tiles,
+    "soft_tokens": soft_tokens,
+    "rows_of_patches": rows_of_patches,
+    "canvas": canvas,
+    "whole_or_tiles": whole_or_tiles,
+    "slices": slices,
 }
 
 
