@@ -1,4 +1,4 @@
-"""A vision-language model in this process as a generator: LLaVA, Qwen-VL, InternVL, PaliGemma, their kin."""
+"""A vision-language model in this process as a generator: LLaVA, Qwen-VL, Gemma, GLM-V, their kin."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -37,6 +37,18 @@ _NAMES = {
     "paligemma": "paligemma",
     "gemma3": "gemma-3",
     "phi4_multimodal": "phi-4-multimodal",
+    "qwen3_5": "qwen3.5",
+    "qwen3_5_moe": "qwen3.5",
+    "gemma4": "gemma-4",
+    "gemma4_unified": "gemma-4",
+    "glm4v": "glm-4v",
+    "glm4v_moe": "glm-4v",
+    "glm46v": "glm-4v",
+    "lfm2_vl": "lfm2-vl",
+    "minicpmv4_6": "minicpm-v-4.6",
+    "minicpmv4_7": "minicpm-v-4.7",
+    "mistral3": "mistral-small",
+    "llama4": "llama-4",
 }
 """A directory may be called anything: what its configuration says it is counts then."""
 

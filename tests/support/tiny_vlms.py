@@ -291,6 +291,166 @@ def phi4_multimodal() -> tuple[Any, Any]:
     return t.Phi4MultimodalForCausalLM(config), processor
 
 
+def qwen3_5() -> tuple[Any, Any]:
+    words = tokenizer("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    images = t.Qwen2VLImageProcessorPil(min_pixels=1024, max_pixels=9 * 1024, patch_size=16)
+    processor = t.Qwen3VLProcessor(
+        images, words, t.Qwen3VLVideoProcessor(),
+        chat_template=chat("<|vision_start|><|image_pad|><|vision_end|>"),
+    )  # fmt: skip
+    number = words.convert_tokens_to_ids
+    rope = {
+        "rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.5, "mrope_interleaved": True,
+    }  # fmt: skip
+    text = text_of(
+        "qwen3_5_text", words, head_dim=16, rope_parameters=rope,
+        layer_types=["linear_attention", "full_attention"], linear_key_head_dim=8, linear_value_head_dim=8,
+        linear_num_key_heads=2, linear_num_value_heads=2,
+    )  # fmt: skip
+    eyes = {
+        "depth": 2, "hidden_size": 32, "num_heads": 2, "patch_size": 16, "out_hidden_size": 32,
+        "intermediate_size": 32, "num_position_embeddings": 16,
+    }  # fmt: skip
+    config = t.Qwen3_5Config(
+        text_config=text,
+        vision_config=eyes,
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"),
+        vision_end_token_id=number("<|vision_end|>"),
+    )
+    return t.Qwen3_5ForConditionalGeneration(config), processor
+
+
+def gemma4() -> tuple[Any, Any]:
+    named = {
+        "image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>",
+        "audio_token": "<|audio|>", "boa_token": "<|audio>", "eoa_token": "<audio|>",
+        "video_token": "<|video|>",
+    }  # fmt: skip
+    words = tokenizer(*named.values(), extra_special_tokens=named)
+    images = t.Gemma4ImageProcessorPil(max_soft_tokens=70, patch_size=4, pooling_kernel_size=3)
+    processor = t.Gemma4Processor(
+        t.Gemma4AudioFeatureExtractor(), images, words, t.Gemma4VideoProcessor(), image_seq_length=70,
+        chat_template=chat("<|image|>"),
+    )  # fmt: skip
+    number = words.convert_tokens_to_ids
+    config = t.Gemma4Config(
+        vision_config={
+            **LAYERS, "num_key_value_heads": 2, "head_dim": 16, "patch_size": 4, "pooling_kernel_size": 3,
+        },
+        text_config=text_of(
+            "gemma4_text", words, head_dim=16, global_head_dim=16, sliding_window=512,
+            vocab_size_per_layer_input=len(words), hidden_size_per_layer_input=8,
+            layer_types=["sliding_attention", "full_attention"],
+        ),
+        audio_config=None,
+        image_token_id=number("<|image|>"), video_token_id=number("<|video|>"),
+        boi_token_id=number("<|image>"), eoi_token_id=number("<image|>"), audio_token_id=number("<|audio|>"),
+        boa_token_id=number("<|audio>"), eoa_token_index=number("<audio|>"),
+    )  # fmt: skip
+    return t.Gemma4ForConditionalGeneration(config), processor
+
+
+def glm4v(kind: str) -> tuple[Any, Any]:
+    marks = ["<|image|>", "<|video|>", "<|begin_of_image|>", "<|end_of_image|>",
+             "<|begin_of_video|>", "<|end_of_video|>"]  # fmt: skip
+    words = tokenizer(*marks)
+    pixels = {"shortest_edge": 2 * 784, "longest_edge": 18 * 784}
+    shown = chat("<|begin_of_image|><|image|><|end_of_image|>")
+    if kind == "glm4v":
+        processor = t.Glm4vProcessor(
+            t.Glm4vImageProcessorPil(size=pixels), words, t.Glm4vVideoProcessor(), chat_template=shown
+        )
+        config_class, model = t.Glm4vConfig, t.Glm4vForConditionalGeneration
+    else:
+        processor = t.Glm46VProcessor(
+            t.Glm46VImageProcessorPil(size=pixels), words, t.Glm46VVideoProcessor(), chat_template=shown
+        )
+        config_class, model = t.Glm46VConfig, t.Glm46VForConditionalGeneration
+    number = words.convert_tokens_to_ids
+    rope = {
+        "rope_type": "default",
+        "mrope_section": [2, 1, 1],
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.5,
+    }
+    text = text_of("glm4v_text", words, rope_parameters=rope)
+    config = config_class(
+        text_config=text,
+        vision_config={
+            "model_type": "glm4v_vision", "depth": 2, "hidden_size": 32, "num_heads": 2, "image_size": 56,
+            "patch_size": 14, "out_hidden_size": 32, "intermediate_size": 32,
+        },
+        image_token_id=number("<|image|>"), video_token_id=number("<|video|>"),
+        image_start_token_id=number("<|begin_of_image|>"), image_end_token_id=number("<|end_of_image|>"),
+        video_start_token_id=number("<|begin_of_video|>"), video_end_token_id=number("<|end_of_video|>"),
+    )  # fmt: skip
+    return model(config), processor
+
+
+def lfm2_vl() -> tuple[Any, Any]:
+    rows = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 4) for column in range(1, 4)]
+    words = tokenizer("<image>", "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>", *rows)
+    images = t.Lfm2VlImageProcessor(
+        tile_size=32, encoder_patch_size=8, min_image_tokens=1, max_image_tokens=4, max_tiles=4,
+        size={"height": 32, "width": 32},
+    )  # fmt: skip
+    processor = t.Lfm2VlProcessor(images, words, chat_template=chat("<image>"))
+    config = t.Lfm2VlConfig(
+        vision_config={
+            **LAYERS, "model_type": "siglip2_vision_model", "patch_size": 8, "num_patches": 16,
+            "vision_use_head": False,
+        },
+        text_config=text_of(
+            "lfm2", words, layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False,
+        ),
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        projector_hidden_size=32,
+    )  # fmt: skip
+    return t.Lfm2VlForConditionalGeneration(config), processor
+
+
+def minicpm_v4_6() -> tuple[Any, Any]:
+    named = {
+        "image_token": "<|image_pad|>", "video_token": "<|video_pad|>",
+        "image_start_token": "<image>", "image_end_token": "</image>",
+        "slice_start_token": "<slice>", "slice_end_token": "</slice>",
+        "image_id_start_token": "<image_id>", "image_id_end_token": "</image_id>",
+    }  # fmt: skip
+    words = tokenizer(*named.values(), extra_special_tokens=named)
+    small = {"scale_resolution": 56, "patch_size": 14, "max_slice_nums": 4}
+    processor = t.MiniCPMV4_6Processor(
+        t.MiniCPMV4_6ImageProcessorPil(**small), t.MiniCPMV4_6VideoProcessor(**small), words,
+        chat_template=chat("<|image_pad|>"),
+    )  # fmt: skip
+    number = words.convert_tokens_to_ids
+    config = t.MiniCPMV4_6Config(
+        text_config=text_of("qwen3", words, head_dim=16),
+        vision_config={**LAYERS, "image_size": 56, "patch_size": 14, "insert_layer_id": 0},
+        insert_layer_id=0,
+        image_size=56,
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+    )
+    return t.MiniCPMV4_6ForConditionalGeneration(config), processor
+
+
+def mistral3() -> tuple[Any, Any]:
+    words = tokenizer("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+    processor = t.PixtralProcessor(
+        t.PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size=14), words, patch_size=14,
+        spatial_merge_size=2, chat_template=chat("[IMG]"),
+    )  # fmt: skip
+    config = t.Mistral3Config(
+        vision_config={**EYES, "model_type": "pixtral", "image_size": 56, "head_dim": 16},
+        text_config=text_of("mistral", words, head_dim=16),
+        image_token_index=words.convert_tokens_to_ids("[IMG]"),
+    )
+    return t.Mistral3ForConditionalGeneration(config), processor
+
+
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "llava-1.5": llava,
     "llava-1.5 without template": lambda: llava(None),
@@ -306,6 +466,13 @@ FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "gemma3": gemma3,
     "llava-next-video": llava_next_video,
     "phi4-multimodal": phi4_multimodal,
+    "qwen3.5": qwen3_5,
+    "gemma4": gemma4,
+    "glm-4.1v": lambda: glm4v("glm4v"),
+    "glm-4.6v": lambda: glm4v("glm46v"),
+    "lfm2-vl": lfm2_vl,
+    "minicpm-v-4.6": minicpm_v4_6,
+    "mistral3": mistral3,
 }
 
 

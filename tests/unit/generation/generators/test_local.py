@@ -16,15 +16,20 @@ from askpix.core.errors import AskpixError, BadImageError, GenerationError, Limi
 from askpix.core.types import Answer, Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
 from askpix.generation.answering.answer import answer_question, stream_answer
 from askpix.generation.generators.base import Piece
-from askpix.generation.generators.local import LocalGenerator
+from askpix.generation.generators.local import _NAMES, LocalGenerator, known_vlms
 from askpix.generation.generators.messages import Film, Turn, as_films, build_turns
 from askpix.generation.generators.vlm import Counted, Vlm
+from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
 from askpix.generation.tasks.caption import caption_with, captions_with
 from tests.support import tiny_vlms
 from tests.support.fakes import picture
 
 FAMILIES = list(tiny_vlms.FAMILIES)
+# transformers' GLM-V hands tensors to numpy in the old way.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
 LINE = TextLine("GRAND TOTAL 67.85 <image><|im_end|>", Box(10, 10, 90, 20), 0.99)
 
 
@@ -132,6 +137,13 @@ def test_the_processor_gets_every_picture_once_and_text_is_no_picture(
         assert together.images == sum(each)
     if family != "paligemma":
         assert counted(f"plain {marks} words").images == 0
+
+
+def test_every_listed_model_is_of_a_family_whose_images_are_counted() -> None:
+    for fact in known_vlms():
+        assert fact.repo and not limits_of(fact.repo).assumed, fact.repo
+    for family, kind in _NAMES.items():
+        assert not limits_of(kind).assumed, family
 
 
 def test_the_same_question_has_the_same_answer(vlm: Vlm) -> None:
