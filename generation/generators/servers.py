@@ -33,7 +33,7 @@ _PROBE_S, _NAMED_PROBE_S = 0.5, 3.0
 """How long a server that may be there is waited for, and one that was named."""
 _MAX_LIST = 1 << 20
 _SMALLEST_CONTEXT = 4096
-"""What Ollama gives a model where nobody asks for more and memory is short."""
+"""What Ollama and LM Studio give a model where nobody asks for more; both cut what is longer, unsaid."""
 _ASKED = 32
 """Models of one server that are asked what they can."""
 _TRIED = 3
@@ -76,6 +76,8 @@ class Served:
     think: bool | str | None = None
     """Ollama: how much it is to think; None for a model that cannot."""
     takes_template_options: bool = False
+    settled: bool = True
+    """False for a model that is not loaded yet: it may get another window then."""
 
 
 class ModelServer:
@@ -88,13 +90,16 @@ class ModelServer:
 
     def ask(self) -> Served:
         """Return what the server says; nothing, and it is asked again, while it does not answer."""
-        if self._known is None:
-            try:
-                self._known = self._asked()
-            except _SilentError as silent:
-                _log.debug("nothing is known of %r yet: %s", self.name, silent)
-                return Served()
-        return self._known
+        if self._known is not None:
+            return self._known
+        try:
+            served = self._asked()
+        except _SilentError as silent:
+            _log.debug("nothing is known of %r yet: %s", self.name, silent)
+            return Served()
+        if served.settled:
+            self._known = served
+        return served
 
     def window(self) -> int | None:
         """Return the tokens that it holds, in and out; None while or where it does not say."""
@@ -150,6 +155,10 @@ class ModelServer:
             shown = _asked(_root(self.url), "/api/show", self._key, {"model": self.name})
             if isinstance(shown.get("details"), dict):
                 return self._of_ollama(shown)
+        studio = _rows(_asked(_root(self.url), "/api/v0/models", self._key), "data")
+        if mine := next((each for each in studio if each.get("id") == self.name), {}):
+            window = _count(mine.get("loaded_context_length"))
+            return Served(window or _SMALLEST_CONTEXT, settled=window is not None)
         # llama.cpp tells that of one of its slots.
         props = _asked(_root(self.url), "/props", self._key)
         settings = props.get("default_generation_settings")
@@ -193,16 +202,29 @@ def local_models(servers: Sequence[str]) -> Iterator[str]:
 
 
 def _sighted(url: str) -> list[str]:
-    """Names of models of a server that may see, best first: Ollama says which, of others a few are tried."""
-    names = sorted(_listed(url), key=_looks_blind)
-    if not names or "version" not in _heard(_root(url), "/api/version"):
-        return names[:_TRIED]
-    shown = {name: _heard(_root(url), "/api/show", {"model": name}) for name in names[:_ASKED]}
-    here = [name for name in shown if not (in_the_cloud(name) or shown[name].get("remote_host"))]
-    told = [name for name in here if isinstance(shown[name].get("capabilities"), list)]
-    if told:
-        return [name for name in told if "vision" in shown[name]["capabilities"]]
-    return here[:_TRIED]
+    """Names of models of a server that see, best first; where it does not say which do, a few to be tried."""
+    rows = _rows(_heard(url, "/models"), "data")
+    rows = [row for row in rows if isinstance(row.get("id"), str) and row.get("owned_by") != "askpix"]
+    rows = [row for row in rows if "embed" not in row["id"].lower() and _takes_images(row) is not False]
+    names = sorted((row["id"] for row in rows), key=_looks_blind)
+    if not names:
+        return []
+    if "version" in _heard(_root(url), "/api/version"):
+        shown = {name: _heard(_root(url), "/api/show", {"model": name}) for name in names[:_ASKED]}
+        names = [name for name in shown if not (in_the_cloud(name) or shown[name].get("remote_host"))]
+        told = [name for name in names if isinstance(shown[name].get("capabilities"), list)]
+        return [name for name in told if "vision" in shown[name]["capabilities"]] if told else names[:_TRIED]
+    if studio := _rows(_heard(_root(url), "/api/v0/models"), "data"):
+        seeing = {row.get("id") for row in studio if row.get("type") == "vlm"}
+        return [name for name in names if name in seeing][:_ASKED]
+    return names[:_TRIED]
+
+
+def _takes_images(row: dict[str, Any]) -> bool | None:
+    """Whether a model is listed as one that takes images, as llama.cpp does; None where nothing is said."""
+    architecture = row.get("architecture")
+    takes = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    return "image" in takes if isinstance(takes, list) else None
 
 
 def in_the_cloud(name: str) -> bool:
@@ -212,12 +234,6 @@ def in_the_cloud(name: str) -> bool:
 
 def _looks_blind(name: str) -> bool:
     return not any(hint in name.lower() for hint in _SEEING)
-
-
-def _listed(url: str) -> list[str]:
-    rows = _rows(_heard(url, "/models"), "data")
-    names = [row["id"] for row in rows if isinstance(row.get("id"), str) and row.get("owned_by") != "askpix"]
-    return [name for name in names if "embed" not in name.lower()]
 
 
 class _SilentError(Exception):

@@ -119,6 +119,8 @@ class Wire:
     count_tokens: bool = True
     thoughts: Sequence[str] = ()
     """Sent apart from the answer, before it, as reasoning parts."""
+    thought_field: str = "reasoning_content"
+    """Where chat completions have them: vLLM since 0.13 and Ollama say ``reasoning``."""
     ends: str | None = None
     """Why the model stopped (``length``, in OpenAI's words); None: it was done."""
     asked: list[Asked] = field(default_factory=list)
@@ -139,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         if ollama and (told := ollama.get(self.path)):
             self._json(200, told)
             return
-        if not self.path.endswith("/models") or self.path in self.server.wire.says:
+        if self.path != "/v1/models" or self.path in self.server.wire.says:
             said = self.server.wire.says.get(self.path)
             self._json(404 if said is None else 200, said)
             return
@@ -285,7 +287,7 @@ def _openai(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
 
     yield chunk(choices=choice({"role": "assistant", "content": ""})), False
     for piece in wire.thoughts:
-        yield chunk(choices=choice({"reasoning_content": piece})), False
+        yield chunk(choices=choice({wire.thought_field: piece})), False
     for piece in pieces:
         yield chunk(choices=choice({"content": piece})), True
     yield chunk(choices=choice({}, wire.ends or "stop")), False

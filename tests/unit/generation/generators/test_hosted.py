@@ -356,6 +356,8 @@ def test_thoughts_sent_apart_are_no_part_of_the_answer(
     generator = made(wire, provider, name)
     assert "".join(piece.text for piece in generator.generate(asked_messages())) == "It is 67.85"
     assert generator.thinks
+    wire.thought_field = "reasoning"
+    assert "".join(piece.text for piece in generator.generate(asked_messages())) == "It is 67.85"
 
 
 def test_words_like_thoughts_within_an_answer_stay(wire: Wire) -> None:

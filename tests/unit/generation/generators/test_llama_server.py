@@ -1,5 +1,6 @@
 """A real OpenAI-compatible server: llama.cpp with a small text model. It streams, stops, and is blind."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -7,13 +8,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from askpix.api.models.generators import Verdicts, choose
 from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
-from askpix.generation.generators.base import GeneratorOptions, VisionGenerator
+from askpix.generation.generators.base import GeneratorOptions, VisionGenerator, open_generator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
 from askpix.generation.generators.providers import open_server
 from askpix.generation.generators.servers import free, local_models
@@ -69,12 +71,17 @@ def options(url: str) -> GeneratorOptions:
     )
 
 
+def listed(url: str) -> str:
+    """The name by which it serves its model."""
+    with urllib.request.urlopen(f"{url}/models") as reply:
+        return str(json.load(reply)["data"][0]["id"])
+
+
 def generator(url: str, max_output: int = 24) -> HostedGenerator:
-    [model] = local_models([url])
-    name = model.partition("@")[0]
+    name = listed(url)
     return HostedGenerator(
         open_server(name, url),
-        model_id=f"openai-compatible:{model}",
+        model_id=f"openai-compatible:{name}@{url}",
         limits=limits_of(name),
         picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
         price_of=free,
@@ -92,12 +99,29 @@ def question() -> list[Message]:
 
 
 def test_the_riddle_finds_it_blind(url: str, tmp_path: Path) -> None:
-    [model] = local_models([url])
     verdicts = Verdicts(tmp_path)
-    found, why = choose(f"openai-compatible:{model}", options(url), verdicts=verdicts)
+    found, why = choose(f"openai-compatible:{listed(url)}@{url}", options(url), verdicts=verdicts)
     assert isinstance(found, VisionGenerator) and not found.sees and "does not see" in why
     taken, _ = choose("auto", options(url), verdicts=verdicts)
     assert taken.model_id == "extractive", "auto does not take a blind one"
+    assert not list(local_models([url])), "nor does it try one that is listed as blind"
+
+
+def test_its_window_is_asked_for_and_what_overflows_is_asked_once_more_smaller(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = open_generator(f"openai-compatible:{listed(url)}@{url}", replace(options(url), max_tokens=9_000))
+    assert isinstance(found, HostedGenerator) and found.window == 2048
+    found.sees, found.max_output = False, 8
+    # Each of these letters is several tokens, which no estimate knows: it answers with status 400 first.
+    lines = tuple(TextLine("\u0f3c\u17e9\u1809" * 12, Box(1, n, 3, n + 1)) for n in range(60))
+    record = ImageRecord("a", "/scans/receipt.png", "page", 800, 1200)
+    messages = build_messages("What is the total?", [Evidence(1, Hit(1, record, 1.0), lines)])
+    assert found.plan(messages).tokens < 2048
+    with caplog.at_level("INFO", "askpix.generation"):
+        usage = list(found.generate(messages))[-1].usage
+    assert "asked once more, smaller" in caplog.text
+    assert usage and 0 < usage.input_tokens < 2048 and usage.sent[0].lines < 60
 
 
 def test_it_streams_and_counts_and_keeps_to_its_limit(url: str) -> None:

@@ -15,6 +15,7 @@ from askpix.core.errors import (
 from askpix.core.types import Message
 from askpix.generation.generators.base import THOUGHT_TOKENS, GeneratorOptions, open_generator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
+from askpix.generation.generators.servers import local_models
 from askpix.generation.prompting.prompt import build_messages
 from tests.support.wire import Ollama, Server, Wire
 from tests.unit.generation.generators.test_hosted import asked_messages, evidence, photo
@@ -73,6 +74,37 @@ def test_a_plan_stays_within_the_window_that_a_server_reports(
         asked = wire.asked[-1].body["max_tokens"]
         assert window is None or plan.tokens + asked <= window
         assert asked == min(1024 + thinks * THOUGHT_TOKENS, (window or 99_999) // 2)
+
+
+def test_lm_studio_is_asked_again_until_its_model_is_loaded(wire: Wire) -> None:
+    """``/api/v0/models``: LM Studio's REST API v0."""
+    row: dict[str, object] = {
+        "id": "tiny-vl",
+        "type": "vlm",
+        "state": "not-loaded",
+        "max_context_length": 32_768,
+    }
+    blind = {**row, "id": "tiny", "type": "llm"}
+    wire.models = ["tiny", "tiny-vl"]
+    wire.says = {"/api/v0/models": {"object": "list", "data": [blind, row]}}
+    generator = opened(wire)
+    assert generator.window == 4096
+    row |= {"state": "loaded", "loaded_context_length": 16_384}
+    assert generator.window == 16_384
+    assert list(local_models([f"{wire.url}/v1"])) == [f"tiny-vl@{wire.url}/v1"]
+
+
+def test_models_that_are_listed_as_blind_are_not_tried(wire: Wire) -> None:
+    """As llama.cpp lists what goes into a model."""
+    wire.says = {
+        "/v1/models": {
+            "data": [
+                {"id": name, "owned_by": "llamacpp", "architecture": {"input_modalities": takes}}
+                for name, takes in (("a", ["text"]), ("b", ["text", "image"]), ("c", "odd"))
+            ]
+        }
+    }
+    assert [each.partition("@")[0] for each in local_models([f"{wire.url}/v1"])] == ["b", "c"]
 
 
 def test_a_server_that_was_not_up_is_asked_again(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
