@@ -232,14 +232,16 @@ def _messages(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
 
 
 def _user_messages(content: Sequence[UserContent]) -> list[dict[str, Any]]:
-    """Texts and images in their order: a message's images stand before its words, so each begins one."""
+    """Texts and images in their order, each image in a message of its own: where a template puts those of a
+    message that has words too is its business. Ollama's OpenAI endpoint takes them apart in the same way."""
     found: list[dict[str, Any]] = []
     for part in content:
         if isinstance(part, BinaryContent):
             found.append({"content": "", "images": [b64encode(part.data).decode("ascii")]})
         elif isinstance(part, str):
-            if not found:
-                found.append({"content": ""})
-            before = found[-1]["content"]
-            found[-1]["content"] = f"{before}{before and chr(10) * 2}{_IMAGE_MARK.sub('[ ', part)}"
+            text = _IMAGE_MARK.sub("[ ", part)
+            if found and "images" not in found[-1]:
+                found[-1]["content"] += f"\n\n{text}"
+            else:
+                found.append({"content": text})
     return found

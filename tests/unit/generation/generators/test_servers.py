@@ -158,12 +158,13 @@ def test_ollama_is_given_the_context_that_a_question_needs(wire: Wire, ollama: O
     assert body["options"] == {"num_ctx": 20_480, "num_predict": 1024}
     assert body["truncate"] is False and body["shift"] is False and "think" not in body
     assert plan.tokens + 1024 <= 20_480 and ollama.loads == [20_480]
-    # Each image stands right after its description, though images go before the words of a message.
-    *_, last = body["messages"]
-    assert [message["role"] for message in body["messages"]] == ["system", *["user"] * 9]
-    assert [len(message.get("images", ())) for message in body["messages"]] == [0, 0, *[1] * 8]
-    assert body["messages"][1]["content"].endswith("(the picture follows)")
-    assert last["content"] == "What is the grand total?"
+    # Each image stands right after its description, in a message of its own.
+    _, *said, last = body["messages"]
+    assert {message["role"] for message in said} == {"user"} and len(said) == 16
+    for words, image in zip(said[::2], said[1::2], strict=True):
+        assert words["content"].endswith("(the picture follows)") and "images" not in words
+        assert len(image["images"]) == 1 and image["content"] == ""
+    assert last == {"role": "user", "content": "What is the grand total?"}
     assert len(asked.pictures) == 8 and asked.pictures[0].getpixel((5, 5))[0] > 200  # type: ignore[index]
     usage = pieces[-1].usage
     assert usage and usage.input_tokens > 2400 and usage.output_tokens == 12 and not usage.estimated
