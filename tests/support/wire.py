@@ -16,6 +16,10 @@ from typing import Any
 
 from PIL import Image
 
+from askpix.core.types import Box, Evidence, Hit, ImageRecord, Message, TextLine
+from askpix.generation.prompting.prompt import build_messages
+from tests.support.fakes import picture
+
 
 @dataclass
 class Asked:
@@ -410,3 +414,21 @@ def _google(pieces: Sequence[str], wire: Wire) -> Iterator[tuple[str, bool]]:
                     "totalTokenCount": 912,
                 }
         yield _event(reply), not part.get("thought")
+
+
+def photo(record: ImageRecord, min_side: int | None) -> Image.Image:
+    """A red picture for the receipt, a blue one for others."""
+    return picture("red" if record.id == "r" else "blue", size=(record.width, record.height))
+
+
+def evidence() -> list[Evidence]:
+    """A receipt that holds the answer, and a photo."""
+    line = TextLine("GRAND TOTAL 67.85", Box(100, 900, 500, 930))
+    red = ImageRecord("r", "/scans/receipt.png", "page", 800, 1200, page=1)
+    blue = ImageRecord("b", "/photos/sea.jpg", "photo", 400, 300)
+    return [Evidence(1, Hit(1, red, 1.0), (line,)), Evidence(2, Hit(2, blue, 0.5))]
+
+
+def asked_messages() -> list[Message]:
+    """A question about them, as it goes to a generator."""
+    return build_messages("What is the grand total?", evidence())

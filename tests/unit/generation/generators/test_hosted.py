@@ -16,7 +16,7 @@ from askpix.core.errors import (
     ModelUnavailableError,
     NotFoundError,
 )
-from askpix.core.types import Answer, Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
+from askpix.core.types import Answer, ImageRecord, Message, Query, SearchResult
 from askpix.generation.answering.answer import CUT, answer_question
 from askpix.generation.generators.base import THOUGHT_TOKENS, GeneratorOptions, open_generator
 from askpix.generation.generators.hosted import HostedGenerator, Waits
@@ -25,10 +25,8 @@ from askpix.generation.generators.servers import free
 from askpix.generation.generators.thoughts import ThoughtFilter
 from askpix.generation.generators.vision_check import Reading, draw_canary, pick_number, read_canary
 from askpix.generation.prompting.budget import limits_of
-from askpix.generation.prompting.prompt import build_messages
 from askpix.generation.tasks.extract import extract_with
-from tests.support.fakes import picture
-from tests.support.wire import Server, Wire
+from tests.support.wire import Server, Wire, asked_messages, evidence, photo
 
 PROVIDERS: list[tuple[Provider, str]] = [
     ("openai", "gpt-4o"),
@@ -42,10 +40,6 @@ PROVIDERS: list[tuple[Provider, str]] = [
 def wire() -> Iterator[Wire]:
     with Server(Wire()) as server:
         yield server.wire
-
-
-def photo(record: ImageRecord, min_side: int | None) -> Image.Image:
-    return picture("red" if record.id == "r" else "blue", size=(record.width, record.height))
 
 
 def made(
@@ -62,17 +56,6 @@ def made(
         "waits": Waits(first_s=5, total_s=10, retries=2),
     }
     return HostedGenerator(model, **{**options, **more})  # type: ignore[arg-type]
-
-
-def evidence() -> list[Evidence]:
-    line = TextLine("GRAND TOTAL 67.85", Box(100, 900, 500, 930))
-    red = ImageRecord("r", "/scans/receipt.png", "page", 800, 1200, page=1)
-    blue = ImageRecord("b", "/photos/sea.jpg", "photo", 400, 300)
-    return [Evidence(1, Hit(1, red, 1.0), (line,)), Evidence(2, Hit(2, blue, 0.5))]
-
-
-def asked_messages() -> list[Message]:
-    return build_messages("What is the grand total?", evidence())
 
 
 @pytest.mark.parametrize(("provider", "name"), PROVIDERS)

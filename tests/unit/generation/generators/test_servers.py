@@ -17,8 +17,7 @@ from askpix.generation.generators.base import THOUGHT_TOKENS, GeneratorOptions, 
 from askpix.generation.generators.hosted import HostedGenerator, Waits
 from askpix.generation.generators.servers import local_models
 from askpix.generation.prompting.prompt import build_messages
-from tests.support.wire import Ollama, Server, Wire
-from tests.unit.generation.generators.test_hosted import asked_messages, evidence, photo
+from tests.support.wire import Ollama, Server, Wire, asked_messages, evidence, photo
 
 
 @pytest.fixture
