@@ -21,7 +21,8 @@ from askpix.core.machine import usable_memory_mb
 from askpix.generation.generators.base import GeneratorKind, GeneratorOptions
 from askpix.generation.generators.gguf_files import Header, locate, read_header
 from askpix.generation.generators.gguf_server import LlamaServer, Loading
-from askpix.generation.generators.providers import free, open_server
+from askpix.generation.generators.providers import open_server
+from askpix.generation.generators.servers import free
 from askpix.generation.prompting.budget import ModelLimits
 from askpix.retrieval.model_hub.registry import published
 
@@ -91,6 +92,17 @@ class Engine:
                 self._server = LlamaServer(self._name)
                 self._server.load(self._what)
             return self._server
+
+    def window(self) -> int:
+        """Return the tokens that it was loaded for, in and out."""
+        return self._what.window
+
+    def forget(self) -> None:
+        """Do nothing: what it was loaded for does not change."""
+
+    def shrink(self) -> bool:
+        """Return False: it was loaded for what fits the memory."""
+        return False
 
     def _tokens(self, width: int, height: int) -> int:
         return self.ready().count(width, height)
@@ -174,7 +186,7 @@ def _open(reference: str, options: GeneratorOptions) -> HostedGenerator:
         price_of=free,
         max_tokens=options.max_tokens,
         max_output=_OUTPUT,
-        window=window,
+        server=engine,
         waits=Waits(first_s=_WAIT_S, total_s=_WAIT_S, retries=0),
         marks=header.marks,
         takes_schemas=True,

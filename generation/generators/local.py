@@ -151,6 +151,8 @@ def limits_for(vlm: Vlm, max_output: int) -> ModelLimits:
     limits = limits_of(name)
     if limits.assumed:
         limits = limits_of(_NAMES.get(vlm.model_type, name))
+    if vlm.soft_tokens is not None and limits.formula == "soft_tokens":
+        limits = replace(limits, numbers={**limits.numbers, "most": vlm.soft_tokens})
     context = limits.context
     if vlm.context is not None:
         context = vlm.context if limits.assumed else min(context, vlm.context)

@@ -29,6 +29,8 @@ _LET_GO_S = 10.0
 _KEPT = 200
 _THOUGHT, _TAIL = "<think>", 8
 """What opens a thought at the end of a prompt, and the tokens there that are looked at."""
+_DEFAULT_SOFT_TOKENS, _SOFT_TOKENS = 280, 1120
+"""Of an image, in Gemma 4: its default, and the most, which its card names for documents."""
 _FOREIGN = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ImportError)
 """What processors and models raise over inputs they cannot take."""
 
@@ -65,6 +67,8 @@ class Vlm:
         self.context: int | None = getattr(text, "max_position_embeddings", None)
         """Tokens it was built for, in and out."""
         self._image_ids = _image_ids(model.config, processor)
+        self.soft_tokens = _set_soft_tokens(processor)
+        """Tokens of an image at most, where that is for the caller to choose (Gemma 4)."""
         self._lock = threading.Lock()
         _settle(model.generation_config, self._tokenizer)
 
@@ -310,6 +314,15 @@ def _image_ids(config: Any, processor: Any) -> set[int]:
     names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
     found = {getattr(holder, name, None) for holder in holders for name in names}
     return {int(each) for each in found if each is not None} or {int(processor.image_token_id)}
+
+
+def _set_soft_tokens(processor: Any) -> int | None:
+    """Have images seen as large as the model can unless its files say otherwise; None without that choice."""
+    images: Any = getattr(processor, "image_processor", None)
+    chosen = getattr(images, "max_soft_tokens", None)
+    if chosen == _DEFAULT_SOFT_TOKENS:
+        chosen = images.max_soft_tokens = _SOFT_TOKENS
+    return chosen if isinstance(chosen, int) else None
 
 
 def _settle(options: Any, tokenizer: Any) -> None:

@@ -1,6 +1,7 @@
 """Vision-language models in this process: every family with its own processor and tiny random weights."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -144,6 +145,21 @@ def test_every_listed_model_is_of_a_family_whose_images_are_counted() -> None:
         assert fact.repo and not limits_of(fact.repo).assumed, fact.repo
     for family, kind in _NAMES.items():
         assert not limits_of(kind).assumed, family
+
+
+def test_gemma_4_sees_images_as_large_as_it_can(tmp_path: Path) -> None:
+    folder = tiny_vlms.save_vlm(tmp_path, "gemma4")
+    told = folder / "processor_config.json"
+    for published, least, most in ((70, 60, 70), (280, 1000, 1120)):
+        told.write_text(
+            re.sub('"max_soft_tokens": [0-9]+', f'"max_soft_tokens": {published}', told.read_text())
+        )
+        vlm = Vlm.load(str(folder), device="cpu")
+        last = list(
+            vlm.write([Turn("user", (picture("red", size=(120, 80)), "What?"))], most=1, within_s=60)
+        )[-1]
+        assert isinstance(last, Counted) and least <= last.images <= most
+        assert generator(vlm).limits.tokens(120, 80) == last.images
 
 
 def test_the_same_question_has_the_same_answer(vlm: Vlm) -> None:
