@@ -29,7 +29,7 @@ class BadImageError(AskpixError):
 
 
 class DecoderKilledError(BadImageError):
-    """Its decoder crashed, or was killed at a limit. After two of them a file is set aside."""
+    """A decoder crashed or was killed at a limit. After two such failures a file is set aside."""
 
 
 class BadQueryError(AskpixError):

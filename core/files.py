@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 
 def read_whole(file: BinaryIO, most: int) -> bytes:
-    """All bytes of a file just opened unbuffered; ``most + 1`` of them where it has more.
+    """Read all bytes of a file just opened unbuffered; ``most + 1`` bytes where it has more.
 
     The size is asked first: a buffer for ``most`` would be memory that the system hands over page by page and
     takes back for each file, which costs four times as long as the copy. Raises ``OSError``.

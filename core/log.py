@@ -1,4 +1,4 @@
-"""How packages log: ``_log = logging.getLogger(__name__)``; nothing is shown until a program asks for it.
+"""Logging conventions: ``_log = logging.getLogger(__name__)``; nothing is shown until a program asks for it.
 
 ``info``: decisions, fallbacks, what was skipped or opened, how long it took. ``debug``: the rest, and only
 there queries and words read from images. No secrets at any level.

@@ -1,4 +1,4 @@
-"""What this machine gives the process."""
+"""Resources that this machine gives the process."""
 
 import ctypes
 import ipaddress

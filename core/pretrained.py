@@ -139,7 +139,7 @@ def load_model(
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What loading raises, with all that a directory may hold."""
+    """Return the exceptions that loading a model may raise, whatever its directory holds."""
     broken: tuple[type[Exception], ...] = (
         OSError,
         ValueError,
@@ -155,7 +155,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def model_type(transformers: Any, reference: str, **more: Any) -> tuple[str, tuple[str, ...]]:
-    """What ``config.json`` says it is: its model type and its architectures."""
+    """Read the model type and the architectures from ``config.json``."""
     config = from_pretrained(transformers.AutoConfig.from_pretrained, reference, **more)
     return str(config.model_type), tuple(getattr(config, "architectures", None) or ())
 

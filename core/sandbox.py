@@ -31,9 +31,9 @@ from askpix.core.machine import usable_cores
 from askpix.core.subprocesses import python_command
 
 NONSENSE = (EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError)
-"""What follows from an answer that is none, or not one to the question."""
+"""Exceptions that follow from a missing answer, or from one that does not fit the question."""
 TOO_LONG = int(getattr(signal, "SIGXCPU", 24))
-"""What ends a process of which a question takes too long; also reported for one that is past its deadline."""
+"""Signal that ends a process whose question takes too long; also reported for one past its deadline."""
 MEMORY = 4 * 2**30
 """Bytes of address space. Decoders reserve some of it and use little."""
 _DEADLINE_FACTOR, _DEADLINE_START_S = 4.0, 15.0
@@ -43,7 +43,7 @@ _POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 _MOST_SAID = 64 * 2**20
 _MOST_LINES, _LONGEST_LINE = 100, 500
-"""Of what a process says on standard error while it answers one question, in lines and bytes."""
+"""Most lines, and bytes a line, kept of a child's standard error for one question."""
 _LEVELS = {logging.getLevelName(level): level for level in (10, 20, 30, 40)}
 _HEADER = struct.Struct("<II")
 """Lengths of the JSON and of the bytes that follow."""
@@ -201,7 +201,8 @@ class Child:
         self.said: Said = {}
 
     def ask(self, question: Said, data: bytes = b"", *, seconds: float, most: int = 0) -> tuple[Said, bytes]:
-        """Its answer, and at most so many bytes. ``seconds`` is CPU time; its deadline by the clock is later.
+        """Ask one question and return the answer with at most ``most`` bytes. ``seconds`` is CPU time; the
+        wall-clock deadline is later.
 
         Raises ``BadImageError`` with what it says is wrong, of ``NONSENSE`` what fits when it has ended, and
         ``StoppedError``.
@@ -259,13 +260,13 @@ class Children:
         atexit.register(self.end)
 
     def take(self) -> tuple[Child, bool]:
-        """One for the caller alone, and whether it is fresh: an idle one may have ended meanwhile."""
+        """Return a child for the caller alone, and whether it is fresh: an idle one may have ended meanwhile."""
         with self._lock:
             idle = self.idle.pop() if self.idle else None
         return (idle, False) if idle else (Child(self._module), True)
 
     def give_back(self, child: Child) -> None:
-        """It waits for the next; where as many as cores do already, it ends."""
+        """Keep a child for the next question; end it where one idle child a core is kept already."""
         with self._lock:
             if len(self.idle) < usable_cores():
                 self.idle.append(child)
@@ -273,7 +274,7 @@ class Children:
         child.end()
 
     def end(self) -> None:
-        """All that are idle."""
+        """End all idle children."""
         while self.idle:
             self.idle.pop().end()
 
@@ -282,7 +283,7 @@ class Children:
 
 
 def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = "RLIMIT_AS") -> None:
-    """In the child: answer questions until the parent is gone. ``most``: bytes that come with one.
+    """Answer questions in the child until the parent is gone. ``most``: the most bytes that come with one.
 
     ``memory``: bytes that the kernel allows as ``limit``. ``BadImageError`` and the like are said, not
     raised.
@@ -324,7 +325,7 @@ def _log_to_parent(level: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """In a child: end when process ``parent`` does, where the kernel can do that (Linux)."""
+    """End this child process when process ``parent`` ends, where the kernel supports it (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -332,7 +333,8 @@ def die_with_parent(parent: int) -> None:
 
 
 def guard() -> None:
-    """In a child: run a foreign program, which may start others, within limits; end all when the parent does.
+    """Run a foreign program in a child, within limits, with all that it starts; end them when the parent
+    ends.
 
     Arguments: CPU seconds, and the command. Its standard input is a pipe that the parent has open.
     """

@@ -30,7 +30,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """One line of text seen in a picture, in reading order with its neighbours."""
+    """A line of text in an image, in reading order with its neighbours."""
 
     text: str
     box: Box
@@ -39,7 +39,7 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One retrievable picture (a photo, a page, a video frame) as the store keeps it.
+    """A retrievable image (a photo, a page, a video frame) as the store keeps it.
 
     ``id`` is a UUID derived from the collection, the bytes' SHA-256 and the page, so writing twice is
     writing once. ``uri`` is the absolute path (or URL) of the first source with these bytes; ``copies``
@@ -64,13 +64,14 @@ class ImageRecord:
     text: str = ""
     """Words in the picture, lines joined by newlines; empty until they have been read."""
     phash: str | None = None
-    """What it looks like, in hexadecimal (``askpix.retrieval.search.perceptual_hash``); None: not known."""
+    """Perceptual hash in hexadecimal (``askpix.retrieval.search.perceptual_hash``); None: not known."""
     preview: str | None = None
     """A blurred stand-in in hexadecimal (``ingest.vision.thumbhash``), in the catalog alone; None: not made
     yet."""
     regions: tuple[Box, ...] = ()
-    """Where pictures lie on it, if it is a sheet of them (``ingest.vision.regions``); in the catalog
-    alone."""
+    """Boxes of the images on it, if it is a sheet of several (``ingest.vision.regions``); in the catalog
+    alone.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Which words of the question became which filter, so that a person can check and undo it."""
+    """A filter with the words of the query that it was parsed from, so that a person can check and undo it."""
 
     words: str
     field: str
@@ -145,19 +146,20 @@ class Query:
     where: Where = field(default_factory=Where)
     clauses: tuple[Clause, ...] = ()
     parts: tuple[Part, ...] = ()
-    """What pictures are compared with, where that is not ``text`` as a whole: their weighted sum."""
+    """Query parts that images are compared with, where that is not ``text`` as a whole: their weighted sum.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What each leg thought of a hit: cosine of the picture, cosine of its text; None = did not find it."""
+    """Similarity of a hit by each sub-query: cosine of the image, cosine of its text; None = not found by it."""
 
     image: float | None = None
     text: float | None = None
     page: float | None = None
     """Mean best cosine of the query's tokens among the page's patches (late interaction)."""
     rerank: float | None = None
-    """What the second look said, on the scale of ``ranked_by``; None = not asked, or it could not say."""
+    """Score of the reranker, on the scale of ``ranked_by``; None = not asked, or no score returned."""
     ranked_by: str | None = None
     """Id of the reranker that gave the hit its place; None = the legs did."""
     words: float | None = None
@@ -166,7 +168,7 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result. ``score`` orders the hits (higher is better); its scale depends on the mode."""
+    """A search result. ``score`` orders the hits (higher is better); its scale depends on the mode."""
 
     rank: int
     record: ImageRecord
@@ -175,13 +177,13 @@ class Hit:
     snippet: str | None = None
     """The piece of the picture's text that fits the query best, if any text does."""
     region: Box | None = None
-    """Where on a sheet the picture lies that fits best; None: it is all of it."""
+    """Box of the image on a sheet that fits best; None: the whole image."""
     similar: tuple[str, ...] = ()
     """Ids of bursts and near duplicates of it, as far as they were seen; they are no hits of their own."""
 
     @property
     def duplicates(self) -> int:
-        """How many further sources hold the very same picture, or one that cannot be told from it."""
+        """Number of further sources that hold the same image, or one that cannot be told from it."""
         return len(self.record.copies) + len(self.similar)
 
 
@@ -195,14 +197,14 @@ class SearchResult:
     hits: tuple[Hit, ...]
     took_ms: float
     notes: tuple[str, ...] = ()
-    """What a person should know of how the query was read and searched, one line each."""
+    """Notes for a person on how the query was read and searched, one line each."""
     confidence: float | None = None
     """0..1 that something matches, above 0.5 when ``matched``; None where a filter or a picture decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One numbered hit as a generator may use it: the record and the lines of text read in it."""
+    """A numbered hit as a generator may use it: the record and the lines of text read in it."""
 
     number: int
     """1-based; the marker ``[number]`` in an answer cites it."""
@@ -211,12 +213,12 @@ class Evidence:
     read: bool = True
     """False: nobody looked for words, so that there are no ``lines`` says nothing."""
     region: Box | None = None
-    """Only this part of the picture is to be shown, in pixels of the upright original."""
+    """Part of the image to show, in pixels of the upright original; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. ``evidence`` goes with it as pictures or text, as the model allows."""
+    """A turn of a conversation. ``evidence`` goes with it as images or text, as the model allows."""
 
     role: Literal["system", "user", "assistant"]
     text: str
@@ -234,12 +236,12 @@ class Citation:
     quote: str | None = None
     box: Box | None = None
     time_s: float | None = None
-    """Of a frame: seconds from the beginning of its video."""
+    """Seconds from the beginning of the video, for a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How one piece of evidence was shown to a generator: nothing is shrunk or left out silently."""
+    """How a piece of evidence was shown to a generator: nothing is shrunk or left out silently."""
 
     number: int
     how: Literal["picture", "crop", "text"]
@@ -247,18 +249,18 @@ class Sent:
     """Pixels as sent; 0 without a picture."""
     height: int = 0
     tokens: int = 0
-    """Of the picture, by the model's formula."""
+    """Tokens of the image, by the model's formula."""
     lines: int = 0
     """Lines of text sent with it."""
     of_lines: int = 0
     """Lines of text that were read in it."""
     box: Box | None = None
-    """What a crop shows, in pixels of the upright original."""
+    """Box that a crop shows, in pixels of the upright original."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost. ``cost_usd`` is None when the price is not known; 0.0 for local models.
+    """Tokens and cost of an answer. ``cost_usd`` is None when the price is not known; 0.0 for local models.
 
     Tokens are those that the model's provider counted, where it counts; ``image_tokens`` is by the model's
     formula, and counted for a model in this process. ``estimated`` is True when all of it is by our own
@@ -280,7 +282,7 @@ class Doubt:
     claim: str
     reason: str
     dropped: bool = False
-    """It was left out of the answer."""
+    """Whether the claim was left out of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,15 +298,15 @@ class Answer:
     usage: Usage
     took_ms: float
     generator_why: str | None = None
-    """Why this generator was taken, and whether it sees."""
+    """Reason why this generator was chosen, and whether it sees."""
     plan: Mapping[str, Any] | None = None
-    """How a question about the whole collection was answered, as plain values; None for any other."""
+    """Plan of a question about the whole collection, as plain values; None for any other question."""
     understood: str | None = None
     """A follow-up as it was understood, to stand alone; None where the question did."""
     doubts: tuple[Doubt, ...] = ()
-    """What was dropped from it, and what is left in it though the evidence does not bear it."""
+    """Claims that were dropped, and those left in although the evidence does not support them."""
     notes: tuple[str, ...] = ()
-    """What a person should know of the search behind it, one line each."""
+    """Notes for a person on the search behind the answer, one line each."""
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:

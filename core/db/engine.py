@@ -84,7 +84,8 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Connection]:
 
 @contextmanager
 def held(engine: Engine, name: str) -> Iterator[bool]:
-    """Whether ``name`` is ours until the end of the ``with``, among all machines that use the database.
+    """Yield whether ``name`` is reserved for this process until the end of the ``with``, among all machines
+    that use the database.
 
     A SQLite file has one machine, whose own locks are files: always True there.
     """
@@ -94,7 +95,7 @@ def held(engine: Engine, name: str) -> Iterator[bool]:
 
 
 def is_shared(engine: Engine) -> bool:
-    """Whether other machines may use the database too."""
+    """Return whether other machines may use the database too."""
     return engine.dialect.name != "sqlite"
 
 

@@ -87,7 +87,7 @@ def add_missing(connection: Connection, wanted: MetaData) -> None:
 
 
 def _stamp(connection: Connection, version: int) -> None:
-    """As Alembic does it, without loading it."""
+    """Record the revision as Alembic does, without loading Alembic."""
     connection.exec_driver_sql(
         f"CREATE TABLE IF NOT EXISTS {STAMP} (version_num VARCHAR(32) NOT NULL, "
         f"CONSTRAINT {STAMP}_pkc PRIMARY KEY (version_num))"

@@ -85,7 +85,7 @@ def postgres_engine(address: str) -> Engine:
 
 
 def postgres_remedy(error: BaseException | None) -> str | None:
-    """What to do about an error of the driver; None for those that say nothing about server or lock."""
+    """Return what to do about a driver error; None for errors that concern neither server nor lock."""
     return _REMEDIES.get(getattr(error, "sqlstate", None) or "")
 
 

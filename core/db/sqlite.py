@@ -37,7 +37,7 @@ def sqlite_engine(path: Path) -> Engine:
 
 
 def sqlite_remedy(error: BaseException | None) -> str | None:
-    """What to do about an error of the driver; None for those that say nothing about file, disk or lock."""
+    """Return what to do about a driver error; None for errors that concern neither file, disk nor lock."""
     code = getattr(error, "sqlite_errorcode", None)
     # The low byte is the primary code. A broken constraint or statement is a bug and stays one.
     return _REMEDIES.get(code & 0xFF) if code is not None else None

@@ -1,4 +1,4 @@
-"""Any pixel format into RGB on white."""
+"""Conversion of any pixel format to RGB on white."""
 
 import math
 

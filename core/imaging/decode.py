@@ -36,8 +36,9 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 pillow_heif.register_heif_opener(thumbnails=False)
 
 PDF_DPI = 150
-"""Of sizes and boxes of a PDF's pages, and of the pages unless another is chosen: enough for OCR of 8-point
-print. An A4 page is 1240 x 1755 pixels."""
+"""Resolution for sizes and boxes of PDF pages, and for drawing them unless another is chosen: enough for OCR
+of 8-point print. An A4 page is 1240 x 1755 pixels.
+"""
 MAX_DECODING_PIXELS = 128_000_000
 DECODING = PixelBudget(MAX_DECODING_PIXELS)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM")
@@ -55,24 +56,27 @@ _SWAPS_SIDES = (5, 6, 7, 8)
 _SUBFILE, _TILE_WIDTH, _TILE_LENGTH = 254, 322, 323  # TIFF 6.0
 _REDUCED_OR_MASK = 1 | 4
 _MAX_SCANS = 32
-"""Of a progressive JPEG of ``max_pixels``, more for smaller ones; encoders write 10 or fewer."""
+"""Most scans of a progressive JPEG of ``max_pixels``, more for smaller ones; encoders write 10 or fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is refused before it is decoded, and what may be used to open it."""
+    """Limits on what is decoded, and on what may be used to decode it."""
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 120_000_000
-    """Of one picture. Decoding takes 4 bytes of memory a pixel; with transparency or progressive, 8 to 10."""
+    """Most pixels of one image. Decoding takes 4 bytes of memory a pixel; with transparency or progressive
+    scans 8 to 10.
+    """
     max_side: int = 100_000
     max_pages: int = 2_000
-    """Of one document."""
+    """Most pages of one document."""
     office: str | None = None
     """The program that makes office documents into PDF, LibreOffice's; None: they are refused."""
     pdf_dpi: int = PDF_DPI
-    """At which a PDF's pages are drawn where they are looked at closely. Sizes and boxes are always those at
-    ``PDF_DPI``, so that it may change at any time."""
+    """Resolution at which PDF pages are drawn for a closer look. Sizes and boxes always refer to ``PDF_DPI``,
+    so that this may change at any time.
+    """
     develop: bool = False
     """Camera raw files from the sensor, not from the preview that the camera wrote."""
     decode_seconds: float = 60.0
@@ -93,7 +97,7 @@ class Picture:
     height: int
     format: str
     pages: int
-    """Of the document that it is a page of; an animation is one picture, its first frame."""
+    """Number of pages of the document it belongs to; an animation is one image, its first frame."""
     exif: Image.Exif
 
 
@@ -140,7 +144,7 @@ def open_images(
 
 
 def upright(image: Image.Image, orientation: object) -> Image.Image:
-    """As EXIF's orientation (TIFF 6.0, tag 274) says; itself where that is 1 or nonsense."""
+    """Turn an image upright by its EXIF orientation (TIFF 6.0, tag 274); unchanged for 1 or an invalid value."""
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
@@ -179,7 +183,9 @@ def _opened(data: bytes, limits: ImageLimits) -> Image.Image:
 
 
 def _frames(opened: Image.Image, limits: ImageLimits) -> list[int]:
-    """Where the pages are. Thumbnails, masks and smaller copies in a TIFF are no pages."""
+    """Return the indices of the frames that are pages. Thumbnails, masks and smaller copies in a TIFF are no
+    pages.
+    """
     if opened.format != "TIFF":
         return [0]
     frames: list[int] = []
@@ -209,7 +215,7 @@ def _decode_next(
     limits: ImageLimits,
     min_side: int | None,
 ) -> Picture:
-    """As ``_decode``; the pixels of a large page are not kept in ``opened`` until the next one."""
+    """Decode the next page like ``_decode``, without keeping the pixels of a large page in ``opened``."""
     opened.seek(frames[page - 1])
     if opened.width * opened.height <= LARGE_PIXELS:
         return _decode(opened, data, frames, page, limits=limits, min_side=min_side)
@@ -271,7 +277,7 @@ def _reduced(image: Image.Image, min_side: int | None) -> Image.Image:
 
 
 def _exif(opened: Image.Image) -> tuple[Image.Exif, int]:
-    """With the orientation. Broken EXIF is no EXIF: the picture itself may be fine."""
+    """Return the EXIF block and the orientation. Broken EXIF counts as none: the image itself may be fine."""
     try:
         exif = opened.getexif()
         orientation = exif.get(ExifTags.Base.Orientation, 1)

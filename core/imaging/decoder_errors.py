@@ -1,4 +1,4 @@
-"""What image decoders raise for bad bytes, as one line that tells a person what the file is."""
+"""Errors of image decoders, as one line that tells a person what is wrong with the file."""
 
 import struct
 import zlib
@@ -26,8 +26,9 @@ DECODER_ERRORS = (
     Image.DecompressionBombError,
     Warning,
 )
-"""What Pillow's plugins, and the decoders in C below them, raise for damaged input; warnings where those are
-errors."""
+"""Exceptions that Pillow's plugins, and the C decoders below them, raise for damaged input; warnings too
+where those are errors.
+"""
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -44,7 +45,7 @@ _BRANDS = {
     b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIC or AVIF", b"msf1": "HEIC or AVIF",
     b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"heis": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC",
 }  # fmt: skip
-"""Of ISO 23008-12; a film begins with ``ftyp`` too."""
+"""Brands of ISO 23008-12 still images; a film begins with ``ftyp`` too."""
 
 
 @contextmanager

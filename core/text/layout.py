@@ -52,7 +52,7 @@ def reading_order(
 
 
 def turn_of(lines: Sequence[TextLine]) -> Turn:
-    """How the text of a page stands, from the shapes of its lines and the order in which they were read.
+    """Return how the text of a page is turned, from the shapes of its lines and their reading order.
 
     Readers give lines in reading order: rows that come ever higher were read upside down. In any other
     order the text is taken as upright, or as running downwards when most of it stands in tall boxes.
@@ -89,7 +89,7 @@ def tilt_of(lines: Sequence[TextLine], turn: Turn) -> float:
 
 
 def is_sideways(lines: Sequence[TextLine]) -> bool:
-    """Whether most of the text, by its length, stands in boxes that are taller than wide.
+    """Return whether most of the text, by length, stands in boxes that are taller than wide.
 
     Single letters and digits say nothing: they are taller than wide upright.
     """

@@ -1,4 +1,4 @@
-"""What search and answers share about words: which say nothing, which are the same, how a text is folded.
+"""Word normalisation shared by search and answers: stop words, equal words, case and accent folding.
 
 Each goes on from here in its own way: search compares what OCR wrote letter by letter, answers forgive a
 letter.

@@ -64,7 +64,7 @@ class Catalog:
 
     @cached_property
     def texts(self) -> TextLedger:
-        """What has been read in images."""
+        """Ledger of the text read in images."""
         return TextLedger(self._engine)
 
     @cached_property
@@ -74,7 +74,7 @@ class Catalog:
 
     @cached_property
     def pages(self) -> PageLedger:
-        """What the page embedder has done."""
+        """Ledger of the page embedder's work."""
         return PageLedger(self._engine)
 
     @cached_property
@@ -99,7 +99,7 @@ class Catalog:
 
     @cached_property
     def notes(self) -> NoteLedger:
-        """What is written about images beside and in their files."""
+        """Ledger of what is written about images beside and in their files."""
         return NoteLedger(self._engine)
 
     @property
@@ -109,12 +109,14 @@ class Catalog:
 
     @property
     def shared(self) -> bool:
-        """Whether other machines may use it too."""
+        """Whether other machines may use the catalog too."""
         return is_shared(self._engine)
 
     @contextmanager
     def held(self, collection: Collection) -> Iterator[None]:
-        """One process of all that share the catalog; raises ``StoreUnavailableError`` for the others."""
+        """Reserve the collection for one process of all that share the catalog; raises
+        ``StoreUnavailableError`` in the others.
+        """
         with held(self._engine, collection.id) as mine:
             if not mine:
                 raise StoreUnavailableError(
@@ -159,7 +161,7 @@ class Catalog:
             connection.execute(insert(collections), [{**row, "unfinished": False}])
 
     def set_page_embedder(self, collection: Collection, page_embedder: str | None, dim: int | None) -> None:
-        """From now on its pages are embedded by this model (None: by none); what failed is tried again."""
+        """Set the model that embeds pages from now on (None: no model); failed pages are tried again."""
         mine = select(images.c.id).where(images.c.collection_id == collection.id)
         with transaction(self._engine) as connection:
             change = update(collections).where(collections.c.id == collection.id)
@@ -167,7 +169,7 @@ class Catalog:
             connection.execute(delete(page_errors).where(page_errors.c.image_id.in_(mine)))
 
     def get_collection(self, name: str) -> Collection | None:
-        """By name, without regard to case; None when there is none."""
+        """Return the collection with this name, ignoring case; None when there is none."""
         if not _NAME.fullmatch(name):
             return None
         with transaction(self._engine, write=False) as connection:
@@ -175,7 +177,7 @@ class Catalog:
         return Collection(*row) if row else None
 
     def list_collections(self) -> list[Collection]:
-        """All of them by name."""
+        """Return all collections by name."""
         with transaction(self._engine, write=False) as connection:
             rows = connection.execute(select(*_COLLECTION).order_by(func.lower(collections.c.name))).all()
         return [Collection(*row) for row in rows]
@@ -207,7 +209,7 @@ class Catalog:
         return {"images": sum(text.values()), "sources": total, "failed": failed, "text": text}
 
     def unfinished(self, collection: Collection) -> bool:
-        """Whether a run is at work on it, or was cut off."""
+        """Return whether a run is at work on the collection, or was cut off."""
         wanted = select(collections.c.unfinished).where(collections.c.id == collection.id)
         with transaction(self._engine, write=False) as connection:
             return bool(connection.execute(wanted).scalar())
@@ -252,7 +254,7 @@ class Catalog:
             return set(connection.execute(wanted).scalars())
 
     def embedded_among(self, collection: Collection, shas: Sequence[str]) -> set[str]:
-        """Those of some contents whose images are all embedded."""
+        """Return the contents among ``shas`` whose images are all embedded."""
         mine = and_(images.c.collection_id == collection.id, images.c.sha256.in_(shas))
         whole = func.count() == func.count(case((images.c.embedded, 1)))
         wanted = select(images.c.sha256).where(mine).group_by(images.c.sha256).having(whole)
@@ -348,7 +350,7 @@ class Catalog:
             return list(connection.execute(select(images.c.id).where(_embedded(collection))).scalars())
 
     def count_images(self, collection: Collection) -> int:
-        """How many images the store should have."""
+        """Return how many images the store should have."""
         with transaction(self._engine, write=False) as connection:
             return connection.execute(select(func.count()).where(_embedded(collection))).scalar_one()
 

@@ -1,4 +1,4 @@
-"""Where a collection's files lie: how many in each folder, what became of them, what is unread."""
+"""Folders of a collection: how many files lie in each, what became of them, what is unread."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -54,7 +54,7 @@ class Generations:
             return [_with(collection, row) for row in _rows(connection, collection, state)]
 
     def change_over(self, old: Collection, new: Collection) -> None:
-        """From now on ``new`` is in use; ``old`` is kept as replaced. All at once, or not at all.
+        """Put ``new`` in use and keep ``old`` as replaced, in one transaction.
 
         Raises ``IndexMismatchError`` when ``old`` is not what is in use any more.
         """

@@ -81,7 +81,9 @@ class Lookup:
 
 
 def move_sources(engine: Engine, old: str, new: str) -> dict[str, list[str]]:
-    """Of every source below the folder ``old``: it lies below ``new``. SHA-256 of those, by collection id."""
+    """Move every source below the folder ``old`` to ``new``; return the SHA-256 of those moved, by collection
+    id.
+    """
     begin = old.rstrip("/") + "/"
     moved: dict[str, list[str]] = {}
     rows = []

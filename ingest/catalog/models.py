@@ -1,4 +1,4 @@
-"""What the ledger knows of a collection and of a source."""
+"""Records of the catalog: a collection and a source."""
 
 import uuid
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Collection:
     text_dim: int
     created_at: datetime
     generation: int = 0
-    """Which of its vectors these are: changing the model makes new ones beside those in use."""
+    """Generation of the vectors in use: changing the model builds the next one beside it."""
     page_embedder: str | None = None
     """The model that makes many vectors a page (late interaction); None where there is none."""
     page_dim: int | None = None
     store: str = "edge"
-    """Which kind of store keeps its vectors, now and later: ``edge``, ``qdrant`` or ``faiss``."""
+    """Kind of store that keeps the vectors, now and later: ``edge``, ``qdrant`` or ``faiss``."""
 
     def image_id(self, sha256: str, page: int | None) -> str:
         """The id of a picture: the same bytes and page in the same collection, the same id."""
@@ -45,9 +45,9 @@ class SourceState:
     beside: str | None = None
     """The files beside it that tell about it, as ``askpix.ingest.metadata.sidecars.Beside`` stamps them."""
     kills: int | None = None
-    """How often these bytes ended their decoder, or were being decoded for long when everything ended."""
+    """How often these bytes ended their decoder, or were being decoded for long when the process ended."""
 
     @property
     def set_aside(self) -> bool:
-        """Whether its decoder is not to be started on it again."""
+        """Whether the decoder is not to be started on the file again."""
         return (self.kills or 0) >= MOST_KILLS

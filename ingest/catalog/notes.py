@@ -40,7 +40,7 @@ class NoteLedger:
         self._engine = engine
 
     def beside(self, collection: Collection, stamps: Mapping[str, str | None]) -> None:
-        """How the files beside these sources are now."""
+        """Record the present state of the files beside these sources."""
         change = (
             update(sources)
             .where(sources.c.collection_id == collection.id, sources.c.uri == bindparam("of"))
@@ -60,7 +60,7 @@ class NoteLedger:
             return list(connection.execute(wanted.distinct().order_by(sources.c.sha256)).scalars())
 
     def sources_of(self, collection: Collection, shas: Sequence[str]) -> dict[str, list[Undescribed]]:
-        """All sources of these contents, by SHA-256, each in order of uri."""
+        """Return all sources of these contents, by SHA-256, each in order of uri."""
         found: dict[str, list[Undescribed]] = {}
         c = sources.c
         with transaction(self._engine, write=False) as connection:
@@ -72,7 +72,7 @@ class NoteLedger:
         return found
 
     def abouts(self, ids: Sequence[str]) -> dict[str, About]:
-        """What is known about pictures, by id; those of which nothing is are left out."""
+        """Return what is known about images, by id; images without anything known are left out."""
         found: dict[str, About] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):
@@ -160,7 +160,7 @@ class NoteLedger:
         return found
 
     def captions(self, ids: Sequence[str]) -> dict[str, str]:
-        """What a generator wrote, by id."""
+        """Return the captions that a generator wrote, by id."""
         found: dict[str, str] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):
@@ -195,7 +195,7 @@ class NoteLedger:
             unstore(connection, ids)
 
     def count_uncaptioned(self, collection: Collection) -> int:
-        """How many pictures have no caption."""
+        """Return how many images have no caption."""
         wanted = select(func.count()).select_from(images).where(_uncaptioned(collection))
         with transaction(self._engine, write=False) as connection:
             return connection.execute(wanted).scalar_one()
@@ -220,7 +220,9 @@ def unstore(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def undescribe(connection: Connection, collection: Collection, gone: ColumnElement[bool]) -> None:
-    """What these sources told of their contents is to be asked of the others: within a transaction."""
+    """Mark descriptions that came from these sources to be read from the remaining ones, within a
+    transaction.
+    """
     shas = select(sources.c.sha256).where(gone)
     others = and_(sources.c.collection_id == collection.id, sources.c.sha256.in_(shas))
     connection.execute(update(sources).where(others).values(described=None))

@@ -1,4 +1,4 @@
-"""Which pictures are pages worth many vectors, and which of them could not be embedded as such.
+"""Ledger of images that are pages worth many vectors, and of those that could not be embedded as such.
 
 What is done is asked of the page store itself: a picture is there or it is not, so nothing can disagree after
 a kill.
@@ -50,7 +50,7 @@ class PageLedger:
         return [found[image_id] for image_id in ids if image_id in found]
 
     def save_errors(self, errors: Mapping[str, str]) -> None:
-        """Why these could not be embedded: they are not tried again. Removed pictures are ignored."""
+        """Record why these could not be embedded: they are not tried again. Removed images are ignored."""
         if not errors:
             return
         with transaction(self._engine) as connection:

@@ -1,4 +1,4 @@
-"""Which pictures are sheets, and where on them pictures lie. Their store knows which are embedded."""
+"""Ledger of sheets and of the boxes of the images on them. Their store knows which are embedded."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class SheetLedger:
         self._engine = engine
 
     def any(self, collection: Collection) -> bool:
-        """Whether there is a sheet in it; each search asks, so an index of sheets alone knows."""
+        """Return whether the collection has a sheet; each search asks, so an index of sheets alone knows."""
         wanted = select(exists().where(_is_sheet(collection)))
         with transaction(self._engine, write=False) as connection:
             return bool(connection.execute(wanted).scalar())
@@ -46,7 +46,7 @@ class SheetLedger:
         return {row.id: Sheet(row.width, row.height, _boxes(row.regions)) for row in rows}
 
     def boxes(self, ids: Sequence[str]) -> Mapping[str, Sequence[Box]]:
-        """Where pictures lie on these; those that are no sheets are left out."""
+        """Return the boxes of the images on these sheets; images that are no sheets are left out."""
         found: dict[str, Sequence[Box]] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):

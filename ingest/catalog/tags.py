@@ -47,7 +47,7 @@ class TagLedger:
         return Vocabulary(tuple(row[0]), row[1]) if row else None
 
     def use(self, collection: Collection, vocabulary: Vocabulary) -> None:
-        """From now on pictures are tagged with this; what another vocabulary or model did is to do again.
+        """Tag images with this vocabulary from now on; what another vocabulary or model tagged is done again.
 
         Raises ``NotFoundError`` when the collection was deleted meanwhile.
         """
@@ -71,7 +71,7 @@ class TagLedger:
             raise NotFoundError(f"collection {collection.name!r} was deleted meanwhile") from error
 
     def count_untagged(self, collection: Collection) -> int:
-        """How many pictures have not been held against the vocabulary."""
+        """Return how many images have not been compared with the vocabulary."""
         with transaction(self._engine, write=False) as connection:
             return connection.execute(select(func.count()).where(_untagged(collection))).scalar_one()
 

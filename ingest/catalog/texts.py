@@ -1,4 +1,4 @@
-"""What was read in pictures, and how far it got: pending -> read -> done (in the store), or failed."""
+"""Ledger of the text read in images, and its state: pending -> read -> done (in the store), or failed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class TextLedger:
         return {"pending": sum(states.values()) - done - failed, "done": done, "failed": failed}
 
     def count_pending(self, collection_id: str) -> int:
-        """How many pictures have not been read."""
+        """Return how many images have not been read."""
         wanted = select(func.count()).where(_in_state(collection_id, "pending"))
         with transaction(self._engine, write=False) as connection:
             return connection.execute(wanted).scalar_one()
@@ -105,7 +105,7 @@ class TextLedger:
                 connection.execute(update(images).where(lost).values(text_state="read"))
 
     def any_waiting(self, collection_id: str) -> bool:
-        """Whether there is anything to read, or to hand to the store."""
+        """Return whether anything is still to be read, or to be synced to the store."""
         return self.count_pending(collection_id) > 0 or bool(self.unstored(collection_id, limit=1))
 
     def unstored(self, collection_id: str, *, limit: int) -> list[str]:

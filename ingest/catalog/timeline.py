@@ -24,7 +24,8 @@ from askpix.ingest.catalog.texts import chunks, uris_of
 _KEPT, _KEPT_S = 8, 30.0
 """Collections whose order is kept, and for how many seconds at most."""
 _TRUSTED_S = 1.0
-"""So long it is taken for right without a look: the pages of one scroll come within it."""
+"""Seconds for which a timeline is used without asking the database: the pages of one scroll come within it.
+"""
 _STEPS = 32
 """Steps of a shape for each doubling: 2 % apart, which nobody sees."""
 
@@ -137,7 +138,7 @@ class Timeline:
             }
 
     def keep_preview(self, image_id: str, preview: str) -> None:
-        """Of a picture that was indexed before there were any."""
+        """Store the preview of an image that was indexed before there were previews."""
         with transaction(self._engine) as connection:
             connection.execute(update(images).where(images.c.id == image_id).values(preview=preview))
 

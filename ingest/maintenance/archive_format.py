@@ -54,7 +54,7 @@ class Checked(BaseModel):
 
 
 class Manifest(Checked):
-    """What an archive says of itself."""
+    """Header of an archive: what it says of itself."""
 
     format: Literal["askpix-collection"]
     version: int
@@ -106,9 +106,9 @@ class Picture(Checked):
     engine: Text | None = None
     lines: tuple[Line, ...] = Field(default=(), strict=False)
     about: dict[str, Any] | None = None
-    """As ``askpix.ingest.metadata.model.About`` has it."""
+    """Metadata in the form of ``askpix.ingest.metadata.model.About``."""
     regions: tuple[Corners, ...] = Field(default=(), strict=False, max_length=100)
-    """Where pictures lie on it."""
+    """Boxes of the images on it."""
     caption: Words | None = None
     captioned_by: Text | None = None
     passages: int = Field(ge=0, le=1_000_000)

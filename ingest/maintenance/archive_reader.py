@@ -159,7 +159,7 @@ class ArchiveReader:
             raise self._bad(f"{name!r} is missing") from error
 
     def _bytes(self, name: str, most: int) -> bytes:
-        """All of a piece, which may say of itself that it has ``most`` bytes, and have no more."""
+        """Read a whole piece, whose declared and real size may be ``most`` bytes at most."""
         info = self._info(name)
         if info.file_size > most:
             raise self._bad(f"{name!r} is larger than {most} bytes")

@@ -91,6 +91,6 @@ class _Files(dict[str, SourceState]):
         return found
 
     def hold(self, uri: str, collection: Collection, record: ImageRecord) -> bool:
-        """Whether a file has the very bytes of a record: its id follows from them."""
+        """Return whether a file has the very bytes of a record: its id follows from them."""
         sha256 = self[uri].sha256
         return sha256 is not None and collection.image_id(sha256, place_of(record)) == record.id

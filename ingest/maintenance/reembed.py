@@ -39,7 +39,7 @@ _CHUNK = 16
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What building vectors for another model came to.
+    """Result of building vectors for another model.
 
     ``images`` is how many the new vectors hold, of ``expected`` in the ledger. ``missing`` names those that
     could not be embedded again and why: their file is gone, has other bytes, or cannot be decoded.
@@ -60,7 +60,7 @@ class BuildReport:
 
 @dataclass(slots=True)
 class _Made:
-    """What a thread made of a chunk."""
+    """Result of one chunk, made in a thread."""
 
     records: list[ImageRecord] = field(default_factory=list)
     vectors: list[Vectors] = field(default_factory=list)
@@ -225,7 +225,7 @@ def _records(collection: Collection, catalog: Catalog) -> Iterator[list[ImageRec
 def _chunks(
     collection: Collection, catalog: Catalog, there: set[str]
 ) -> Iterator[list[tuple[str, list[ImageRecord]]]]:
-    """What is left to do, about ``_CHUNK`` pictures at a time; a document's pages in several parts."""
+    """Yield the remaining work, about ``_CHUNK`` images at a time; a document's pages in several parts."""
     contents = catalog.embedded_contents(collection)
     chunk: list[tuple[str, list[ImageRecord]]] = []
     size = 0

@@ -39,7 +39,7 @@ _GROUPS = 64
 
 
 class RayEngine:
-    """One run of a collection on the cluster that ``connect`` reached.
+    """A run of a collection on the cluster that ``connect`` reached.
 
     ``folder`` keeps manifest and checkpoints: all nodes must be able to read and write it.
     """
@@ -70,8 +70,9 @@ class RayEngine:
         prune: bool = False,
         shard: int = SHARD,
     ) -> IngestReport:
-        """As ``ingest.pipeline.embed_images.index``. A run that was killed is finished first, by its
-        manifest."""
+        """Index like ``ingest.pipeline.embed_images.index``. A run that was killed is finished first, by its
+        manifest.
+        """
         began = time.perf_counter()
         collection, catalog = self._collection, self._catalog
         rows: list[dict[str, Any]] = []
@@ -322,7 +323,7 @@ def leave() -> None:
 
 
 def nodes() -> int:
-    """How many machines the cluster has now."""
+    """Return how many machines the cluster has now."""
     import ray
 
     return sum(bool(node["Alive"]) for node in ray.nodes())

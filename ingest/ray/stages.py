@@ -1,4 +1,5 @@
-"""What Ray runs: decode (tasks), embed, write and read (actors), each on batches of rows between its stages.
+"""Stages that Ray runs: decode (tasks), embed, write and read (actors), each on batches of rows between
+stages.
 
 A row is a file: ``uri`` (the id of Ray's checkpoint) and what is known of it so far, pickled by us for us.
 """
@@ -30,7 +31,7 @@ _MOST_PIXELS = 100_000_000
 
 
 class Tools(Protocol):
-    """What a process of the cluster works with: a workspace on the settings of the run."""
+    """Workspace of a process of the cluster, on the settings of the run."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -103,7 +104,7 @@ class Embed:
         self._embedder = self._tools.embedder(collection.embedder)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
-        """Each file's outcome as stage one on one machine has it."""
+        """Return each file's outcome in the form of stage one on one machine."""
         rows: list[tuple[Outcome, list[Image.Image] | None]] = [pickle.loads(data) for data in batch["state"]]  # noqa: S301
         pictures = [picture for _, kept in rows for picture in kept or ()]
         size = self._embedder.batch
@@ -140,7 +141,7 @@ class Write:
         self._tools, self._collection = open_tools(), collection
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
-        """What became of each file, for the report."""
+        """Return each file's outcome for the report."""
         catalog, collection = self._tools.catalog, self._collection
         outcomes: list[Outcome] = [pickle.loads(data) for data in batch["state"]]  # noqa: S301 - ours
         shas = sorted({outcome.sha256 for outcome in outcomes if outcome.sha256})
@@ -192,7 +193,7 @@ class WriteText:
         self._embedder = self._tools.text_embedder_of(collection)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
-        """How many were read, with text, and failed."""
+        """Return how many were read, had text, and failed."""
         texts = self._tools.catalog.texts
         read = with_text = failed = 0
         for data in batch["state"]:

@@ -1,1 +1,1 @@
-"""Where images come from: folders, archives, URLs and buckets."""
+"""Sources of images: folders, archives, URLs and buckets."""

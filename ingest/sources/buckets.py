@@ -38,7 +38,9 @@ class BucketError(AskpixError):
 
 
 def list_objects(uri: str) -> Iterator[Found]:
-    """Everything below ``s3://BUCKET/PREFIX``, page by page, in order of the key. Raises ``BucketError``."""
+    """Yield everything below ``s3://BUCKET/PREFIX``, page by page, in order of the key. Raises
+    ``BucketError``.
+    """
     import obstore  # noqa: PLC0415 - an extra
 
     bucket, prefix = _split(uri)
@@ -54,7 +56,7 @@ def list_objects(uri: str) -> Iterator[Found]:
 
 
 def head_object(uri: str) -> Found:
-    """One object as it is now. Raises ``BucketError``."""
+    """Return the present state of one object. Raises ``BucketError``."""
     import obstore  # noqa: PLC0415
 
     bucket, key = _split(uri)

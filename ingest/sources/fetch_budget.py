@@ -1,4 +1,4 @@
-"""What one fetch may take: a deadline and a count of bytes, redirects included.
+"""Budget of one fetch: a deadline and a number of bytes, redirects included.
 
 Time limits of an HTTP client hold for a single operation: a server that sends a byte each second passes every
 one of them. Here each wait, also for the name and the connection, gets no more than is left of the whole.
@@ -15,7 +15,7 @@ from typing import TypeVar
 from askpix.core.errors import AskpixError, LimitError
 
 MAX_HEAD_BYTES = 512 * 1024
-"""Of status lines and headers, with those of redirects and of every ``100 Continue``."""
+"""Most bytes of status lines and headers, with those of redirects and of every ``100 Continue``."""
 _POLL_S = 0.25
 """A wait of any length notices after so long that nobody wants the result any more."""
 _MAX_ADDRESSES = 4
@@ -30,13 +30,13 @@ class FetchError(AskpixError):
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What a fetch may take."""
+    """Limits of a fetch."""
 
     max_bytes: int = 256 * 2**20
     max_redirects: int = 5
     connect_s: float = 5.0
     read_s: float = 10.0
-    """Of silence."""
+    """Most seconds of silence."""
     total_s: float = 60.0
     ports: tuple[int, ...] = (80, 443, 8000, 8080, 8443)
 

@@ -1,4 +1,4 @@
-"""One request over HTTP: the protocol is httpcore2's, the connection below it is paid from a budget."""
+"""A request over HTTP: httpcore2 speaks the protocol, the connection below it is charged to a budget."""
 
 import ssl
 from collections.abc import Sequence

@@ -48,7 +48,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet, as it is written and as what is inside it."""
+    """Return whether an IP address belongs to the public internet, as written and as embedded in it."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

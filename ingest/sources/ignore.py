@@ -1,4 +1,4 @@
-"""What is left out by the owner's rules: ``.askpixignore`` files and globs of the command line, as in git.
+"""Ignore rules of the owner: ``.askpixignore`` files and globs of the command line, as in git.
 
 A file's rules count below its folder, and those nearer to a picture before those further up, so ``!keep.jpg``
 brings back what an outer file leaves out; as in git, nothing is brought back from a folder that is left out.
@@ -26,7 +26,7 @@ class Ignores:
     spec: pathspec.GitIgnoreSpec | None = None
     outer: "Ignores | None" = None
     given: "Ignores | None" = None
-    """Of the command line: they come before all files."""
+    """Rules of the command line, which come before all files."""
 
     @classmethod
     def of(cls, globs: Sequence[str], root: str) -> "Ignores":
@@ -40,7 +40,7 @@ class Ignores:
         return rules
 
     def inside(self, folder: str) -> "Ignores":
-        """With the rules that lie in this folder. Raises ``AskpixError`` for a file that cannot be used."""
+        """Return these rules with those of a folder. Raises ``AskpixError`` for a file that cannot be used."""
         path = Path(folder) / IGNORE_FILE
         try:
             with path.open("rb") as file:
@@ -56,7 +56,9 @@ class Ignores:
         return Ignores(folder, spec, self, self.given)
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
-        """Whether a rule says so of a path in or below the folder; its folders were asked before."""
+        """Return whether a rule excludes a path in or below the folder; its parent folders were checked
+        before.
+        """
         if self.given is not None and self.given.leaves_out(path, is_folder=is_folder):
             return True
         level: Ignores | None = self
@@ -71,7 +73,7 @@ class Ignores:
 
 
 def leaves_out(path: str, root: str, globs: Sequence[str]) -> bool:
-    """Whether the rules leave out ``path``, which lies below ``root``, or a folder that it lies in."""
+    """Return whether the rules exclude ``path``, which lies below ``root``, or a folder that it lies in."""
     rules, at = Ignores.of(globs, root), root
     parts = Path(path).relative_to(root).parts
     for number, part in enumerate(parts, start=1):

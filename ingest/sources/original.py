@@ -1,4 +1,4 @@
-"""From a record back to its picture: the very bytes that were indexed, from whichever file still has them."""
+"""Original bytes of a record: exactly those that were indexed, from whichever source still has them."""
 
 import logging
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def open_original(
 
 
 def original_bytes(record: ImageRecord, collections: Sequence[Collection], *, limits: ImageLimits) -> Content:
-    """What is in the file that the record was made from; a file that changed since is not taken for it.
+    """Return the content that the record was made from; a file that changed since is not used.
 
     ``collections`` are those that the record may belong to. Raises ``NotFoundError`` when none has them.
     """

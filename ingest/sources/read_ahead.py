@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 
 _BYTES = 16 * 2**20
-"""Of one file, from its beginning: pictures are smaller, of films the rest is not needed yet."""
+"""Most bytes read ahead of one file: images are smaller, and of films the rest is not needed yet."""
 
 POSSIBLE = hasattr(os, "posix_fadvise")
 """Linux and most Unixes have it; elsewhere a thread more has to wait."""

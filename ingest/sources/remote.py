@@ -114,7 +114,7 @@ class Remote:
         return Source(url, min(int(size), 1 << 62) if size.isdecimal() and len(size) < 20 else 0, stamp)
 
     def read(self, uri: str, limits: ImageLimits) -> Content:
-        """What is in a source of any kind. Raises ``BadImageError``."""
+        """Read the content of a source of any kind. Raises ``BadImageError``."""
         if zip_files.is_inside(uri):
             return zip_files.read_inside(uri, limits)
         if _REMOTE.match(uri) is None:
@@ -134,7 +134,7 @@ class Remote:
         return data
 
     def head(self, uri: str, size: int) -> bytes:
-        """What comes first of an object in a bucket: its metadata stands there. Raises ``BadImageError``."""
+        """Read the first bytes of an object in a bucket, which hold its metadata. Raises ``BadImageError``."""
         try:
             return buckets.read_head(uri, size, _HEAD)
         except AskpixError as error:
@@ -179,7 +179,7 @@ def indexed_bytes(uris: Iterable[str], sha256: str, limits: ImageLimits) -> Cont
 
 
 def root_of(path: Path | str) -> str:
-    """With which the addresses of the sources below a path of the command line begin."""
+    """Return the prefix of the addresses of all sources below a path of the command line."""
     if remote := remote_uri(path):
         return remote
     # As the walk does: links are kept.
@@ -187,7 +187,7 @@ def root_of(path: Path | str) -> str:
 
 
 def is_elsewhere(uri: str) -> bool:
-    """Whether a source is no file of its own."""
+    """Return whether a source is not a file of its own."""
     return zip_files.is_inside(uri) or remote_uri(uri) is not None
 
 
@@ -204,7 +204,7 @@ def _extension(uri: str) -> str:
 
 
 def _stamp(etag: str | None, modified_ns: int) -> int:
-    """One number that changes with either, in the place of a file's time of change; 0: nothing is known."""
+    """Combine ETag and time of change into one number that stands for a file's mtime; 0: neither is known."""
     if not etag:
         return modified_ns
     digest = hashlib.blake2b(f"{etag}\n{modified_ns}".encode(), digest_size=8).digest()

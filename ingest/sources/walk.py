@@ -50,7 +50,7 @@ class Skipped:
 
     @property
     def unread(self) -> bool:
-        """Whether it was meant to be read and could not be: what is below it is not known."""
+        """Whether it was to be read and could not be: what lies below it is not known."""
         return self.reason.startswith("cannot read")
 
 
@@ -120,7 +120,7 @@ def _exists(path: Path) -> bool:
 
 
 def _reaches(folder: str, path: str) -> bool:
-    """Whether the walk of ``folder`` comes to the folder ``path`` below it."""
+    """Return whether the walk of ``folder`` reaches the folder ``path`` below it."""
     start = folder.rstrip(os.sep) + os.sep
     if path == folder or not path.startswith(start):
         return False
@@ -231,7 +231,7 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
 
 
 def _link(path: str, known: bool, inside: str) -> Skipped | None:
-    """Why a link is not followed; None where it would be nothing of interest anyway."""
+    """Return why a link is not followed; None where it leads to nothing of interest anyway."""
     try:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
@@ -261,7 +261,7 @@ def _source(path: str, status: os.stat_result, beside: Beside | None = None) -> 
 
 
 def is_ignored(name: str) -> str | None:
-    """Why nothing of this name is looked at, nor what is in it; None when it is."""
+    """Return why anything of this name, and all below it, is ignored; None when it is not."""
     if name.startswith("."):
         return "hidden"
     return "a system's own folder" if name.casefold() in _JUNK else None

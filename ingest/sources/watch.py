@@ -51,9 +51,10 @@ def follow(
 def to_index(
     changed: Iterable[Path], roots: Sequence[Path], *, prune: bool, ignore: Sequence[str] = ()
 ) -> list[Path]:
-    """What is to be indexed for these changed paths: the files themselves, folders that are new, and, to
-    ``prune`` what is gone, the nearest folder that is still there. Never anything outside ``roots``; what the
-    walk ignores is ignored. No path lies in another one of the result."""
+    """Return the paths to index for these changes: the files themselves, new folders and, to ``prune`` what
+    is gone, the nearest folder that still exists. Never anything outside ``roots``; what the walk ignores is
+    ignored. No path of the result lies in another one.
+    """
     inside = [Path(os.path.abspath(root)) for root in roots]  # noqa: PTH100 - links are kept, as the walk does
     wanted: set[Path] = set()
     for path in changed:

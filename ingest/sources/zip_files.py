@@ -36,9 +36,9 @@ ZIP_ERRORS = (
     LookupError,
     ValueError,
 )
-"""What ``zipfile`` raises for damaged, encrypted and unknown archives."""
+"""Exceptions that ``zipfile`` raises for damaged, encrypted and unsupported archives."""
 UNREADABLE = (OSError, *ZIP_ERRORS)
-"""With what the disk does."""
+"""Exceptions of an archive, with those of the disk."""
 _SCHEME, _MARK = "zip://", ".zip!/"
 _MOST_ENTRIES = 2_000_000
 _HEAD = 512 * 1024
@@ -46,17 +46,17 @@ _ENCRYPTED = 1
 
 
 def is_zip(path: Path) -> bool:
-    """Whether what lies in it is meant when it is named."""
+    """Return whether naming this path means the files in it."""
     return path.suffix.casefold() == ".zip" and path.is_file()
 
 
 def zip_uri(path: Path) -> str:
-    """With which the addresses of all that is in it begin."""
+    """Return the prefix of the addresses of all that is in the archive."""
     return f"{_SCHEME}{path.absolute().as_posix()}!/"
 
 
 def is_inside(uri: str) -> bool:
-    """Whether it is the address of something in an archive."""
+    """Return whether this is the address of an entry in an archive."""
     return uri.startswith(_SCHEME)
 
 
@@ -104,8 +104,9 @@ def read_inside(uri: str, limits: ImageLimits) -> bytes:
 
 
 def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | None:
-    """What an entry and those beside it say (``ingest.pipeline.metadata_stage``); None when it is not as it
-    was."""
+    """Return the metadata of an entry and of those beside it (``ingest.pipeline.metadata_stage``); None when
+    it has changed.
+    """
     path, name = _parts(uri)
     try:
         info = _opened(path).getinfo(name)
@@ -145,7 +146,7 @@ class _Entry:
 
 
 def _stamp(info: zipfile.ZipInfo) -> int:
-    """Of its content: archives made anew have new dates and the same sums."""
+    """Return a number that stands for the content: archives made anew have new dates and the same checksums."""
     return info.CRC + 1
 
 
@@ -176,7 +177,9 @@ def _opened(path: Path) -> zipfile.ZipFile:
 
 @lru_cache(maxsize=4)
 def _kept(path: Path, size: int, mtime_ns: int) -> zipfile.ZipFile:
-    """Its list is read once: that of 100,000 entries takes a second. Entries are read by several threads."""
+    """Return the opened archive. Its list is read once: that of 100,000 entries takes a second. Several
+    threads read entries.
+    """
     del size, mtime_ns
     return zipfile.ZipFile(path)
 

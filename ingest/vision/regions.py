@@ -25,11 +25,13 @@ _SIDE = 256
 _EDGE = 0.75
 """Share of the outermost pixels that have the sheet's colour."""
 _NEAR, _FAR = 24, 64
-"""Of 255, in any colour: what still is the sheet, and what print seen from afar does not reach."""
+"""Thresholds, of 255 in any colour: up to the first a pixel is still the sheet; the second is beyond what
+distant print reaches.
+"""
 _LEAST_SIDE = 0.08
-"""Of the sheet's longer side, 24 mm of A4."""
+"""Shortest side of an image on a sheet, as a share of the sheet's longer side: 24 mm of A4."""
 _LARGEST = 0.8
-"""Of the sheet: what fills more is the picture itself, in a frame."""
+"""Largest share of the sheet: whatever fills more is the image itself, in a frame."""
 _FILLED, _MUCH = 0.5, 0.35
 """Share of a box that belongs to the piece, and that differs much."""
 _STEP, _LIVELY = 2, 0.35
@@ -44,7 +46,7 @@ class _Seen(NamedTuple):
 
 
 def pictures_on(image: Image.Image, small: Image.Image | None = None) -> list[Box]:
-    """Where pictures lie on it, in its pixels, the largest first; none where it is no sheet.
+    """Return the boxes of the images on a sheet, in pixels, the largest first; none where it is no sheet.
 
     ``small`` is ``image`` shrunk to some 100 pixels, if that is at hand. By it nearly all photos, and most
     pages of print and charts, are told to have none.
@@ -84,12 +86,12 @@ def _large(seen: _Seen, slack: float = 1.0) -> Iterator[tuple[int, int, int, int
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:
-    """By a whole number, which is fast, to a longer side of at most ``side`` pixels."""
+    """Shrink by a whole number, which is fast, to a longer side of at most ``side`` pixels."""
     return image.reduce(-(-max(image.size) // side)) if max(image.size) > side else image
 
 
 def _seen(image: Image.Image) -> _Seen | None:
-    """None where the edge of the picture is not of one colour."""
+    """Separate the sheet from what lies on it; None where the edge of the image is not of one colour."""
     shown = np.asarray(image)
     edge = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]]).astype(np.int16)
     ground: NDArray[np.int16] = np.sort(edge, axis=0)[len(edge) // 2]
@@ -106,7 +108,7 @@ def _most(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _steps(colours: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    """Where a pixel differs from the one before it in its row."""
+    """Return where a pixel differs from the one before it in its row."""
     absdiff = _opencv().absdiff
     return _most([absdiff(colour[:, 1:], colour[:, :-1]) for colour in colours]) > _STEP
 

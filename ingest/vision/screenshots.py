@@ -1,4 +1,4 @@
-"""Which pictures are screenshots, from what is known of the file: they get the tag ``screenshot``.
+"""Detection of screenshots from what is known of the file: they get the tag ``screenshot``.
 
 Precise rather than complete: by the name that operating systems give them, or a PNG without a camera whose
 size is exactly that of a phone's or tablet's screen. Sizes of monitors do not count: slides have them too.
@@ -30,7 +30,7 @@ _SCREENS = frozenset(
 
 
 def is_screenshot(uri: str, *, width: int, height: int, camera: str | None) -> bool:
-    """By the name of the file, or by its format and size."""
+    """Return whether it is a screenshot, by the name of the file, or by its format and size."""
     name = PurePosixPath(uri.replace("\\", "/")).name.casefold()
     if camera:
         return False
