@@ -260,7 +260,7 @@ class Children:
         atexit.register(self.end)
 
     def take(self) -> tuple[Child, bool]:
-        """Return a child for the caller alone, and whether it is fresh: an idle one may have ended meanwhile."""
+        """Return a child for the caller alone, and whether it is fresh: an idle one may have ended."""
         with self._lock:
             idle = self.idle.pop() if self.idle else None
         return (idle, False) if idle else (Child(self._module), True)

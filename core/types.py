@@ -122,7 +122,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A filter with the words of the query that it was parsed from, so that a person can check and undo it."""
+    """A filter with the words of the query that it was parsed from, so that it can be checked and undone."""
 
     words: str
     field: str
@@ -152,7 +152,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Similarity of a hit by each sub-query: cosine of the image, cosine of its text; None = not found by it."""
+    """Similarity of a hit by each sub-query: cosine of the image and of its text; None = not found by it."""
 
     image: float | None = None
     text: float | None = None

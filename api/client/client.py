@@ -54,7 +54,7 @@ T = TypeVar("T")
 Described = TypeVar("Described", Caption, Classification)
 Paths = Path | str | Sequence[Path | str]
 Turn = Message | tuple[str, str]
-"""What "user" or "assistant" said."""
+"""A turn of a conversation: the role, "user" or "assistant", and its text."""
 Moment = datetime | str
 """A datetime, or text: 2018, 2018-05, 2018-05-03."""
 OnProgress = Callable[[Job], None]
@@ -71,8 +71,9 @@ _MAX_CAPTIONS, _MAX_CLASSIFIED, _MAX_EMBEDDED = 16, 64, 64
 
 
 class Methods:
-    """What a server does. Requests whose repetition changes nothing are tried again when the connection
-    breaks or the server is busy (429, 503), by its ``Retry-After``; a stream that has begun is not."""
+    """Operations of a server. Requests whose repetition changes nothing are tried again when the connection
+    breaks or the server is busy (429, 503), by its ``Retry-After``; a stream that has begun is not.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

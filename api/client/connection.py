@@ -65,7 +65,7 @@ _ERRORS: dict[int, type[AskpixError]] = {
 _KINDS: dict[str, type[AskpixError]] = {
     each.__name__: each for each in (*_ERRORS.values(), BadImageError, ModelUnavailableError)
 }
-"""By the name in a problem, which says more than its status."""
+"""Exceptions by the ``kind`` of a problem, which says more than its status."""
 
 
 class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
@@ -168,7 +168,9 @@ def iterate(items: AsyncGenerator[T]) -> Iterator[T]:
 
 
 class Connection:
-    """One server and the key for it. Errors are those of ``askpix.core.errors``, one line each."""
+    """Connection to one server, with the key for it. Errors are those of ``askpix.core.errors``, one line
+    each.
+    """
 
     def __init__(
         self,

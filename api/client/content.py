@@ -1,4 +1,4 @@
-"""What requests carry beside JSON: files of an upload in batches, and images as data URIs."""
+"""Content of requests beside JSON: files of an upload in batches, and images as data URIs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MAX_BATCH_FILES, _MAX_BATCH_BYTES = 250, 256 * 2**20
-"""Of one upload; a server takes 1,000 files and 2 GiB by default, but one that breaks is sent anew."""
+"""Most files and bytes of one upload; a server takes 1,000 files and 2 GiB by default, but a broken upload is
+sent anew.
+"""
 _MAX_REQUEST_CHARS = 48 * 2**20
-"""Of the images in one JSON request; the server takes 64 MiB."""
+"""Most characters of the images in one JSON request; the server takes 64 MiB."""
 _PIECE = 256 * 1024
 _LONGEST_VALUE = 100
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

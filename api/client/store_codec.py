@@ -1,4 +1,4 @@
-"""What goes into a store and comes out of it, as JSON: arrays, records, filters and plain values.
+"""Codec of store requests and replies as JSON: arrays, records, filters and plain values.
 
 Types are named by a tag and taken from a closed list: nothing that is decoded can run.
 """
@@ -22,7 +22,7 @@ _DTYPES = ("float32", "float16", "float64", "int64", "int32", "uint8", "bool")
 
 
 def encode(value: Any) -> Any:
-    """As ``json.dumps`` takes it."""
+    """Encode a value in the form that ``json.dumps`` takes."""
     name = type(value).__name__
     if name in _TYPES:
         return {"$": name, "v": _TYPES[name].dump_python(value, mode="json")}

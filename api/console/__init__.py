@@ -1,1 +1,1 @@
-"""What the command line prints: tables, progress, options."""
+"""Output of the command line: tables, progress, options."""

@@ -1,4 +1,4 @@
-"""What is logged, on standard error: text for people, or one JSON object a line for programs.
+"""Log output on standard error: text for people, or one JSON object a line for programs.
 
 File names and what libraries say are untrusted: neither breaks a line. Passwords and query strings of URLs,
 and secrets that ``core.log.hide`` knows, are masked wherever they come from.
@@ -16,7 +16,7 @@ from askpix.api.console.text import printable
 from askpix.core.log import hide, masked
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that is being answered, here and in the threads and tasks that it starts."""
+"""Id of the request being answered, here and in the threads and tasks that it starts."""
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 _URL = re.compile(r"://(?:[^\s/?#@]*@)?([^\s?#'\"]*)(\?[^\s'\"]*)?")
 _LONGEST = 8000

@@ -1,4 +1,4 @@
-"""How results are shown: JSON on standard output for programs, tables for people, progress on standard error.
+"""Output of results: JSON on standard output for programs, tables for people, progress on standard error.
 
 Paths and words read from pictures are untrusted: control characters never reach a terminal, and Rich's
 markup is never parsed in them.
@@ -22,7 +22,7 @@ from askpix.ingest.pipeline.report import Failure
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     json.dump(to_json(value), sys.stdout, ensure_ascii=False, indent=2)
     sys.stdout.write("\n")
 
@@ -41,7 +41,7 @@ def hint(*lines: str) -> None:
 
 
 def tell_failures(failed: Sequence[Failure]) -> None:
-    """Each failure on standard error, and the exit code 3 if there are any."""
+    """Print each failure on standard error, and exit with code 3 if there are any."""
     for failure in failed:
         hint(f"failed {printable(failure.path)}: {printable(failure.error)}")
     if failed:
@@ -85,7 +85,7 @@ def clock(seconds: float) -> str:
 
 
 def understood_as(query: Query) -> str:
-    """What the words of a query became, for a person to check: "[date 2018-05]  about: lunch"."""
+    """Return how a query was parsed, for a person to check: "[date 2018-05]  about: lunch"."""
     clauses = [clause for clause in query.clauses if clause.field not in ("filler", "picture")]
     if not clauses:
         return ""

@@ -28,17 +28,17 @@ OPEN = ("queued", "running")
 _MOST_QUEUED = 10_000
 _PROGRESS_EVERY_S = 0.5
 _RETRY_AFTER_S = (1.0, 5.0, 15.0)
-"""When the store is held or full for a moment."""
+"""Delays before another try when the store is held or full for a moment, in seconds."""
 WORKERS = 3
 """Jobs at work at once. One uses every core; the others are for what waits: slow servers, one long document.
 Each holds a few chunks of pictures in memory."""
 TURN_S = 10.0
-"""So long a job works before it lets another collection's go first, at the end of a file."""
+"""Seconds a job works before another collection's may go first, at the end of a file."""
 
 _SETTLE_EVERY_S = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
 _MAX_RETRIES = 200
-"""Of a job that failed of what may pass: for some eight days. Its files are kept longer."""
+"""Most retries of a job that failed for a passing cause: some eight days. Its files are kept longer."""
 _AGAIN = {"state": "queued", "error": None, "retry_at": None}
 
 _log = logging.getLogger("askpix.jobs")
@@ -256,7 +256,7 @@ class JobRunner:
 
     @property
     def alive(self) -> bool:
-        """Whether all its threads are there."""
+        """Whether all worker threads are running."""
         return all(thread.is_alive() for thread in self._threads)
 
     def idle_s(self) -> float:
@@ -265,7 +265,7 @@ class JobRunner:
         return max((now - each.beat for each in tuple(self._running.values())), default=0.0)
 
     def wait_free(self, collection_id: str, *, timeout_s: float) -> None:
-        """Until no job of this collection is at work, or the time is over."""
+        """Wait until no job of this collection is running, or the timeout is over."""
         with self._change:
             self._change.wait_for(lambda: collection_id not in self._running, timeout_s)
 
@@ -398,7 +398,9 @@ def _check_room(connection: Connection) -> None:
 
 
 def _retry_at(job: Job, error: Exception) -> datetime | None:
-    """When a failure is worth another try: its cause passes, as a full disk or a database that is away."""
+    """Return when to retry after a passing failure, such as a full disk or a database that is away; None:
+    never.
+    """
     passes = isinstance(error, StoreUnavailableError | OSError)
     passes = passes or (isinstance(error, ProblemError) and error.status in (503, 507))
     if not passes or job.retries >= _MAX_RETRIES:

@@ -1,4 +1,4 @@
-"""What people send: streamed to disk below the home, under names that can do no harm.
+"""Uploads: streamed to disk below the home, under names that can do no harm.
 
 uploads/COLLECTION_ID/SHA256/NAME    the bytes; .NAME.url beside it says where they were fetched
 uploads/incoming/                    still on the way; emptied at the start
@@ -88,7 +88,7 @@ class Uploads:
         return Incoming(self._incoming, name)
 
     def folder(self, collection_id: str) -> Path:
-        """Where a collection's uploads lie."""
+        """Return the folder of a collection's uploads."""
         return self._root / collection_id
 
     def clear_parts(self) -> None:
@@ -96,7 +96,7 @@ class Uploads:
         shutil.rmtree(self._incoming, ignore_errors=True)
 
     def holds(self, uri: str) -> bool:
-        """Whether it is an uploaded file."""
+        """Return whether it is an uploaded file."""
         return uri.startswith(str(self._root) + os.sep)
 
     def shown(self, uri: str) -> str:
@@ -124,7 +124,7 @@ class Uploads:
             path.parent.rmdir()  # unless the same bytes came under another name
 
     def delete_all(self, collection_id: str) -> None:
-        """All that was sent into a collection."""
+        """Delete all uploads of a collection."""
         shutil.rmtree(self.folder(collection_id), ignore_errors=True)
 
     def delete_thumbnails(self, image_id: str) -> None:
@@ -134,7 +134,9 @@ class Uploads:
 
 
 def _url_file(path: Path) -> Path:
-    """No upload has such a name: ``safe_name`` takes dots from the front."""
+    """Return the path of the note on the URL. No upload has such a name: ``safe_name`` strips
+    leading dots.
+    """
     return path.with_name(f".{path.name}.url")
 
 

@@ -1,4 +1,4 @@
-"""What jobs do: fetch URLs, index files, tell which of them were there already; give a better embedder."""
+"""Work of jobs: fetch URLs, index files, tell which of them were there already; give a better embedder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict

@@ -59,7 +59,7 @@ class Refusal:
 
 
 class Trail:
-    """Of a home. Thread-safe; processes may share it."""
+    """Audit log of a home. Thread-safe; processes may share it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -69,7 +69,7 @@ class Trail:
         self._unwritten: dict[str, dict[str, Any]] = {}
 
     def add(self, *, who: str, did: str, path: str, status: int, request: str) -> None:
-        """One entry, durable on return."""
+        """Add an entry, durable on return."""
         row = {
             "at": datetime.now(UTC).replace(tzinfo=None),
             "who": who,
@@ -136,7 +136,7 @@ class Trail:
 
 
 def _network(address: str) -> str:
-    """One subscriber has a whole IPv6 network to come from."""
+    """Return the network of an address: a subscriber has a whole IPv6 network."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -145,7 +145,7 @@ def _network(address: str) -> str:
 
 
 def belongs(method: str, route: str, status: int) -> bool:
-    """Whether a request that was answered so belongs there: it changed something, or was not allowed to."""
+    """Return whether a request is logged: it changed something, or was not allowed to."""
     if method in ("GET", "HEAD", "OPTIONS") or route in READS or route.startswith("/v1/local/"):
         return False
     return status < 400 or status == 403

@@ -22,7 +22,7 @@ from askpix.core.errors import AskpixError, NotFoundError
 
 Scope: TypeAlias = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
-"""Each allows what those before it allow."""
+"""Scopes of a key; each includes those before it."""
 _KEY = re.compile(r"askpix_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _USED_EVERY = timedelta(minutes=1)
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -39,10 +39,10 @@ class Key:
     created_at: UtcTime
     used_at: UtcTime | None
     revoked_at: UtcTime | None
-    """From when on it opens nothing; of one that was rotated it may lie ahead."""
+    """When the key stops working; for one that was rotated this may lie ahead."""
     requests_per_minute: int | None = None
     max_upload_bytes: int | None = None
-    """In the place of the service's own limits; None = those."""
+    """Upload limit in place of the service's own; None = the service's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +92,14 @@ class KeyRing:
         return found, f"askpix_{key_id}_{secret}"
 
     def list(self) -> "list[Key]":
-        """All of them, revoked ones too, oldest first."""
+        """Return all keys, revoked ones too, oldest first."""
         wanted = select(keys).order_by(keys.c.created_at, keys.c.id)
         with transaction(self._engine, write=False) as connection:
             rows = connection.execute(wanted).all()
         return [_key(row, row.used_at) for row in rows]
 
     def revoke(self, key_id: str) -> Key:
-        """From now on it opens nothing. Raises ``NotFoundError``."""
+        """Revoke a key, effective at once. Raises ``NotFoundError``."""
         now = _now()
         with transaction(self._engine) as connection:
             connection.execute(update(keys).where(keys.c.id == key_id, _alive(now)).values(revoked_at=now))
@@ -130,12 +130,14 @@ class KeyRing:
         return made
 
     def any(self) -> bool:
-        """Whether a key exists that opens something."""
+        """Return whether a working key exists."""
         with transaction(self._engine, write=False) as connection:
             return bool(connection.execute(select(func.count()).where(_alive(_now()))).scalar())
 
     def ever_made(self) -> bool:
-        """Whether there was ever a key, revoked ones included: from then on nobody comes in without one."""
+        """Return whether there was ever a key, revoked ones included: from then on every
+        request needs one.
+        """
         with transaction(self._engine, write=False) as connection:
             return connection.execute(select(keys.c.id).limit(1)).first() is not None
 

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may see. What they may not see does not exist for them."""
+"""Identity behind a request and the collections it may access. Others do not exist for it."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Principal:
     local: bool = False
     requests_per_minute: int | None = None
     max_upload_bytes: int | None = None
-    """Theirs, in the place of the service's; None = those."""
+    """Upload limit of this principal, in place of the service's; None = the service's."""
 
     @classmethod
     def of(cls, key: Key) -> "Principal":
@@ -38,7 +38,7 @@ class Principal:
             raise AuthError(f"this key may {self.scope!r} only; it needs {scope!r} for that")
 
     def sees(self, name: str) -> bool:
-        """Whether a collection of this name is theirs, if there is one."""
+        """Return whether a collection of this name would be accessible, if there is one."""
         return self.names is None or name.lower() in self.names
 
     def need_name(self, name: str) -> None:
@@ -52,11 +52,13 @@ class Principal:
             raise AuthError("this needs a key for all collections")
 
     def collections(self, catalog: Catalog) -> list[Collection]:
-        """Theirs, by name."""
+        """Return the collections this principal may access, sorted by name."""
         return [each for each in catalog.list_collections() if self.sees(each.name)]
 
     def collection(self, catalog: Catalog, name: str) -> Collection:
-        """One of theirs. Raises ``NotFoundError``, the same for one of others and one that is not there."""
+        """Return an accessible collection. Raises ``NotFoundError``, the same for an inaccessible one and a
+        missing one.
+        """
         found = catalog.get_collection(name) if self.sees(name) else None
         if found is None:
             raise NotFoundError(f"no collection {name!r}")

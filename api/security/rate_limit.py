@@ -1,4 +1,4 @@
-"""How often somebody may come: a token bucket each."""
+"""Rate limit: a token bucket for each client."""
 
 import threading
 import time

@@ -35,7 +35,7 @@ from askpix.api.server.telemetry import telemetry_of
 from askpix.api.service.service import Service
 
 _SPARE_THREADS = 40
-"""For what takes no place: the page, the state of the server, the trail."""
+"""Threads for what takes no place: the page, the state of the server, the audit log."""
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _DESCRIPTION = """Ask your pictures: search photos, scans, charts and pages by meaning, and get answers that
 cite the picture and the place in it. Errors are `application/problem+json` (RFC 9457)."""

@@ -11,9 +11,9 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEAD_TIMEOUT_S = 20.0
-"""For the whole head of a request, as in Apache's mod_reqtimeout."""
+"""Timeout for the whole head of a request, as in Apache's mod_reqtimeout."""
 _READ_TIMEOUT_S = 300.0
-"""For a client that reads nothing of its answer. Megabytes lie in the buffers of a slow line."""
+"""Timeout for a client that reads nothing of its answer. Megabytes lie in the buffers of a slow line."""
 
 
 class Connections:
@@ -29,7 +29,7 @@ class Connections:
         self.read_timeout_s = read_timeout_s
         self._limit = limit
         self._by_network: dict[str, dict[_Connection, None]] = {}
-        """Each network's in the order in which they began to wait."""
+        """Waiting connections by network, in the order in which they began to wait."""
 
     def protocol(self, *args: Any, **options: Any) -> "_Connection":
         """Make the protocol of a new connection. Arguments are those of uvicorn's own."""
@@ -70,12 +70,12 @@ class _Connection(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no request is at work: the head of the next one is awaited."""
+        """Whether no request is being answered: the head of the next one is awaited."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
     def expendable(self) -> bool:
-        """Whether nobody who is signed in waits for an answer here."""
+        """Whether no authenticated client waits for an answer here."""
         return self.idle or self.scope["state"].get("principal") is None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -42,7 +42,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered to anybody, and under any load."""
 _PUBLIC_PATHS = frozenset({"/session", "/", "/docs", "/openapi.json"})
 _MAX_BODY = 64 * 2**20
-"""Of a request that is no upload: a picture as a data URI at most."""
+"""Most bytes of a request that is no upload: an image as a data URI at most."""
 _UPLOAD = re.compile(r"/v1/collections/[^/]+/images")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FAILURES_A_MINUTE = 30
@@ -59,11 +59,11 @@ class Door:
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
         self._rate = RateLimit(service.settings.requests_per_minute)
         self._own_rates: dict[int, RateLimit] = {}
-        """By the limit: keys of the same share one, each with its own count."""
+        """Rate limits by their value: keys with the same value share one, each with its own count."""
         self._failures = RateLimit(_FAILURES_A_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
@@ -137,7 +137,7 @@ class Door:
             raise ProblemError(403, "requests from the pages of other sites are not answered")
 
     async def _who(self, scope: Scope, headers: Headers) -> Principal | None:
-        """None: nobody who may come in. Raises a 401 for a key that opens nothing."""
+        """Return the principal; None for nobody with access. Raises a 401 for an invalid key."""
         kind, _, text = headers.get("authorization", "").partition(" ")
         cookie = "" if kind else key_in_cookie(headers)
         if cookie:
@@ -164,7 +164,7 @@ class Door:
 
 
 class _Visit:
-    """One request on its way: its id, what was answered, and the line in the log."""
+    """A request in progress: its id, its response, and its line in the log."""
 
     def __init__(self, scope: Scope, service: Service, send: Send) -> None:
         given = Headers(scope=scope).get("x-request-id", "")
@@ -180,7 +180,7 @@ class _Visit:
         request_id.set(self.id)
 
     async def send(self, message: Message) -> None:
-        """On to the client, with our headers; errors in other shapes become problems."""
+        """Pass a message on to the client, with our headers; errors in other shapes become problems."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -204,7 +204,7 @@ class _Visit:
         await self._send(message)
 
     async def note(self) -> None:
-        """What changed something, or was not allowed to, goes on the trail; strangers are counted."""
+        """Log changes and refusals to the audit log; requests without a key are counted."""
         method, route, trail = self._scope["method"], self.route, self._service.trail
         entry: dict[str, Any] = {"did": f"{method} {route}", "status": self.status, "request": self.id}
         # A stranger who signs in is known to the route that let them in.
@@ -222,11 +222,11 @@ class _Visit:
 
     @property
     def route(self) -> str:
-        """As it is documented; "other" where none fits."""
+        """Route as documented; "other" where none fits."""
         return getattr(self._scope.get("route"), "path", None) or "other"
 
     def log(self) -> None:
-        """One line in the log, and the meters."""
+        """Write one line to the log, and update the metrics."""
         took = time.perf_counter() - self._began
         route = self.route
         self._service.meters.requests.labels(route, str(self.status)).inc()

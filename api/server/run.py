@@ -28,8 +28,9 @@ _MIN_CONNECTIONS = 512
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Until SIGTERM or Ctrl-C. Raises ``AskpixError`` when the home is served already, the address is taken,
-    or it is a public one and there is no key."""
+    """Serve until SIGTERM or Ctrl-C. Raises ``AskpixError`` when the home is served already, the address is
+    taken, or it is a public one and there is no key.
+    """
     show_service_log(settings.log)
     public = not is_loopback(host)
     service = Service(settings, public=public)
@@ -89,13 +90,15 @@ class _Server(uvicorn.Server):
         _log.info("serving %s at %s (/docs; Ctrl-C stops)", self._service.settings.home, self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """No new requests; the job at work stops while the last answers go out."""
+        """Stop taking requests; the running job stops while the last answers go out."""
         self._service.begin_stop()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, which raises them again at the end and so leaves no time to let go of the home."""
+        """Capture signals as uvicorn does, which raises them again at the end and so leaves no time to
+        release the home.
+        """
         before = {number: signal.signal(number, self._told) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

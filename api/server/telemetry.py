@@ -22,7 +22,9 @@ _UNTOLD = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 def telemetry_of(environment: Mapping[str, str]) -> TelemetryConfig:
-    """What ``FastAPI(telemetry=...)`` takes. Raises ``AskpixError`` when it is wanted and not installed."""
+    """Return the argument of ``FastAPI(telemetry=...)``. Raises ``AskpixError`` when it is wanted and not
+    installed.
+    """
     wanted = any(environment.get(name) for name in _ENDPOINTS)
     if wanted and not (_there("opentelemetry.sdk") and _there("opentelemetry.exporter.otlp.proto.http")):
         raise AskpixError("OTEL_EXPORTER_OTLP_ENDPOINT is set; it needs pip install 'askpix[telemetry]'")

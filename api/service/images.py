@@ -27,13 +27,16 @@ _SAVED: dict[str, dict[str, int]] = {
     "WEBP": {"quality": 78, "method": 2},
     "JPEG": {"quality": 82},
 }
-"""At 512 pixels AVIF takes 13 ms instead of 135 at its default speed, and is a tenth larger."""
+"""Encoder options. At 512 pixels AVIF takes 13 ms instead of 135 at its default speed, and is a tenth larger.
+"""
 _DECODING = threading.Semaphore(2)
 """A picture at the limit takes a gigabyte while it is decoded."""
 
 
 def content_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Content:
-    """What was indexed, from wherever it still lies. Raises ``NotFoundError``, ``BadImageError``."""
+    """Return the indexed content, from wherever it still lies. Raises ``NotFoundError``,
+    ``BadImageError``.
+    """
     found = file_of(service, collection, record, sha256)
     return read_content(found, limits=service.workspace.limits) if isinstance(found, Path) else found
 
@@ -74,8 +77,9 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
 
 
 def file_date(service: Service, collection: Collection, record: ImageRecord) -> datetime | None:
-    """When the oldest of its files was last written, in UTC: the last resort for a picture that
-    nothing else tells the date of. None for what lies in no file of its own: its stamp is no date."""
+    """Return when the oldest of its files was last written, in UTC: the last resort for an undated image.
+    None for sources that are no files of their own: their stamp is no date.
+    """
     states = [
         service.catalog.lookup.state(collection, uri)
         for uri in (record.uri, *record.copies)
@@ -89,7 +93,7 @@ def file_date(service: Service, collection: Collection, record: ImageRecord) -> 
 
 
 def media_type(found: Path | bytes) -> str:
-    """By its first bytes, never by its name: one of the types that browsers show and do not run."""
+    """Return the media type by the first bytes, never by the name: one that browsers show and do not run."""
     if isinstance(found, bytes):
         head = found[:HEAD]
     else:

@@ -1,4 +1,4 @@
-"""What is counted for Prometheus. No label names a collection, a key or a picture."""
+"""Prometheus metrics. Labels never contain collection, key or image names."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -27,7 +27,7 @@ class Meters:
         self.jobs = Gauge("askpix_jobs", "Jobs by state.", ("state",), registry=self._registry)
 
     def text(self, jobs: dict[str, int]) -> bytes:
-        """In Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         for state in ("queued", "running", "done", "failed", "cancelled"):
             self.jobs.labels(state).set(jobs.get(state, 0))
         return generate_latest(self._registry)

@@ -12,7 +12,9 @@ _log = logging.getLogger("askpix.service")
 
 
 class Reserve:
-    """Of a home: ``keep`` it while there is plenty, ``release`` it to delete on a full disk."""
+    """Reserved disk space of a home: ``keep`` it while there is plenty, ``release`` it to delete on a full
+    disk.
+    """
 
     def __init__(self, home: Path) -> None:
         self._home, self._path = home, home / "reserve"

@@ -1,5 +1,6 @@
-"""What a running server holds: the open workspace, its jobs and keys, and the note in the home that tells
-other commands where it is."""
+"""Shared state of a running server: the open workspace, its jobs and keys, and the file in the home that
+tells other commands its address.
+"""
 
 import logging
 import secrets
@@ -36,7 +37,7 @@ _log = logging.getLogger("askpix.service")
 
 
 class Service:
-    """One home, served. ``start`` before the first request, ``stop`` after the last."""
+    """Shared state of a running server. Call ``start()`` before serving and ``stop()`` after."""
 
     def __init__(
         self, settings: Settings, *, public: bool = False, workspace: Workspace | None = None
@@ -101,7 +102,7 @@ class Service:
         self.ready = not self.stopping
 
     def begin_stop(self) -> None:
-        """No new work; streams end, and the job at work stops at its next safe point."""
+        """Take no new work; streams end, and the running job stops at its next safe point."""
         self.ready, self.stopping = False, True
         self.runner.begin_stop()
 
@@ -126,7 +127,7 @@ class Service:
         return ended and not (self._warming is not None and self._warming.is_alive())
 
     def healthy(self) -> str | None:
-        """None, or what is stuck."""
+        """Return what is stuck; None when all is well."""
         if not self.runner.alive:
             return "the job worker is gone"
         if self.runner.idle_s() > _STUCK_S:
@@ -140,7 +141,9 @@ class Service:
         return await anyio.to_thread.run_sync(self.keys.check, text, limiter=self._sign_in)
 
     async def is_open(self) -> bool:
-        """Whether no key was ever made, and only this machine can reach the server: anybody may come in."""
+        """Return whether anybody may come in: no key was ever made, and only this machine can reach the
+        server.
+        """
         if not self._closed:
             made = await anyio.to_thread.run_sync(self.keys.ever_made, limiter=self._sign_in)
             self._closed = self._closed or made
@@ -169,7 +172,7 @@ class Service:
         return job
 
     def delete_collection(self, collection: Collection) -> int:
-        """With its jobs and what was uploaded into it. How many pictures it held."""
+        """Delete a collection with its jobs and uploads; return how many images it held."""
         self.reserve.release()
         cancelled = self.jobs.cancel_all(collection.id)
         self.runner.wait_free(collection.id, timeout_s=30)

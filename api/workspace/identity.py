@@ -1,4 +1,4 @@
-"""What a collection's folder says of it, so that its vectors are of use without the catalog."""
+"""Identity file of a collection's folder, so that its vectors are of use without the catalog."""
 
 import json
 import logging

@@ -61,7 +61,7 @@ class LingeringWorkspace(HeldWorkspace):
 
     @contextmanager
     def taking_turns(self) -> Iterator[None]:
-        """Until the end of the ``with`` stores are closed after each use: a long run shares them fairly."""
+        """Close stores after each use until the end of the ``with``: a long run shares them fairly."""
         with self._change:
             self._turns += 1
         try:
@@ -81,7 +81,9 @@ class LingeringWorkspace(HeldWorkspace):
         super().close()
 
     def forget(self) -> None:
-        """In a forked child: what the parent uses stays its own, and its threads are not here."""
+        """Forget the parent's resources in a forked child: they stay the parent's, and its threads are not
+        here.
+        """
         self._inherited = self._stores  # kept: an object that dies would let go of the parent's lock
         self._stores = OrderedDict()
         self._change = threading.Condition()

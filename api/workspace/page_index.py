@@ -40,7 +40,9 @@ def late_embedder(workspace: Workspace, embedder_id: str) -> LateEmbedder:
 
 
 def reference(model_id: str) -> str:
-    """What follows ``transformers:``. A directory becomes absolute, so that it is found from anywhere."""
+    """Return the reference after ``transformers:``. A directory becomes absolute, so that it is found from
+    anywhere.
+    """
     if not model_id.startswith(_SCHEME) or model_id == _SCHEME:
         raise ModelUnavailableError(
             f"no page embedder {model_id!r}; write transformers:DIR_OR_REPO with a ColPali, ColQwen2 or "

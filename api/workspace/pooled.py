@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MOST_OPEN = 64
 """Stores open at once; beyond it those that nobody uses are closed, longest unused first."""
 _RETRIEVER_FOR_S = 1.0
-"""So long a retriever may know less than the newest pictures of how its collection is calibrated."""
+"""Seconds for which a retriever may use a calibration that does not know the newest images."""
 
 
 class _Held:

@@ -1,4 +1,4 @@
-"""What people searched, and the images they chose, kept beside a collection's vectors.
+"""Log of searches and of the images chosen, kept beside a collection's vectors.
 
 A change of the model is judged by these searches, and ``collections adapt`` learns from the choices. They
 never leave the home, nobody is told who asked, and ``ASKPIX_REMEMBER_QUERIES=0`` keeps none of either.

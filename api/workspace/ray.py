@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def on_ray(address: str) -> Iterator[None]:
-    """On the cluster at ``address``; ``local`` is one that is started on this machine and stopped at the end.
+    """Connect to the cluster at ``address``; ``local`` starts one on this machine and stops it at the end.
 
     Standard output is standard error meanwhile: Ray speaks on it, and ours may be JSON.
     """
@@ -61,7 +61,7 @@ def engine_of(workspace: Workspace, collection: Collection) -> RayEngine:
 
 
 def open_tools(settings: Settings) -> Workspace:
-    """What each process of the cluster works with: one core of its own, unless a model wants more."""
+    """Open the workspace of a process of the cluster: one core of its own, unless a model wants more."""
     return Workspace(settings.model_copy(update={"workers": settings.workers or 1}))
 
 

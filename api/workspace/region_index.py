@@ -84,7 +84,7 @@ def embed_sheets_of(
 
 
 def prove_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
-    """Whether each sheet has its vectors."""
+    """Return whether each sheet has its vectors."""
     from askpix.ingest.maintenance.verify_regions import SheetsProof, prove_sheets
 
     opener = sheets_opener(workspace, collection)
@@ -95,7 +95,7 @@ def prove_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof
 
 
 def mend_sheets_of(workspace: Workspace, collection: Collection) -> SheetsProof:
-    """What was wrong. What can be made again is; hold the collection around it."""
+    """Return what was wrong, and repair what can be; the caller reserves the collection."""
     found = prove_sheets_of(workspace, collection)
     if not found.holds:
         with open_sheets(workspace, collection) as sheets:
@@ -121,7 +121,9 @@ def let_sheets_go(workspace: Workspace, collection: Collection) -> None:
 
 
 def _spec(workspace: Workspace, collection: Collection) -> PageSpec:
-    """Each generation's sheets are apart: pictures have the same ids in all of them."""
+    """Return the specification of the region store. Each generation's regions are apart: images have the same
+    ids in all of them.
+    """
     folder, scope = _folder(workspace, collection), f"sheets:{collection.generation}:"
     return page_spec(workspace.settings, collection, folder, collection.embedder, collection.dim, scope=scope)
 

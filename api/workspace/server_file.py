@@ -1,5 +1,6 @@
-"""Where the server of a home is: it writes its address and a token into the home, for this user's other
-commands. A note that a killed server left behind is not believed: whoever serves holds the lock."""
+"""Address and token of a home's server, written into the home for this user's other commands. A file that a
+killed server left behind is ignored: a running server holds the lock.
+"""
 
 import json
 import logging

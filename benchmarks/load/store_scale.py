@@ -104,7 +104,7 @@ class Data:
         return {"like": like, "text": text, "unlike_album": self._around(rng.choice(others, count), rng)}
 
     def records(self, first: int, clusters: NDArray[np.int64]) -> list[ImageRecord]:
-        """Their payload: a hundredth and a tenth at random, and an album of alike ones."""
+        """Return the records: tags on a hundredth and a tenth at random, and an album of alike ones."""
         rng = np.random.default_rng((self._seed, first, 2))
         one, ten = rng.random(len(clusters)) < 0.01, rng.random(len(clusters)) < 0.1
         album = np.isin(clusters, self._album)

@@ -29,7 +29,7 @@ _SIDE = 256
 
 
 class Blocks(Embedder):
-    """In place of the model: every sixteenth pixel of every sixteenth row, which costs nothing."""
+    """Stand-in for the model: every sixteenth pixel of every sixteenth row, which costs nothing."""
 
     model_id = "blocks"
     dim = 512

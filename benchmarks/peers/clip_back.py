@@ -69,7 +69,7 @@ class ClipBack:
         indexing.clip_index(str(self._embeddings), str(self._folder))
 
     def _open(self) -> Any:
-        """Its service's resource, loaded by its own code and without a port."""
+        """Load the resource of its service by its own code, without a port."""
         back = importlib.import_module("clip_retrieval.clip_back")
         options = back.ClipOptions(
             indice_folder=str(self._folder),

@@ -23,7 +23,7 @@ FOLDER = sys.argv[2]
 
 
 def transform(image: Image.Image) -> Any:
-    """As its ViT-B/32 preprocessing, to 224 pixels."""
+    """Preprocess to 224 pixels like its ViT-B/32."""
     image = image.convert("RGB")
     scale = 224 / min(image.size)
     image = image.resize([max(224, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)

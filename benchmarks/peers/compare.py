@@ -23,7 +23,7 @@ _ALIKE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """How to start a program's driver, but for what it is to do."""
+    """How to start a program's driver, without the task."""
 
     name: str
     command: tuple[str, ...]
@@ -33,7 +33,8 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class PeerRow:
-    """One phase. ``ours`` and ``theirs``: pictures/s, of ``ASKED`` milliseconds (medians of the rounds).
+    """Result of one phase. ``ours`` and ``theirs``: images/s, of ``ASKED`` milliseconds (medians of the
+    rounds).
 
     ``ratio`` above 1 means that Askpix is faster; ``peak_mb`` are (ours, theirs).
     """
@@ -50,7 +51,7 @@ class PeerRow:
 def compare_with(
     ours: Driver, peer: Driver, folder: Path, work: Path, *, rounds: int = 3, queries: int = 50
 ) -> list[PeerRow]:
-    """Both programs in turn over the pictures in ``folder``, each round in new homes below ``work``.
+    """Run both programs in turn over the images in ``folder``, each round in new homes below ``work``.
 
     Phases: ``index`` into an empty home, ``again`` with nothing changed, ``query``, ``filtered`` queries.
     Raises ``AskpixError`` when a driver fails, or when the two did not index equally many or did not find
@@ -73,7 +74,7 @@ def compare_with(
 
 
 def run_driver(driver: Driver, phase: str, folder: Path, home: Path, *, queries: int) -> dict[str, Any]:
-    """What the driver says. Raises ``AskpixError``, with the last line of its standard error."""
+    """Return the driver's output. Raises ``AskpixError``, with the last line of its standard error."""
     doing = phase if phase in ASKED else "index"
     command = [*driver.command, doing, str(folder), str(home), str(queries)]
     try:

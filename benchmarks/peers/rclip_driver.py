@@ -23,15 +23,15 @@ os.environ["RCLIP_DATADIR"] = HOME
 
 
 class Blocks:
-    """In place of the visual model: every eighth pixel of every eighth row, which costs nothing."""
+    """Stand-in for the visual model: every eighth pixel of every eighth row, which costs nothing."""
 
     class Input:
-        """What rclip looks at of an input."""
+        """Attributes of a model input that rclip reads."""
 
         type = "tensor(float)"
 
     def get_inputs(self) -> list[Any]:
-        """One, of 32-bit numbers."""
+        """Return one input of 32-bit numbers."""
         return [self.Input]
 
     def run(self, _: object, feed: dict[str, Any]) -> list[Any]:

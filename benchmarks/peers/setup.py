@@ -48,8 +48,9 @@ _BACK_NEEDS = (
     *("autofaiss", "flask", "flask_restful", "flask_cors", "fire", "fsspec", "h5py", "pillow"),
     *("prometheus_client", "pyarrow<22", "tqdm"),
 )
-"""What those two of its modules import, in versions that go together now: autofaiss wants NumPy 1, for which
-pyarrow 22 and later have no wheel."""
+"""Packages that those two of its modules import, in versions that go together now: autofaiss wants NumPy 1,
+for which pyarrow 22 and later have no wheel.
+"""
 _DRIVERS = Path(__file__).parent
 _ROOT = _DRIVERS.parent.parent
 

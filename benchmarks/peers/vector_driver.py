@@ -28,7 +28,7 @@ FILTER = "one"
 
 
 class Program(Protocol):
-    """What is measured. ``search`` gives the ids of the ten nearest, with ``tag`` of those that have it."""
+    """A measured program. ``search`` gives the ids of the ten nearest, with ``tag`` of those that have it."""
 
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None: ...
     def search(self, query: Vectors, tag: str | None, /) -> list[str]: ...

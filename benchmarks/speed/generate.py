@@ -1,4 +1,4 @@
-"""What ``python -m benchmarks generate`` measures: a vision-language model of this process as it answers.
+"""Benchmark ``python -m benchmarks generate``: a vision-language model of this process as it answers.
 
 Time to the first token is that of an answer of one token; tokens a second come from what a longer one takes
 more. A step of decoding reads every weight of the language model and what attention keeps of all tokens
@@ -26,7 +26,7 @@ _QUESTION = "What is written in the pictures, and what is the total? " * 4
 
 @dataclass(frozen=True, slots=True)
 class GenerateSpeed:
-    """One model with so many pictures; medians of the rounds."""
+    """Result for one model with so many images; medians of the rounds."""
 
     pictures: int
     prompt_tokens: int
@@ -35,7 +35,7 @@ class GenerateSpeed:
     tokens_per_s: float
     bytes_per_token: int
     share: float
-    """Of the memory bandwidth."""
+    """Share of the memory bandwidth."""
 
 
 @dataclass(frozen=True, slots=True)

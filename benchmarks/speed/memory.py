@@ -31,7 +31,7 @@ class PeakMemory:
 
 
 def peak_memory(paths: Sequence[Path]) -> PeakMemory:
-    """Of a whole ``askpix index`` process over these files and folders, words left unread."""
+    """Measure a whole ``askpix index`` process over these files and folders, without OCR."""
     folders = [path.absolute() for path in paths]
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as home:
         process = subprocess.Popen(

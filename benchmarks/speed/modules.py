@@ -1,4 +1,4 @@
-"""How many modules of ours one search, one question and one indexed image run through.
+"""Number of our modules that one search, one question and one indexed image run through.
 
 A profiler hook sees each call of a function; modules that are only imported do not count, nor do those whose
 functions run in other processes (OCR, PDF). What matters is that one act passes few rooms.

@@ -1,4 +1,4 @@
-"""How fast words are read beside the bare engine with a thread on every core, on the same pictures."""
+"""Speed of OCR beside the bare engine with a thread on every core, on the same images."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""How fast a tree in which nothing changed is gone through, beside a bare walk that asks for each stat."""
+"""Speed of an unchanged tree beside a bare walk that asks for each stat."""
 
 import os
 import resource
@@ -49,7 +49,7 @@ class _Silent:
         self._files = files
 
     def count(self) -> int:
-        """As many as the catalog has: nothing is to be mended."""
+        """Return as many as the catalog has: nothing is to be repaired."""
         return self._files
 
     def delete(self, ids: list[str], /) -> None:

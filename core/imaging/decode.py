@@ -144,7 +144,7 @@ def open_images(
 
 
 def upright(image: Image.Image, orientation: object) -> Image.Image:
-    """Turn an image upright by its EXIF orientation (TIFF 6.0, tag 274); unchanged for 1 or an invalid value."""
+    """Turn an image upright by its EXIF orientation (TIFF 6.0, tag 274); invalid values change nothing."""
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 

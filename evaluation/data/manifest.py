@@ -36,9 +36,9 @@ class Case:
     query: str
     image: Path
     kind: str
-    """Where the query comes from: caption, question, key, field or query."""
+    """Origin of the query: caption, question, key, field or query."""
     set: str = ""
-    """Where the picture comes from: the row's "source", else the folder of the manifest."""
+    """Origin of the image: the row's "source", else the folder of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,9 @@ def merge(datasets: Sequence[Dataset]) -> Dataset:
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row of a manifest with its place, for messages. Raises ``AskpixError`` for one that is wrong."""
+    """Yield each row of a manifest with its place, for messages. Raises ``AskpixError`` for an
+    invalid one.
+    """
     try:
         # Not splitlines: JSON strings may hold U+2028 as it is.
         lines = path.read_text("utf-8-sig").split("\n")
@@ -117,7 +119,9 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def place_of(manifest: Path, row: dict[str, Any]) -> Path:
-    """Where a row's picture lies: absolute, without ``..``, links kept, as an index names its sources."""
+    """Return the path of a row's image: absolute, without ``..``, links kept, as an index names its
+    sources.
+    """
     return Path(os.path.abspath(manifest.parent / row["image"]))  # noqa: PTH100
 
 

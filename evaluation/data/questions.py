@@ -31,9 +31,9 @@ class Question:
     measure: str
     """A key of ``MEASURES``."""
     kind: str
-    """What the manifest calls it, or ``question``; fields are ``field NAME``."""
+    """Kind by the manifest, or ``question``; fields are ``field NAME``."""
     set: str
-    """Where the picture comes from: the row's "source", else the folder of the manifest."""
+    """Origin of the image: the row's "source", else the folder of the manifest."""
 
     @property
     def answerable(self) -> bool:

@@ -68,7 +68,7 @@ class Known:
 
     image: Path
     id: str = ""
-    """What tells pages of one file apart."""
+    """Id that distinguishes pages of one file."""
     captions: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     taken_at: datetime | None = None
@@ -86,8 +86,9 @@ class Candidate:
 
 
 def make_queries(known: Sequence[Known], *, most: int, absent: int, seed: int = 0) -> list[Candidate]:
-    """At most ``most`` queries with an answer, spread over their kinds and over the pictures, and ``absent``
-    without one. The same pictures and seed give the same."""
+    """Make at most ``most`` queries with an answer, spread over their kinds and over the images, and
+    ``absent`` without one. The same images and seed give the same.
+    """
     dice = random.Random(seed)  # noqa: S311 - a sample, and no secret
     by_kind: dict[Kind, list[Candidate]] = {}
     for found in (*_captions(known), *_words(known), *_days(known), *_places(known)):
@@ -119,7 +120,7 @@ def _captions(known: Sequence[Known]) -> Iterator[Candidate]:
 
 
 def _words(known: Sequence[Known]) -> Iterator[Candidate]:
-    """Of each picture the line whose words are rarest, if no other picture has all of them."""
+    """Yield, for each image, the line whose words are rarest, if no other image has all of them."""
     bags = [set(_tokens(" ".join(each.lines))) for each in known]
     spread = Counter(token for bag in bags for token in bag)
     for number, each in enumerate(known):
@@ -156,7 +157,7 @@ def _places(known: Sequence[Known]) -> Iterator[Candidate]:
 
 
 def _absent(known: Sequence[Known], dice: random.Random) -> Iterator[Candidate]:
-    """One kind after the other, until each is used up."""
+    """Yield absent queries, one kind after the other, until each is used up."""
     written = _key(" ".join(text for each in known for text in (*each.captions, *each.lines)))
     things = [thing for thing in _THINGS if _key(thing) not in written]
     cities = {_key(each.city) for each in known if each.city}

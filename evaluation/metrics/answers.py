@@ -12,7 +12,7 @@ ANLS_THRESHOLD = 0.5
 TOLERANCE = 0.05
 """Relative error a number may have (Masry et al. 2022, after Methani et al. 2020)."""
 NO_ANSWER = "<no answer>"
-"""As a gold answer: the picture does not say, and saying so is right."""
+"""Gold answer of a question that the image does not answer, where saying so is right."""
 
 Measure = Callable[[str, Sequence[str]], float]
 """``(answer, gold answers) -> score`` in 0..1; several gold answers are alternatives, the best counts."""

@@ -20,12 +20,12 @@ class Estimate:
 
 
 def recall_at(ranks: Sequence[Rank], k: int) -> Floats:
-    """For each query 1.0 when its one relevant picture is among the first ``k``, else 0.0."""
+    """Return 1.0 for each query whose one relevant image is among the first ``k``, else 0.0."""
     return np.array([1.0 if rank is not None and rank <= k else 0.0 for rank in ranks])
 
 
 def reciprocal_rank(ranks: Sequence[Rank]) -> Floats:
-    """For each query 1/rank, 0.0 when not found."""
+    """Return 1/rank for each query, 0.0 when not found."""
     return np.array([1.0 / rank if rank is not None else 0.0 for rank in ranks])
 
 

@@ -46,7 +46,7 @@ def measure_embedding(
     most_s: float = 150.0,
     on_row: Callable[[BatchSpeed], None] | None = None,
 ) -> list[BatchSpeed]:
-    """One row a batch size; ``items`` are repeated to fill it. A turn lasts ``least_s`` at least.
+    """Measure one row a batch size; ``items`` are repeated to fill it. A turn lasts ``least_s`` at least.
 
     All of it takes about ``most_s``: each batch size may take its share of what is left, smallest first.
     """

@@ -131,7 +131,7 @@ def measure_ingest(
 def measure_queries(
     search: Callable[[str], Any], bare: Callable[[str], Any], texts: Sequence[str]
 ) -> QuerySpeed:
-    """Each text searched and asked of the bare parts, in turn."""
+    """Time each text as a search and by the bare parts, in turn."""
     whole: list[float] = []
     parts: list[float] = []
     for text in texts[:3]:  # warm up
@@ -156,7 +156,7 @@ def measure_queries(
 
 
 def machine(*distributions: str) -> dict[str, str]:
-    """Where and when a figure was measured, and with which versions."""
+    """Return the machine, date and versions of a measurement."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "cores": str(os.cpu_count()),

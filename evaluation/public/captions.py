@@ -17,7 +17,7 @@ from askpix.evaluation.metrics.ranking import Estimate, bootstrap, recall_at
 from askpix.evaluation.public.document_qa import picture_in, read_list
 
 CAPTIONS = 5
-"""Of each picture; the few pictures of COCO that have more are cut to the first five, as is usual."""
+"""Captions of each image; the few images of COCO that have more are cut to the first five, as is usual."""
 _BATCH = 64
 _ROWS = 1024
 COLUMNS = ("direction", "n", "R@1 %", "R@5 %", "R@10 %")
@@ -45,7 +45,7 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class CaptionsReport:
-    """Both directions."""
+    """Results in both directions."""
 
     benchmark: str
     embedder: str
@@ -133,8 +133,9 @@ def embed_pictures(
 def judge_captions(
     benchmark: str, captioned: Captioned, pictures: Vectors, captions: Vectors, *, embedder: str
 ) -> CaptionsReport:
-    """Both directions over unit vectors ``(n, dim)``. Whatever scores the same as the right one stands before
-    it: a model that cannot tell anything apart finds nothing."""
+    """Evaluate both directions over unit vectors ``(n, dim)``. Ties count against the right one: a model that
+    cannot tell anything apart finds nothing.
+    """
     owners = np.array(captioned.owners)
     to_picture = np.empty(len(owners), int)
     best = np.full(len(pictures), -np.inf)
@@ -197,7 +198,9 @@ def _one(folder: Path, pattern: str) -> Path:
 
 
 class _Places:
-    """Where the pictures lie: in the folder named by the file, or in any folder right under the main one."""
+    """Index of the images' places: in the folder named by the file, or in any folder right under the main
+    one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folders = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]

@@ -68,8 +68,9 @@ def parse_choice(reply: str, choices: Mapping[str, str], *, seed: str) -> str:
 
 
 def parse_open(reply: str) -> set[str | float]:
-    """What an open reply may be taken to say, by MMMU's rules (``parse_open_response``): the shortest ends of
-    its sentences after "is", "so", "=" ..., and the numbers in them."""
+    """Parse an open reply by MMMU's rules (``parse_open_response``): the shortest ends of its sentences after
+    "is", "so", "=" ..., and the numbers in them.
+    """
     # The official code lowers the reply first, so its split at ". " before a capital never happens.
     lines = reply.strip().strip(".").lower().split("\n")
     keys: list[str] = []

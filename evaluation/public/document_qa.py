@@ -10,7 +10,7 @@ from askpix.evaluation.metrics.edit_distance import edit_distance
 from askpix.evaluation.public.runner import Item
 
 SHORT = "\nAnswer the question using a single word or phrase."
-"""What VLMEvalKit puts after the questions of ChartQA and DocVQA, as LLaVA 1.5 did."""
+"""Instruction that VLMEvalKit adds to the questions of ChartQA and DocVQA, as LLaVA 1.5 did."""
 
 
 def load_chartqa(folder: Path) -> list[Item]:

@@ -24,7 +24,7 @@ _PREFIXES = (
     "Best answer:",
     "Best option:",
 )
-"""What Video-MME's own scoring takes off a reply first."""
+"""Prefixes that Video-MME's own scoring strips from a reply first."""
 
 
 def load_mmmu_parquet(folder: Path) -> list[Item]:
@@ -124,5 +124,5 @@ def _listed(value: Any) -> tuple[str, ...]:
 
 
 def _subject(identity: str) -> str:
-    """Of ``validation_Accounting_1``: Accounting."""
+    """Return the subject of an id: Accounting for ``validation_Accounting_1``."""
     return identity.removeprefix("validation_").rpartition("_")[0]

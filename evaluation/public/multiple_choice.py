@@ -74,7 +74,7 @@ def load_mmmu(folder: Path) -> list[Item]:
 
 
 def mmmu_prompt(question: str, choices: Mapping[str, str]) -> str:
-    """As ``construct_prompt`` of MMMU's repository makes it."""
+    """Build the prompt like ``construct_prompt`` of MMMU's repository."""
     if not choices:
         return f"{question}\n\nAnswer the question using a single word or phrase."
     options = "".join(f"({letter}) {text}\n" for letter, text in choices.items())
@@ -132,7 +132,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _file(folder: Path) -> Path:
-    """The one TSV file of a folder, or the file itself."""
+    """Return the one TSV file of a folder, or the file itself."""
     if folder.is_file():
         return folder
     found = sorted(folder.glob("*.tsv"))

@@ -19,7 +19,7 @@ from askpix.evaluation.metrics.ranking import Estimate, bootstrap
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One prompt. ``pictures`` are files or encoded bytes, in the order the prompt speaks of them."""
+    """A prompt. ``pictures`` are files or encoded bytes, in the order the prompt refers to them."""
 
     id: str
     prompt: str
@@ -28,7 +28,7 @@ class Item:
     groups: tuple[str, ...] = ()
     """Rows of the report that it counts in, besides the whole."""
     choices: Mapping[str, str] = field(default_factory=dict)
-    """Of a multiple choice: letter to text; empty for an open question."""
+    """Options of a multiple choice: letter to text; empty for an open question."""
     whole: str = ""
     """Items of one ``whole`` count once, and only when all of them are right; empty: it counts by itself."""
     film: Path | None = None
@@ -47,7 +47,7 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a model said, and what that took. ``cost_usd`` None: the price is not known."""
+    """Response of a model, with its time and cost. ``cost_usd`` None: the price is not known."""
 
     text: str
     input_tokens: int = 0

@@ -34,7 +34,7 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class PagesReport:
-    """All queries."""
+    """Results over all queries."""
 
     benchmark: str
     embedder: str

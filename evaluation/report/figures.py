@@ -26,7 +26,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. ``log_x`` where sizes grow by factors."""
+    """A figure. ``log_x`` where sizes grow by factors."""
 
     title: str
     kind: Literal["lines", "bars", "points"]
@@ -37,12 +37,12 @@ class Figure:
 
 
 def figures(results: Sequence[Named]) -> list[Figure]:
-    """All figures that these results give, in the order of their kinds. Unknown results give none."""
+    """Return all figures that these results give, in the order of their kinds. Unknown results give none."""
     return [figure for _, known, draw in _KINDS for figure in draw([r for r in results if known(r[1])])]
 
 
 def kind_of(result: Result) -> str | None:
-    """What a result is, in words; None when it is none of ours."""
+    """Return the kind of a result, in words; None when it is none of ours."""
     return next((name for name, known, _ in _KINDS if known(result)), None)
 
 

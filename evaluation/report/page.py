@@ -137,5 +137,5 @@ def _errors(
 
 
 def _plain(words: str) -> str:
-    """Not read as mathematics: names of files and groups may hold anything."""
+    """Escape text that must not be parsed as mathematics: names of files and groups may hold anything."""
     return words.replace("$", r"\$")

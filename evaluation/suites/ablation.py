@@ -1,4 +1,6 @@
-"""Each leg of search alone beside all of them together: is the whole ever worse than its best part?"""
+"""Ablation: each sub-query of search alone beside all of them together, to see whether the whole is ever
+worse than its best part.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +23,9 @@ COLUMNS = ("queries of", "n", "gallery", "leg", "R@1 %", "R@5 %", "nDCG@10 %", "
 
 @dataclass(frozen=True, slots=True)
 class LegScores:
-    """One leg on one group of queries in one gallery (``alone``: only the group's own folder)."""
+    """Scores of one sub-query on one group of queries in one gallery (``alone``: only the group's own
+    folder).
+    """
 
     group: str
     queries: int
@@ -36,13 +40,15 @@ class LegScores:
 
 @dataclass(frozen=True, slots=True)
 class LegsReport:
-    """All groups, galleries and legs."""
+    """Scores of all groups, galleries and sub-queries."""
 
     gallery: int
     scores: tuple[LegScores, ...]
 
     def worse(self) -> tuple[LegScores, ...]:
-        """Where a single leg is significantly better than all together: its whole interval below 0."""
+        """Groups where a single sub-query is significantly better than all together: its whole interval below
+        0.
+        """
         return tuple(score for score in self.scores if score.hybrid_gains.high < 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,8 +71,9 @@ class LegsReport:
 
 
 def in_half(case: Case, half: str | None) -> bool:
-    """Whether the case belongs to half ``a`` or ``b`` of the pictures: constants are chosen on one of them
-    and reported on the other. All of a picture's queries are on one side."""
+    """Return whether the case belongs to half ``a`` or ``b`` of the images: constants are chosen on one of
+    them and reported on the other. All queries of an image are on one side.
+    """
     return half is None or "ab"[crc32(case.image.name.encode()) % 2] == half
 
 

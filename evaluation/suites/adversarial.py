@@ -19,7 +19,7 @@ Fate = Literal["kept", "mended", "doubted", "dropped", "slipped"]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the checks left of an answer."""
+    """An answer after the checks."""
 
     text: str
     answered: bool
@@ -57,7 +57,7 @@ class Plant:
 
 @dataclass(frozen=True, slots=True)
 class PlantedRow:
-    """What became of one kind of answer."""
+    """Result for one kind of answer."""
 
     kind: str
     seen: bool

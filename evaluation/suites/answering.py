@@ -22,7 +22,7 @@ COVERAGES = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. ``cost_usd`` None: the price is not known; ``confidence`` 0..1, None: not known."""
+    """A reply. ``cost_usd`` None: the price is not known; ``confidence`` 0..1, None: not known."""
 
     answer: str | None
     """Without citation markers; None for silence."""
@@ -42,7 +42,7 @@ Ask = Callable[[Question, bool], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One question's end. ``score`` is by its measure, or 1.0 for silence where silence is right."""
+    """Result of one question. ``score`` is by its measure, or 1.0 for silence where silence is right."""
 
     question: Question
     answer: str | None
@@ -75,14 +75,15 @@ class AnswerScores:
     not_found: int
     unanswerable: int
     silent: Estimate | None
-    """Of those that the picture does not answer, how many were met with silence."""
+    """Share of the unanswerable questions that were met with silence."""
     absent_silent: Estimate | None
-    """Of the answerable, how many are met with silence when their picture is not there; None: not asked."""
+    """Share of the answerable questions met with silence when their image is not there; None: not measured.
+    """
     mean_input_tokens: float
     mean_image_tokens: float
     mean_output_tokens: float
     mean_cost_usd: float | None
-    """Of one question; None when the price of any is not known."""
+    """Mean cost of a question; None when the price of any is not known."""
     mean_ms: float
 
 
@@ -102,7 +103,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class AskingReport:
-    """All first, then by set and kind. ``risks`` is None when no reply was confident or not."""
+    """Report: all first, then by set and kind. ``risks`` is None when no reply had a confidence."""
 
     gallery: int
     generator: str

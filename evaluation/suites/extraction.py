@@ -17,7 +17,9 @@ COLUMNS = ("field", "n", "exact %", "ANLS %", "when found %", "not found")
 
 @dataclass(frozen=True, slots=True)
 class FieldScores:
-    """One field over all pictures that have it, or ``all`` of them; 0..1. What was not found counts 0."""
+    """Scores of one field over all images that have it, or ``all`` of them; 0..1. A missing
+    value counts 0.
+    """
 
     field: str
     pictures: int
@@ -35,7 +37,7 @@ class FieldsReport:
     pictures: int
     scores: tuple[FieldScores, ...]
     every_field_right: Estimate
-    """Of the pictures."""
+    """Share of the images with every field right."""
     wrong: tuple[tuple[str, str, str, str | None], ...]
     """(picture, field, truth, what was read), for looking at."""
 

@@ -45,7 +45,7 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class AbsentScores:
-    """How well present and absent queries of one group are told apart, and what is shipped."""
+    """How well present and absent queries of one group are told apart, and by what is shipped."""
 
     group: str
     queries: int
@@ -61,7 +61,7 @@ class AbsentScores:
 
 @dataclass(frozen=True, slots=True)
 class AbsentReport:
-    """One ``AbsentScores`` a group."""
+    """Report with one ``AbsentScores`` a group."""
 
     gallery: int
     scores: tuple[AbsentScores, ...]
@@ -129,7 +129,7 @@ def judge_absence(
 def find_concepts(
     cases: Sequence[Case], every: Sequence[Case], embed: Callable[[Sequence[str]], Vectors]
 ) -> list[frozenset[str]]:
-    """For each case the paths of the pictures that show or say what it asks for, its own among them."""
+    """Return for each case the paths of the images that show or say what it asks for, its own among them."""
     words: dict[str, set[str]] = {}
     for case in every:
         words.setdefault(str(case.image), set()).update(_words(case.query))

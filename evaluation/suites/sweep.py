@@ -46,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class SweepRow:
-    """What a choice gives; None where the manifest has no queries, or no questions with answers."""
+    """Figures of one choice; None where the manifest has no queries, or no questions with answers."""
 
     choice: Choice
     pictures: int
@@ -99,7 +99,7 @@ def sweep_row(
     read: Estimate | None,
     asked: AskingReport | None,
 ) -> SweepRow:
-    """One choice's figures, of the whole of the manifest."""
+    """Return one choice's figures over the whole manifest."""
     whole = found.scores[0] if found else None
     answers = asked.scores[0] if asked else None
     fates = (
@@ -126,7 +126,7 @@ def sweep_row(
 
 
 def gold_read(questions: Sequence[Question], text_of: Callable[[Path], str]) -> Estimate | None:
-    """Of the answerable questions, the share with a right answer that stands in the words of their picture.
+    """Return the share of the answerable questions with a right answer in the words of their image.
 
     Compared without case, spaces and accents. It is a bound of what a generator can do that reads and does
     not look, and above it where answers have to be worked out. None without answerable questions.

@@ -13,7 +13,7 @@ _SEPARATORS = ".,:/-"
 
 
 def locate(quote: str, lines: Sequence[TextLine]) -> Box | None:
-    """Where the words of ``quote`` stand: the box around the lines that hold them; None when they do not.
+    """Return the box around the lines that hold the words of ``quote``; None when they do not.
 
     Case, punctuation and spaces do not matter (OCR swallows spaces), nor where a line ends: a quote may run
     over several boxes of a row, over the end of a line, or from a cell to the one under it. Digits must be
@@ -32,7 +32,7 @@ def locate(quote: str, lines: Sequence[TextLine]) -> Box | None:
 
 
 def verify(parsed: ParsedAnswer, evidence: Sequence[Evidence]) -> tuple[bool, tuple[Citation, ...]]:
-    """Whether the answer stands, and its citations with boxes.
+    """Return whether the answer stands, and its citations with boxes.
 
     A quote that its evidence does not hold is dropped. An answer stands when at least one citation does: a
     quote that was found, or a bare number. Evidence in which no words were read cannot contradict a quote;
@@ -97,7 +97,8 @@ def _normalise(text: str) -> str:
 
 @lru_cache(maxsize=512)
 def _pattern(quote: str) -> re.Pattern[str] | None:
-    """What finds the quote in a normalised text; None when it holds no letter, digit or sign of money.
+    """Return the pattern that finds the quote in a normalised text; None when it has no letter, digit or
+    currency sign.
 
     The gaps between letters allow a few other characters only, so that the search stays linear.
     """
@@ -125,7 +126,7 @@ def _pattern(quote: str) -> re.Pattern[str] | None:
 
 
 def _gap(left: str, between: str, right: str) -> str:
-    """What may stand between two letters or digits of the quote in the text."""
+    """Return the pattern of what may lie between two letters or digits of the quote in the text."""
     if not (left.isdigit() and right.isdigit()):
         return r"[\W_]{0,12}"
     if not between:

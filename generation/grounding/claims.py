@@ -1,4 +1,4 @@
-"""What a generator wrote, claim by claim, against the evidence it cites.
+"""Verification of a generated text, claim by claim, against the evidence it cites.
 
 A claim is a sentence or a line of a list. It is kept, kept with a doubt, or dropped:
 
@@ -65,12 +65,12 @@ ADDRESS = "an address on the web that is not in what it cites was taken out"
 
 
 Look: TypeAlias = Callable[[str, Evidence, str | None], bool | None]
-"""Whether a picture shows a claim, which may quote it; None: nobody can tell."""
+"""Function that says whether an image shows a claim, which may quote it; None: cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is left of an answer, and what was wrong with it."""
+    """A verified answer, and what was wrong with it."""
 
     parsed: ParsedAnswer
     doubts: tuple[Doubt, ...]
@@ -263,7 +263,7 @@ def _looked_at(
 
 
 def _wrong_quote(quote: str, on: _Shown) -> str | None:
-    """Why a quote bears nothing; None when it does, or when nobody read the picture."""
+    """Return why a quote supports nothing; None when it does, or when the image was not read."""
     if on.evidence.lines and locate(quote, on.evidence.lines) is None:
         return NO_QUOTE
     if on.only_planted(quote):
@@ -331,7 +331,9 @@ def _plain(text: str) -> str:
 
 
 def _numbers(text: str) -> frozenset[str]:
-    """What the numbers of a text bear: each as written and as a value, and the parts of dates and times."""
+    """Return what the numbers of a text support: each as written and as a value, and the parts of dates and
+    times.
+    """
     found: set[str] = set()
     for written in _NUMBER.findall(text):
         found |= _forms(written)
@@ -357,14 +359,16 @@ def _forms(written: str) -> frozenset[str]:
 
 
 def _parts(written: str) -> list[int]:
-    """Of a date, a time or a version: the numbers in it."""
+    """Return the numbers in a date, a time or a version."""
     if re.search(r"[/\-:]", written) or written.count(".") == 2:
         return [int(part) for part in re.split(r"[.,:/\-'’]", written) if part]
     return []
 
 
 def _facts(record: ImageRecord) -> str:
-    """What is told of a picture beside its words (``prompt.describe``), and what follows from it."""
+    """Return the facts known of an image beside its words (``prompt.describe``), and what follows from
+    them.
+    """
     pixels = f"{record.width * record.height / 1e6:.1f}"
     facts = [file_name(record), str(record.width), str(record.height), pixels]
     if record.page is not None:

@@ -23,7 +23,7 @@ from askpix.ingest.formats.scenes import SMALL, Scenes
 
 _MOST_FRAMES = 5_000
 _MOST_PIXELS = 1_000_000_000
-"""Of all frames together: some ten seconds of decoding. What comes after is not looked at."""
+"""Most pixels of all frames together: some ten seconds of decoding. Later frames are not decoded."""
 _MOST_SCENES = 100
 _TOO_SHORT, _INSTEAD = 10, 100
 """Milliseconds of a frame."""
@@ -99,7 +99,7 @@ def frame_at(data: bytes, place: int, *, limits: ImageLimits, min_side: int | No
 
 
 def _frames(data: bytes, limits: ImageLimits) -> Iterator[tuple[int, Image.Image]]:
-    """Each frame as it is shown, whole, with the millisecond that it begins at."""
+    """Yield each composed frame with the millisecond at which it begins."""
     with as_bad_image(data), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         check_size(*opened.size, limits)
         count = getattr(opened, "n_frames", 1)

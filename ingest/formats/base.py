@@ -1,4 +1,4 @@
-"""What a file format is: how its files are told from others, and how they are opened.
+"""File formats: how files of a format are recognised, and how they are opened.
 
 A format is a ``Format`` in a module of its own, named in ``askpix.ingest.formats.pages``; installed packages
 add theirs under the entry-point group ``askpix.formats``. Those modules are imported before any folder is
@@ -22,15 +22,15 @@ UNKNOWN = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One retrievable picture of a file, or why it could not be made."""
+    """A retrievable image of a file, or the reason why it could not be made."""
 
     place: int | None
-    """As ``askpix.ingest.formats.content.place_of`` has it."""
+    """Place in the file, as ``askpix.ingest.formats.content.place_of`` encodes it."""
     kind: Kind
     picture: Picture | None
     error: str | None = None
     killed: bool = False
-    """It crashed its decoder, or was over a limit of it."""
+    """Whether it crashed its decoder, or exceeded one of the decoder's limits."""
 
     @classmethod
     def of(cls, place: int | None, kind: Kind, found: Picture | BadImageError) -> "Page":
@@ -41,12 +41,12 @@ class Page:
 
     @property
     def page(self) -> int | None:
-        """Its number; None for a plain picture and for a frame."""
+        """Page number; None for a plain image and for a frame."""
         return None if self.kind == "frame" else self.place
 
     @property
     def time_s(self) -> float | None:
-        """Of a frame, in seconds."""
+        """Time of a frame in seconds; None for anything else."""
         return time_at(self.place) if self.kind == "frame" and self.place else None
 
 
@@ -103,11 +103,11 @@ class Format:
     """A file format. The functions are called in the main process: they must be quick and bear any bytes."""
 
     name: str
-    """For messages, as "JPEG XL"."""
+    """Name for messages, such as "JPEG XL"."""
     extensions: frozenset[str]
-    """In small letters, without the dot: what is looked at in folders."""
+    """File extensions that are looked for in folders, in lower case, without the dot."""
     sniff: Callable[[bytes], bool]
-    """Whether a file is of this format: given all of it, or its first 1024 bytes."""
+    """Return whether a file is of this format, given all of it or its first 1024 bytes."""
     decoder: str = ""
     """``package.module:Class``, a ``Document`` for a child process; made with the bytes and the limits."""
     kind: Kind = "photo"
@@ -119,7 +119,7 @@ class Format:
     ambiguous: frozenset[str] = frozenset()
     """Extensions that others use too: the first bytes decide."""
     on_disk: bool = False
-    """Its files are too large to be held in memory: an ``OnDisk`` is opened."""
+    """Whether files are too large to be held in memory: an ``OnDisk`` is opened."""
     required_module: str = ""
     """A module of an optional dependency without which no file can be opened."""
     required_setting: str = ""

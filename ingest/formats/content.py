@@ -1,4 +1,4 @@
-"""What is in a file: bytes in memory, or a film, which stays on the disk; and where in it a picture is.
+"""Content of a file: bytes in memory, or a film, which stays on disk; and the place of an image in it.
 
 Films are too large to be held, so whoever opens one reads from its file.
 """
@@ -57,7 +57,9 @@ def sha256_of(content: Content) -> str:
 
 
 def place_of(record: ImageRecord) -> int | None:
-    """Where in its file a picture is: page, or millisecond of a film plus one; None: it is all of it."""
+    """Return the place of an image in its file: page, or millisecond of a film plus one; None: the whole
+    file.
+    """
     if record.kind == "frame" and record.time_s is not None:
         return place_at(record.time_s)
     return record.page
@@ -74,7 +76,9 @@ def time_at(place: int) -> float:
 
 
 def place_label(kind: str, place: int | None) -> str:
-    """What follows a file's name when one of its pictures is meant (RFC 8118, W3C Media Fragments)."""
+    """Return the fragment that follows a file's name for one of its images (RFC 8118, W3C
+    Media Fragments).
+    """
     if not place:
         return ""
     return f"#t={time_at(place):g}" if kind == "frame" else f"#page={place}"

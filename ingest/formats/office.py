@@ -140,7 +140,9 @@ def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float =
 
 
 def _run(command: list[str], here: Path, seconds: float) -> list[str]:
-    """What it says. It and all that it starts in its session are gone when this returns."""
+    """Run the command and return its output. It and everything it started in its session have ended on
+    return.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LANG", "LC_ALL") if name in os.environ}
     lifeline, held = os.pipe()
     words = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
@@ -176,7 +178,9 @@ def _run(command: list[str], here: Path, seconds: float) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _without_network() -> tuple[str, ...]:
-    """What a command begins with to have no network; nothing where the system does not let users do so."""
+    """Return the prefix that runs a command without network; empty where the system does not let users do
+    so.
+    """
     unshare = shutil.which("unshare")
     command = (unshare or "", "--user", "--map-current-user", "--net", "--")
     try:

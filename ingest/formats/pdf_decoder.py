@@ -25,7 +25,7 @@ from askpix.ingest.formats.base import Document
 _SCALE = PDF_DPI / 72 * (1 - 1e-9)
 """Pixels a point. A hair less, so that 60 points are 125 pixels and not 125.00000000000001, rounded up."""
 _MOST_CHARACTERS = 100_000
-"""Of a page: a newspaper's has 30,000."""
+"""Most characters of a page: a newspaper's has 30,000."""
 _GAP = 1.2
 """Times the height of its letters, between two pieces of one line: columns of a table lie further apart."""
 _UNREADABLE = 0.1
@@ -37,9 +37,9 @@ _UNREAD_PICTURES = 0.1
 logging.getLogger("pypdfium2").addHandler(logging.NullHandler())
 
 _DEPTH = 3
-"""Of forms within forms in which pictures are looked for."""
+"""Most levels of forms within forms in which images are looked for."""
 _HYPHENS, _HYPHEN = (0x02, 0xAD, 0xFFFE), "-"
-"""How PDFium tells a hyphen at the end of a line."""
+"""Characters by which PDFium marks a hyphen at the end of a line."""
 _NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 
 Characters = list[tuple[str, Box]]
@@ -122,13 +122,15 @@ class PdfDecoder(Document):
 
 
 def _size(sheet: Any) -> tuple[int, int]:
-    """As PDFium rounds, so that a whole page has exactly this size."""
+    """Return the size in pixels, rounded as PDFium rounds, so that a whole page has exactly this size."""
     width, height = sheet.get_size()
     return max(1, math.ceil(width * _SCALE)), max(1, math.ceil(height * _SCALE))
 
 
 def _placing(sheet: Any) -> Place:
-    """From the page's own points to pixels: with its rotation and where its visible part begins."""
+    """Return the transform from the page's own points to pixels, with its rotation and the origin of its
+    visible part.
+    """
     width, height = _size(sheet)
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -160,7 +162,9 @@ def _placing(sheet: Any) -> Place:
 
 
 def _characters(sheet: Any, place: Place) -> Characters:
-    """Each with its box; those that PDFium adds (spaces, ends of lines) and those off the page with none."""
+    """Return the characters with their boxes; those added by PDFium (spaces, line ends) and those off the
+    page have none.
+    """
     found: Characters = []
     text = sheet.get_textpage()
     try:

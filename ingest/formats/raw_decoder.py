@@ -86,7 +86,7 @@ def _preview(
 
 
 def _exif(data: bytes, preview: Picture | None) -> Image.Exif:
-    """Of the preview where that has a date, else of the file, where that is a TIFF."""
+    """Return the EXIF block of the preview where that has a date, else of the file, where that is a TIFF."""
     candidates = [preview.exif] if preview else []
     try:
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as opened:

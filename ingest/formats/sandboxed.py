@@ -21,7 +21,7 @@ from askpix.core.types import Box, TextLine
 from askpix.ingest.formats.base import Document, Format
 
 _MOST_KILLS = 2
-"""Of one document: its other pages are left, else a long one takes hours."""
+"""Most kills by one document: its other pages are then left out, else a long one takes hours."""
 CHILDREN = Children("askpix.ingest.formats.sandboxed")
 
 
@@ -137,7 +137,7 @@ class SandboxedDocument(Document):
 
 
 def serve() -> None:
-    """In the child."""
+    """Serve questions in the child process."""
     document = nothing = Document(b"", DEFAULT_LIMITS)
     name = ""
 

@@ -1,4 +1,4 @@
-"""Which frames of what moves are pictures of their own: the first of each scene."""
+"""Selection of the frames that become images of their own: the first of each scene."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,18 @@ class Scenes:
 
     @property
     def any(self) -> bool:
-        """Whether one was taken."""
+        """Whether a frame was selected."""
         return self._last is not None
 
     @staticmethod
     def shows_nothing(small: NDArray[np.float32]) -> bool:
-        """Whether a frame ``(18, 32, 3)`` is of one colour."""
+        """Return whether a frame ``(18, 32, 3)`` is of one colour."""
         return float(small.std()) < _FLAT
 
     def takes(self, small: NDArray[np.float32], at: float) -> bool:
-        """Whether a scene begins with this frame, ``at`` seconds from the beginning; if so it is taken."""
+        """Return whether a scene begins with this frame, ``at`` seconds from the beginning; if so it is
+        selected.
+        """
         if self.shows_nothing(small):
             return False
         differs = 255.0 if self._last is None else float(np.abs(small - self._last).mean())

@@ -27,7 +27,7 @@ _SCENE, _SCAN = 2, 10
 lie; that of a film of three hours takes one or two seconds."""
 CHILDREN = Children("askpix.ingest.formats.video")
 _BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-"""With which QuickTime files without ``ftyp`` begin."""
+"""Boxes that QuickTime files without ``ftyp`` begin with."""
 _MEDIA_TYPES = {
     "mov": "video/mp4",
     "matroska": "video/webm",
@@ -36,7 +36,9 @@ _MEDIA_TYPES = {
     "mpegts": "video/mp2t",
     "mpeg": "video/mpeg",
 }
-"""As browsers look for them: they play QuickTime as MP4 and Matroska as WebM where they know the codec."""
+"""Media types that browsers accept: they play QuickTime as MP4 and Matroska as WebM where they know the
+codec.
+"""
 
 
 def container_of(head: bytes) -> str | None:
@@ -192,7 +194,7 @@ VIDEO = Format(
 
 
 def serve() -> None:
-    """In the child."""
+    """Serve questions in the child process."""
     from askpix.ingest.formats.video_decoder import Film  # noqa: PLC0415 - FFmpeg is for the child alone
 
     film: Film | None = None

@@ -27,7 +27,7 @@ _STEP = 1.0
 _GAP, _BETWEEN = 10.0, 5.0
 """Key frames further apart than the first have looks between them, every so often."""
 _MOST_LOOKS = 4_000
-"""Of one film: of longer ones the looks lie further apart."""
+"""Most frames sampled from one film: in longer ones the samples lie further apart."""
 _LONGEST = 24 * 3600.0
 _SAID = (
     "creation_time",
@@ -43,7 +43,7 @@ _SAID = (
     "title",
 )
 _ERRORS = (av.FFmpegError, OSError, ValueError, ArithmeticError, RuntimeError, LookupError, TypeError)
-"""What PyAV raises for damaged files, next to its own."""
+"""Exceptions that PyAV raises for damaged files, next to its own."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Film:
             self.close()
             raise
         self.cut_off = ""
-        """Why it ends before its time; empty when it does not."""
+        """Reason why the film ends early; empty when it does not."""
         self.said = {
             key: str(value)[:200]
             for metadata in (self._stream.metadata, self._container.metadata)
@@ -102,7 +102,7 @@ class Film:
 
     @property
     def seconds(self) -> float:
-        """How long it says it is; 0 where it does not say."""
+        """Duration by the header, in seconds; 0 where it has none."""
         if self._container.duration:
             return float(self._container.duration) / 1_000_000
         return float(self._stream.duration * self._base) if self._stream.duration else 0.0
@@ -147,7 +147,7 @@ class Film:
         return image if turn is None else image.transpose(turn)
 
     def _looks(self) -> list[float]:
-        """When to look, by the film's packets: nothing is decoded, so hours pass in seconds."""
+        """Return the times to sample, by the film's packets: nothing is decoded, so hours pass in seconds."""
         keys: list[float] = []
         end = 0.0
         try:

@@ -1,1 +1,1 @@
-"""What is known of an image: EXIF, XMP, sidecars, captions."""
+"""Metadata of an image: EXIF, XMP, sidecars, captions."""

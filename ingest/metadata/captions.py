@@ -1,4 +1,4 @@
-"""What people wrote about their pictures: captions, titles and keywords in the files and beside them.
+"""Captions, titles and keywords that people wrote, in image files and beside them.
 
 In the file: what ``ingest.metadata.descriptions`` reads. Beside ``a.jpg``: ``a.txt``, ``a.jpg.txt``,
 ``a.json``, ``a.jpg.json`` (as Google Takeout and image datasets write them). Or one file for all: JSON lines
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _MAX_SIDECAR = 64 * 2**10
 _MAX_LIST = 256 * 2**20
 _MAX_CAPTIONS = 20
-"""Of one picture."""
+"""Most captions of one image."""
 _MAX_LENGTH = 2_000
 _PATH_FIELDS = ("path", "image", "file", "filename", "file_name", "uri")
 _CAPTION_FIELDS = ("captions", "caption", "title", "description", "text", "tags", "keywords")
@@ -35,11 +35,11 @@ _JUNK = re.compile(
     r"default|untitled|exif.?jpeg.?picture|created with .*|screenshot|image|photo|picture|\W*|[\d\W]+",
     re.IGNORECASE,
 )
-"""What cameras and programs write where a caption belongs."""
+"""Text that cameras and programs write where a caption belongs."""
 
 
 def file_captions(path: Path) -> list[str]:
-    """What is written in the picture at ``path`` and beside it; nothing when it cannot be read."""
+    """Return the captions in the image at ``path`` and beside it; empty when it cannot be read."""
     found: list[str] = []
     try:
         if path.is_file():  # and no pipe, which would not end
@@ -146,7 +146,7 @@ def _small_text(path: Path) -> str:
 
 
 def _clean(found: Iterable[str], path: Path) -> list[str]:
-    """Each once, on one line, without what programs write and without the file's own name."""
+    """Return each caption once, on one line, without text by programs and without the file's own name."""
     names = {path.name.casefold(), path.stem.casefold()}
     lines = (" ".join(text[:_MAX_LENGTH].split()) for text in found)
     kept = (line for line in lines if line.casefold() not in names and not _JUNK.fullmatch(line))

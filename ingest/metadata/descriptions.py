@@ -36,7 +36,9 @@ def read_descriptions(image: Image.Image) -> list[str]:
 
 
 def _safely(read: Callable[[], Any]) -> Any:
-    """Each may be broken on its own, and Pillow decodes them when they are asked for."""
+    """Read one field; None when it is broken. Each may be broken on its own, and Pillow decodes it on
+    access.
+    """
     try:
         return read()
     except DECODER_ERRORS as error:

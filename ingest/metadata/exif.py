@@ -1,4 +1,4 @@
-"""What a camera wrote into a picture: when, where, with what. Hostile values become None, never an error."""
+"""EXIF metadata: time, position and camera. Hostile values become None, never an error."""
 
 import logging
 import math
@@ -45,7 +45,9 @@ class Metadata:
 
 
 def read_metadata(exif: Image.Exif) -> Metadata:
-    """From EXIF: DateTimeOriginal, else DateTimeDigitized, else DateTime; make and model; GPS position."""
+    """Read the metadata from EXIF: DateTimeOriginal, else DateTimeDigitized, else DateTime; make and model;
+    GPS position.
+    """
     details = _read(lambda: exif.get_ifd(ExifTags.IFD.Exif)) or {}
     gps = _read(lambda: exif.get_ifd(ExifTags.IFD.GPSInfo)) or {}
     stamps = (
@@ -108,7 +110,7 @@ def _minutes(value: Any) -> int | None:
 
 
 def _instant(gps: Mapping[int, Any]) -> datetime | None:
-    """What the satellites' clock said, UTC."""
+    """Return the time by the satellites' clock, UTC."""
     day = parse_date(gps.get(_GPS_DATE))
     try:
         hours, minutes, seconds = (float(part) for part in gps.get(_GPS_STAMP) or ())

@@ -1,4 +1,4 @@
-"""What one file and those beside it say about its pictures, merged into one ``About``."""
+"""Metadata of a file and of those beside it, merged into one ``About``."""
 
 import io
 from collections.abc import Callable
@@ -21,7 +21,9 @@ ReadBeside = Callable[[str, int], bytes | None]
 
 
 def look_into(path: Path, stamp: str | None) -> About:
-    """What the file at ``path`` and those of ``stamp`` say. Damaged ones say nothing."""
+    """Read the metadata of the file at ``path`` and of those in ``stamp``. Damaged files contribute
+    nothing.
+    """
     inside: list[About] = []
     try:
         with path.open("rb") as file:

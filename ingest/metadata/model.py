@@ -1,4 +1,4 @@
-"""What is known of a picture beside its pixels: when, where, who, and in whose words. Sources merge here.
+"""Metadata of an image beside its pixels: time, place, people and words. Sources merge here.
 
 Precedence, field by field, the first that has a value:
 
@@ -49,20 +49,20 @@ class About:
     rating: int | None = None
     """0 to 5, -1: rejected (XMP specification part 1, 8.4)."""
     place: str | None = None
-    """As a person or program wrote it: "Alfama, Lisbon, Portugal"."""
+    """Place as a person or program wrote it: "Alfama, Lisbon, Portugal"."""
     keywords: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     albums: tuple[str, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """What the picture can be filtered by: keywords and people, albums as ``album:NAME``."""
+        """Tags that filters use: keywords and people, albums as ``album:NAME``."""
         albums = (f"album:{name}" for name in self.albums)
         return tuple(dict.fromkeys((*self.keywords, *self.people, *albums)))
 
     @property
     def words(self) -> str:
-        """What it can be searched by, a line each; empty when nobody wrote anything."""
+        """Words that searches use, a line each; empty when nobody wrote anything."""
         lines = (
             self.title,
             self.description,
@@ -75,7 +75,7 @@ class About:
         return "\n".join(dict.fromkeys(line for line in lines if line))
 
     def to_json(self) -> dict[str, Any]:
-        """As the catalog keeps it: fields without a value are left out."""
+        """Return the form kept in the catalog: fields without a value are left out."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         found["taken_at"] = self.taken_at.isoformat() if self.taken_at else None
         return {
@@ -110,7 +110,7 @@ class About:
 
 
 def merged(sources: Sequence[About]) -> About:
-    """One out of several, those that count for more first."""
+    """Merge several sources into one, the more trusted first."""
     found: dict[str, Any] = {}
     for name in ("camera", "title", "description", "creator", "rating", "place"):
         found[name] = next((v for each in sources if (v := getattr(each, name)) is not None), None)
@@ -141,7 +141,7 @@ def from_name(name: str) -> About:
 
 
 def clean_text(value: Any, *, most: int = _MOST_CHARS) -> str | None:
-    """One line of what may be anything; None when nothing readable is left."""
+    """Return any value as one line of text; None when nothing readable is left."""
     if not isinstance(value, str):
         return None
     shown = value[:most].partition("\0")[0].encode("utf-8", "replace").decode()

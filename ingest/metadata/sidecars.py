@@ -1,4 +1,4 @@
-"""Which files beside a picture tell about it, by their names. Nothing is opened for it.
+"""Sidecar files of an image, found by their names. No file is opened for it.
 
 XMP: ``a.xmp``, ``a.jpg.xmp``. Google Takeout: ``a.jpg.json`` and ``a.jpg.supplemental-metadata.json``, cut to
 46 characters and ``.json``; the number of a second file of that name stands elsewhere (``a(1).jpg`` has
@@ -49,7 +49,9 @@ class Beside:
 
     @classmethod
     def of(cls, entries: Sequence[os.DirEntry[str]]) -> "Beside | None":
-        """None where there is none, which costs a look at each name."""
+        """Return the sidecars among these entries; None where there are none, which costs one test of each
+        name.
+        """
         found = {
             name: entry for entry in entries if (name := entry.name.casefold()).endswith((".json", ".xmp"))
         }
@@ -58,7 +60,9 @@ class Beside:
         return cls(found, tuple(entry for name, entry in found.items() if _ALBUMS.fullmatch(name)))
 
     def stamp(self, name: str) -> str | None:
-        """What is beside the picture ``name``, as text that changes when one of them does; None: nothing."""
+        """Return the state of the sidecars of ``name`` as text that changes when one of them does; None: no
+        sidecar.
+        """
         wanted = [self.entries[each] for each in candidates(name) if each in self.entries]
         found: list[Sidecar] = []
         for entry in dict.fromkeys((*wanted, *self.albums)):
@@ -78,12 +82,12 @@ def unpack(stamp: str | None) -> list[Sidecar]:
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file of this name may tell about a picture beside it."""
+    """Return whether a file of this name may describe an image beside it."""
     return name.casefold().endswith((".json", ".xmp"))
 
 
 def is_album(name: str) -> bool:
-    """Whether a file of this name tells about all pictures of its folder."""
+    """Return whether a file of this name describes all images of its folder."""
     return bool(_ALBUMS.fullmatch(name.casefold()))
 
 

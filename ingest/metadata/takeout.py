@@ -28,8 +28,9 @@ class Takeout:
     favourite: bool = False
 
     def about(self, inside: About) -> tuple[About, bool, bool]:
-        """What it says of a picture that itself says ``inside``, and whether moment and place are corrections
-        of the owner's: then they count for more than what is in the picture."""
+        """Return the metadata for an image whose file itself says ``inside``, and whether its time and place
+        are the owner's corrections: those count for more than what is in the file.
+        """
         moved = (
             self.place is not None
             and self.exif_place is not None

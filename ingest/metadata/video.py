@@ -1,4 +1,4 @@
-"""What a film says of itself, as the EXIF of its frames: when, where, with what.
+"""Metadata of a film, as the EXIF of its frames: time, position and camera.
 
 QuickTime and MP4 have ``creation_time`` in UTC (ISO/IEC 14496-12); Apple adds local time with its zone, and a
 place as ISO 6709 writes it, which Android writes too.
@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from PIL import ExifTags, Image
 
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")
-"""In degrees; what follows is a height."""
+"""Position in degrees; what follows is a height."""
 _EPOCHS = (1904, 1970)
-"""Of the formats: cameras without a clock write those years."""
+"""Epoch years of the formats: cameras without a clock write those years."""
 
 
 def film_exif(said: Mapping[str, str], time_s: float) -> Image.Exif:

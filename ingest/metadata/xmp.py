@@ -61,7 +61,7 @@ class _Builder(ElementTree.TreeBuilder):
 
 
 def read_xmp(packet: bytes) -> About:
-    """What the packet says; nothing when it is damaged, too large or hostile."""
+    """Parse an XMP packet; the result is empty when it is damaged, too large or hostile."""
     if len(packet) > MAX_XMP:
         return About()
     try:

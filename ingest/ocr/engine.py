@@ -1,4 +1,6 @@
-"""The one place that knows ``rapidocr``: PP-OCR networks from the weights in its wheel, on one core."""
+"""OCR engine: PP-OCR networks of ``rapidocr`` from the weights in its wheel, on one core. Nothing else
+imports ``rapidocr``.
+"""
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -34,7 +36,8 @@ class OcrEngine:
 
     @classmethod
     def load(cls, folder: Path | None = None, *, openvino: bool = False) -> "OcrEngine":
-        """On OpenVINO where it is wanted and works, else on ONNX Runtime, which is as right and slower.
+        """Load the engine on OpenVINO where it is wanted and works, else on ONNX Runtime, which is as
+        accurate and slower.
 
         The weights are those of the wheel unless ``folder`` has others: ``*det*.onnx`` finds lines,
         ``*rec*.onnx`` reads them and holds its letters, as PP-OCR models for ``rapidocr`` are published for
@@ -58,16 +61,16 @@ class OcrEngine:
         ) from failure
 
     def has_text(self, image: Image.Image) -> bool:
-        """Whether there is anything like a line of text. Raises ``BadImageError``."""
+        """Return whether the image has anything like a line of text. Raises ``BadImageError``."""
         return bool(self.find_boxes(image, DETECT_SIDE))
 
     def find_boxes(self, image: Image.Image, side: int) -> list[Box]:
-        """What looks like lines of text at a longer side of ``side``. Raises ``BadImageError``."""
+        """Return the boxes of likely text lines at a longer side of ``side``. Raises ``BadImageError``."""
         found = self._run(image, side, use_rec=False).boxes
         return [] if found is None else [_box(corners) for corners in found]
 
     def find_lines(self, image: Image.Image, side: int = DETECT_SIDE) -> list[Found]:
-        """All that looks like text, however unsure, in no special order. Raises ``BadImageError``.
+        """Return all likely text, however unsure, in no special order. Raises ``BadImageError``.
 
         Lines are looked for at a longer side of ``side`` and then cut out of the picture as it is: with one
         of twice the side 90 % of the words of 5-point print were read on A4 pages of 1811 pixels, and 61 %

@@ -20,16 +20,19 @@ from askpix.ingest.ocr.resolution import DETECT_SIDE, detect_side, is_page, regi
 READ_SIDE = 2048
 """Longer sides are shrunk to this before lines are cut out of the picture, except on pages of small print."""
 _GLANCE_SIDE = 640
-"""Whether there is any text on what is no page is seen at this size: it was in 42 of 42 documents, charts and
-screens and in 10 of 10 photos of 1280 pixels with one sign of 10-pixel letters, at a third of the cost of
-looking closely."""
+"""Longer side, in pixels, at which an image that is no page is searched for any text: found in 42 of 42
+documents, charts and screens and in 10 of 10 photos of 1280 pixels with one sign of 10-pixel letters, at a
+third of the cost of full size.
+"""
 _MIN_CONFIDENCE = 0.6
 """Below is what texture taken for letters gets; of 2120 right words on receipts and forms one was below."""
 _DOUBTFUL = 0.8
 """Pages read upside down had a mean confidence of 0.55 to 0.77, upright ones 0.94 and more, or 0.84 when
 written by hand."""
 _MIN_LETTERS = 4
-"""Of 150 photos none was read otherwise for it than at 12, and upside-down signs are."""
+"""Fewest letters by which the turn of a page is judged: none of 150 photos was read differently than at 12,
+and upside-down signs are read.
+"""
 _TALL = 3
 _MAX_PIECES = 150
 """Estimated word pieces of a passage, about 60 words; on receipts at most 181 of the text embedder's 256."""
@@ -255,7 +258,9 @@ def _confidence(found: Sequence[Found]) -> float:
 
 
 def _tilt(found: Sequence[Found]) -> float:
-    """Of the page: the median of its longer lines, whose slope is not that of a pixel or two."""
+    """Return the tilt of the page: the median of its longer lines, whose slope is not that of a pixel or
+    two.
+    """
     long = [each.slope for each in found if each.line.box.x1 - each.line.box.x0 > 100]
     tilt = statistics.median(long) if long else 0.0
     return tilt if abs(tilt) >= MIN_TILT else 0.0
@@ -271,6 +276,6 @@ def _flipped(found: Found, size: tuple[int, int]) -> Found:
 
 
 def _same_place(a: Box, b: Box) -> bool:
-    """Whether more than half of the smaller box is in the other."""
+    """Return whether more than half of the smaller box lies in the other."""
     shared = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
     return shared > 0.5 * min((a.x1 - a.x0) * (a.y1 - a.y0), (b.x1 - b.x0) * (b.y1 - b.y0))

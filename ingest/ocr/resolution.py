@@ -1,4 +1,4 @@
-"""How closely a picture must be looked at for its smallest print to be found.
+"""Resolution at which an image must be read for its smallest print to be found.
 
 Lines are found at a longer side of 1024 pixels. A page of A3 or A2, a newspaper or a screen of 4K has print
 that is gone at that size: of 6 points on A3 a quarter of the words was read and on A2 none, all of them once
@@ -45,12 +45,14 @@ class Finder(Protocol):
     """Finds what looks like lines of text."""
 
     def find_boxes(self, image: Image.Image, side: int) -> Sequence[Box]:
-        """In pixels of ``image``, looked at with a longer side of at most ``side``."""
+        """Return boxes in pixels of ``image``, detected at a longer side of at most ``side``."""
         ...
 
 
 def is_page(image: Image.Image) -> bool:
-    """Whether one brightness, give or take, fills most of it: paper, or the ground of a chart or a screen."""
+    """Return whether one brightness, within a tolerance, fills most of it: paper, or the ground of a chart or
+    a screen.
+    """
     small = image.convert("L") if image.mode != "L" else image
     small = small.resize(
         (min(256, image.width), min(256, image.height)), Image.Resampling.BILINEAR, reducing_gap=2.0
@@ -89,7 +91,7 @@ def detect_side(finder: Finder, image: Image.Image) -> int:
 
 
 def regions(image: Image.Image) -> list[Box]:
-    """Where there is anything on a sheet, in its pixels; the whole of it where that is most of it.
+    """Return the boxes of a sheet's inked areas, in pixels; the whole sheet where they cover most of it.
 
     On a large sheet that is nearly empty lines are missed that are found when its regions are looked at
     alone.
@@ -125,7 +127,7 @@ def regions(image: Image.Image) -> list[Box]:
 
 
 def _joined(boxes: list[Box]) -> list[Box]:
-    """Those that overlap as one, until none do."""
+    """Merge overlapping boxes until none overlap."""
     kept: list[Box] = []
     while boxes:
         box = boxes.pop()
@@ -162,7 +164,7 @@ def _needed(finder: Finder, image: Image.Image, window: Box, shown: int) -> floa
 
 
 def _ink(image: Image.Image) -> NDArray[np.bool_]:
-    """Where brightness changes much from one pixel to the next."""
+    """Return where brightness changes much from one pixel to the next."""
     grey = np.asarray(image.convert("L"), np.int16)
     ink = np.zeros(grey.shape, np.bool_)
     ink[:, 1:] |= np.abs(np.diff(grey, axis=1)) > _INK
@@ -187,7 +189,7 @@ def _part(box: Box, more: int) -> tuple[slice, slice]:
 
 
 def _height(box: Box) -> float:
-    """Of a line, lying or standing."""
+    """Return the height of a line, horizontal or vertical."""
     return min(box.x1 - box.x0, box.y1 - box.y0)
 
 

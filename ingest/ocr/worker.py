@@ -22,7 +22,7 @@ from askpix.core.types import Box, TextLine
 
 _log = logging.getLogger(__name__)
 CPU_SECONDS = 600
-"""Of one picture; a full page takes some seconds."""
+"""Most CPU seconds for one image; a full page takes some seconds."""
 _MOST_PIXELS = 3 * 200_000_000
 _MEMORY = 12 * 2**30
 """Bytes: 5 GB are taken by a sheet of 144 megapixels that is full of print. Of writable memory, not of
@@ -121,7 +121,7 @@ def _end_all(idle: deque[Child]) -> None:
 
 
 def serve() -> None:
-    """In the child."""
+    """Serve questions in the child process."""
     from askpix.ingest.ocr.reader import RapidOcrReader  # noqa: PLC0415 - the networks are for the child alone
 
     reader: RapidOcrReader | None = None

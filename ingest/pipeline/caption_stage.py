@@ -32,15 +32,15 @@ from askpix.retrieval.stores.base import OpenStore
 
 _log = logging.getLogger(__name__)
 _TOGETHER = 8
-"""In a batch of a model in this process; servers are asked for half as many at a time."""
+"""Batch size for a model in this process; servers are sent half as many at a time."""
 _STORE_EVERY = 64
 _MOST_FAILURES = 5
-"""One after another: it is not the pictures, then."""
+"""Most failures in a row: after them the images are not the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionBudget:
-    """What one run may take; None: no bound. It stops before the request that could pass one of them."""
+    """Limits of one run; None: no limit. It stops before the request that could exceed one of them."""
 
     pictures: int | None = None
     tokens: int | None = None
@@ -123,7 +123,7 @@ def _evidence(catalog: Catalog, ids: Sequence[str]) -> list[Evidence]:
 def _affordable(
     generator: Generator, evidence: Sequence[Evidence], budget: CaptionBudget, spent: _Spent
 ) -> tuple[int, str | None]:
-    """How many of these the budget allows for certain, and why not all of them."""
+    """Return how many of these the budget certainly allows, and why not all of them."""
     tokens, usd = spent.tokens, spent.usd or 0.0
     for number, each in enumerate(evidence):
         if budget.pictures is not None and spent.pictures + number >= budget.pictures:

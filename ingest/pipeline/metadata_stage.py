@@ -89,7 +89,7 @@ def describe(
 
 
 def look_at_file(source: Undescribed) -> About | None:
-    """What is said about a file; None when it is not as the ledger has it.
+    """Return the metadata of a file; None when it differs from the ledger.
 
     Of an object in a bucket its first part is fetched, nothing beside it; of a URL only the name counts.
     """
@@ -113,7 +113,7 @@ def look_at_file(source: Undescribed) -> About | None:
 
 
 def united(abouts: Sequence[About]) -> About:
-    """Of several files with the same bytes: they differ only in name, folder and what lies beside them."""
+    """Unite the metadata of files with the same bytes: they differ only in name, folder and sidecars."""
     if len(abouts) == 1:
         return abouts[0]
     # One that a person's program wrote about counts for more than one with a bare name.
@@ -162,7 +162,7 @@ def _enter(  # noqa: PLR0917
 
 
 def _fitting(record: ImageRecord, about: About, before: About) -> About:
-    """What is said of a file, as it holds for this picture in it."""
+    """Return the part of a file's metadata that holds for this image in it."""
     frame = record.kind == "frame"
     # When a page was scanned would hide the dates that are written on it; a film with a date knows better.
     if about.taken_from == "name" and (
@@ -193,7 +193,7 @@ def _told(record: ImageRecord, facts: dict[str, object], before: About, about: A
 
 
 def _rewrite(store: VectorStore, records: Sequence[ImageRecord]) -> None:
-    """With the vectors that they have; their words are handed over again after it."""
+    """Rewrite records with the vectors that they have; their text is synced again afterwards."""
     held = {record.id: record for record in store.get([record.id for record in records])}
     told = [
         replace(held[r.id], taken_at=r.taken_at, camera=r.camera, lat=r.lat, lon=r.lon, tags=r.tags, text="")

@@ -41,13 +41,13 @@ _GROUP = 4
 _STORE_EVERY_S = 30.0
 _STORE_EVERY_IMAGES = 256
 _STORE_SHARE = 0.05
-"""Of the time goes into opening the store at most: a large one takes seconds to open."""
+"""Largest share of the time spent on opening the store: a large one takes seconds to open."""
 _STORE_AT_ONCE = 2048
 
 
 @dataclass(slots=True)
 class _Read:
-    """What a thread read in one group: lines and errors by image id."""
+    """Result of a thread for one group: lines and errors by image id."""
 
     lines: dict[str, list[TextLine]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -151,7 +151,7 @@ def read_group(
 def _read_group(
     group: Sequence[PendingText], reader: TextReader, limits: ImageLimits, stop: threading.Event
 ) -> _Read:
-    """On a thread of the pool."""
+    """Read one group on a thread of the pool."""
     found = _Read()
     data = indexed_bytes(group[0].uris, group[0].sha256, limits)
     if data is None:
@@ -226,7 +226,7 @@ class _Handover:
         self.waiting = 0
 
     def is_due(self) -> bool:
-        """Whether enough was read, or enough time has passed."""
+        """Return whether enough was read, or enough time has passed, to write."""
         now = self._clock()
         enough = self.waiting >= _STORE_EVERY_IMAGES or now - self._ended > _STORE_EVERY_S
         return self.waiting > 0 and enough and now >= self._not_before

@@ -110,7 +110,7 @@ def _decoded(
     limits: ImageLimits,
     tick: Callable[[], None],
 ) -> Iterator[_Decoded]:
-    """Each pending picture in turn, a few decoded ahead on a thread. ``tick`` is called while they are."""
+    """Yield each pending image in turn, a few decoded ahead on a thread; ``tick`` is called meanwhile."""
     stop = threading.Event()
     running: deque[tuple[PendingText, Future[Image.Image | BadImageError | None]]] = deque()
 

@@ -1,4 +1,4 @@
-"""What a run has to do: the walk held against the ledger. No file is opened for it."""
+"""Plan of a run: the walk compared with the ledger. No file is opened for it."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ class Task:
     source: Source
     before: SourceState | None
     indexed: bool = False
-    """Its pictures, as they were before, are in the index."""
+    """Whether its images, as they were before, are in the index."""
 
 
 @dataclass(slots=True)
@@ -139,13 +139,15 @@ def _is_empty(folder: str, seen: set[str]) -> bool:
 
 
 def _is_left_out(uri: str, roots: Sequence[str], ignore: Sequence[str]) -> bool:
-    """By every folder that it lies in; a file that is named is always taken."""
+    """Return whether every folder that it lies in leaves it out; a file named on the command line is always
+    taken.
+    """
     above = [root for root in roots if uri.startswith(_inside(root))]
     return uri not in roots and bool(above) and all(leaves_out(uri, root, ignore) for root in above)
 
 
 def _is_gone(path: str) -> bool:
-    """Whether it certainly is: a disk that does not answer proves nothing."""
+    """Return whether the file is certainly gone: a disk that does not answer proves nothing."""
     if is_elsewhere(path):
         return True  # its bucket or archive was listed to the end without it
     try:

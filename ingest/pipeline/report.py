@@ -1,4 +1,4 @@
-"""What a run of ingestion tells: while it goes on, and at the end."""
+"""Progress of an indexing run, and its report at the end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from askpix.ingest.sources.walk import Skipped
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage is. ``rate`` is per second since the stage began; ``total`` None = not known yet."""
+    """Progress of a stage. ``rate`` is per second since the stage began; ``total`` None = not known yet."""
 
     stage: str
     done: int
@@ -102,8 +102,9 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class TransferReport:
-    """What an export or import did. ``missing``: pictures of the catalog that the store did not have; index
-    them again."""
+    """Result of an export or import. ``missing``: images of the catalog that the store did not have; index
+    them again.
+    """
 
     collection: str
     pictures: int

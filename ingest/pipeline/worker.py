@@ -1,4 +1,4 @@
-"""What one thread does with a chunk of files: read, hash, decode, embed. One worker serves all threads."""
+"""Work of one thread on a chunk of files: read, hash, decode, embed. One worker serves all threads."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ from askpix.ingest.vision.thumbhash import looks
 from askpix.retrieval.embedders.base import Embedder
 
 _STUCK_SHARE = 0.05
-"""Of ``ImageLimits.decode_seconds``; few pages take longer."""
+"""Share of ``ImageLimits.decode_seconds`` after which a decode counts as stuck; few pages take longer."""
 _MAX_PENDING_PIXELS = 24_000_000
 """Decoded pixels a thread holds before it embeds what it has: three bytes each."""
 
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """What was found in one file."""
+    """Result of one file."""
 
     task: Task
     sha256: str | None = None
@@ -64,7 +64,9 @@ class Contents:
         return sha256 in self._indexed
 
     def claim(self, sha256: str, outcome: Outcome) -> bool:
-        """Whether the caller is to embed it; else it is in the index, or ``outcome.first`` is set."""
+        """Return whether the caller is to embed the content; else it is in the index, or ``outcome.first`` is
+        set.
+        """
         with self._lock:
             if sha256 in self._indexed:
                 return False
@@ -74,7 +76,7 @@ class Contents:
         return first is outcome
 
     def settle(self, sha256: str, *, indexed: bool, error: str | None) -> None:
-        """It was written, or has nothing to write."""
+        """Release the content: it was written, or has nothing to write."""
         with self._lock:
             self._busy.pop(sha256, None)
             if indexed:
@@ -118,7 +120,7 @@ class Worker:
         return [outcome for thread, outcome in list(self._decoding.items()) if thread in threads]
 
     def __call__(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """What was found in the files, those left out that ``stop`` came before."""
+        """Process the files and return their outcomes, up to the point where ``stop`` was set."""
         outcomes: list[Outcome] = []
         pending: list[tuple[Outcome, Page]] = []
         for task in tasks:

@@ -1,4 +1,4 @@
-"""The one that writes: first the store, then the catalog, so that what the catalog lists can be found.
+"""Writer of a run: first the store, then the catalog, so that what the catalog lists can be found.
 
 A kill between the two leaves pictures in the store that the catalog does not know. The catalog notes when a
 run begins and when it has come to its end; after one that has not, both are compared and made to agree.
@@ -25,7 +25,7 @@ _SET_ASIDE = "set aside: it is tried again when it has changed, or with other li
 
 @dataclass(slots=True)
 class _Batch:
-    """What the catalog has to enter, and new files with known bytes."""
+    """Catalog entries to write, and new files with known bytes."""
 
     states: dict[str, SourceState] = field(default_factory=dict)
     added: dict[str, Sequence[ImageRecord]] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class Ignores:
         return rules
 
     def inside(self, folder: str) -> "Ignores":
-        """Return these rules with those of a folder. Raises ``AskpixError`` for a file that cannot be used."""
+        """Return these rules with a folder's own. Raises ``AskpixError`` for an unusable file."""
         path = Path(folder) / IGNORE_FILE
         try:
             with path.open("rb") as file:

@@ -134,7 +134,7 @@ class Remote:
         return data
 
     def head(self, uri: str, size: int) -> bytes:
-        """Read the first bytes of an object in a bucket, which hold its metadata. Raises ``BadImageError``."""
+        """Read the first bytes of an object in a bucket: its metadata. Raises ``BadImageError``."""
         try:
             return buckets.read_head(uri, size, _HEAD)
         except AskpixError as error:

@@ -146,7 +146,7 @@ class _Entry:
 
 
 def _stamp(info: zipfile.ZipInfo) -> int:
-    """Return a number that stands for the content: archives made anew have new dates and the same checksums."""
+    """Return a number for the content: archives made anew have new dates and the same checksums."""
     return info.CRC + 1
 
 

@@ -15,7 +15,7 @@ _COLUMNS = {"kind", "camera_key", "taken_at", "hour", "country", "paths", "squee
 
 
 def add_functions(database: sqlite3.Connection) -> None:
-    """What the conditions call: ``distance_km(lat, lon, lat, lon)``."""
+    """Add the function that the conditions call: ``distance_km(lat, lon, lat, lon)``."""
     database.create_function("distance_km", 4, _distance_km, deterministic=True)
 
 

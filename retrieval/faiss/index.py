@@ -120,7 +120,7 @@ class FaissIndex:
 
     @property
     def exact(self) -> bool:
-        """Whether what it proposes first is first (but for rounding)."""
+        """Whether its first candidates are the exact nearest, up to rounding."""
         return self.kind == "flat"
 
     def add(self, rows: Vectors) -> None:

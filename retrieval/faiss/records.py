@@ -1,4 +1,4 @@
-"""What a FAISS store knows of its pictures, in SQLite: the truth that every other file of it follows.
+"""Records of a FAISS store in SQLite: the truth that its other files follow.
 
 A picture's row has the number of its image vector in the log. A new vector is a new number; the old one is
 dead until the store is packed. Facts that a picture has several of (tags, dates, amounts) stand in ``facts``.
@@ -71,7 +71,7 @@ class FaissRows:
     # --- transactions and logs -----------------------------------------------------------------------
 
     def begin(self) -> None:
-        """What follows counts only once ``commit`` returns."""
+        """Begin a transaction, which counts only once ``commit`` returns."""
         self._database.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -79,7 +79,7 @@ class FaissRows:
         self._database.execute("COMMIT")
 
     def roll_back(self) -> bool:
-        """As if nothing had been written since ``begin``; False when it is committed already."""
+        """Undo everything written since ``begin``; False when it is committed already."""
         if not self._database.in_transaction:
             return False
         self._database.execute("ROLLBACK")
@@ -180,7 +180,7 @@ class FaissRows:
         return rows[:, 0], rows[:, 1]
 
     def numbers(self, ids: Sequence[str]) -> list[tuple[str, int]]:
-        """Those of ``ids`` that are there, with their numbers."""
+        """Return the ids among ``ids`` that exist, with their numbers."""
         return list(self._by("id", [each for each in dict.fromkeys(ids) if _storable(each)], "id, n"))
 
     def ids_of(self, numbers: Iterable[int]) -> dict[int, str]:
@@ -188,7 +188,7 @@ class FaissRows:
         return dict(self._by("n", [int(number) for number in numbers], "n, id"))
 
     def every_id(self) -> dict[int, str]:
-        """All ids by number."""
+        """Return all ids by number."""
         return dict(self._database.execute("SELECT n, id FROM points"))
 
     def records(self, ids: Sequence[str]) -> dict[str, ImageRecord]:
@@ -206,7 +206,7 @@ class FaissRows:
             )
 
     def count(self) -> int:
-        """How many pictures there are."""
+        """Return how many images there are."""
         return int(self._database.execute("SELECT count(*) FROM points").fetchone()[0])
 
     def ids(self) -> list[str]:
@@ -243,7 +243,7 @@ class FaissRows:
         return found[offset:]
 
     def facets(self, where: Where, *, most: int = MOST) -> Facets:
-        """How what satisfies the filter spreads."""
+        """Count the values of each facet among the images that satisfy the filter."""
         condition, values = to_sql(where)
         if Check(where).fields:
             ids = list(self.ids_of(self.matching(where).tolist()).values())
@@ -264,7 +264,7 @@ class FaissRows:
     # --- words ---------------------------------------------------------------------------------------
 
     def texts(self) -> int:
-        """How many pictures have words."""
+        """Return how many images have text."""
         return int(self._database.execute("SELECT count(*) FROM points WHERE length > 0").fetchone()[0])
 
     def postings(self, term: str) -> NDArray[np.int64]:
@@ -290,7 +290,7 @@ def _storable(text: str) -> bool:
 
 @contextmanager
 def one_line(folder: Path) -> Iterator[None]:
-    """What SQLite, FAISS and the disk refuse becomes one line."""
+    """Turn errors of SQLite, FAISS and the disk into one line."""
     try:
         yield
     except (AskpixError, TypeError, MemoryError, InterruptedError):

@@ -29,7 +29,7 @@ class Gate:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """With nobody else inside."""
+        """Hold the lock exclusively."""
         with self._changed:
             self._writers += 1
             try:

@@ -253,7 +253,7 @@ class FaissStore(VectorStore):
     def _nearest(
         self, leg: FaissLeg, query: Vectors, wanted: int, among: Numbers | None
     ) -> tuple[Numbers, Any]:
-        """At least the first ``wanted`` and all that score as the last of these."""
+        """Return at least the first ``wanted`` rows, and all that tie with the last of them."""
         fetch = wanted + _SPARE
         while True:
             numbers, scores, complete = leg.nearest(query, fetch, among)

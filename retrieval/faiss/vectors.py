@@ -1,4 +1,4 @@
-"""One kind of vector of a FAISS store: its log, which rows live, and the index that proposes candidates."""
+"""One kind of vector of a FAISS store: its log, its living rows, and the index that proposes candidates."""
 
 import threading
 from pathlib import Path
@@ -13,18 +13,22 @@ from askpix.retrieval.faiss.vector_log import VectorLog
 FEW = 2_000
 """Rows that are scored at once without asking an index."""
 FEW_SHARE = 0.02
-"""So is this share of all rows, up to ``_FEW_MOST``: an index cannot beat it without losing some."""
+"""Share of all rows, up to ``_FEW_MOST``, below which rows are scored exactly: an index cannot beat it
+without losing some.
+"""
 _FEW_MOST = 20_000
 _CANDIDATES = {"hnsw": 48, "ivf_pq": 2_000}
-"""At least so many are scored again with the vectors themselves: 8-bit codes hardly err, product codes do."""
+"""Fewest candidates rescored with the vectors themselves: 8-bit codes hardly err, product codes do."""
 _SCANNED = {"ivf_pq": 4_000}
-"""So many after a scan with a filter: product codes tell far neighbours badly apart (0.94 with 400)."""
+"""Fewest candidates rescored after a filtered scan: product codes separate distant neighbours badly (0.94
+with 400).
+"""
 _SCAN_SHARE = 0.1
 """An index that must propose more than this share of its rows is slower than a scan."""
 _UNSAVED = 1_000
 """Rows that an index may have beyond its snapshot: adding them again at the next start takes a second."""
 ROUNDING = 4e-6
-"""By how much a score in single precision may be off."""
+"""Largest error of a score in single precision."""
 Scores = NDArray[np.float64]
 
 
@@ -69,7 +73,7 @@ class FaissLeg:
         self._catch_up(self._index)
 
     def bury(self, numbers: Positions) -> None:
-        """These rows belong to nobody any more."""
+        """Mark these rows as deleted."""
         self._living -= int(self._alive[numbers].sum())
         self._alive[numbers] = False
 
@@ -116,9 +120,10 @@ class FaissLeg:
     def nearest(
         self, query: Vectors, k: int, among: Positions | None = None
     ) -> tuple[Positions, Scores, bool]:
-        """At least ``k`` living rows (of ``among``, when given) like the query, best first: their numbers and
-        exact scores, and whether these are all there are. Others score at most ``ROUNDING`` above the last,
-        as far as the index can tell."""
+        """Return at least ``k`` living rows (of ``among``, when given) nearest to the query, best first:
+        their numbers and exact scores, and whether these are all there are. Others score at most ``ROUNDING``
+        above the last, as far as the index can tell.
+        """
         if among is not None:
             among = among[self._alive[among]]
         total = self._living if among is None else len(among)

@@ -80,7 +80,7 @@ class QdrantPages(PageStore):
         return (str(point.id) for point in self._engine.each())
 
     def count(self) -> int:
-        """How many pages there are."""
+        """Return how many pages there are."""
         return self._engine.count()
 
     def close(self) -> None:

@@ -28,7 +28,9 @@ _PASSING = {408, 429, 500, 502, 503, 504}
 _TRIES = 4
 _FIRST_WAIT_S = 0.2
 _CONNECT_S = 5.0
-"""Where other addresses can be asked, a node that is switched off holds a request up for no longer."""
+"""Connect timeout in seconds where other addresses can be tried: a node that is switched off delays a request
+no longer.
+"""
 _COLD, _PINNED = models.Memory.COLD, models.Memory.PINNED
 OLDEST = (1, 19)
 """The first server with the word statistics (IDF) of one tenant."""
@@ -40,7 +42,7 @@ _MODELS = ("model", "dim", "text_model", "text_dim")
 
 @dataclass(frozen=True, slots=True)
 class ClusterShape:
-    """How a physical collection is laid out when it is made; a later change is the operator's.
+    """Layout of a physical collection when it is created; later changes are the operator's.
 
     ``shards``: pieces spread over the nodes; ``replicas``: copies of each; ``write_replicas``: copies that
     must have a write before it counts; ``quantization``: the codes that searches scan, in memory; the vectors
@@ -191,7 +193,7 @@ class QdrantServer:
 class _Node:
     client: QdrantClient
     url: str
-    """As it may be shown."""
+    """URL without its secrets."""
 
 
 def _check_address(url: str) -> None:
@@ -294,7 +296,7 @@ def _timed_out(error: Exception) -> bool:
 
 
 def _reason(where: str, error: Exception) -> str:
-    """One line for a person."""
+    """Return the reason as one line for a person."""
     source = error.source if isinstance(error, ResponseHandlingException) else error
     if isinstance(source, ResourceExhaustedResponse):
         return f"{where} is overloaded; try again later"

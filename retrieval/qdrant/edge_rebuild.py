@@ -25,7 +25,7 @@ _CHILD = "askpix.retrieval.qdrant.edge_rebuild:child"
 
 
 def child() -> None:
-    """In the child: optimise the shard that the arguments name in place."""
+    """Optimise the shard that the arguments name in place, in the child process."""
     path, dim, text_dim, graph, parent = sys.argv[1:]
     die_with_parent(int(parent))  # and with the thread that started it, which waits for it
     if hasattr(os, "nice"):
@@ -68,6 +68,6 @@ def rebuild(path: Path, *, dim: int, text_dim: int, graph: bool, stop: threading
 
 
 def room_for_copy(folder: Path, shard: Path, spare: int) -> bool:
-    """Whether the disk holds the shard two more times: the copy, and what optimising makes of it."""
+    """Return whether the disk holds the shard two more times: the copy, and what optimising makes of it."""
     size = sum(file.stat().st_blocks * 512 for file in shard.rglob("*") if file.is_file())
     return shutil.disk_usage(folder).free > 2 * size + spare

@@ -33,7 +33,7 @@ those is not an error but the death of the process (SIGBUS)."""
 
 
 _SPARE_BYTES_TO_DELETE = 4 << 20
-"""As much for deletions: these take some 50 bytes a picture, and are what makes room."""
+"""Spare bytes required for deletions: they take some 50 bytes an image, and make room."""
 
 
 class Configure(Protocol):
@@ -102,11 +102,11 @@ class Shard:
 
     @property
     def payload_version(self) -> int:
-        """Which derived fields its points have."""
+        """Version of the derived fields that its points have."""
         return int(self._manifest.get("payload", 1))
 
     def note_payload_version(self, version: int) -> None:
-        """All its points have the derived fields of this version now."""
+        """Record that all points have the derived fields of this version."""
         self._manifest["payload"] = version
         write_json(self._folder / "manifest.json", self._manifest)
 

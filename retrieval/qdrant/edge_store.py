@@ -135,7 +135,7 @@ class EdgeEngine(Engine):
 
     @contextmanager
     def _changing_number(self) -> Iterator[None]:
-        """What was counted before it, or meanwhile, is not remembered."""
+        """Discard counts made before or during the change."""
         self._writes += 1
         try:
             yield

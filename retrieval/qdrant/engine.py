@@ -1,4 +1,4 @@
-"""What the stores need of a Qdrant engine, be it in this process or on a server."""
+"""Interface of a Qdrant engine that the stores need, in this process or on a server."""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from askpix.retrieval.stores.conditions import Clause
 PAGE = 1_000
 """Points that one scroll brings."""
 CANDIDATES = 256
-"""At least so many are rescored with their originals: one page more or less does not reorder the others."""
+"""Fewest candidates rescored with their originals: one page more or less does not reorder the others."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -100,5 +100,5 @@ class Engine(ABC):
 
 
 def point_ids(ids: Sequence[str]) -> list[Any]:
-    """Those that can be ids of a store at all: the engine refuses a whole request for one that cannot."""
+    """Return the ids that are valid point ids: the engine refuses a whole request for an invalid one."""
     return [each for each in dict.fromkeys(ids) if isinstance(each, str) and _UUID.fullmatch(each)]

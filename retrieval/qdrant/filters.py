@@ -33,7 +33,7 @@ A substring is found about five times faster in an indexed field."""
 
 
 class Dialect(NamedTuple):
-    """How one of Qdrant's two libraries writes what both of them know."""
+    """Constructors by which one of Qdrant's two libraries writes what both of them know."""
 
     all_or_any: Callable[..., Any]
     field: Callable[..., Any]

@@ -26,7 +26,7 @@ from askpix.retrieval.stores.view import StoreView
 
 _log = logging.getLogger(__name__)
 _CANDIDATES = 256
-"""At least so many are scored exactly, so that one page more or less does not reorder the others."""
+"""Fewest candidates scored exactly, so that one page more or less does not reorder the others."""
 _VERSION = 1
 
 
@@ -39,7 +39,7 @@ class Adaptation:
     weight: float
     ridge: RidgeMap
     facts: dict[str, Any]
-    """What it was worth: the numbers of ``Fit``."""
+    """Measured gain of the fit: the numbers of ``Fit``."""
 
     @property
     def mark(self) -> str:
@@ -75,7 +75,7 @@ class Adaptation:
 
     @classmethod
     def load(cls, path: Path, *, embedder: str, text_embedder: str) -> "Adaptation | None":
-        """What ``save`` wrote for these models; None when there is none, or it is damaged or for others."""
+        """Load what ``save`` wrote for these models; None when it is missing, damaged or for other models."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 names = [str(name) for name in held["names"]]
@@ -93,7 +93,7 @@ class Adaptation:
 
 
 def adaptation_of(fit: Fit, *, embedder: str, text_embedder: str) -> Adaptation:
-    """What is kept of a fit."""
+    """Return the part of a fit that is kept."""
     facts = {
         **{f"before_{name}": value for name, value in _recall(fit.before).items()},
         **{f"after_{name}": value for name, value in _recall(fit.after).items()},

@@ -46,8 +46,9 @@ class VectorStore(Closing, ABC):
 
     @property
     def behind(self) -> bool:
-        """Whether filters on dates, places and sums miss pictures until the next ``optimize``: an older
-        version wrote them without what these filters look at."""
+        """Whether filters on dates, places and sums miss images until the next ``optimize``: an older version
+        wrote them without the fields that these filters use.
+        """
         return False
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What a filter means for the fields that stores keep of a picture (``payload``), whatever the engine."""
+"""Meaning of a filter in terms of the stored fields of an image (``payload``), whatever the engine."""
 
 import fnmatch
 import math
@@ -44,7 +44,7 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def city_ending(country: str) -> str | None:
-    """How the cities of a state end: ", CA, US" for "US-CA"; None for a country."""
+    """Return the ending of a state's cities: ", CA, US" for "US-CA"; None for a country."""
     nation, dash, state = country.partition("-")
     return f", {clean(state)}, {clean(nation)}" if dash else None
 
@@ -61,12 +61,12 @@ def _glob_key(glob: str) -> str:
 
 
 def path_pattern(glob: str) -> re.Pattern[str]:
-    """What matches a ``path_key`` whose end, from the start or after some slash, fits the glob."""
+    """Return the pattern of a ``path_key`` whose end, from the start or after a slash, fits the glob."""
     return re.compile(r"(?s:(?:.*/)?)" + fnmatch.translate(_glob_key(glob)))
 
 
 class Check:
-    """What the filter of an engine cannot say exactly: globs and phrases."""
+    """Test for what the engine's filter cannot express exactly: globs and phrases."""
 
     def __init__(self, where: Where) -> None:
         self._path = path_pattern(where.path) if where.path else None
@@ -74,10 +74,10 @@ class Check:
         self._without = tuple(phrase for phrase in where.without if squeeze(phrase))
         texts = ["text"] if self._phrases or self._without else []
         self.fields = (["paths"] if self._path else []) + texts
-        """What it needs of a payload; nothing when the filter alone is exact."""
+        """Payload fields that the test needs; empty when the filter alone is exact."""
 
     def __call__(self, payload: dict[str, Any] | None) -> bool:
-        """Whether a stored payload really satisfies the filter."""
+        """Return whether a stored payload satisfies the filter."""
         if not self.fields:
             return True
         payload = payload or {}
@@ -90,7 +90,7 @@ class Check:
 
 
 class Condition(NamedTuple):
-    """What a field must hold; of several values one will do.
+    """Condition on a field; of several values one is enough.
 
     ``in``: one of a sequence; ``holds``: a value with this text in it; ``moments``: from, until (exclusive);
     ``numbers``: least, greatest; bounds may be None; ``circle``: a ``Near``; ``absent``: no value.

@@ -1,4 +1,4 @@
-"""What a store keeps of a picture so that filters and facets need not read its text and place again."""
+"""Derived fields of a stored image, so that filters and facets need not parse its text and place again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def whole_years(after: datetime | None, before: datetime | None) -> tuple[int | 
 
 
 def on_globe(lat: float | None, lon: float | None) -> bool:
-    """Whether these are degrees of a place; false for NaN and None."""
+    """Return whether these are valid degrees of a place; False for NaN and None."""
     return lat is not None and lon is not None and -90 <= lat <= 90 and -180 <= lon <= 180
 
 

@@ -1,4 +1,4 @@
-"""How many pictures there are by year, month, place, kind, camera and tag, for a page to show beside hits."""
+"""Facets: how many images there are by year, month, place, kind, camera and tag, to show beside hits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ Facets: TypeAlias = Mapping[Facet, tuple[Count, ...]]
 
 
 def facet_values(record: ImageRecord) -> dict[Facet, tuple[str | int, ...]]:
-    """What a picture counts for."""
+    """Return the facet values of an image."""
     derived = derive(record)
     return {
         "kinds": (record.kind,),

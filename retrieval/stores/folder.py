@@ -22,8 +22,9 @@ from askpix.core.errors import IndexMismatchError, StoreUnavailableError
 
 FORMAT = 1
 PAYLOAD = 2
-"""Of the derived fields (``retrieval.stores.derived_fields``). A store with older ones opens, and gets these
-at the next ``optimize``; until then filters on fields that it lacks are not satisfied."""
+"""Version of the derived fields (``retrieval.stores.derived_fields``). A store with older ones opens and gets
+these at the next ``optimize``; until then filters on missing fields are not satisfied.
+"""
 TURN_S = 0.06
 _TELL_EVERY_S = 0.5
 _MODELS = ("model", "dim", "text_model", "text_dim")

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorSpec:
-    """What a vector store is opened for: one generation of one collection."""
+    """Specification of a vector store to open: one generation of one collection."""
 
     collection: str
-    """Its name, for messages."""
+    """Name of the collection, for messages."""
     tenant: str
-    """Its id: stays the same when it is renamed."""
+    """Id of the collection: stays the same when it is renamed."""
     generation: int
     """Counts re-embeddings. Two generations hold the same image ids and may be open at the same time."""
     folder: Path
-    """Where this generation keeps files; made by the store when it needs one."""
+    """Folder for the files of this generation; made by the store when it needs one."""
     model_id: str
     dim: int
     text_model_id: str
@@ -44,7 +44,7 @@ class VectorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSpec:
-    """What a page store is opened for: the pages of a collection, or the regions of one generation."""
+    """Specification of a page store to open: the pages of a collection, or the regions of one generation."""
 
     collection: str
     tenant: str
@@ -57,7 +57,7 @@ class PageSpec:
 
 
 class StoreKind(ABC):
-    """How one kind of store is opened and removed."""
+    """A kind of store: how it is opened and removed."""
 
     shared: bool = False
     """Whether it is on a server that other machines reach, rather than in the folder."""

@@ -1,4 +1,6 @@
-"""What a store of page matrices is: beside the vector store, one for collections with a page embedder."""
+"""Interface of a store of page matrices: beside the vector store, one for collections with a
+page embedder.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -58,7 +60,7 @@ class PageStore(Closing, ABC):
 
     @abstractmethod
     def count(self) -> int:
-        """How many pages there are."""
+        """Return how many pages there are."""
 
 
 OpenPages: TypeAlias = Callable[[], AbstractContextManager[PageStore]]

@@ -107,7 +107,8 @@ def years(text: str) -> tuple[int, ...]:
 
 
 def amounts(text: str) -> tuple[float, ...]:
-    """What a text says was to be paid, ascending: its totals, or all its amounts where none is named.
+    """Return the amounts that a text says were to be paid, ascending: its totals, or all its amounts where
+    none is named.
 
     An amount has two decimals ("67.85", "1.234,50") or a currency beside it ("RM 50", "20 €").
     """

@@ -32,7 +32,7 @@ class City:
 
     @property
     def label(self) -> str:
-        """As people tell it from its namesakes: "Portland, OR, US"."""
+        """Name that tells it from its namesakes: "Portland, OR, US"."""
         return ", ".join(part for part in (self.name, self.state, self.country) if part)
 
 
@@ -81,7 +81,7 @@ class Gazetteer:
         return self._countries.get(name_key(name).removeprefix("the "))
 
     def country_name(self, code: str) -> str:
-        """What a country or a state of the USA is called; the code itself when nobody knows it."""
+        """Return the name of a country or a state of the USA; the code itself when it is unknown."""
         if code.startswith("US-"):
             return self._state_names.get(code[3:], code)
         return self._country_names.get(code, code)
@@ -94,7 +94,7 @@ class Gazetteer:
         return f"US-{code}" if code else None
 
     def cities(self, name: str) -> list[City]:
-        """All cities of that name, the largest first; second names (Lisboa) count for less."""
+        """Return all cities of that name, the largest first; second names (Lisboa) count for less."""
         wanted = np.uint64(place_hash(name_key(name)))
         first, last = np.searchsorted(self._hashes, wanted), np.searchsorted(self._hashes, wanted, "right")
         return [self._city(int(row)) for row in self._rows[first:last]]
@@ -150,7 +150,7 @@ class Gazetteer:
 
 
 def area_km(population: object) -> NDArray[np.float64]:
-    """How far a city of so many people reaches: 3 km for 100,000, 9 for a million, 28 for ten."""
+    """Return the radius of a city with this population: 3 km for 100,000, 9 for a million, 28 for ten."""
     return np.sqrt(np.asarray(population, np.float64)) * 0.009
 
 

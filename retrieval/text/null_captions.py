@@ -112,8 +112,9 @@ PICTURES = (
     "a texture of wood or stone",
     "a plain background",
 )
-"""What pictures usually show, far apart: whatever is in a picture, some of them fit it better than a query
-that has nothing to do with it. Twice as many told no more."""
+"""Captions of common images, far apart: whatever is in an image, some of them fit it better than a query that
+has nothing to do with it. Twice as many made no difference.
+"""
 
 NOTHING = (
     "how do I reset my password",
@@ -177,4 +178,4 @@ NOTHING = (
     "moral philosophy",
     "the average of all values",
 )
-"""What no picture shows: a query that fits no picture better than these do has found nothing."""
+"""Texts that no image shows: a query that fits no image better than these do has found nothing."""

@@ -9,7 +9,9 @@ _JOINED = " · "
 
 
 def holds(text: str, terms: Sequence[str]) -> frozenset[str]:
-    """Which of ``terms`` (as ``words.content_words`` gives them) stand in ``text``, also in the plural."""
+    """Return the ``terms`` (as ``words.content_words`` gives them) that occur in ``text``, also in the
+    plural.
+    """
     plain = normalise(text)
     return frozenset(term for term in terms if _stands(term, plain))
 
@@ -29,8 +31,9 @@ def _stands(term: str, plain: str) -> bool:
 
 
 def _edge(beside: str, char: str) -> bool:
-    """Whether a word may end between ``char`` and what stands beside it: letters end where digits begin,
-    and scripts without cases, most of which have no spaces either, anywhere."""
+    """Return whether a word may end between ``char`` and its neighbour: letters end where digits begin, and
+    scripts without cases, most of which have no spaces either, anywhere.
+    """
     if not beside.isalnum() or beside.isdigit() != char.isdigit():
         return True
     return char.isalpha() and not char.islower()

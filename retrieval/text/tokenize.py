@@ -37,7 +37,7 @@ normalise = folded
 
 
 def squeeze(text: str) -> str:
-    """Only the letters and digits, normalised: what is left when spaces cannot be trusted."""
+    """Return only the letters and digits, normalised: what remains when spaces cannot be trusted."""
     return "".join(_WORD.findall(normalise(text)))
 
 
@@ -62,7 +62,7 @@ def content_words(text: str) -> list[str]:
 
 
 def has_phrase(text: str, phrase: str) -> bool:
-    """Whether the words of ``phrase`` stand in ``text`` in order, next to each other.
+    """Return whether the words of ``phrase`` occur in ``text`` in order, next to each other.
 
     Punctuation, line breaks and swallowed spaces between them do not matter: "GRANDTOTAL" holds
     "grand total". Both ends lie on word boundaries (a change from letter to digit is one), so "art" is not
@@ -74,7 +74,9 @@ def has_phrase(text: str, phrase: str) -> bool:
 
 @lru_cache(maxsize=256)
 def phrase_pattern(phrase: str) -> re.Pattern[str] | None:
-    """What finds ``phrase`` in a normalised text; None when the phrase holds no letter or digit."""
+    """Return the pattern that finds ``phrase`` in a normalised text; None when the phrase has no letter or
+    digit.
+    """
     pieces = _PIECE.findall(normalise(phrase))
     if not pieces:
         return None

@@ -1,4 +1,4 @@
-"""What came to the first tables until revisions were the one way to change them."""
+"""Columns and tables added to the first ones before revisions became the one way to change them."""
 
 import sqlalchemy as sa
 from alembic import op
