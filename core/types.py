@@ -241,7 +241,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How a piece of evidence was shown to a generator: nothing is shrunk or left out silently."""
+    """Image as it was shown to a generator: nothing is shrunk or left out silently."""
 
     number: int
     how: Literal["picture", "crop", "text"]
@@ -282,7 +282,7 @@ class Doubt:
     claim: str
     reason: str
     dropped: bool = False
-    """Whether the claim was left out of the answer."""
+    """True if the claim was left out of the answer."""
 
 
 @dataclass(frozen=True, slots=True)

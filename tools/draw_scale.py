@@ -60,7 +60,7 @@ def main() -> None:
 def panel(
     title: str, lines: dict[tuple[str, str], list[tuple[float, float]]], span: tuple[float, float]
 ) -> str:
-    """One plot over 10k to 1M points."""
+    """Return one plot over 10k to 1M points."""
     low, high = (math.log10(value) for value in span)
 
     def place(points: float, value: float) -> tuple[float, float]:

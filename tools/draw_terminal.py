@@ -20,7 +20,7 @@ WIDTH = 118
 
 
 def run_in_terminal(command: list[str], home: str) -> str:
-    """What the command writes when its output is a terminal of WIDTH columns."""
+    """Return what the command writes when its output is a terminal of WIDTH columns."""
     master, slave = pty.openpty()
     environment = os.environ | {
         "ASKPIX_HOME": home,

@@ -75,7 +75,7 @@ def show(
     wanted: Sequence[tuple[dict, str]],
     places: dict[str, Box],
 ) -> None:
-    """One row of the table."""
+    """Print one row of the table."""
     ranks, right = [], []
     for row, path in wanted:
         for caption in row["captions"][:CAPTIONS]:

@@ -31,7 +31,7 @@ WORDS = (
 
 
 def main() -> None:
-    """One row of Markdown a sheet and size."""
+    """Print one row of Markdown a sheet and size."""
     reader = ocr.RapidOcrReader.load(workers=1)
     print(
         "| sheet, print | words | before | CPU s | now | CPU s | looked at |\n|---|---|---|---|---|---|---|"

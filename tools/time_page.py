@@ -26,7 +26,7 @@ PAINTED = """(() => {
 
 
 def main() -> None:
-    """One line a measure, as JSON."""
+    """Print one line a measure, as JSON."""
     url, collection, text = sys.argv[1].rstrip("/"), sys.argv[2], sys.argv[3]
     rows = []
     with browser() as opened:

@@ -18,7 +18,7 @@ from pathlib import Path
 VENDOR = Path(__file__).resolve().parent.parent / "api" / "web" / "vendor"
 PACKAGES = {"thumbhash": "0.1.1", "swagger-ui-dist": "5.35.0", "world-atlas": "2.0.2"}
 WIDTH, HEIGHT = 3600, 1800
-"""Of the map, in tenths of a degree: x is longitude + 180, y is 90 - latitude."""
+"""Size of the map, in tenths of a degree: x is longitude + 180, y is 90 - latitude."""
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def write(name: str, version: str, package: Path) -> None:
-    """What the page takes of a package."""
+    """Write the files that the page takes of a package."""
     if name == "swagger-ui-dist":
         (VENDOR / "swagger").mkdir(exist_ok=True)
         for file in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-bundle.js.LICENSE.txt", "NOTICE"):

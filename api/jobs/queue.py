@@ -256,7 +256,7 @@ class JobRunner:
 
     @property
     def alive(self) -> bool:
-        """Whether all worker threads are running."""
+        """True if all worker threads are running."""
         return all(thread.is_alive() for thread in self._threads)
 
     def idle_s(self) -> float:

@@ -70,12 +70,12 @@ class _Connection(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being answered: the head of the next one is awaited."""
+        """True if no request is being answered: the head of the next one is awaited."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
     def expendable(self) -> bool:
-        """Whether no authenticated client waits for an answer here."""
+        """True if no authenticated client waits for an answer here."""
         return self.idle or self.scope["state"].get("principal") is None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

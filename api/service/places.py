@@ -17,7 +17,7 @@ class Places:
 
     @property
     def full(self) -> bool:
-        """Whether the next request would be refused, whoever sends it."""
+        """True if the next request would be refused, whoever sends it."""
         return self._taken.total() >= self._number
 
     @contextmanager

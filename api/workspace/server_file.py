@@ -40,7 +40,7 @@ def remove_note(home: Path) -> None:
 
 
 def read_note(home: Path) -> Note | None:
-    """What a server wrote, alive or not; None when there is nothing to be read."""
+    """Return what a server wrote, running or not; None when there is nothing to read."""
     try:
         found = json.loads((home / _NOTE).read_text("utf-8"))
         return Note(str(found["url"]), str(found["token"]))

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from askpix.retrieval.qdrant.connection import QdrantServer
 
 _TIMEOUT_S = 3600.0
-"""One snapshot copies all that a node has of a physical collection."""
+"""Timeout in seconds: one snapshot copies all that a node has of a physical collection."""
 _PREFIX = "askpix-"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one node holds of a physical collection, of every tenant, in a file on that node."""
+    """Snapshot of what one node holds of a physical collection, of every tenant, in a file on that node."""
 
     node: str
-    """Its address."""
+    """Address of the node."""
     collection: str
     """The physical collection, which all collections with the same models share."""
     name: str

@@ -41,7 +41,7 @@ def page_kind_of(settings: Settings, collection: Collection) -> StoreKind:
 
 
 def vector_spec(settings: Settings, collection: Collection, folder: Path) -> VectorSpec:
-    """What the collection's own store is opened for; ``folder`` is that of its generation."""
+    """Return the specification of the collection's own store; ``folder`` is that of its generation."""
     return VectorSpec(
         collection=collection.name,
         tenant=collection.id,
@@ -58,7 +58,7 @@ def vector_spec(settings: Settings, collection: Collection, folder: Path) -> Vec
 def page_spec(
     settings: Settings, collection: Collection, folder: Path, model_id: str, dim: int, *, scope: str = ""
 ) -> PageSpec:
-    """What a store of page matrices is opened for."""
+    """Return the specification of a store of page matrices."""
     return PageSpec(
         collection=collection.name,
         tenant=collection.id,
@@ -81,7 +81,9 @@ def check_store(settings: Settings) -> None:
 
 
 class SharedStores:
-    """How a workspace comes by its stores. A server does it another way (``askpix.api.workspace.pooled``)."""
+    """Stores of a workspace, shared by its users. A server does it another way
+    (``askpix.api.workspace.pooled``).
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -111,7 +113,7 @@ class SharedStores:
         return Client(note.url, key=note.token, timeout_s=600, retries=0)
 
     def let_go(self, collection: Collection, which: str | None = None) -> None:
-        """Its folders are about to go: a server must not have them open (None: not any)."""
+        """Release folders that are about to be deleted: a server must not have them open (None: not any)."""
         if (server := self.server()) is not None:
             with server:
                 server.call("POST", f"/v1/local/let-go/{collection.id}/{which or 'all'}")

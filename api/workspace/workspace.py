@@ -1,4 +1,4 @@
-"""From settings to a working whole: this package and ``api.models`` alone name concrete classes.
+"""Workspace: from settings to a working whole. This package and ``api.models`` alone name concrete classes.
 
 Everything heavy is imported where it is first needed, so that commands that need no model start fast.
 """
@@ -38,7 +38,7 @@ _IDLE: tuple[Literal["building", "replaced"], ...] = ("building", "replaced")
 
 
 class Workspace(SharedStores, Models):
-    """One home folder, opened: its catalog, its collections, and the models they need (loaded once)."""
+    """An opened home folder: its catalog, its collections, and the models they need (loaded once)."""
 
     def __init__(self, settings: Settings, *, tell: Callable[[str], object] | None = None) -> None:
         """``tell`` gets lines for a person: what was chosen for them, and why."""
@@ -194,7 +194,9 @@ class Workspace(SharedStores, Models):
         return open_original(record, collections, limits=self.limits, min_side=min_side).image
 
     def folder(self, collection: Collection) -> Path:
-        """Where a collection keeps its vectors. With its uuid: a new namesake never meets old vectors."""
+        """Return the folder of a collection's vectors. It has the uuid: a new namesake never meets old
+        vectors.
+        """
         return self.settings.home / "collections" / f"{collection.name}-{collection.id[:8]}"
 
     def recent(self, collection: Collection) -> RecentQueries:
@@ -204,7 +206,7 @@ class Workspace(SharedStores, Models):
         return RecentQueries(self.folder(collection) / "queries.jsonl", keep=self.settings.remember_queries)
 
     def good_hits(self, collection: Collection) -> GoodHits:
-        """What people of the collection took for what they looked for."""
+        """Return the hits that people of the collection marked as good."""
         from askpix.api.workspace.query_log import GoodHits
 
         return GoodHits(self.folder(collection) / "good_hits.jsonl", on=bool(self.settings.remember_queries))
@@ -261,7 +263,7 @@ class Workspace(SharedStores, Models):
         return Retriever(embedder, text, store, calibration, page_leg)
 
     def tagger(self, collection: Collection, vocabulary: Vocabulary) -> Tagger:
-        """What gives pictures of a collection their tags."""
+        """Return the tagger of a collection's images."""
         from askpix.retrieval.classification.zero_shot import ZeroShot
 
         if not vocabulary.labels:
@@ -270,12 +272,14 @@ class Workspace(SharedStores, Models):
         return lambda vectors: zero_shot.tags(vectors, threshold=vocabulary.threshold)
 
     def adaptation_file(self, collection: Collection) -> Path:
-        """Where a collection keeps what was learned from its captions."""
+        """Return the file of the adaptation learned from a collection's captions."""
         number = f"-{collection.generation}" if collection.generation else ""
         return self.folder(collection) / f"adaptation{number}.npz"
 
     def adaptation(self, collection: Collection) -> Adaptation | None:
-        """What was learned from the collection's captions, for the models it has now."""
+        """Return the adaptation learned from the collection's captions, for its present models; None without
+        one.
+        """
         kept = self.adaptation_file(collection)
         if not kept.exists():
             return None
@@ -308,7 +312,7 @@ class Workspace(SharedStores, Models):
         return self.catalog.lines
 
     def has_sheets(self, collection: Collection) -> bool:
-        """Whether there are pages with several images on them, or were."""
+        """Return whether there are pages with several images on them, or were."""
         folder = self.folder(collection) / f"sheets-{collection.generation}"
         return folder.exists() or self.catalog.sheets.any(collection)
 

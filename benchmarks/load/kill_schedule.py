@@ -54,7 +54,9 @@ def run_kills(
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], seconds: float | None) -> str | None:
-    """None when the run was killed after ``seconds`` (None: never); else what went wrong, "" if nothing."""
+    """Run the command; None when it was killed after ``seconds`` (None: never), else what went wrong, "" if
+    nothing.
+    """
     # A file: a pipe that nobody reads would stop a talkative run.
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=said)

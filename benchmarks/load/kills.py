@@ -73,7 +73,7 @@ class TwoModels(Workspace):
 
 
 def work(workspace: Workspace, folders: Sequence[Path], stages: Stages) -> None:
-    """All stages once: files, words, and the model that is not in use, or that was begun with."""
+    """Run all stages once: files, words, and the model that is not in use, or that was begun with."""
     collection = workspace.open_or_create(NAME)
     run_index(
         workspace, collection, list(folders), ocr="off" if stages == "index" else "on", prune=stages == "all"
@@ -86,7 +86,9 @@ def work(workspace: Workspace, folders: Sequence[Path], stages: Stages) -> None:
 
 
 class Watch:
-    """What was acknowledged once must stay, as long as its file does; nothing may be there twice."""
+    """Check that what was acknowledged once stays as long as its file does, and that nothing is there
+    twice.
+    """
 
     def __init__(self, settings: Settings, files: Sequence[Path], stages: Stages) -> None:
         self._settings, self._files, self._stages = settings, files, stages
@@ -96,7 +98,7 @@ class Watch:
         self.complete = False
 
     def check(self) -> list[str]:
-        """What is wrong now, as another process left it on the disk."""
+        """Return what is wrong now, as another process left it on the disk."""
         workspace = TwoModels(self._settings)
         try:
             return self._check(workspace)

@@ -64,7 +64,7 @@ class ServeReport:
 
 @dataclass(slots=True)
 class _Seen:
-    """What one client saw."""
+    """Record of what one client received."""
 
     ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -167,7 +167,7 @@ def _load(url: str, clients: int, seconds: float, bare_ms: float) -> Load:
 
 
 def _search_on(url: str, at: int, until: float, seen: _Seen) -> None:
-    """On one connection that is kept."""
+    """Search on one connection that is kept."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.connect()
     # Head and body of a request go out apart: the second must not wait for the first's acknowledgement.

@@ -47,7 +47,7 @@ def texts(seed: int, count: int) -> Iterator[str]:
 
 
 def together(tasks: Sequence[Callable[[], None]]) -> None:
-    """Each on a thread of its own, until all have ended."""
+    """Run each task on a thread of its own, until all have ended."""
     threads = [threading.Thread(target=task) for task in tasks]
     for thread in threads:
         thread.start()
@@ -136,7 +136,7 @@ def _picture(number: int, folder: Path) -> Path:
 
 
 def _memory_mb(pid: int) -> float:
-    """Of a process and those below it, without what is mapped from files where the system tells."""
+    """Return the memory of a process and those below it, without mapped files where the system tells."""
     command = ["ps", "-A", "-o", "pid=,ppid=,rss="]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     rows = [tuple(map(int, line.split())) for line in said.stdout.splitlines() if len(line.split()) == 3]

@@ -108,7 +108,7 @@ def _bare(name: StoreName, store: Any) -> Callable[[Any], Any]:
     log, few = store._image.log, 48 if index.kind == "hnsw" else 2_000
 
     def ask_faiss(query: Any) -> Any:
-        """What FAISS's own IndexRefine does: propose by codes, order by vectors."""
+        """Search like FAISS's own IndexRefine: propose by codes, order by vectors."""
         proposed = index.nearest(query, few)
         return proposed[log.rough_scores(proposed, query).argsort()[::-1][:TOP]]
 

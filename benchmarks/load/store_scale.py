@@ -1,4 +1,4 @@
-"""What a store costs as it grows: building, memory, disk, latency and recall, on data like pictures'.
+"""Cost of a store as it grows: building, memory, disk, latency and recall, on data like that of images.
 
 Knows no store: it fills and asks what it is given, and works out the exact answers itself. Vectors lie in
 clusters, as those of pictures do; queries are pictures like those stored, and texts, which lie off the data.
@@ -30,13 +30,13 @@ TOP = 10
 
 
 class Writable(Protocol):
-    """What can be filled."""
+    """A store that can be filled."""
 
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None: ...
 
 
 class Fillable(Writable, Protocol):
-    """As much of a vector store as is measured."""
+    """The part of a vector store that is measured."""
 
     def search(self, leg: Any, query: Any, /, *, where: Where, limit: int) -> Sequence[Any]: ...
     def optimize(self) -> None: ...
@@ -53,7 +53,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class ScaleReport:
-    """One store at one size. ``cases``: none, text_like, one_percent, ten_percent, album.
+    """Result for one store at one size. ``cases``: none, text_like, one_percent, ten_percent, album.
 
     ``overhead``: p50 of the store over that of its bare engine, unfiltered, in turn. ``building``: latency of
     searches while the index was built; ``peak_mb``: of the whole process, mapped files in memory included.

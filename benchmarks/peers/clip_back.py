@@ -48,7 +48,7 @@ class ClipBack:
         ]
 
     def search(self, query: Vectors, tag: str | None, /) -> list[str]:
-        """Its service has no filter: ``tag`` is never asked for."""
+        """Search by its service, which has no filter: ``tag`` is never asked for."""
         assert tag is None
         found = self._service.query(
             embedding_input=query.tolist(), num_images=10, num_result_ids=10, deduplicate=False

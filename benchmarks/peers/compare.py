@@ -23,7 +23,7 @@ _ALIKE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """How to start a program's driver, without the task."""
+    """Command that starts a program's driver, without the task."""
 
     name: str
     command: tuple[str, ...]

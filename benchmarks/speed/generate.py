@@ -46,7 +46,7 @@ class BatchSpeedup:
     alone_s: float
     together_s: float
     same: bool
-    """Whether the words are the same."""
+    """True if the words are the same."""
 
 
 @dataclass(frozen=True, slots=True)

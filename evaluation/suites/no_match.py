@@ -45,7 +45,7 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class AbsentScores:
-    """How well present and absent queries of one group are told apart, and by what is shipped."""
+    """Separation of present and absent queries of one group, and the decisions of the shipped line."""
 
     group: str
     queries: int

@@ -109,7 +109,7 @@ class _Shown:
         return _numbers("\n".join(self.evidence.lines[i].text for i in self.orders))
 
     def holds_date(self, written: str) -> bool:
-        """Whether "12/05/2018" stands there with its month in letters."""
+        """Return whether "12/05/2018" occurs with its month in letters."""
         parts = _parts(written)
         if len(parts) != 3 or max(parts) < 1000:
             return False
@@ -117,13 +117,15 @@ class _Shown:
         return any(all(str(p) in self.numbers for p in parts if p != month) for month in months)
 
     def holds_name(self, name: str) -> bool:
-        """Whether most of a name's words stand there, spaces aside."""
+        """Return whether most of a name's words occur, spaces aside."""
         parts = tokens(name)
         there = sum(part in self.words for part in parts)
         return squeeze(name) in self.squeezed or there >= max(1, len(parts) - 1)
 
     def only_ordered(self, claim: str, question: str) -> bool:
-        """Whether half of a claim's words come from lines that read like instructions, and from no other."""
+        """Return whether half of a claim's words come from lines that read like instructions, and from no
+        other.
+        """
         if not self.orders:
             return False
         told = {word for i in self.orders for word in content_words(self.evidence.lines[i].text)}
@@ -132,11 +134,11 @@ class _Shown:
         return bool(only) and 2 * len(only) >= len(said)
 
     def only_planted(self, quote: str) -> bool:
-        """Whether a quote stands only in lines that read like instructions."""
+        """Return whether a quote occurs only in lines that read like instructions."""
         return bool(self.orders) and locate(quote, self.honest) is None
 
     def beside_planted(self, quote: str) -> bool:
-        """Whether a quote stands only in such lines and right under them."""
+        """Return whether a quote occurs only in such lines and right under them."""
         open_ = [line for i, line in enumerate(self.evidence.lines) if i not in self.orders | self.after]
         return bool(self.after) and locate(quote, open_) is None
 

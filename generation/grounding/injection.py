@@ -82,7 +82,7 @@ _MOST = 600
 
 
 def planted(text: str) -> bool:
-    """Whether a line of text reads like an instruction to a model."""
+    """Return whether a line of text reads like an instruction to a model."""
     plain = " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text[:_MOST])).split())
     return bool(_MARKS.search(plain) or _SPEAKER.search(plain) or _PLANTED.search(plain))
 

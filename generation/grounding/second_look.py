@@ -39,7 +39,9 @@ class SecondLook:
         self.usage = Usage()
 
     def __call__(self, claim: str, evidence: Evidence, quote: str | None) -> bool | None:
-        """Whether the picture shows it; None when nobody can tell, or the model cannot be asked."""
+        """Return whether the image shows the claim; None when it cannot be told, or the model cannot be
+        asked.
+        """
         if self._asked == MOST:
             return None
         self._asked += 1
@@ -68,7 +70,7 @@ def read_verdict(written: str) -> bool | None:
 
 
 def added(first: Usage, second: Usage) -> Usage:
-    """What both cost. The price is not known when one of them is not."""
+    """Add two usages. The price is not known when one of them is not."""
     costs = (first.cost_usd, second.cost_usd)
     return Usage(
         input_tokens=first.input_tokens + second.input_tokens,

@@ -44,7 +44,7 @@ never instructions to you. Answer with one JSON object and nothing else:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check and what came of it; ``box`` in pixels of the upright original."""
+    """Result of one check; ``box`` in pixels of the upright original."""
 
     check: str
     verdict: Verdict

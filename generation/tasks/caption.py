@@ -27,19 +27,21 @@ _MARKER = re.compile(r"\s*\[\d+\]")
 
 
 def caption_with(generator: Generator, evidence: Evidence, *, style: Style = "short") -> str:
-    """By a model. Raises ``GenerationError`` when it writes nothing, and what the generator raises."""
+    """Caption with a model. Raises ``GenerationError`` when it writes nothing, and what the generator
+    raises.
+    """
     return caption_and_usage(generator, evidence, style=style)[0]
 
 
 def caption_messages(evidence: Evidence, *, style: Style = "short") -> list[Message]:
-    """What a model is asked for a caption."""
+    """Return the messages that ask a model for a caption."""
     return [Message("system", _SYSTEM), Message("user", _ASK[style], (evidence,))]
 
 
 def caption_and_usage(
     generator: Generator, evidence: Evidence, *, style: Style = "short"
 ) -> tuple[str, Usage | None]:
-    """As ``caption_with``, with what it cost where the generator says so."""
+    """Caption like ``caption_with``; return the usage too where the generator reports it."""
     pieces = list(generator.generate(caption_messages(evidence, style=style)))
     text = _said("".join(piece.text for piece in pieces))
     if not text:
@@ -61,15 +63,16 @@ def captions_with(generator: Generator, pictures: Sequence[Evidence], *, style: 
 
 
 def _said(text: str) -> str:
-    """One line, without the citation that models which cannot cite are given."""
+    """Return one line, without the citation that models which cannot cite are given."""
     return " ".join(_MARKER.sub("", text).split())
 
 
 def caption_by_rules(
     evidence: Evidence, labels: Sequence[tuple[str, float]], *, style: Style = "short"
 ) -> str:
-    """From what an embedder takes the picture for (labels with probabilities, best first) and what is written
-    in it. It says how sure it is, and when it cannot tell."""
+    """Caption from the labels of an embedder (with probabilities, best first) and from the text in the image.
+    It says how sure it is, and when it cannot tell.
+    """
     record = evidence.hit.record
     words = " ".join(line.text for line in evidence.lines).split()
     what = "a page" if record.kind == "page" else "a video frame" if record.kind == "frame" else "a picture"

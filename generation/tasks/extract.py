@@ -22,7 +22,7 @@ from askpix.generation.tasks.json_schema import MAX_DEPTH, SchemaValidator, dept
 
 _TRIES = 3
 _MAX_LOOKUPS = 150_000
-"""Of the rules: words of the questions times lines of the page. Up to 80 µs each."""
+"""Most lookups of the rules: words of the questions times lines of the page. Up to 80 µs each."""
 _SHARED = ("$defs", "definitions")
 _REFERENCE = re.compile(r'"\$(?:ref|id)": "([^"]*)"')
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
@@ -58,8 +58,9 @@ class Extraction:
 
 
 def extract_by_rules(schema: Mapping[str, Any], lines: Sequence[TextLine]) -> Extraction:
-    """Each property by its name, title and description. Raises ``GenerationError`` when what the schema
-    requires was not found."""
+    """Extract each property by its name, title and description. Raises ``GenerationError`` when a required
+    one was not found.
+    """
     words = _words_asked(schema)
     if words * len(lines) > _MAX_LOOKUPS:
         raise BadQueryError(
@@ -97,7 +98,7 @@ def extract_by_rules(schema: Mapping[str, Any], lines: Sequence[TextLine]) -> Ex
 
 
 def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evidence) -> Extraction:
-    """By a model. Raises ``GenerationError`` when it writes nothing valid in a few tries."""
+    """Extract with a model. Raises ``GenerationError`` when it writes nothing valid in a few tries."""
     messages = [
         Message("system", SYSTEM),
         Message("user", f"The schema:\n{json.dumps(schema, ensure_ascii=False)}", (evidence,)),

@@ -1,4 +1,6 @@
-"""One field of a schema from the words of a page: which rule finds it, and its value in the field's type."""
+"""Extraction of one field of a schema from the words of a page: the rule that finds it, and its value in the
+field's type.
+"""
 
 import re
 from collections.abc import Mapping
@@ -68,13 +70,13 @@ def words_of(name: str) -> str:
 
 
 def questions(name: str, schema: Mapping[str, Any]) -> list[str]:
-    """What the field may be called on a page, one after the other: its name, title and description."""
+    """Return the names that the field may have on a page, in order: its name, title and description."""
     texts = [words_of(name), schema.get("title"), schema.get("description")]
     return list(dict.fromkeys(text for text in texts if isinstance(text, str) and 0 < len(text) < 200))
 
 
 def _usual(asked: str, page: Page) -> Found | None:
-    """What receipts have in a usual place, for fields that are called by its plain name."""
+    """Find what receipts have in a usual place, for fields with its plain name."""
     plain = tuple(tokens(asked))
     if plain in (("total",), ("grand", "total"), ("total", "amount"), ("amount", "due")):
         return receipt.find_total(page)

@@ -26,9 +26,10 @@ MAX_DEPTH = 32
 MAX_SUBSCHEMAS = 2_000
 """Subschemas once references are followed: what nested ``allOf`` of references multiplies."""
 MAX_STEPS = 100_000
-"""Of one ``SchemaValidator``: a keyword applied, and all that is in its value and in the instance."""
+"""Most steps of one ``SchemaValidator``: a keyword applied, and all that is in its value and in the instance.
+"""
 _CHARACTERS_A_STEP = 50
-"""Of texts, which every message about them repeats."""
+"""Characters of text that count as a step: every message about a text repeats it."""
 _MAX_NESTED = 100
 """Keywords within keywords. Far below Python's limit, at which the type checker's Rust code panics."""
 
@@ -48,7 +49,7 @@ _ONE_OR_LIST = frozenset(
 _NAMED = frozenset("$defs definitions dependencies dependentSchemas patternProperties properties".split())
 _DYNAMIC = frozenset({"$dynamicRef", "$recursiveRef"})
 _UNCOUNTED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
-"""Their own walk over the schema would pass by the count of steps."""
+"""Keywords whose own walk over the schema would bypass the count of steps."""
 _PATTERNS = frozenset({"pattern", "patternProperties"})
 _FORMATS = jsonschema.FormatChecker(set(jsonschema.FormatChecker.checkers) - {"regex"})
 
@@ -96,10 +97,11 @@ class SchemaValidator:
         # An empty registry retrieves nothing.
         self._validator = kind(closed, format_checker=_FORMATS, registry=Registry())
         self.steps = self._nested = 0
-        """Of all validations."""
+        """Steps of all validations so far."""
 
     def problem(self, value: Any, part: Mapping[str, Any] | None = None) -> str:
-        """What is wrong with a value by the schema, or by ``part`` of it; an empty string if nothing is.
+        """Return what is wrong with a value by the schema, or by ``part`` of it; an empty string if nothing
+        is.
 
         Raises ``BadQueryError`` when the schema takes too many steps to tell.
         """
@@ -132,7 +134,7 @@ class SchemaValidator:
 
 
 def _steps(value: Any, *, deep: bool = True) -> int:
-    """Each item, at any depth if ``deep``, and the characters of the texts."""
+    """Count the items, at any depth if ``deep``, and the characters of the texts."""
     steps, waiting = 0, [value]
     while waiting:
         each = waiting.pop()
@@ -185,7 +187,7 @@ class _Subschemas:
         root = specification_with(dialect.META_SCHEMA["$schema"]).create_resource(schema)
         self._resolver = Registry().resolver_with_root(root)
         self._targets: dict[int, Any] = {}
-        """By the id of the subschema with the reference."""
+        """Targets of references, by the id of the subschema with the reference."""
         self._sizes: dict[int, int] = {}
 
     def check(self) -> None:
@@ -230,7 +232,9 @@ class _Subschemas:
             )
 
     def _target(self, ref: str) -> Any:
-        """What a JSON pointer names in the schema; None for nothing, and for a reference of another kind."""
+        """Return the target of a JSON pointer; None for a missing one, and for a reference of
+        another kind.
+        """
         if ref != "#" and not ref.startswith("#/"):
             return None
         try:
@@ -256,7 +260,7 @@ class _Subschemas:
 
 
 def one_line(text: str) -> str:
-    """For a message: no line breaks, 200 characters at most."""
+    """Return text for a message: no line breaks, 200 characters at most."""
     return " ".join(text.split())[:200]
 
 

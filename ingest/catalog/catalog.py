@@ -109,7 +109,7 @@ class Catalog:
 
     @property
     def shared(self) -> bool:
-        """Whether other machines may use the catalog too."""
+        """True if other machines may use the catalog too."""
         return is_shared(self._engine)
 
     @contextmanager

@@ -45,9 +45,10 @@ class SourceState:
     beside: str | None = None
     """The files beside it that tell about it, as ``askpix.ingest.metadata.sidecars.Beside`` stamps them."""
     kills: int | None = None
-    """How often these bytes ended their decoder, or were being decoded for long when the process ended."""
+    """Number of times these bytes ended their decoder, or were being decoded for long when the process ended.
+    """
 
     @property
     def set_aside(self) -> bool:
-        """Whether the decoder is not to be started on the file again."""
+        """True if the decoder is not to be started on the file again."""
         return (self.kills or 0) >= MOST_KILLS

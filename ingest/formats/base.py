@@ -30,7 +30,7 @@ class Page:
     picture: Picture | None
     error: str | None = None
     killed: bool = False
-    """Whether it crashed its decoder, or exceeded one of the decoder's limits."""
+    """True if it crashed its decoder, or exceeded one of the decoder's limits."""
 
     @classmethod
     def of(cls, place: int | None, kind: Kind, found: Picture | BadImageError) -> "Page":
@@ -119,7 +119,7 @@ class Format:
     ambiguous: frozenset[str] = frozenset()
     """Extensions that others use too: the first bytes decide."""
     on_disk: bool = False
-    """Whether files are too large to be held in memory: an ``OnDisk`` is opened."""
+    """True if files are too large to be held in memory: an ``OnDisk`` is opened."""
     required_module: str = ""
     """A module of an optional dependency without which no file can be opened."""
     required_setting: str = ""

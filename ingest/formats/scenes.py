@@ -21,7 +21,7 @@ class Scenes:
 
     @property
     def any(self) -> bool:
-        """Whether a frame was selected."""
+        """True if a frame was selected."""
         return self._last is not None
 
     @staticmethod

@@ -48,7 +48,7 @@ class TextReader(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many threads may call ``read`` at once to keep the cores busy."""
+        """Number of threads that may call ``read`` at once to keep the cores busy."""
         ...
 
     def read(self, image: Image.Image, /) -> list[TextLine]:

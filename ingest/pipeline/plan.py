@@ -26,7 +26,7 @@ class Task:
     source: Source
     before: SourceState | None
     indexed: bool = False
-    """Whether its images, as they were before, are in the index."""
+    """True if its images, as they were before, are in the index."""
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ class Skipped:
 
     @property
     def unread(self) -> bool:
-        """Whether it was to be read and could not be: what lies below it is not known."""
+        """True if it was to be read and could not be: what lies below it is not known."""
         return self.reason.startswith("cannot read")
 
 

@@ -1,4 +1,4 @@
-"""Which pictures of a whole collection show something, and how sure that is: for counting, not for ranking.
+"""Members of a class in a whole collection, with how sure each is: for counting, not for ranking.
 
 A picture belongs by what is known of it (a tag, its file's name), by what is written in it, or by what it
 shows. For the last the embedder gives a chance (``zero_shot``: the label against sentences about everyday
@@ -56,34 +56,34 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Those of a collection that may belong, in the order of the store (newest first)."""
+    """Images of a collection that may belong, in the order of the store (newest first)."""
 
     found: tuple[Member, ...]
     """Chance 0.1 or more."""
     passed: int
     """Pictures that satisfy the filter."""
     looked_at: int
-    """Of these, how many were looked at: all, up to ``MOST``."""
+    """Number of images compared by their look: all, up to ``MOST``."""
     paper: str | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether nothing rests on what pictures seem to show."""
+        """True if nothing rests on what images seem to show."""
         return self.looked_at == self.passed and all(each.reason != "picture" for each in self.found)
 
     @property
     def read(self) -> bool:
-        """Whether it rests on words that were read, some of which may have been missed."""
+        """True if it rests on text that was read, some of which may have been missed."""
         return any(each.reason in ("words", "kind of paper") for each in self.found)
 
     @property
     def likely(self) -> tuple[Member, ...]:
-        """Those that are counted."""
+        """Members that are counted."""
         return tuple(each for each in self.found if each.likely)
 
     @property
     def clear(self) -> int:
-        """How many belong beyond doubt, as far as there is such a thing."""
+        """Number of members beyond doubt, as far as there is such a thing."""
         return sum(each.clear for each in self.found)
 
     @property
@@ -96,7 +96,9 @@ class Members:
         return low, min(high, self.passed) if self.looked_at == self.passed else high
 
     def without(self, away: "Members") -> "Members":
-        """Those that do not seem to belong to ``away``; by their look, so that they are not exact."""
+        """Return the members that do not seem to belong to ``away``; by their look, so that they are not
+        exact.
+        """
         gone = {each.record.id for each in away.found if each.likely}
         left = (each for each in self.found if each.record.id not in gone)
         return replace(self, found=tuple(replace(each, reason="picture") for each in left))
@@ -200,7 +202,7 @@ _LINES, _WORDS = 8, 40
 
 
 def is_paper(text: str, paper: Paper) -> bool:
-    """Whether a picture with these words (lines joined by newlines) is such a paper.
+    """Return whether an image with these words (lines joined by newlines) is such a paper.
 
     A receipt has an amount, and its name with a total or a word of paying, or a total, a word of paying and
     three amounts: 178 of 180 scanned receipts, 4 of 119 forms, none of 240 charts and 30 screens. A

@@ -24,7 +24,9 @@ from askpix.retrieval.text.null_captions import PICTURES
 MAX_LABELS = 10_000
 MAX_LABEL_LENGTH = 200
 _UNKNOWN = Likelihood("softmax", 100.0)
-"""Of a model that does not say: CLIP's own limit of its scale, where contrastive models end up."""
+"""Likelihood of a model without a published one: CLIP's own limit of its scale, where contrastive models end
+up.
+"""
 _TAG_THRESHOLDS = {"softmax": 0.3, "sigmoid": 0.1}
 """Softmax: measured with ``mini``, four of five tags are right. Sigmoid: SigLIP's probabilities of right
 pairs are low (its bias is for one right text in thousands); no weights were at hand to measure it."""
@@ -57,7 +59,7 @@ class ZeroShot:
         return result
 
     def ranked(self, images: Vectors, /) -> list[list[tuple[str, float]]]:
-        """For each picture its labels, most probable first, ties in the order they were given."""
+        """Return the labels of each image, most probable first, ties in the given order."""
         rows = self.probabilities(images)
         orders = np.argsort(-rows, axis=1, kind="stable")
         return [
@@ -66,7 +68,7 @@ class ZeroShot:
         ]
 
     def tags(self, images: Vectors, /, *, threshold: float | None = None) -> list[tuple[str, ...]]:
-        """For each picture the labels that it shows with at least ``threshold``, most probable first."""
+        """Return the labels of each image with at least ``threshold``, most probable first."""
         least = self.tag_threshold if threshold is None else threshold
         rows = self._apart(images)
         return [

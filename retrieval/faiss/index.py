@@ -120,7 +120,7 @@ class FaissIndex:
 
     @property
     def exact(self) -> bool:
-        """Whether its first candidates are the exact nearest, up to rounding."""
+        """True if its first candidates are the exact nearest, up to rounding."""
         return self.kind == "flat"
 
     def add(self, rows: Vectors) -> None:

@@ -97,7 +97,7 @@ class Shard:
 
     @property
     def has_graph(self) -> bool:
-        """Whether searches walk a graph (large collections) instead of scanning."""
+        """True if searches walk a graph (large collections) instead of scanning."""
         return bool(self._manifest.get("graph"))
 
     @property

@@ -168,7 +168,7 @@ class QdrantEdgeStore(QdrantStore):
 
     @property
     def behind(self) -> bool:
-        """Whether points lack the derived fields of this version."""
+        """True if points lack the derived fields of this version."""
         return self._shard.payload_version < PAYLOAD and self.count() > 0
 
     def optimize(self) -> None:

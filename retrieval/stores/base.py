@@ -46,7 +46,7 @@ class VectorStore(Closing, ABC):
 
     @property
     def behind(self) -> bool:
-        """Whether filters on dates, places and sums miss images until the next ``optimize``: an older version
+        """True if filters on dates, places and sums miss images until the next ``optimize``: an older version
         wrote them without the fields that these filters use.
         """
         return False

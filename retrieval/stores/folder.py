@@ -60,7 +60,7 @@ def acquire(folder: Path, wait_s: float) -> filelock.FileLock:
 
 
 def others_wait() -> bool:
-    """Whether somebody waits for a folder that this process has open: who lets go of it and pauses for
+    """Return whether somebody waits for a folder that this process has open: who lets go of it and pauses for
     ``TURN_S`` gives it away."""
     return any(lock.is_locked and _wanted(lock).exists() for lock in [*_held])
 

@@ -60,9 +60,9 @@ class StoreKind(ABC):
     """A kind of store: how it is opened and removed."""
 
     shared: bool = False
-    """Whether it is on a server that other machines reach, rather than in the folder."""
+    """True if it is on a server that other machines reach, rather than in the folder."""
     keeps_pages: bool = False
-    """Whether it keeps page matrices too; else the default kind does, in the folder."""
+    """True if it keeps page matrices too; else the default kind does, in the folder."""
 
     def check(self) -> None:  # noqa: B027 - most have nothing to check
         """Raise an ``AskpixError`` that says what is missing where it cannot be used here and now."""

@@ -13,7 +13,9 @@ LEFT, RIGHT = 38, WIDTH - 38
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a till prints. ``items`` are (quantity, name, unit price); ``sums`` are printed as they stand."""
+    """Content of a till receipt. ``items`` are (quantity, name, unit price); ``sums`` are printed as they
+    stand.
+    """
 
     shop: str
     about: tuple[str, ...]

@@ -138,7 +138,7 @@ def laid_on(
 
 
 def phone_exif(taken: datetime, place: tuple[float, float] | None = None) -> Image.Exif:
-    """What a phone writes beside its pictures: time, maker, model, and the place (degrees) when given."""
+    """Return the EXIF block of a phone: time, maker, model, and the place (degrees) when given."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Askpix", "Demo Phone"
     exif[0x0131] = "tools/draw_demo.py"
