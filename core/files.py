@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def disk_usage(status: os.stat_result) -> int:
+    """Return the bytes that a file takes on the disk: of a sparse file only what it holds."""
+    blocks: int | None = getattr(status, "st_blocks", None)  # Windows has none
+    return status.st_size if blocks is None else blocks * 512
+
+
 def read_whole(file: BinaryIO, most: int) -> bytes:
     """Read all bytes of a file just opened unbuffered; ``most + 1`` bytes where it has more.
 

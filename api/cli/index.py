@@ -69,7 +69,7 @@ def index_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
-    """Index the pictures in folders: what is unchanged is skipped, an interrupted run resumes."""
+    """Index the images in folders: what is unchanged is skipped, an interrupted run resumes."""
     from askpix.api.cli.models import offer
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, print_json
@@ -108,6 +108,7 @@ def index_command(
                 budget=budget,
                 ignore=ignore or (),
                 ray=(ray_address or "local") if engine == "ray" else None,
+                keep_empty=watch,
                 on_progress=progress,
             )
     except KeyboardInterrupt:
@@ -139,9 +140,10 @@ def register(app: typer.Typer) -> None:
 def show_report(report: "IngestReport") -> None:
     """What a run did, for a person."""
     from askpix.api.console.render import hint, say
+    from askpix.core.text.wording import plural
 
     changes = [
-        f"{count} {name}"
+        f"{count:,} {name}"
         for name, count in (
             ("added", report.added),
             ("updated", report.updated),
@@ -151,26 +153,32 @@ def show_report(report: "IngestReport") -> None:
         )
         if count
     ]
+    stages = [
+        f"{name} {seconds:.1f} s"
+        for name, seconds in (("embedding", report.embedding_seconds), ("reading text", report.text.seconds))
+        if seconds >= 0.1
+    ]
     say(
-        f"{report.collection}: {', '.join(changes) or 'no pictures found'} in {report.seconds:.1f} s"
-        + (f" ({report.images_per_second:.1f} pictures/s)" if report.images_per_second else "")
-        + f"; {report.images} pictures in the collection"
+        f"{report.collection}: {', '.join(changes) or 'no images found'} in {report.seconds:.1f} s"
+        + (f" ({', '.join(stages)})" if len(stages) > 1 else "")
+        + f"; {plural(report.images, 'image')} in the collection"
     )
     if report.sheets.embedded:
-        say(f"{report.sheets.pictures} pictures found on {report.sheets.embedded} sheets")
+        on = plural(report.sheets.embedded, "page")
+        say(f"{plural(report.sheets.pictures, 'image')} found on {on} that show several")
     if report.described:
-        say(f"dates, places, names or words from files beside and in them: {report.described} pictures")
+        say(f"dates, places, names or captions read for {plural(report.described, 'image')}")
     if report.tagged:
-        say(f"{report.tagged} pictures held against the tags; `askpix search --tag TAG` finds them")
+        say(f"{plural(report.tagged, 'image')} compared with the tags; `askpix search --tag TAG` finds them")
     if report.text and report.text.read:
-        say(f"words found in {report.text.with_text} of {report.text.read} pictures")
+        say(f"text found in {report.text.with_text:,} of {plural(report.text.read, 'image')}")
     if report.pages.embedded:
-        say(f"{report.pages.embedded} pages embedded patch by patch")
+        say(f"{plural(report.pages.embedded, 'page')} embedded patch by patch")
     if report.captions.captioned or report.captions.stopped:
         cost = f", {report.captions.cost_usd:.4f} USD" if report.captions.cost_usd else ""
         say(
-            f"{report.captions.captioned} captions, {report.captions.tokens} tokens{cost}; "
-            f"{report.captions.left} pictures without one"
+            f"{plural(report.captions.captioned, 'caption')}, {report.captions.tokens:,} tokens{cost}; "
+            f"{plural(report.captions.left, 'image')} without one"
             + (f"; stopped: {printable(report.captions.stopped)}" if report.captions.stopped else "")
         )
     for skip in report.skipped[:20]:

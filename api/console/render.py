@@ -6,18 +6,21 @@ markup is never parsed in them.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from askpix.api.console.text import printable
 from askpix.api.schemas.results import to_json
-from askpix.core.types import Answer, Query, SearchResult, Why
+from askpix.core.text.wording import plural
+from askpix.core.types import Answer, Hit, ImageRecord, Query, SearchResult
 from askpix.ingest.pipeline.report import Failure
 
 
@@ -28,14 +31,14 @@ def print_json(value: Any) -> None:
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Lines for a person on standard output."""
+    """Print lines for a person on standard output."""
     out = file or sys.stdout
     for line in lines:
         out.write(line + "\n")
 
 
 def hint(*lines: str) -> None:
-    """Lines for a person on standard error: never mixed with results."""
+    """Print lines for a person on standard error: never mixed with results."""
     sys.stdout.flush()  # what was said before comes first, also where both go to one file
     say(*lines, file=sys.stderr)
 
@@ -49,7 +52,7 @@ def tell_failures(failed: Sequence[Failure]) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
-    """A table; tab-separated plain rows when standard output is not a terminal."""
+    """Print a table; tab-separated plain rows when standard output is not a terminal."""
     if not sys.stdout.isatty():
         for row in rows:
             say("\t".join(printable(cell) for cell in row))
@@ -63,7 +66,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str |
 
 
 def short(uri: str) -> str:
-    """A path as people write it: relative to the working folder, or to home, where it lies there."""
+    """Return a path as people write it: relative to the working folder, or to home, where it lies there."""
     path = Path(uri)
     if path.is_relative_to(Path.cwd()):
         return str(path.relative_to(Path.cwd()))
@@ -71,14 +74,19 @@ def short(uri: str) -> str:
 
 
 def place(uri: str, page: int | None, time_s: float | None = None) -> str:
-    """A picture as people name it: short path, and the page of a document or the second of a video."""
+    """Return an image as people name it: short path, and the page of a document or the second of a video."""
+    return fragment(short(uri), page, time_s)
+
+
+def fragment(path: str, page: int | None, time_s: float | None) -> str:
+    """Return a path with the page of a document or the second of a video."""
     if time_s is not None:
-        return f"{short(uri)}#t={time_s:g}"
-    return f"{short(uri)}#page={page}" if page else short(uri)
+        return f"{path}#t={time_s:g}"
+    return f"{path}#page={page}" if page else path
 
 
 def clock(seconds: float) -> str:
-    """A time in a video: "1:05", "1:00:05"."""
+    """Return a time in a video: "1:05", "1:00:05"."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -93,36 +101,57 @@ def understood_as(query: Query) -> str:
     return f"{chips}  about: {printable(query.text)}" if query.text else chips
 
 
-def show_result(result: SearchResult, *, top: int | None = None) -> None:
-    """A search result for a person."""
+def show_result(
+    result: SearchResult, *, top: int | None = None, show: Callable[[ImageRecord], str] | None = None
+) -> None:
+    """Print a search result for a person: whole paths, with dates where dates were asked for.
+
+    ``show`` gives the characters that show an image in this terminal.
+    """
     for note in result.notes:
         hint(f"note: {note}")
     if understood := understood_as(result.query):
         hint(f"understood as: {understood}")
     if not result.matched:
-        hint(
-            f"Nothing here matches: {result.reason}"
-            + ("" if result.hits else "  (--all shows the ranking anyway)")
-        )
-    rows = [
-        (
-            str(hit.rank),
-            f"{hit.score:.3f}"
-            if hit.why != Why()
-            else "",  # a list of what a filter lets through has no scores
-            place(hit.record.uri, hit.record.page, hit.record.time_s)
-            + (f"  (+{hit.duplicates} copies)" if hit.duplicates else ""),
-            f"{hit.record.taken_at:%Y-%m-%d}" if hit.record.taken_at else "",
-            hit.snippet or "",
-        )
-        for hit in result.hits[:top]
-    ]
-    if rows:
-        table(("#", "score", "picture", "date", "words in it"), rows)
+        more = "" if result.hits else " (--all shows the closest anyway)"
+        hint(f"Nothing matches: {result.reason}{more}")
+    dated = result.query.where.after is not None or result.query.where.before is not None
+    terminal = Console() if sys.stdout.isatty() else None
+    for hit in result.hits[:top]:
+        _show_hit(hit, terminal, dated=dated)
+        if show is not None:
+            sys.stdout.write(show(hit.record))
+
+
+def _show_hit(hit: Hit, terminal: Console | None, *, dated: bool) -> None:
+    """Print a hit on two lines of a terminal, else as one row of tab-separated cells."""
+    record = hit.record
+    path = printable(fragment(record.uri, record.page, record.time_s))
+    taken = f"{record.taken_at:%Y-%m-%d}" if record.taken_at else ""
+    words = printable(hit.snippet or "")
+    if terminal is None:
+        say("\t".join((str(hit.rank), path, taken, words)))
+        return
+    line = Text(f"{hit.rank:>3}  ")
+    line.append(path, Style(bold=True, link=_link(record)))
+    if hit.duplicates:
+        line.append(f"  +{plural(hit.duplicates, 'copy', 'copies')}", "dim")
+    if dated and taken:
+        line.append(f"  {taken}")
+    terminal.print(line, soft_wrap=True)
+    if words:
+        terminal.print(Text(f"     {words}", "dim"), soft_wrap=True)
+
+
+def _link(record: ImageRecord) -> str:
+    """Return the address that opens an image in a terminal with links (OSC 8)."""
+    path = Path(record.uri)
+    address = path.as_uri() if path.is_absolute() else quote(record.uri, safe=":/?#[]@!$&'()*+,;=%")
+    return fragment(address, record.page, record.time_s)
 
 
 def show_answer(answer: Answer) -> None:
-    """An answer with its citations for a person."""
+    """Print an answer with its citations for a person."""
     for note in answer.notes:
         hint(f"note: {note}")
     say(printable(answer.text))

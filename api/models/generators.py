@@ -57,7 +57,9 @@ def choose(wanted: str, options: GeneratorOptions, *, verdicts: "Verdicts | None
             continue
         if isinstance(generator, VisionGenerator) and generator.sees:
             return generator, f"{why}; it runs on this machine"
-    return open_generator("extractive", options), "no model that sees was found on this machine"
+    return open_generator(
+        "extractive", options
+    ), "no vision model was found on this machine: askpix models install vlm"
 
 
 def found_here(options: GeneratorOptions) -> Iterator[str]:

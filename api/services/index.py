@@ -1,5 +1,6 @@
 """Index files and folders: all stages of ingestion, one after the other, for every door."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,14 +35,17 @@ def index_paths(
     page_embedder: str | None = None,
     ocr: str | None = None,
     captions: str | None = None,
+    keep_empty: bool = False,
     **options: Any,
 ) -> IngestReport:
     """Bring the collection ``name``, made when missing, up to date with files and folders.
 
     None takes what the settings say. ``options`` as in ``run_index``. What is wrong with paths, models or
-    generator is raised before anything is made.
+    generator is raised before anything is made. A new collection that no image came into is deleted again
+    unless ``keep_empty``.
     """
     check_paths(paths)  # a wrong path must not leave an empty collection behind
+    is_new = workspace.catalog.get_collection(name) is None
     if page_embedder not in (None, "none"):
         late_embedder(workspace, page_embedder)
     if captions is not None:
@@ -57,7 +61,10 @@ def index_paths(
     if page_embedder is not None:
         collection = choose_page_embedder(workspace, collection, page_embedder)
     ocr = ocr or workspace.settings.ocr
-    return run_index(workspace, collection, paths, ocr=ocr, captions=captions, **options)
+    report = run_index(workspace, collection, paths, ocr=ocr, captions=captions, **options)
+    if is_new and not report.images and not keep_empty:
+        workspace.delete_collection(collection.name)
+    return report
 
 
 def run_index(
@@ -79,6 +86,7 @@ def run_index(
 
     What ``on_progress`` raises, and KeyboardInterrupt, stop the run with all work kept.
     """
+    began = time.perf_counter()
     with workspace.run_on(collection):
         collection = workspace.collection(collection.name)  # its model may have been changed until now
         open_store = workspace.store_opener(collection)
@@ -136,7 +144,13 @@ def run_index(
                 on_progress=on_progress,
             )
             report = replace(report, captions=made)
-        return report
+        seconds = time.perf_counter() - began
+        return replace(
+            report,
+            seconds=round(seconds, 3),
+            images_per_second=round(report.images_per_second * report.seconds / seconds, 2),
+            embedding_seconds=report.seconds,
+        )
 
 
 def _tag(

@@ -20,6 +20,7 @@ from askpix.core.errors import BadImageError, NotFoundError
 from askpix.core.files import written_whole
 from askpix.core.imaging.decode import open_image
 from askpix.core.log import tolerated
+from askpix.core.text.wording import plural
 from askpix.core.types import Mode, Query, SearchResult, Where
 from askpix.retrieval.query.base import Known
 from askpix.retrieval.query.parser import EVERYTHING, parse
@@ -161,7 +162,16 @@ class Searcher:
         self, query: Query, *, over: Retriever | None = None, top_k: int = 10, offset: int = 0, **options: Any
     ) -> SearchResult:
         """Run a query; ``options`` as in ``Retriever.retrieve``. ``over`` searches that retriever instead."""
-        retriever = over or self.retriever
+        result = self._run(query, over or self.retriever, top_k=top_k, offset=offset, **options)
+        left = self._workspace.catalog.texts.count_left(self._collection.id)
+        if not left:
+            return result
+        note = f"the text of {plural(left, 'image')} is not read yet, so matches by text may be missing"
+        return replace(result, notes=(*result.notes, note))
+
+    def _run(
+        self, query: Query, retriever: Retriever, *, top_k: int, offset: int, **options: Any
+    ) -> SearchResult:
         if self._rerank == "none":
             return retriever.retrieve(query, top_k=top_k, offset=offset, **options)
 
@@ -198,7 +208,7 @@ def find_image(store: VectorStore, named: str) -> str | None:
         return min(chosen, key=lambda record: record.page or 0).id
     if not page and Path(path).expanduser().is_file():
         return None
-    raise NotFoundError(f"{named!r} is neither the id of a picture in this collection nor a file")
+    raise NotFoundError(f"{named!r} is neither the id of an image in this collection nor a file")
 
 
 def _absolute(path: str) -> str:

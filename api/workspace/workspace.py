@@ -18,6 +18,7 @@ from askpix.api.settings import Settings
 from askpix.api.workspace.identity import IDENTITY, mark_deleted, write_identity
 from askpix.api.workspace.stores import SharedStores, check_store, kind_of, vector_spec
 from askpix.core.errors import AskpixError, NotFoundError, StoreUnavailableError
+from askpix.core.files import disk_usage
 from askpix.core.log import tolerated
 
 if TYPE_CHECKING:
@@ -317,9 +318,11 @@ class Workspace(SharedStores, Models):
         return folder.exists() or self.catalog.sheets.any(collection)
 
     def disk_bytes(self, collection: Collection) -> int:
-        """Bytes the collection's folder takes."""
+        """Return the bytes that the collection's folder takes on the disk: sparse files count what they
+        hold.
+        """
         folder = self.folder(collection)
         try:
-            return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
+            return sum(disk_usage(entry.stat()) for entry in folder.rglob("*") if entry.is_file())
         except OSError as error:
             raise StoreUnavailableError(f"cannot read {str(folder)!r}: {error.strerror}") from error

@@ -19,7 +19,7 @@ from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.stores.base import VectorStore
 
 GENERATOR = "archive"
-WHY = "the question is about the whole collection: its catalog was asked, and no model"
+WHY = "the question is about the whole collection, so its catalog answers, without a model"
 _YEAR = re.compile(r"^(?:in|from|of|during)? ?((?:19|20)\d\d)$")
 _UNKNOWN_PLACE = re.compile(r"^(?:in|at|near|from|to)\b ?(?:the )?[A-Z]")
 
@@ -75,7 +75,7 @@ def answer_archive(
         generator_why=WHY,
         plan=_plan(asked, query, members, said),
     )
-    reason = None if hits else "no picture belongs to what was asked"
+    reason = None if hits else "no image fits the question"
     return SearchResult(query, bool(hits), reason, hits, took_ms), answer
 
 

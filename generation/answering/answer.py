@@ -147,7 +147,7 @@ def _shown(hit: Hit) -> Box | None:
 def _unanswered(
     question: str, result: SearchResult, generator: Generator, started: float, why: str | None
 ) -> Answer:
-    reason = f" ({result.reason.rstrip('.')})" if result.reason else ""
+    reason = f": {result.reason.rstrip('.')}" if result.reason else ""
     return Answer(
         question=question,
         text=f"Nothing in this collection fits the question{reason}.",

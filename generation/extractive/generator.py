@@ -32,6 +32,7 @@ from askpix.retrieval.onnx.mini import shared_minilm
 EmbedTexts = Callable[[list[str]], Vectors]
 """``(n,)`` texts -> ``(n, dim)`` rows of length one."""
 
+HELP = "A vision model looks at the image itself: askpix models install vlm"
 _LOOKED_FOR: dict[Wanted, str] = {
     "date": "a date", "time": "a time", "year": "a year", "total": "a total", "amount": "an amount of money",
     "percent": "a percentage", "count": "a number", "phone": "a telephone number",
@@ -109,7 +110,7 @@ class ExtractiveGenerator(Generator):
     def _answer(self, question: str, evidence: Sequence[Evidence]) -> str:
         asked = understand(question)
         if not evidence:
-            return f"{NO_ANSWER}: There was no picture to look at."
+            return f"{NO_ANSWER}: No image was found to look at."
         if asked.wanted in KNOWN:
             return _known(asked, evidence)
         evidence = [without_planted(each) for each in evidence]
@@ -123,7 +124,7 @@ class ExtractiveGenerator(Generator):
                 printed = find_labelled(each.page, asked.words, exact=0.95) or self._in_table(asked, each)
                 if printed is not None:
                     return _quoted(printed, each.evidence)
-            return f"{NO_ANSWER}: This takes looking or reckoning, and only written words are quoted here."
+            return f"{NO_ANSWER}: Only text that stands in images is quoted here, and this needs more. {HELP}"
         best: tuple[float, _Seen, Found] | None = None
         for place, each in enumerate(seen):
             found = self._in_table(asked, each)
@@ -220,7 +221,7 @@ def _known(asked: Asked, evidence: Sequence[Evidence]) -> str:
         best = min(film, key=lambda each: each.hit.record.time_s or 0.0)
     fact = tell(best.hit.record)
     if fact is None:
-        return f"{NO_ANSWER}: Nothing is known of {_safe(file_name(best.hit.record))} that says {what}."
+        return f"{NO_ANSWER}: {_safe(file_name(best.hit.record))} does not say {what}."
     return f"{_safe(fact)} [{best.number}]"
 
 
@@ -229,7 +230,7 @@ def _best_picture(asked: Asked, seen: Sequence[_Seen]) -> str:
     wanted = asked.named or asked.focus
     fitting = [each for each in seen if not asked.named or each.share(asked.named) >= 0.5]
     if not fitting:
-        return f"{NO_ANSWER}: None of the pictures found holds {_listed(asked.named)}."
+        return f"{NO_ANSWER}: None of the images found mentions {_listed(asked.named)}."
     best = max(fitting, key=lambda each: (round(each.share(asked.named), 3), -each.evidence.number))
     record = best.evidence.hit.record
     name = _safe(file_name(record)) + (f", page {record.page}" if record.page is not None else "")
@@ -276,15 +277,14 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _nothing(asked: Asked, seen: Sequence[_Seen]) -> str:
-    """One sentence of what was looked at."""
-    names = [_safe(file_name(each.evidence.hit.record)) for each in seen]
-    shown = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    """Say what was looked for, and what would help."""
+    shown = f"the {len(seen)} images that fit best" if len(seen) > 1 else "the image that fits best"
     if not any(each.evidence.lines for each in seen):
-        return f"{NO_ANSWER}: No words were read in {shown}."
-    what = _LOOKED_FOR.get(asked.wanted, "words")
+        return f"{NO_ANSWER}: No text was read in {shown}. {HELP}"
+    what = _LOOKED_FOR.get(asked.wanted, "an answer")
     missing = [word for word in asked.named if not any(each.holds(word) for each in seen)]
     about = f" about {_listed(missing)}" if missing else ""
-    return f"{NO_ANSWER}: No text read in {shown} gives {what}{about} as asked."
+    return f"{NO_ANSWER}: The text of {shown} does not give {what}{about}. {HELP}"
 
 
 def _open(_: str, options: GeneratorOptions) -> ExtractiveGenerator:

@@ -49,6 +49,15 @@ class TextLedger:
         with transaction(self._engine, write=False) as connection:
             return connection.execute(wanted).scalar_one()
 
+    def count_left(self, collection_id: str) -> int:
+        """Return how many images wait to be read where others were; 0 where no text is ever read."""
+        left = self.count_pending(collection_id)
+        if not left:
+            return 0
+        read = select(images.c.id).where(_in_state(collection_id, "done")).limit(1)
+        with transaction(self._engine, write=False) as connection:
+            return left if connection.execute(read).first() else 0
+
     def pending(self, collection_id: str, *, page_size: int = 1000) -> Iterator[PendingText]:
         """Every picture that was not read when its turn came, once; pages of one file together, in order."""
         last = ("", 0)

@@ -74,8 +74,9 @@ class CaptionReport:
 class IngestReport:
     """Stage one, counted in files: a file is added, updated, unchanged, removed, a duplicate or failed.
 
-    ``duplicates`` are new files with the very bytes of one that is there. ``images`` is how many pictures
-    the collection holds now (a document has one a page); ``images_per_second`` those embedded in this run.
+    ``duplicates`` are new files with the very bytes of one that is there. ``images`` is how many images the
+    collection holds now (a document has one a page). ``seconds`` is the whole run, and ``images_per_second``
+    the images embedded in it over that time; ``embedding_seconds`` is stage one alone.
     """
 
     collection: str
@@ -96,6 +97,7 @@ class IngestReport:
     """Pictures held against the collection's vocabulary in this run."""
     pages: PagesReport = field(default_factory=PagesReport)
     captions: CaptionReport = field(default_factory=CaptionReport)
+    embedding_seconds: float = 0.0
     described: int = 0
     """Pictures of which something new was found written: dates, places, names, words."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from askpix.core.errors import StoreUnavailableError
+from askpix.core.files import disk_usage
 from askpix.core.sandbox import die_with_parent
 from askpix.core.subprocesses import python_command
 from askpix.retrieval.qdrant.edge_config import edge_config
@@ -69,5 +70,5 @@ def rebuild(path: Path, *, dim: int, text_dim: int, graph: bool, stop: threading
 
 def room_for_copy(folder: Path, shard: Path, spare: int) -> bool:
     """Return whether the disk holds the shard two more times: the copy, and what optimising makes of it."""
-    size = sum(file.stat().st_blocks * 512 for file in shard.rglob("*") if file.is_file())
+    size = sum(disk_usage(file.stat()) for file in shard.rglob("*") if file.is_file())
     return shutil.disk_usage(folder).free > 2 * size + spare

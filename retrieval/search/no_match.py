@@ -15,6 +15,7 @@ The three thresholds were chosen on one half of receipts, forms, charts and scre
 answers are hidden, and checked on the other half (README, "Numbers"; ``askpix eval retrieval --absent``).
 """
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from askpix.retrieval.text.tokenize import content_words, tokens
+
+_log = logging.getLogger(__name__)
 
 ASKED, WORDED, NUMBERED = 0.3, 0.5, 0.62
 _STEEP = 8.0
@@ -97,7 +100,8 @@ def decide(
         return Verdict(None, max(confidence, 0.75))
     missing = []
     if shown is not None and needed is not None:
-        missing.append(f"no picture shows it (evidence {shown:.2f}, needed {needed:.2f})")
+        missing.append("no image shows it")
     if text_fit is not None:
-        missing.append(f"no picture's text speaks of it (fit {text_fit:.2f}, needed {text_enough(text):.2f})")
+        missing.append("no text in an image mentions it")
+    _log.debug("shown %s of %s, text fit %s of %s for %r", shown, needed, text_fit, text_enough(text), text)
     return Verdict(", and ".join(missing) or "nothing fits", confidence)

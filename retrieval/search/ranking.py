@@ -150,8 +150,8 @@ class Ranking:
         if self._store.count() == 0:
             return "the collection is empty"
         if query.where != Where() and not self._store.scroll(query.where, limit=1):
-            return "no picture satisfies the filter"
-        return "no picture's text speaks of it" if mode == "text" else "nothing fits"
+            return "no image satisfies the filter"
+        return "no text in an image mentions it" if mode == "text" else "nothing fits"
 
 
 def _met_by_filter(query: Query) -> bool:

@@ -241,7 +241,7 @@ def test_a_hosted_model_is_used_when_it_is_named(
 def test_without_any_model_there_is_always_extractive(tmp_path: Path) -> None:
     workspace = Workspace(Settings(home=tmp_path, local_servers=""))
     generator, why = workspace.choose_generator("auto")
-    assert generator.model_id == "extractive" and "no model that sees" in why
+    assert generator.model_id == "extractive" and "no vision model" in why
     assert workspace.choose_generator("extractive")[1] == "it was asked for"
 
 

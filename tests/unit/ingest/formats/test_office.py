@@ -149,7 +149,7 @@ def test_a_folder_with_documents_through_the_command(tmp_path: Path) -> None:
     assert "skipped" in without.stderr and "ASKPIX_OFFICE=soffice" in without.stderr
     soffice = str(program(tmp_path / "bin"))
     done = askpix("index", files, code=3, ASKPIX_OFFICE=soffice)
-    assert "2 pictures in the collection" in done.stdout
+    assert "2 images in the collection" in done.stdout
     assert "could not be loaded" in done.stderr and "broken.docx" in done.stderr
     found = askpix("search", "library opening hours", "--json", ASKPIX_OFFICE=soffice).stdout
     assert "plan.docx" in found

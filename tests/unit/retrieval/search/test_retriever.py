@@ -121,7 +121,7 @@ def test_modes(retriever: Retriever) -> None:
 def test_nothing_matches_is_said(retriever: Retriever) -> None:
     result = retriever.retrieve(parse("interstellar zeppelin"))
     assert not result.matched and result.hits == ()
-    assert result.reason and "no picture shows it" in result.reason
+    assert result.reason and "no image shows it" in result.reason
     shown = retriever.retrieve(parse("interstellar zeppelin"), show_all=True)
     assert not shown.matched and shown.hits
 
