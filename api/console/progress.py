@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.report import Progress
 
 
+_STAGES = {
+    "looking": "embedding images",
+    "sheets": "images on pages",
+    "describing": "dates, places and captions",
+    "tagging": "tags",
+    "reading": "reading text",
+    "pages": "embedding pages",
+    "captions": "writing captions",
+}
+"""Stages as people know them; those of jobs over HTTP keep their names."""
+
+
 class ProgressLine:
     """Progress on standard error: a live bar in a terminal, a line every ten seconds elsewhere."""
 
@@ -48,9 +60,13 @@ class ProgressLine:
         if self._live:
             if progress.stage != self._stage:
                 self._stage = progress.stage
-                self._task = self._live.add_task(progress.stage, total=None, rate="")
+                self._task = self._live.add_task(_named(progress), total=None, rate="")
             self._live.update(self._task, completed=progress.done, total=progress.total, rate=rate)
         elif time.monotonic() - self._said > 10:
             self._said = time.monotonic()
-            total = f" of {progress.total}" if progress.total is not None else ""
-            typer.echo(f"{progress.stage}: {progress.done}{total}, {rate}", err=True)
+            total = f" of {progress.total:,}" if progress.total is not None else ""
+            typer.echo(f"{_named(progress)}: {progress.done:,}{total}, {rate}", err=True)
+
+
+def _named(progress: "Progress") -> str:
+    return _STAGES.get(progress.stage, progress.stage)
