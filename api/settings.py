@@ -201,7 +201,7 @@ class Settings(BaseSettings):
         return self.cors_origins.replace(",", " ").split()
 
     def image_limits(self) -> "ImageLimits":
-        """What files are refused, and what may be used to open them.
+        """Return the limits on what is decoded, and on what may be used to decode it.
 
         Raises ``AskpixError`` where that is not there: else each document would fail for the settings' sake.
         """

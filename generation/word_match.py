@@ -60,7 +60,7 @@ def _stem(word: str) -> str:
 
 @lru_cache(maxsize=65536)
 def same_word(one: str, other: str) -> bool:
-    """Whether two tokens are one word: equal, of one family of abbreviations, or a letter apart (OCR).
+    """Return whether two tokens are one word: equal, of one family of abbreviations, or a letter apart (OCR).
 
     Numbers must be equal: a digit read wrongly is another number.
     """
@@ -79,7 +79,7 @@ def same_word(one: str, other: str) -> bool:
 
 
 def holds(words: Iterable[str], squeezed: str, word: str) -> bool:
-    """Whether a text with these ``words``, and this squeezed form, holds ``word``."""
+    """Return whether a text with these ``words``, and this squeezed form, holds ``word``."""
     if any(same_word(word, other) for other in words):
         return True
     return len(word) >= 5 and not word[0].isdigit() and squeeze(word) in squeezed

@@ -81,7 +81,7 @@ def run_chat(
 def run_plan(
     workspace: "Workspace", collection: "Collection", question: str, *, top_k: int, generator: str | None
 ) -> dict[str, "Any"]:
-    """What would be sent, and what it would cost at most; nothing is sent."""
+    """Return what would be sent, and what it would cost at most; nothing is sent."""
     from dataclasses import asdict
 
     from askpix.api.services.search import open_searcher

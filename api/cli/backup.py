@@ -12,7 +12,7 @@ def backup_command(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
     as_json: JsonOption = False,
 ) -> None:
-    """All of this home in one file: catalog, keys, vectors, uploads. Nobody may write to it meanwhile.
+    """Back up this home into one file: catalog, keys, vectors, uploads. Nobody may write to it meanwhile.
 
     Pictures that were indexed where they lie are not in it, nor is a catalog on another server. Of vectors
     on a Qdrant server snapshots are taken there, and named in the file.

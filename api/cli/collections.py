@@ -47,7 +47,7 @@ def show_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """One collection in detail."""
+    """Show one collection in detail."""
     from dataclasses import replace
 
     from askpix.api.console.render import print_json, say

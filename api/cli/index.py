@@ -138,7 +138,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show_report(report: "IngestReport") -> None:
-    """What a run did, for a person."""
+    """Print what a run did."""
     from askpix.api.console.render import hint, say
     from askpix.core.text.wording import plural
 
@@ -190,7 +190,7 @@ def show_report(report: "IngestReport") -> None:
 
 
 def failures(report: "IngestReport") -> "list[Failure]":
-    """Of all stages."""
+    """Return the failures of all stages."""
     later = (report.sheets, report.text, report.pages, report.captions)
     return [*report.failed, *(failure for stage in later for failure in stage.failed)]
 

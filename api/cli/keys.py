@@ -76,7 +76,7 @@ def list_command(as_json: JsonOption = False) -> None:
 
 @group.command("revoke")
 def revoke_command(key_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
-    """From now on the key opens nothing."""
+    """Revoke a key, effective at once."""
     from askpix.api.console.render import hint, print_json, say
 
     ring = _ring()
@@ -119,7 +119,7 @@ def trail_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What was changed through the service, by which key, and what a key was not allowed to."""
+    """List what was changed through the service, by which key, and what was refused."""
     from askpix.api.console.render import hint, print_json, table
     from askpix.api.security.audit_log import Trail
     from askpix.api.security.tables import database_of

@@ -1,4 +1,4 @@
-"""What ``askpix demo`` shows: sample pictures, searches and questions, with what each should find.
+"""Content of ``askpix demo``: sample images, searches and questions, with what each should find.
 
 NOTICE says where each picture comes from; tools/draw_demo.py draws those that are ours. ``captions.toml``
 holds captions of some of them, which a model must find to prove that it works.

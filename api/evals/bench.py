@@ -26,7 +26,7 @@ QUERIES = tuple(
     )
     for where in ("on a beach", "in the snow", "at night", "in front of a wall", "from May 2018")
 )
-"""All different: a query that was just asked is not encoded again."""
+"""Distinct queries: a repeated query is not encoded again."""
 
 
 _Paths = Annotated[

@@ -1,4 +1,4 @@
-"""How fast files become pictures beside the bare decoder of each format, in turn on the same bytes.
+"""Decoding speed beside the bare decoder of each format, in turn on the same bytes.
 
 Ours is what indexing does: the format by its bytes, limits before decoding, EXIF, the turn it asks for, and a
 process apart for PDF, SVG, JPEG XL and camera raw files. Bare is the shortest program for the same pixels.
@@ -28,8 +28,9 @@ Size: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class DecodeSpeed:
-    """One format. Milliseconds a picture, the medians of the rounds; ``ratio`` is bare over ours: above 1 is
-    faster than the bare decoder. ``megapixels`` of the originals, on average."""
+    """Result for one format. Milliseconds an image, the medians of the rounds; ``ratio`` is bare over
+    ours: above 1 is faster than the bare decoder. ``megapixels`` of the originals, on average.
+    """
 
     format: str
     pictures: int
@@ -91,7 +92,9 @@ def _measured(
 
 
 def _ours(data: bytes, side: int, limits: ImageLimits) -> list[tuple[Size, Size]]:
-    """Of each picture of a file its size, and the size it was decoded at. Raises ``BadImageError``."""
+    """Decode each image of a file; return its size, and the size it was decoded at. Raises
+    ``BadImageError``.
+    """
     found = []
     for page in open_pages(data, limits=limits, min_side=side):
         if page.picture is None:
@@ -158,7 +161,7 @@ _BARE: Mapping[str, _Bare] = {"PDF": _pdfium, "SVG": _resvg, "RAW": _libraw, "JP
 
 
 def contents_of(files: Sequence[Path]) -> list[bytes]:
-    """Their bytes, without videos and what is too large."""
+    """Return the files' bytes, without videos and files that are too large."""
     found = []
     for path in files:
         try:

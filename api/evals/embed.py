@@ -1,4 +1,4 @@
-"""What ``askpix bench embed`` measures: our embedders, and the loops written by hand around each library."""
+"""Benchmark ``askpix bench embed``: our embedders, and the loops written by hand around each library."""
 
 from __future__ import annotations
 

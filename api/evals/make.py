@@ -84,7 +84,7 @@ def make_command(
 
 
 def _name(folder: Path) -> str:
-    """Of the collection for a folder: its name, and what tells it from namesakes."""
+    """Return the name of a folder's collection: the folder's name, and what tells it from namesakes."""
     import hashlib
 
     path = folder.absolute()

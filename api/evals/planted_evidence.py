@@ -16,7 +16,7 @@ from askpix.ingest.catalog.models import Collection
 def check_planted(
     workspace: Workspace, collection: Collection, questions: Sequence[Question], *, top_k: int
 ) -> PlantedReport:
-    """Each question is searched as ``askpix ask`` does; its picture is put first where it was not found."""
+    """Search each question as ``askpix ask`` does; its image is put first where it was not found."""
     truths: list[Truth] = []
     with open_searcher(workspace, collection) as searcher:
         records = {
@@ -44,7 +44,7 @@ def check_planted(
 
 
 def check(text: str, question: str, evidence: Sequence[Evidence], seen: bool) -> Checked:
-    """What is left of an answer, as ``askpix.generation.answering.answer`` leaves it."""
+    """Check an answer like ``askpix.generation.answering.answer``, and return what is left of it."""
     numbers = frozenset(each.number for each in evidence) if seen else frozenset[int]()
     judged = judge(text, question, evidence, seen=numbers)
     answered, citations = verify(judged.parsed, evidence)

@@ -273,7 +273,7 @@ def _captions(
 def _pages(
     workspace: "Workspace", folder: Path, embedder: str, kept: Path, limit: int | None
 ) -> tuple[Any, str]:
-    """By the whole of search: pictures, the words in them and, where it is set up, patch by patch."""
+    """Evaluate the whole search: images, their text and, where it is set up, patch by patch."""
     import hashlib
     from dataclasses import replace
 

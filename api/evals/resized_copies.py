@@ -14,7 +14,7 @@ from askpix.ingest.formats.pages import open_page, read_content
 def shrunk_copies(
     paths: Iterable[Path], side: int, folder: Path, *, limits: ImageLimits
 ) -> Mapping[Path, Path]:
-    """Where each picture lies with a longer side of ``side``: itself when it is no larger.
+    """Return the path of each image with a longer side of ``side``: its own when it is no larger.
 
     Copies are PNG, so that nothing but size is lost, named after the path's hash, and kept for the next time
     while the original is older. Raises ``BadImageError`` naming none, and ``AskpixError`` when ``folder``

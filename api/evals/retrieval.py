@@ -168,7 +168,9 @@ def show_legs(
     as_json: bool,
     literal: bool = False,
 ) -> None:
-    """Each leg alone and all together, for every kind of query, in its own folder and in all of them."""
+    """Show each sub-query alone and all together, for every kind of query, in its own folder and in all of
+    them.
+    """
     from askpix.api.console.render import hint, print_json, say, table
     from askpix.api.services.search import open_searcher
     from askpix.core.types import Where

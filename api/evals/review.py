@@ -25,7 +25,7 @@ _TEMPLATE = Path(__file__).with_name("review_page.html")
 
 
 def known_of(workspace: "Workspace", collection: "Collection", records: Sequence[ImageRecord]) -> list[Known]:
-    """What the catalog knows of these pictures. Only pictures that are files of this machine."""
+    """Return what the catalog knows of these images. Only images that are files of this machine."""
     ids = [record.id for record in records]
     abouts, lines = workspace.catalog.notes.abouts(ids), workspace.lines_of(collection)(ids)
     found = []
@@ -65,7 +65,7 @@ def review_page(
     *,
     title: str,
 ) -> str:
-    """One HTML file that needs nothing else: each query with its picture, or what is closest to an absent
+    """Return an HTML page that needs nothing else: each query with its image, or what is closest to an absent
     one.
 
     It saves a manifest that belongs into ``folder``. What pictures and files say is data in it, never markup.

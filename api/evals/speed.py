@@ -1,4 +1,4 @@
-"""What ``askpix bench`` measures: the real parts and the bare libraries beside them, wired."""
+"""Benchmark ``askpix bench``: the real parts and the bare libraries beside them, wired."""
 
 import io
 import tempfile
@@ -109,7 +109,7 @@ def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> I
 
 
 def _bare_decode(path: Path) -> Any:
-    """What any program on Pillow must do to show the model a picture."""
+    """Decode like any program on Pillow that shows the model an image."""
     with Image.open(path) as image:
         image.draft("RGB", (SIDE, SIDE))
         return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))

@@ -44,7 +44,7 @@ def sweep_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
-    """Which size, embedder and generator? Every combination, on the queries and questions of a manifest.
+    """Compare every combination of size, embedder and generator on the queries and questions of a manifest.
 
     Shrunk pictures and their collections (`sweep-...`) are kept for the next time.
     """
@@ -115,7 +115,7 @@ def _moved(
 
 
 def _collection(workspace: "Workspace", dataset: "Dataset", side: int | None, embedder: str) -> "Collection":
-    """One for each gallery, size and embedder."""
+    """Return the collection of a gallery, size and embedder."""
     import hashlib
     import json
 

@@ -1,4 +1,4 @@
-"""What a page needs to show a whole collection: its order and shapes, its places, its folders, its models."""
+"""Views of a whole collection for the page: its order and shapes, its places, its folders, its models."""
 
 import base64
 from dataclasses import dataclass, replace
@@ -98,7 +98,7 @@ def places(
     who: Who,
     degrees: Annotated[float, Query(ge=0.001, le=90, description="Pictures so near are one.")] = 1.0,
 ) -> Places:
-    """Where pictures were taken, by squares of some degrees."""
+    """Count images by squares of some degrees."""
     wall = service.catalog.timeline.wall(who.collection(service.catalog, name))
     found = wall.places(degrees)[:_MOST_PLACES]
     rows = tuple(PlaceCount(round(p.lat, 5), round(p.lon, 5), p.pictures, p.id) for p in found)
@@ -107,7 +107,7 @@ def places(
 
 @router.get("/{name}/folders", responses=problems(404))
 def folders(name: str, service: TheService, who: Who) -> Folders:
-    """Where its files lie on the server, most files first; uploads are one folder."""
+    """List the folders of the collection's files on the server, most files first; uploads are one folder."""
     collection = who.collection(service.catalog, name)
     rows = tuple(
         replace(each, path="upload:") if service.uploads.holds(f"{each.path}/x") else each

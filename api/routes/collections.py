@@ -43,13 +43,13 @@ def list_all(
 
 @router.get("/{name}", responses=problems(404))
 def show(name: str, service: TheService, who: Who) -> CollectionInfo:
-    """One collection in detail."""
+    """Show one collection in detail."""
     return describe(service.workspace, who.collection(service.catalog, name), disk=True)
 
 
 @router.get("/{name}/facets", responses=problems(404))
 def facets(name: str, service: TheService, who: Who) -> dict[str, tuple[FacetCount, ...]]:
-    """How many pictures there are by year, month, place, kind, camera and tag; the most frequent first."""
+    """Count images by year, month, place, kind, camera and tag; the most frequent first."""
     return facet_counts(service.workspace, who.collection(service.catalog, name))
 
 

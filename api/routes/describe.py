@@ -94,7 +94,7 @@ class Findings:
 
 @router.post("/caption", responses=problems(404, 502))
 def caption_pictures(body: CaptionIn, service: TheService, who: Who) -> Captions:
-    """Each picture in words. Without a model that sees: what it looks like, and what is written in it."""
+    """Caption each image. Without a vision model: what it looks like, and the text in it."""
     check_generator(service, who, body.generator)
     results = []
     for index, text in enumerate(body.images):

@@ -50,7 +50,7 @@ def docs() -> Response:
 
 @router.get("/{name}")
 def part(name: str) -> Response:
-    """What the page is made of."""
+    """Serve a file of the page."""
     if name == "start.js":
         return Response(_START, media_type="text/javascript")
     if name not in _FILES:

@@ -1,4 +1,4 @@
-"""Whether the server is well, and what it counts."""
+"""Health of the server, and its metrics."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ router = APIRouter(tags=["status"])
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the server is: ``ok``, or ``ready``."""
+    """Health of the server: ``ok``, or ``ready``."""
 
     status: str
 
 
 @router.get("/healthz", responses=problems())
 async def health(service: TheService) -> Health:
-    """Whether the server should live on: 503 when its worker is stuck."""
+    """Return whether the server should go on running: 503 when its worker is stuck."""
     if (stuck := service.healthy()) is not None:
         raise OverloadedError(stuck, retry_after_s=30)
     return Health("ok")
@@ -29,8 +29,9 @@ async def health(service: TheService) -> Health:
 
 @router.get("/readyz", responses=problems())
 async def ready(service: TheService) -> Health:
-    """Whether requests should come here: 503 until the models are loaded, while every
-    place is taken, and once it is stopping."""
+    """Return whether requests should come here: 503 until the models are loaded, while every place is
+    taken, and once it is stopping.
+    """
     if not service.ready:
         raise OverloadedError("starting, or stopping", retry_after_s=2)
     if service.places.full:

@@ -55,7 +55,7 @@ def list_all(  # noqa: PLR0917 - parts of the query
 
 @router.get("/v1/images/{image_id}", responses=problems(404))
 def show(image_id: str, service: TheService, who: Who) -> Image:
-    """What is known of a picture, and the words read in it."""
+    """Show what is known of an image, and the text read in it."""
     collection, record, sha256 = service.image(who, image_id)
     lines = service.catalog.lines([record.id]).get(record.id, ())
     about = service.catalog.notes.abouts([record.id]).get(record.id)

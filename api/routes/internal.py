@@ -1,4 +1,6 @@
-"""For the other commands of this home, which have its token: the stores that this process holds."""
+"""Internal routes for the other commands of this home, which have its token: the stores that this process
+holds.
+"""
 
 from contextlib import ExitStack
 from typing import Annotated, Any
@@ -34,7 +36,7 @@ def call(  # noqa: PLR0917 - parts of the path
     service: TheService,
     who: Who,
 ) -> Any:
-    """One call of a store's method, or the value of its property."""
+    """Call a method of a store, or return the value of its property."""
     _only_local(who)
     if method not in _MEMBERS:
         raise ProblemError(404, "Not Found")
@@ -72,7 +74,7 @@ def _only_local(who: Principal) -> None:
 
 
 def _collection(service: Service, collection_id: str, which: str) -> Collection:
-    """With the generation that is asked for: the one in use, one being built, or one kept."""
+    """Return the collection with the generation that is asked for: in use, being built, or kept."""
     for collection in service.catalog.list_collections():
         if collection.id == collection_id:
             generations = service.catalog.generations

@@ -35,7 +35,7 @@ def list_all(
 
 @router.get("/{job_id}", responses=problems(404))
 def show(job_id: str, service: TheService, who: Who) -> Job:
-    """One job."""
+    """Show one job."""
     return job_out(service, who, service.job(who, job_id))
 
 

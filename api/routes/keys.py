@@ -28,7 +28,7 @@ class KeyIn(_In):
 
 
 class RotateIn(_In):
-    """For how long both keys open, so that programs can be given the new one."""
+    """How long both keys work, so that programs can be given the new one."""
 
     overlap_s: int = Field(default=86_400, ge=0, le=90 * 86_400)
 
@@ -50,7 +50,7 @@ class TrailPage:
 
 @router.get("", responses=problems())
 def list_all(service: TheService, who: Who) -> Keys:
-    """What ``askpix keys list`` shows."""
+    """List the keys."""
     _need(who)
     return Keys(tuple(service.keys.list()))
 
@@ -64,7 +64,7 @@ def create(body: KeyIn, service: TheService, who: Who) -> NewKey:
 
 @router.delete("/{key_id}", responses=problems(404))
 def revoke(key_id: str, service: TheService, who: Who) -> Key:
-    """From now on it opens nothing."""
+    """Revoke a key, effective at once."""
     _need(who)
     return service.keys.revoke(key_id)
 
@@ -83,7 +83,9 @@ def trail(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> TrailPage:
-    """What was changed through the service, by which key, and who was turned away. For admins of all."""
+    """List what was changed through the service, by which key, and what was refused. For admins of all
+    collections.
+    """
     _need(who)
     entries = service.trail.latest(limit=limit, before=before)
     return TrailPage(tuple(entries), tuple(service.trail.refusals(limit=limit)))

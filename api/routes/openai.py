@@ -49,7 +49,7 @@ def models(service: TheService, who: Who) -> Any:
 
 @router.get("/models/{model_id:path}", response_model=dict[str, Any], responses=problems(404))
 def model(model_id: str, service: TheService, who: Who) -> Any:
-    """One of them."""
+    """Show one model."""
     if model_id.startswith(PREFIX):
         collection = _collection(service, who, model_id)
         return _model(PREFIX + collection.name, int(collection.created_at.timestamp()))
@@ -144,7 +144,7 @@ def _collection(service: Service, who: Principal, model_id: str) -> Collection:
 
 
 def _embedder(service: Service, who: Principal, model_id: str) -> Embedder:
-    """Only those that ship or are in use: other ids name files of the server."""
+    """Return an embedder that ships or is in use: other ids name files of the server."""
     if model_id.startswith(PREFIX):
         return service.workspace.embedder(_collection(service, who, model_id).embedder)
     used = {each.embedder for each in who.collections(service.catalog)}

@@ -25,14 +25,14 @@ _MIN_SIDE = 512
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """How many pairs of words and image were noted."""
+    """Number of pairs of words and image that were noted."""
 
     noted: int
 
 
 @router.post("/{name}/search", response_model=SearchResult, responses=problems(404))
 def search(name: str, body: SearchIn, service: TheService, who: Who) -> Response:
-    """By words, a picture, a filter, or all of them. `matched` is false when nothing fits."""
+    """Search by words, an image, a filter, or all of them. `matched` is false when nothing fits."""
     collection = who.collection(service.catalog, name)
     if body.rerank not in (None, "none", "pages", service.settings.rerank):
         who.need("admin")  # a name may be a folder or an address of the server's
@@ -41,8 +41,9 @@ def search(name: str, body: SearchIn, service: TheService, who: Who) -> Response
 
 @router.post("/{name}/good", responses=problems(404))
 def good(name: str, body: GoodIn, service: TheService, who: Who) -> Noted:
-    """These pictures are what the words looked for. `collections adapt` learns from it; it never leaves the
-    server, and is not kept where searches are not remembered."""
+    """Note the images that a search looked for. `collections adapt` learns from it; it never leaves the
+    server, and is not kept where searches are not remembered.
+    """
     who.need("write")
     collection = who.collection(service.catalog, name)
     for image_id in body.images:
@@ -78,7 +79,7 @@ def picture_of(service: Service, uri: str) -> Image.Image:
 
 
 def bytes_of(service: Service, uri: str) -> bytes:
-    """What a data URI holds, not decoded. Raises ``BadQueryError`` and ``BadImageError``."""
+    """Return the bytes in a data URI, not decoded. Raises ``BadQueryError`` and ``BadImageError``."""
     head, comma, data = uri.partition(",")
     if not comma or not head.endswith(";base64"):
         raise BadQueryError("a picture comes as 'data:image/jpeg;base64,...' or as the id of a picture")

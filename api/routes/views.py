@@ -26,7 +26,7 @@ from askpix.core import types as core
 from askpix.ingest.catalog.models import Collection
 
 _PLACE = re.compile(r"(#(?:page|t)=)")
-"""What follows a path where a page or a moment is meant."""
+"""Fragment that names a page or a moment of a file."""
 
 
 def result_out(service: Service, principal: Principal, found: core.SearchResult) -> SearchResult:

@@ -30,7 +30,7 @@ FILES = {
     "vendor/land.svg": "image/svg+xml",
     "vendor/thumbhash.js": "text/javascript; charset=utf-8",
 }
-"""What is served, and nothing else: no path of a request reaches the disk."""
+"""Files that are served, and no others: no path of a request reaches the disk."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "media-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -45,7 +45,7 @@ class SessionIn(_In):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Whether whoever asks may come in, and what they may do; ``keyed``: by a key."""
+    """Access of the visitor: whether they may come in, and what they may do; ``keyed``: by a key."""
 
     open: bool
     scope: str | None = None
@@ -60,7 +60,7 @@ def root(request: Request) -> Response:
 
 @router.get("/web/{path:path}", include_in_schema=False)
 def asset(path: str, request: Request) -> Response:
-    """What the page is made of."""
+    """Serve a file of the page."""
     return _file(path, request)
 
 
@@ -86,7 +86,7 @@ async def begin(body: SessionIn, request: Request, response: Response, service: 
 
 @router.get("/session", responses=problems())
 async def current(request: Request) -> Session:
-    """What the page asks first: whether it has to ask for a key."""
+    """Return whether the page has to ask for a key."""
     who: Principal | None = request.state.principal
     if who is None:
         return Session(open=False)

@@ -99,14 +99,14 @@ class EmbeddingsIn(_In):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the last user turn asks."""
+    """Question of the last user turn."""
 
     text: str
     image: str | None
 
 
 def is_picture(text: str) -> bool:
-    """Whether an input is a picture in a data URI."""
+    """Return whether an input is an image in a data URI."""
     return text.startswith("data:image/")
 
 
@@ -125,7 +125,7 @@ def question_of(messages: list[ChatMessage]) -> Question:
 
 
 def history_of(messages: list[ChatMessage]) -> list[Message]:
-    """What was said before the last turn of a user, by user and assistant: words only, the latest turns.
+    """Return the turns before the last user turn, of user and assistant: text only, the latest ones.
 
     What a client's system turn demands is left out: it would speak over the rules that keep answers true.
     """

@@ -91,7 +91,7 @@ class WhereIn(_In):
         return self
 
     def where(self) -> Where:
-        """As the retriever takes it."""
+        """Return the filter in the retriever's form."""
         given = {name: value for name, value in self if value not in (None, [])}
         given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
         if self.near:
@@ -132,7 +132,7 @@ class SearchIn(_In):
 
 
 class GoodIn(_In):
-    """What a search was for: its words, and the pictures that were meant."""
+    """Words of a search, and the images that it looked for."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"text": "my red car", "images": ["ID"]}]}

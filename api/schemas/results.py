@@ -28,7 +28,7 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """What each sub-query measured for a hit; None where it did not find the image or was not run."""
+    """Similarity of a hit by each sub-query; None where it did not find the image or was not run."""
 
     image: float | None = None
     """Cosine of the query with the image."""
@@ -45,7 +45,7 @@ class Why:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One image found. Hits are ordered by ``score``, higher first; its scale depends on the mode."""
+    """An image found. Hits are ordered by ``score``, higher first; its scale depends on the mode."""
 
     rank: int
     id: str
@@ -65,7 +65,7 @@ class Hit:
     snippet: str | None = None
     """The piece of the image's text that fits the query best."""
     duplicates: int = 0
-    """How many further files hold this image, or one that cannot be told from it."""
+    """Number of further files that hold this image, or one that cannot be told from it."""
     region: Rectangle | None = None
     """The part of a page with several images on it that fits best."""
     similar: tuple[str, ...] = ()
@@ -93,10 +93,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryReading:
-    """How a query was understood."""
+    """Query as it was parsed."""
 
     text: str
-    """What is left to be found by meaning."""
+    """Text that is searched by meaning."""
     phrases: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     where: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class QueryReading:
     clauses: tuple[Clause, ...] = ()
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
-    """What a person should know of the reading or of the result, one line each."""
+    """Notes for a person on the parsed query or the result, one line each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +146,16 @@ class Answer:
     """The evidence."""
     generator: str
     generator_why: str | None = None
-    """Why this generator was chosen, and whether it sees."""
+    """Reason why this generator was chosen, and whether it sees."""
     usage: Usage = field(default_factory=Usage)
     plan: Mapping[str, Any] | None = None
-    """How a question about the whole collection was answered."""
+    """Plan of a question about the whole collection."""
     understood_as: str | None = None
     """A follow-up question as it was understood."""
     doubts: tuple[Doubt, ...] = ()
     """Claims that the evidence does not bear."""
     notes: tuple[str, ...] = ()
-    """What a person should know of the search behind it, one line each."""
+    """Notes for a person on the search behind the answer, one line each."""
     took_ms: float = 0.0
 
 
@@ -232,14 +232,14 @@ class Job:
     result: Mapping[str, Any] | None = None
     error: str | None = None
     retry_at: UtcTime | None = None
-    """When a job that failed for a passing reason (a full disk, a database away) is tried again."""
+    """Time of the next try of a job that failed for a passing reason (a full disk, a database away)."""
     created_at: UtcTime
     updated_at: UtcTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One indexed image: a photo, a page of a document, or a frame of a video."""
+    """An indexed image: a photo, a page of a document, or a frame of a video."""
 
     id: str
     collection: str
@@ -265,12 +265,13 @@ class Image:
     lines: Annotated[tuple[TextLine, ...] | None, IF_SET] = None
     """The words with their boxes; where one image is shown."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """What its owner wrote in the file or beside it (title, people, albums, keywords, rating, place), and
-    ``taken_from``: where ``taken_at`` is from; where one image is shown."""
+    """Metadata by its owner in the file or beside it (title, people, albums, keywords, rating, place), and
+    ``taken_from``: the source of ``taken_at``; where one image is shown.
+    """
     caption: str | None = None
     """A generator's sentence; where one image is shown."""
     file_date: datetime | None = None
-    """When the file of an image without ``taken_at`` was last written; where one image is shown."""
+    """Time of the last change of the file of an image without ``taken_at``; where one image is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +283,7 @@ class Caption:
     caption: str
     page: Annotated[int | None, IF_SET] = None
     error: Annotated[str | None, IF_SET] = None
-    """Why there is none; the command line lists failures on standard error instead."""
+    """Reason why there is none; the command line lists failures on standard error instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ class Classification:
     time_s: Annotated[float | None, IF_SET] = None
     labels: tuple[Label, ...]
     error: Annotated[str | None, IF_SET] = None
-    """Why there are none; the command line lists failures on standard error instead."""
+    """Reason why there are none; the command line lists failures on standard error instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

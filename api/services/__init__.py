@@ -1,1 +1,1 @@
-"""One module for each use case: index, ask, describe, export and the rest."""
+"""Use cases, one module each: index, ask, describe, export and the rest."""

@@ -24,7 +24,7 @@ _OTHERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class AdaptReport:
-    """What learning came to. ``kept``: it won, and searches use it from now on."""
+    """Result of learning. ``kept``: it won, and searches use it from now on."""
 
     collection: str
     embedder: str
@@ -37,7 +37,7 @@ class AdaptReport:
     before: Recall
     after: Recall
     gain: float
-    """Of the mean reciprocal rank."""
+    """Gain of the mean reciprocal rank."""
     error: float
     weight: float
     kept: bool

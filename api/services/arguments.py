@@ -59,5 +59,5 @@ def _one_line(error: ValidationError, signature: inspect.Signature) -> str:
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int, ...]:
-    """Where in an argument, without the branches of unions that led there."""
+    """Return the place in an argument, without the branches of unions that led there."""
     return tuple(step for step in location[1:] if isinstance(step, int))

@@ -41,7 +41,7 @@ def ask_collection(
     image_id: str | None = None,
     second_look: bool | None = None,
 ) -> "Iterator[SearchResult | Piece | Answer]":
-    """What was found, the pieces of the answer as they come, and last the Answer.
+    """Yield the search result, the pieces of the answer as they come, and last the Answer.
 
     ``image`` or ``image_id`` is searched by beside the words; ``second_look`` None: as the settings say. The
     store is let go before a generator writes, which may take minutes. A question about the whole collection
@@ -132,20 +132,20 @@ class _Asking:
             )
 
     def found(self, text: str, k: int, *, offset: int = 0) -> SearchResult:
-        """What ``askpix search`` finds."""
+        """Return the result of ``askpix search``."""
         with open_searcher(self._workspace, self._collection) as searcher:
             return searcher.find(text, k, offset=offset, partial=True)
 
     def by_picture(
         self, text: str, k: int, *, image: "Image.Image | None", image_id: str | None
     ) -> SearchResult:
-        """What is like a picture, and fits the words."""
+        """Return what is like an image, and fits the words."""
         with open_searcher(self._workspace, self._collection) as searcher:
             query = searcher.read(text, beside_image=True)
             return searcher.run(query, image=image, image_id=image_id, top_k=k, partial=True)
 
     def leaning(self, text: str, k: int, *, standing: Standing) -> SearchResult:
-        """The one picture, or the further ones, of an earlier question."""
+        """Return the one image, or the further ones, of an earlier question."""
         del text
         whole = self.whole(standing.about)
         if whole is not None and standing.pages:

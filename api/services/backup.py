@@ -55,19 +55,19 @@ _PACKED = "uploads"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What is in a backup file."""
+    """Header of a backup file."""
 
     created_at: str
     askpix: str
     home: str
-    """Where it was made: pictures that were uploaded are recorded below it."""
+    """Home that it was made of: uploaded images are recorded below it."""
     files: int
     size: int
     """Bytes, unpacked."""
     snapshots: tuple[Snapshot, ...] = ()
-    """On the Qdrant server, not in the file: of the vectors that are there."""
+    """Snapshots on the Qdrant server, not in the file, of the vectors that are there."""
     notes: tuple[str, ...] = ()
-    """What of these vectors is in no snapshot, and why; one line each."""
+    """Notes on vectors that are in no snapshot, and why; one line each."""
 
 
 def back_up(home: Path, target: Path, *, wait_s: float = 0.0, settings: Settings | None = None) -> Backup:
@@ -300,7 +300,7 @@ def follow_home(settings: Settings, old: str) -> int:
 
 
 def _move_jobs(settings: Settings, old: str, new: str) -> None:
-    """What was acknowledged and is not indexed yet stands in the jobs."""
+    """Move the paths in jobs: what was acknowledged and is not indexed yet stands there."""
     engine = database_of(settings.home)
     try:
         with transaction(engine) as connection:

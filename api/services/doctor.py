@@ -24,7 +24,7 @@ from askpix.ingest.maintenance.verify_regions import SheetsProof
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at."""
+    """Result of one check."""
 
     name: str
     ok: bool
@@ -69,7 +69,7 @@ def examine(workspace: Workspace, *, mend: bool = False, models: bool = False) -
 
 
 def examine_collection(workspace: Workspace, name: str, *, mend: bool = False) -> Check:
-    """Whether each of its pictures, also of those on sheets, has its vectors; ``mend`` as in ``examine``."""
+    """Check whether each image, also of those on sheets, has its vectors; ``mend`` as in ``examine``."""
     return _check(f"collection {name}", partial(_collection, workspace, name, mend=mend))
 
 
@@ -159,7 +159,7 @@ def _proofs(workspace: Workspace, collection: Collection) -> tuple[Proof, Sheets
 
 
 def _said(proofs: tuple[Proof, SheetsProof]) -> str:
-    """What is wrong, or that all is right; of sheets only where there are any."""
+    """Return what is wrong, or that all is right; sheets are mentioned only where there are any."""
     right = [str(each) for each in (proofs if proofs[1].sheets else proofs[:1])]
     return ", ".join(_wrong(proofs) or right)
 

@@ -43,7 +43,9 @@ def read_labels(text: str) -> list[str]:
 
 
 def read_vocabulary(tags: str | None, threshold: float | None, *, no_tags: bool = False) -> Vocabulary | None:
-    """What the options ask for; None: what the collection has. Raises ``BadQueryError``."""
+    """Return the vocabulary that the options ask for; None: the collection's own. Raises
+    ``BadQueryError``.
+    """
     if no_tags:
         if tags is not None or threshold is not None:
             raise BadQueryError("--no-tags takes neither --tags nor --tag-threshold")

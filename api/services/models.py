@@ -133,7 +133,7 @@ def _known(model_id: str, role: Role, notes: str) -> ModelFact:
 
 
 def _why_not(load: Callable[[], object]) -> str | None:
-    """None when ``load`` works, else what it said."""
+    """Return None when ``load`` works, else its error."""
     try:
         load()
     except AskpixError as error:

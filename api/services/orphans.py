@@ -1,4 +1,4 @@
-"""What lies in a home and no catalog knows: stores, leftovers of deletions, uploads; and how it is mended."""
+"""Leftovers in a home that no catalog knows: stores, deletions, uploads; and their repair."""
 
 import shutil
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Orphan:
 
 
 def find_orphans(workspace: Workspace) -> list[Orphan]:
-    """Everything below the home that no row of the catalog or of the job ledger tells of."""
+    """Return everything below the home that no row of the catalog or of the job ledger mentions."""
     home = workspace.settings.home
     # Before the catalog is asked: a collection that is made meanwhile is entered before it has a folder.
     stores, uploads = (sorted(home.glob(f"{name}/*/")) for name in ("collections", "uploads"))

@@ -49,7 +49,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ReembedReport:
-    """What changing the model came to. ``changed_over`` is False when pictures were missing."""
+    """Result of changing the model. ``changed_over`` is False when images were missing."""
 
     collection: str
     was: str

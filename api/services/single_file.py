@@ -28,7 +28,7 @@ class Looked:
 
     @property
     def evidence(self) -> Evidence:
-        """As the one piece of evidence, number 1."""
+        """The image as the one piece of evidence, number 1."""
         return Evidence(1, Hit(1, self.record, 1.0), self.lines)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.report import OnTransfer
 
 _UNFINISHED = ".importing"
-"""What the name of a collection ends with until all of it is there."""
+"""Suffix of a collection's name until all of it is there."""
 
 
 def export_to(

@@ -60,7 +60,8 @@ def stream_answer(
     history: Sequence[Message] = (),
     second_look: bool = False,
 ) -> Iterator[SearchResult | Piece | Answer]:
-    """What was found, the pieces of the answer as they come, and last the Answer with checked citations.
+    """Yield the search result, the pieces of the answer as they come, and last the Answer with checked
+    citations.
 
     ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
     they hold citations as the generator writes them. When nothing matched, the generator is not asked.
@@ -116,7 +117,9 @@ def stream_answer(
 def plan_question(
     question: str, *, retrieve: Retrieve, lines_of: LinesOf, generator: Generator, top_k: int = 5
 ) -> tuple[SearchResult, Plan | None]:
-    """What ``stream_answer`` would find and send, without asking the generator; None when nothing matched."""
+    """Return what ``stream_answer`` would find and send, without asking the generator; None when nothing
+    matched.
+    """
     question, result = _search(question, retrieve, top_k)
     if not result.matched or not result.hits:
         return result, None
@@ -140,7 +143,7 @@ def _evidence(result: SearchResult, lines_of: LinesOf, top_k: int) -> list[Evide
 
 
 def _shown(hit: Hit) -> Box | None:
-    """On a sheet the picture that was found; all of it where words on it were found too."""
+    """Return the box of the image found on a sheet; None, all of it, where text on it was found too."""
     return hit.region if hit.why.text is None and hit.why.words is None else None
 
 

@@ -50,19 +50,21 @@ _KINDS = frozenset(
     "purchase shopping trip visit company business".split()
 )
 _MIN_SHARE = 0.6
-"""Of the focus words that a picture must hold to be the one asked about."""
+"""Share of the focus words that an image must hold to be the one asked about."""
 _MIN_COVERED = 0.6
 _MIN_COSINE = 0.45
-"""Of a window of rows with the question (all-MiniLM-L6-v2): unrelated passages seldom reach it."""
+"""Least cosine of a window of rows with the question (all-MiniLM-L6-v2): unrelated passages seldom reach
+it.
+"""
 _RANK_COST = 0.08
-"""What a picture one place further down must be better by."""
+"""Margin by which an image one place further down must be better."""
 _LONGEST = 240
 """Characters of an answer that is text."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """One piece of evidence, read."""
+    """A parsed piece of evidence."""
 
     evidence: Evidence
 
@@ -77,7 +79,7 @@ class _Seen:
         return tuple(tokens(name))
 
     def holds(self, word: str) -> bool:
-        """Whether the picture's words, its file name or its tags hold the word."""
+        """Return whether the image's text, its file name or its tags hold the word."""
         return holds(self.page.words, self.page.squeezed, word) or holds(
             self.name_words, "".join(self.name_words), word
         )
@@ -100,7 +102,7 @@ class ExtractiveGenerator(Generator):
         self._embed_texts = embed_texts
 
     def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
-        """One piece: the answer to the last user message from its evidence."""
+        """Yield the answer to the last user message from its evidence, in one piece."""
         question = next((message for message in reversed(messages) if message.role == "user"), None)
         if question is None:
             yield Piece(f"{NO_ANSWER}: No question was asked.", Usage())
@@ -160,7 +162,9 @@ class ExtractiveGenerator(Generator):
         return found if seen.share(words) >= (0.35 if tied else _MIN_SHARE) else None
 
     def _window(self, asked: Asked, page: Page) -> Found | None:
-        """One to three rows that hold most of the question's words and mean most nearly the same."""
+        """Find the one to three rows that hold most of the question's words and are nearest to it in
+        meaning.
+        """
         if not asked.focus or not page.rows:
             return None
         spans = [
@@ -204,15 +208,16 @@ def _without_kind(asked: Asked, seen: _Seen) -> Asked:
 
 
 def _is_about(asked: Asked, seen: _Seen) -> bool:
-    """Whether the picture can be the one asked about: it holds the names in the question, mostly."""
+    """Return whether the image can be the one asked about: it holds the names in the question, mostly."""
     if asked.named and seen.share(asked.named) < 0.5:
         return False
     return seen.share(_without_kind(asked, seen).focus) >= _MIN_SHARE
 
 
 def _known(asked: Asked, evidence: Sequence[Evidence]) -> str:
-    """From the record of the best hit: a photo where there is one, a frame for a moment of a video. Another
-    picture's facts would mislead."""
+    """Answer from the record of the best hit: a photo where there is one, a frame for a moment of a video.
+    Another image's facts would mislead.
+    """
     tell, what = KNOWN[asked.wanted]
     kind = "frame" if asked.wanted == "moment" else "photo"
     best = next((each for each in evidence if each.hit.record.kind == kind), evidence[0])

@@ -99,8 +99,9 @@ def _is_label(cell: Cell) -> bool:
 
 
 def _heads_a_table(page: Page, cell: Cell) -> bool:
-    """Whether the cell stands in a row of column heads: three or more without a digit over a row with digits,
-    or capitals beside capitals."""
+    """Return whether the cell stands in a row of column heads: three or more without a digit over a row
+    with digits, or capitals beside capitals.
+    """
     row = page.rows[cell.row]
     below = page.rows[cell.row + 1] if cell.row + 1 < len(page.rows) else ()
     if len(row) < 2 or any(any(char.isdigit() for char in other.text) or _is_label(other) for other in row):

@@ -18,7 +18,7 @@ def _short(line: TextLine) -> TextLine:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One line of text with what its words are compared by."""
+    """A line of text with what its words are compared by."""
 
     line: TextLine
     row: int

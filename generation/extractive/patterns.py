@@ -140,7 +140,7 @@ def counts(line: str) -> list[Span]:
 
 
 def quantities(line: str) -> list[Span]:
-    """Any number with the currency or percent sign that belongs to it."""
+    """Find numbers with the currency or percent sign that belongs to them."""
     money = amounts(line)
     rest = [n for n in numbers(line) if not any(n.start < m.end and m.start < n.end for m in money)]
     return sorted([*money, *rest], key=lambda span: span.start)
@@ -210,7 +210,9 @@ _ADDRESS = re.compile(
 
 
 def address_words(line: str) -> int:
-    """How many words of the line belong in an address (street, lot, postcode); 0 beside phones and taxes."""
+    """Count the words of the line that belong in an address (street, lot, postcode); 0 beside phones and
+    taxes.
+    """
     if (
         re.search(
             r"\btel\b|\bfax\b|gst|@|invoice|\bdate\b|\b(?:co\.?|company|reg\w*)\.? ?no\b", line, re.IGNORECASE

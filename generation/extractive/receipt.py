@@ -1,4 +1,4 @@
-"""What receipts and invoices say without labelling it plainly: total, date, company, address.
+"""Fields that receipts and invoices do not label plainly: total, date, company, address.
 
 Rules, with their reasons beside them; written on one half of a sample of receipts, measured on the other.
 """
@@ -136,7 +136,7 @@ def _totals(page: Page) -> Iterator[tuple[str, Cell, Span]]:
 
 
 def _is_table(found: list[tuple[Cell, Span]]) -> bool:
-    """Whether the last of several amounts is much smaller than the first: net amount, then its tax."""
+    """Return whether the last of several amounts is much smaller than the first: net amount, then its tax."""
     first, last = value_of(found[0][1].text), value_of(found[-1][1].text)
     return first is not None and last is not None and last < 0.3 * first
 
@@ -171,7 +171,9 @@ def find_date(page: Page) -> Found | None:
 
 
 def find_company(page: Page) -> Found | None:
-    """Who issued it: near the top, a row with a firm's suffix or trade, else the first that reads as one."""
+    """Find the issuer: near the top, a row with a firm's suffix or trade, else the first that reads as
+    one.
+    """
     top = [row for row in page.rows if len(squeeze(" ".join(cell.text for cell in row))) > 3][:10]
     for pattern, fit in ((_SUFFIX, 0.9), (_TRADE, 0.75)):
         for index, row in enumerate(top):

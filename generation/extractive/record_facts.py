@@ -50,4 +50,6 @@ KNOWN: dict[Wanted, tuple[Callable[[ImageRecord], str | None], str]] = {
     "moment": (_moment, "at which time of a video it is"),
     "file": (_file, "what its file is called"),
 }
-"""For each kind of question: the sentence that answers it (None when it is not known), and what it asks."""
+"""Sentences by kind of question: the function that answers it (None when it is not known), and its
+subject.
+"""

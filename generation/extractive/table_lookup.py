@@ -21,7 +21,7 @@ _RECKONS = re.compile(
     r"\bhow (?:many|much) (?:more|less|fewer|bars?|categor\w+|lines?|groups?|colou?rs?)\b",
     re.IGNORECASE,
 )
-"""What takes more than looking up."""
+"""Words of questions that take more than looking up."""
 _ASKS_LABEL = re.compile(
     r"^(?:in |on |at )?(?:which|who|when|where|(?:in |on )?what (?:years?|month|country|state|group))\b",
     re.IGNORECASE,
@@ -33,7 +33,7 @@ _FIT = 0.8
 
 
 def find_in_table(asked: Asked, lines: Sequence[TextLine]) -> Found | None:
-    """What a table on the page says to the question, where it is sure what belongs to what; else None."""
+    """Answer the question from a table on the page, where it is sure what belongs to what; else None."""
     table = table_by_rules(lines)
     if table is None or not table.sure:
         return None
@@ -87,7 +87,7 @@ def _column(asked: Asked, table: Table) -> int | None:
 
 
 def _named(label: str, asked: Asked) -> bool:
-    """Whether the question holds every word of a label."""
+    """Return whether the question holds every word of a label."""
     words = content_words(label)
     return bool(words) and all(holds(asked.words, squeeze(asked.text), word) for word in words)
 

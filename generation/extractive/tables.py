@@ -49,7 +49,7 @@ def _filled(table: Table) -> int:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell is a number and nothing else; a year is a label."""
+    """Return whether a cell is a number and nothing else; a year is a label."""
     text = text.strip()
     return bool(_NUMBER.fullmatch(text)) and not _YEAR.fullmatch(text)
 
@@ -137,12 +137,12 @@ def _upwards(page: Page) -> Table | None:
 
 
 def _labelled(row: Sequence[Cell]) -> bool:
-    """Whether a row is a label and numbers."""
+    """Return whether a row is a label and numbers."""
     return len(row) > 1 and not is_number(row[0].text) and all(is_number(cell.text) for cell in row[1:])
 
 
 def _heads(page: Page, first: int, centres: Sequence[float], gap: float) -> tuple[str, ...] | None:
-    """What stands over the columns, in one of the two rows above them."""
+    """Return the heads of the columns, from one of the two rows above them."""
     for at in (first - 1, first - 2):
         if at < 0:
             continue

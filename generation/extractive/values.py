@@ -30,13 +30,13 @@ _ALONE: frozenset[Wanted] = frozenset({"phone", "email", "url"})
 """Types whose only value on a page answers even when nothing beside it names it."""
 _CODE_WORDS = frozenset({"number", "no", "nr", "num", "id", "code", "reference", "ref"})
 _MIN_NEAR = 0.55
-"""Of the focus words, rare ones weighing more, near a typed value; chosen on a sample of its own."""
+"""Share of the focus words, rare ones weighing more, near a typed value; chosen on a sample of its own."""
 _MIN_LABEL = 0.75
 """Harmonic mean of label in question and question in label: "Weight" and "Net weight" reach 0.67."""
 
 
 def find_value(asked: Asked, page: Page) -> Found | None:
-    """What the page says to the question: a value of the wanted type with the words that name it, or None."""
+    """Find the answer to the question on the page: a value of the wanted type with the words that name it."""
     match asked.wanted:
         case "presence":
             return _presence(asked, page)
@@ -86,7 +86,7 @@ def _typed(asked: Asked, page: Page, finder: Finder) -> Found | None:
 
 
 def _usual(asked: Asked, page: Page, finder: Finder) -> Found | None:
-    """Where pages of their kind have it, when all that was named is somewhere on the page."""
+    """Find the value in its usual place, when all that was named is somewhere on the page."""
     if not _speaks_of(asked, page):
         return None
     if asked.wanted == "total":
@@ -110,13 +110,14 @@ def _usual(asked: Asked, page: Page, finder: Finder) -> Found | None:
 
 
 def _all_named(asked: Asked) -> bool:
-    """Whether names and numbers alone tell which is meant: "the receipt of Starbucks of 3 May"."""
+    """Return whether names and numbers alone tell which is meant: "the receipt of Starbucks of 3 May"."""
     return bool(asked.named) and set(asked.focus) <= set(asked.named)
 
 
 def _speaks_of(asked: Asked, page: Page) -> bool:
-    """Whether all that was named is somewhere on the page. Of names, one word of three may be read wrongly;
-    never one with a digit: another date is another receipt."""
+    """Return whether all that was named is somewhere on the page. Of names, one word of three may be
+    misread; never one with a digit: another date is another receipt.
+    """
     missing = [word for word in asked.focus if not holds(page.words, page.squeezed, word)]
     if not missing:
         return True
@@ -130,7 +131,7 @@ def _speaks_of(asked: Asked, page: Page) -> bool:
 
 
 def _labelled(asked: Asked, page: Page, finder: Finder | None, exact: float = _MIN_LABEL) -> Found | None:
-    """With the type's own words ("completion date") and without them, whichever fits a label better."""
+    """Find a label with the type's own words ("completion date") and without them, whichever fits better."""
     labels = (asked.focus,) if asked.wanted == "count" else dict.fromkeys((asked.words, asked.focus))
     if asked.wanted in ("ident", "person"):
         # "The invoice number of Fernhill": the label is what stands before "of". Who owns the launch plan is
@@ -169,7 +170,7 @@ def _title(page: Page) -> Found | None:
 
 
 def _presence(asked: Asked, page: Page) -> Found | None:
-    """Yes, with the row that holds every word that was named; never no: reading may have missed it."""
+    """Answer yes, with the row that holds every word that was named; never no: OCR may have missed it."""
     wanted = asked.named or asked.focus
     if not wanted:
         return None

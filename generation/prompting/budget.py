@@ -1,4 +1,4 @@
-"""What each piece of evidence is shown to a model as, so that a question stays within its limits.
+"""Budget of a prompt: how each piece of evidence is shown, so that a question stays within its limits.
 
 Words go with every picture: both together answer better than either alone. Cutting pixels ruins reading
 long before it hurts anything else (LLaVA-OneVision with 40 % of its visual tokens keeps MMBench and loses a
@@ -36,7 +36,7 @@ _FEW = 12
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """What a model charges for a picture and what a request may hold; see ``model_limits.toml``."""
+    """Token costs of a model's images and the limits of a request; see ``model_limits.toml``."""
 
     family: str
     formula: str
@@ -49,7 +49,7 @@ class ModelLimits:
     assumed: bool = False
 
     def tokens(self, width: int, height: int) -> int:
-        """What a picture of this size costs."""
+        """Return the tokens that an image of this size costs."""
         return image_tokens(width, height, self.formula, **self.numbers).tokens
 
     def useful(self, width: int, height: int, side: int) -> tuple[int, int]:
@@ -63,7 +63,7 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a request holds. ``evidence`` are the lines that go with each piece, as ``sent`` counts them."""
+    """Plan of a request. ``evidence`` are the lines that go with each piece, as ``sent`` counts them."""
 
     sent: tuple[Sent, ...]
     evidence: tuple[Evidence, ...]
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """All that goes in, about."""
+        """Estimated input tokens."""
         return self.text_tokens + self.image_tokens
 
 
@@ -120,7 +120,7 @@ def make_plan(
     sees: bool = True,
     overhead: int = 400,
 ) -> Plan:
-    """What each piece of evidence is shown as, within ``max_tokens`` of input.
+    """Plan how each piece of evidence is shown within ``max_tokens`` of input.
 
     ``sees`` False: a model that takes no pictures gets words alone. ``overhead`` are the tokens of all that
     is said besides. Raises ``LimitError`` when not even the words fit.
@@ -183,7 +183,7 @@ def _text(evidence: Evidence) -> Sent:
 
 
 def _fits(line: TextLine, words: Sequence[str]) -> bool:
-    """Whether a line has a word of the question in it."""
+    """Return whether a line has a word of the question in it."""
     held, joined = set(tokens(line.text)), squeeze(line.text)
     return any(word in held or (len(word) > 4 and word in joined) for word in words)
 
@@ -217,7 +217,7 @@ def _total(ladders: Sequence[_Ladder]) -> int:
 
 
 def _give_way(ladders: Sequence[_Ladder], words: Sequence[str], *, too_many: bool) -> bool:
-    """One step down, of the last piece that has one that helps; lines only when no picture is left."""
+    """Shrink the last piece that has a smaller form that helps; lines only when no image is left."""
     for ladder in reversed(ladders):
         for step in range(ladder.step + 1, len(ladder.steps)):
             helps = ladder.steps[step].how == "text" if too_many else True

@@ -1,4 +1,4 @@
-"""What a picture costs a model in tokens, and at which size the model looks at it: each family's own formula.
+"""Token costs of an image, and the size at which the model sees it: each family's own formula.
 
 Sources, as of 2026-11: OpenAI's "Images and vision" guide (tiles; patches of 32 px), Anthropic's vision page
 (area / 750; patches of 28 px), Google's "Understand and count tokens" and media resolution pages, and the
@@ -317,7 +317,7 @@ FORMULAS: Mapping[str, Formula] = {
 
 
 def image_tokens(width: int, height: int, formula: str, **numbers: Any) -> Seen:
-    """What a picture of this size (pixels, at least 1 x 1) costs by the formula of that name.
+    """Return the cost of an image of this size (pixels, at least 1 x 1) by the formula of that name.
 
     Raises ``ValueError`` for a picture without pixels and ``KeyError`` for an unknown formula.
     """

@@ -1,4 +1,4 @@
-"""What a generator is told, and how what it writes is read. Pure functions.
+"""Prompts for a generator, and the parser of its answers. Pure functions.
 
 Words read from pictures are data: they stand in fenced, prefixed lines that no text can leave, and the
 system text says that nothing in them is an instruction.
@@ -30,7 +30,7 @@ can see them, what is known about them, and the words read in them.
 
 _DEFAULT_REFUSAL = "The pictures that were found do not hold an answer."
 _TURNS, _LONGEST_TURN = 8, 600
-"""Of a conversation that a generator is told, and characters of each."""
+"""Most earlier turns that a generator gets, and characters of each."""
 _SOURCES = re.compile(r"\n\n(?=\[\d+\] )")
 _MAX_QUOTE = 500
 _MAX_TEXT = 100_000
@@ -44,7 +44,7 @@ _REFUSAL = re.compile(r"\W{0,12}NO[ _\-]?ANSWER\b[\s.:;,*_\-–—]*")
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """One citation as written: the evidence's number and the words quoted from it, if any."""
+    """A citation as written: the evidence's number and the words quoted from it, if any."""
 
     marker: int
     quote: str | None = None
@@ -52,7 +52,7 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAnswer:
-    """What a generator wrote, read: its text with clean ``[2]`` markers, and what it cites."""
+    """A parsed answer: its text with clean ``[2]`` markers, and its citations."""
 
     text: str
     answered: bool
@@ -89,7 +89,7 @@ def told(history: Sequence[Message]) -> list[Message]:
 
 
 def describe(evidence: Evidence) -> str:
-    """One piece of evidence as text for a model: what is known of it, and the words read in it."""
+    """Return a piece of evidence as text for a model: what is known of it, and the text read in it."""
     record = evidence.hit.record
     facts = [f"[{evidence.number}] {_plain(file_name(record))}"]
     if record.page is not None:
@@ -115,7 +115,7 @@ def file_name(record: ImageRecord) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line without control characters, so that no text can pretend to be another line."""
+    """Return one line without control characters, so that no text can pretend to be another line."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
@@ -167,7 +167,7 @@ def parse_answer(text: str, evidence: Sequence[Evidence]) -> ParsedAnswer:
 
 
 def citation_spans(text: str) -> list[tuple[int, int]]:
-    """Where citations stand in what a generator wrote, whatever they cite."""
+    """Return the spans of the citations in a generated text, whatever they cite."""
     spans: list[tuple[int, int]] = []
     at = 0
     while found := _next_citation(text, at):

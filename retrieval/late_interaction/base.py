@@ -35,7 +35,7 @@ class LateEmbedder(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many pages to hand over at once."""
+        """Batch size in pages."""
         ...
 
     def embed_images(self, images: Sequence[Image.Image], /) -> list[Matrix]:

@@ -21,7 +21,7 @@ PAGE_DEPTH = 50
 SAMPLE = 32
 """Pages that say what is usual: their ids are hashes, so the first ones are a fair sample."""
 _LEAST_SPREAD = 0.01
-"""Of mean cosines: fewer, or pages all alike, would make any difference look large."""
+"""Least spread of mean cosines: fewer pages, or pages all alike, would make any difference look large."""
 _FEW = 8
 """Pages below which a sample tells nothing of what is usual."""
 _BEYOND_CHANCE = 1.5
@@ -39,12 +39,12 @@ class PageScores:
     """Evidence from which the best page answers and is not only the best of many."""
 
     def evidence(self, point: str) -> float | None:
-        """How strongly the page answers, in spreads above the usual; None when it was not found."""
+        """Return how strongly the page answers, in spreads above the usual; None when it was not found."""
         cosine = self.cosines.get(point)
         return None if cosine is None else (cosine - self.usual) / self.spread
 
     def stands_out(self) -> bool:
-        """Whether the best page fits better than the best of so many would by chance."""
+        """Return whether the best page fits better than the best of so many would by chance."""
         return max((self.evidence(point) or 0.0 for point in self.cosines), default=0.0) > self.threshold
 
 

@@ -28,7 +28,7 @@ class Piece:
 
 
 class SheetLeg:
-    """On an open store of sheets. Thread-safe as far as its parts are."""
+    """Sub-query on an open store of sheets. Thread-safe as far as its parts are."""
 
     def __init__(
         self,
@@ -70,12 +70,14 @@ class SheetLeg:
 
 @dataclass(slots=True)
 class SheetsFound:
-    """What one query found on sheets; nothing without a leg."""
+    """Images on sheets that one query found; empty without a sub-query on sheets."""
 
     leg: SheetLeg | None = None
     query: Vectors | None = None
     cosines: dict[str, float] = field(default_factory=dict)
-    """Of the nearest picture on each sheet, by id; once joined, of those that are nearer than their whole."""
+    """Cosines of the nearest image on each sheet, by id; once joined, of those that are nearer than the
+    whole.
+    """
 
     def join(self, seen: dict[str, float], nearest: Sequence[str], *, first: int) -> list[str]:
         """Put them in ``seen``, which has the cosine of every whole picture that is there: those that are
@@ -87,7 +89,7 @@ class SheetsFound:
         return sorted({*nearest, *self.cosines}, key=lambda key: (-seen[key], key))[:first]
 
     def regions(self, ids: Iterable[str]) -> dict[str, Box]:
-        """Where on those of ``ids`` that were found so the picture lies that is nearest to the query."""
+        """Return the box, on each sheet of ``ids`` that was found so, of the image nearest to the query."""
         return {key: piece.box for key, piece in self._best(ids).items()}
 
     def shown(self, ids: Sequence[str], vectors: Vectors) -> Vectors:

@@ -36,7 +36,9 @@ class Reranker(Protocol):
     def model_id(self) -> str: ...
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
-        """One score each, higher is better; None where it cannot say (no text for a model of texts)."""
+        """Return one score each, higher is better; None where it cannot tell (no text for a model of
+        texts).
+        """
         ...
 
 
@@ -108,7 +110,7 @@ def rerank(
 
 
 def words_of(query: Query) -> str:
-    """What a reranker is asked: the words searched by meaning and the phrases."""
+    """Return the text for a reranker: the words searched by meaning and the phrases."""
     return " ".join([query.text, *query.where.phrases]).strip()
 
 

@@ -58,7 +58,7 @@ class CrossEncoder:
 def onnx_cross_encoder(
     folder: Path, *, model_id: str, precision: str = "auto", threads: int = 0
 ) -> CrossEncoder:
-    """From a folder with ``tokenizer.json`` and an ONNX file in it or in ``onnx/``.
+    """Load from a folder with ``tokenizer.json`` and an ONNX file in it or in ``onnx/``.
 
     ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
     """

@@ -11,7 +11,7 @@ _MARK = re.compile(r"(?<![\d.,-])(10|\d)(?:\.(\d+))?(?:\s*/\s*10)?(?![\d])")
 _LONGEST = 400
 """Characters of an answer that are looked at: a mark comes at once or not at all."""
 _LINES = 60
-"""Of the text in a picture, for generators that cannot see it."""
+"""Most lines of the text in an image, for generators that cannot see it."""
 _SYSTEM = (
     "You judge search results. You are shown one picture, or the text read in it, and a search query. Answer "
     "with one whole number from 0 to 10 and nothing else: 10 = the picture answers the query or shows just "
@@ -26,7 +26,7 @@ class _Piece(Protocol):
 
 
 class Writes(Protocol):
-    """What is used of a generator."""
+    """The part of a generator that is used."""
 
     @property
     def model_id(self) -> str: ...

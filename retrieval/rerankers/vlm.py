@@ -87,7 +87,7 @@ class VlmReranker:
         return float(logits[self._yes] - logits[self._no])
 
     def _plain(self, text: str) -> str:
-        """On one line, cut, and without the marks that begin a turn or stand for a picture."""
+        """Return the text on one line, cut, and without the marks that begin a turn or stand for an image."""
         text = " ".join(text[:_QUERY_CHARACTERS].encode("utf-8", "replace").decode().split())
         for token in self._special:
             text = text.replace(token, " ")
