@@ -135,9 +135,9 @@ class HostedGenerator(VisionGenerator):
         marks: Sequence[str] = (),
         takes_schemas: bool = False,
     ) -> None:
-        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens, ``server`` for its window;
-        ``marks`` are what the server would read as more than text (``break_marks``); ``takes_schemas``: it
-        holds its model to a schema."""
+        """See ``VisionGenerator``; ``price_of`` is asked for input and output tokens, ``server`` for its
+        window; ``marks`` are what the server would read as more than text (``break_marks``);
+        ``takes_schemas``: it holds its model to a schema."""
         super().__init__(
             model_id=model_id,
             limits=limits,
@@ -192,7 +192,6 @@ class HostedGenerator(VisionGenerator):
                 ) from error
 
     def _generate(self, messages: Sequence[Message], plan: Plan) -> Iterator[Piece]:
-        planned = plan
         request, plan = _request(messages, plan, self.picture_of, self.limits, self._marks)
         _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
