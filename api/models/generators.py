@@ -116,11 +116,13 @@ class Verdicts:
             self._put({**kept, generator.model_id: {**told, "at": int(time.time())}})
         return verdict
 
-    def forget(self, model_id: str | None = None) -> None:
-        """Drop the verdict on a model, or all of them, so that it is tried anew when it is next opened."""
-        kept = self._all() if model_id is not None else {}
-        if kept.pop(str(model_id), None) is not None or model_id is None:
-            self._put(kept)
+    def forget(self, model_id: str | None = None) -> int:
+        """Drop the verdict on a model, or all of them, and return how many: it is tried anew when next opened."""
+        kept = self._all()
+        left = {name: row for name, row in kept.items() if model_id not in (None, name)}
+        if len(left) < len(kept):
+            self._put(left)
+        return len(kept) - len(left)
 
     def _put(self, held: dict[str, Any]) -> None:
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")

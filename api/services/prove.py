@@ -117,8 +117,7 @@ def forget_proofs(workspace: Workspace, model_id: str) -> None:
     """Drop the kept proofs of a model in whatever role, or of ``all``. Raises ``NotFoundError``."""
     proofs, verdicts = Proofs(workspace.settings.home), Verdicts(workspace.settings.home)
     model = None if model_id == "all" else model_id
-    verdicts.forget(model)
-    if not proofs.forget(model) and model is not None:
+    if not verdicts.forget(model) + proofs.forget(model) and model is not None:
         names = ", ".join(sorted({proof.model_id for proof in proofs.all()})) or "of none"
         raise NotFoundError(f"no proof of {model!r} is kept; there are those of: {names}")
 

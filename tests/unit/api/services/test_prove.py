@@ -394,3 +394,6 @@ def test_doctor_tries_every_model_in_use(tmp_path: Path, monkeypatch: pytest.Mon
     assert isinstance(said.exception, NotFoundError) and "all-MiniLM-L6-v2, extractive" in str(said.exception)
     doctor("--forget", "all")
     assert not kept.all()
+    Verdicts(tmp_path)._put({"openai:x": {"sees": True, "at": 1}})
+    doctor("--forget", "openai:x")
+    assert not Verdicts(tmp_path).forget()
