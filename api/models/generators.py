@@ -117,7 +117,7 @@ class Verdicts:
         return verdict
 
     def forget(self, model_id: str | None = None) -> int:
-        """Drop the verdict on a model, or all of them, and return how many: it is tried anew when next opened."""
+        """Drop the verdict on a model, or all, and return how many: it is tried anew when next opened."""
         kept = self._all()
         left = {name: row for name, row in kept.items() if model_id not in (None, name)}
         if len(left) < len(kept):

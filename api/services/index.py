@@ -55,6 +55,8 @@ def index_paths(
         seeing_generator(workspace, captions)
     collection = workspace.open_or_create(name, embedder)
     old = collection.page_embedder
+    if page_embedder is not None:
+        page_embedder = workspace.id_of(page_embedder, "page embedder")
     if old and page_embedder not in (None, "none") and not same_model(page_embedder, old):
         otherwise = "let go of the old one first (--page-embedder none) if it was trained for other pages"
         check_works(workspace, page_embedder, "page embedder", now=old, otherwise=otherwise)

@@ -78,6 +78,7 @@ def prove(workspace: Workspace, model_id: str, role: Role) -> Proof:
     that says nothing of its weights, and nothing is kept.
     """
     began = time.perf_counter()
+    model_id = workspace.id_of(model_id, role)
     loaded_id, trial = _TRIALS[role](workspace, model_id)
     try:
         outcome = trial()
@@ -100,7 +101,8 @@ def prove(workspace: Workspace, model_id: str, role: Role) -> Proof:
 
 def proven(workspace: Workspace, model_id: str, role: Role) -> Proof:
     """Return the kept proof of these weights, else one made now; raises as ``prove``."""
-    return Proofs(workspace.settings.home).kept(role, model_id) or prove(workspace, model_id, role)
+    kept = Proofs(workspace.settings.home).kept(role, workspace.id_of(model_id, role))
+    return kept or prove(workspace, model_id, role)
 
 
 def check_works(workspace: Workspace, model_id: str, role: Role, *, now: str, otherwise: str) -> None:
@@ -116,10 +118,14 @@ def check_works(workspace: Workspace, model_id: str, role: Role, *, now: str, ot
 def forget_proofs(workspace: Workspace, model_id: str) -> None:
     """Drop the kept proofs of a model in whatever role, or of ``all``. Raises ``NotFoundError``."""
     proofs, verdicts = Proofs(workspace.settings.home), Verdicts(workspace.settings.home)
-    model = None if model_id == "all" else model_id
-    if not verdicts.forget(model) + proofs.forget(model) and model is not None:
-        names = ", ".join(sorted({proof.model_id for proof in proofs.all()})) or "of none"
-        raise NotFoundError(f"no proof of {model!r} is kept; there are those of: {names}")
+    if model_id == "all":
+        proofs.forget()
+        verdicts.forget()
+        return
+    named = {model_id, *(workspace.id_of(model_id, role) for role in _TRIALS)}
+    if not sum(verdicts.forget(each) + proofs.forget(each) for each in named):
+        names = ", ".join(sorted({proof.model_id for proof in proofs.all()})) or "none"
+        raise NotFoundError(f"no proof of {model_id!r} is kept; there are those of: {names}")
 
 
 def forget_generators(workspace: Workspace) -> None:
@@ -146,7 +152,8 @@ def models_in_use(workspace: Workspace) -> list[tuple[Role, str]]:
         found.append(("text embedder", collection.text_embedder))
         found.append(("page embedder", collection.page_embedder or "none"))
     found.append(("generator", workspace.generator().model_id if generator == "auto" else generator))
-    by_weights = {(role, weights_key(role, name)): (role, name) for role, name in found if name != "none"}
+    found = [(role, workspace.id_of(name, role)) for role, name in found if name != "none"]
+    by_weights = {(role, weights_key(role, name)): (role, name) for role, name in found}
     return [(role, name) for role, name in by_weights.values() if name != "pages"]
 
 

@@ -10,9 +10,11 @@ from starlette.testclient import TestClient
 
 from askpix.api.demo import PICTURES
 from askpix.api.jobs.queue import JobStoppedError
+from askpix.api.models.proofs import Proofs
 from askpix.api.server.app import create_app
 from askpix.api.service.service import Service
 from askpix.api.services.index import run_index
+from askpix.api.services.prove import forget_proofs
 from askpix.api.services.upgrade import find_upgrade, upgrade
 from askpix.api.settings import Settings
 from askpix.api.workspace.workspace import Workspace
@@ -104,6 +106,8 @@ def test_a_stopped_download_goes_on_and_the_change_is_whole(home: Path, hub: Hub
     assert workspace.collection("default").embedder == report.embedder
     assert report.embedder.startswith(f"onnx:{REPOSITORY}@")
     assert find_upgrade(workspace, workspace.collection("default")) is None
+    forget_proofs(workspace, NAME)
+    assert not Proofs(home).kept("embedder", report.embedder), "its short name stands for it"
     workspace.catalog.close()
 
 
