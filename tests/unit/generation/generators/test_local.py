@@ -17,12 +17,13 @@ from askpix.core.errors import AskpixError, BadImageError, GenerationError, Limi
 from askpix.core.types import Answer, Box, Evidence, Hit, ImageRecord, Message, Query, SearchResult, TextLine
 from askpix.generation.answering.answer import answer_question, stream_answer
 from askpix.generation.generators.base import Piece
-from askpix.generation.generators.local import _NAMES, LocalGenerator, known_vlms
+from askpix.generation.generators.local import _NAMES, LocalGenerator
 from askpix.generation.generators.messages import Film, Turn, as_films, build_turns
 from askpix.generation.generators.vlm import Counted, Vlm
 from askpix.generation.prompting.budget import limits_of
 from askpix.generation.prompting.prompt import build_messages
 from askpix.generation.tasks.caption import caption_with, captions_with
+from askpix.retrieval.model_hub.registry import published
 from tests.support import tiny_vlms
 from tests.support.fakes import picture
 
@@ -141,7 +142,7 @@ def test_the_processor_gets_every_picture_once_and_text_is_no_picture(
 
 
 def test_every_listed_model_is_of_a_family_whose_images_are_counted() -> None:
-    for fact in known_vlms():
+    for fact in published("transformers", "generator"):
         assert fact.repo and not limits_of(fact.repo).assumed, fact.repo
     for family, kind in _NAMES.items():
         assert not limits_of(kind).assumed, family
