@@ -151,9 +151,9 @@ def test_every_listed_model_is_of_a_family_whose_images_are_counted() -> None:
 def test_gemma_4_sees_images_as_large_as_it_can(tmp_path: Path) -> None:
     folder = tiny_vlms.save_vlm(tmp_path, "gemma4")
     told = folder / "processor_config.json"
-    for published, least, most in ((70, 60, 70), (280, 1000, 1120)):
+    for budget, least, most in ((70, 60, 70), (280, 1000, 1120)):
         told.write_text(
-            re.sub('"max_soft_tokens": [0-9]+', f'"max_soft_tokens": {published}', told.read_text())
+            re.sub('"max_soft_tokens": [0-9]+', f'"max_soft_tokens": {budget}', told.read_text())
         )
         vlm = Vlm.load(str(folder), device="cpu")
         last = list(
@@ -334,7 +334,7 @@ def _cut_weights(folder: Path) -> None:
     [
         (_without_weights, "holds no trained weights for 1 parts"),
         (_a_word_model, "is a 'llama', which does not write about pictures"),
-        (_remote_code, "cannot load"),
+        (_remote_code, "needs code that comes with it"),
         (_no_template, "has no chat template"),
         (_no_weights, "cannot load"),
         (_cut_weights, "cannot load"),
