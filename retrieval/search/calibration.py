@@ -8,20 +8,32 @@ collection, and two sets of sentences tell what that is (``null_captions``). For
                     - (1 - SHARE) * mean cosine of sentence and picture) / spread of a sentence's cosines
 
 takes down pictures that are near to every sentence, and those that show something else plainly. Where the
-collection is large, what is there is there more than once, and its pictures are like each other; the best
-of many unrelated ones are not:
+collection is large, what is there is there more than once, and its pictures are more like each other than
+each is like its surroundings, the TENTH of the collection nearest to it; the best of many unrelated ones are
+not, and receipts are like each other whatever is asked:
 
-    likeness = (mean cosine among the nearest SEVERAL - mean of the collection) / its standard deviation
-    evidence = (1 - a) * best fit + a * (mean fit of SEVERAL + LIKENESS * likeness) - USUAL * ordinary
+    likeness = (mean cosine among the nearest SEVERAL - theirs with their surroundings) / its usual spread
+    fitness  = (1 - a) * best fit + a * (mean fit of SEVERAL + LIKENESS * likeness)
 
-with a = pictures / (pictures + MANY), and ``ordinary`` the query's cosine with the nearest of PICTURES, in
-standard deviations of theirs among each other: a sentence that says what pictures usually show fits some of
-them anyhow. A query matches by what pictures show when its evidence is above what QUANTILE of the sentences
-about NOTHING reach in the same collection, and MARGIN more.
+with a = pictures / (pictures + MANY). How much fitness tells is measured too, for embedders differ: of a good
+one, sentences about what is there reach far more than those about nothing; of a weak one hardly more, and a
+query that is answered there reaches hardly more as well.
 
-The five constants of the evidence were chosen on captions of one half of the photos, and checked on the other
-(README, "Numbers"; ``askpix eval retrieval --absent``). No cosine of any model is among them: shifted,
-scaled and gapped spaces give the same verdicts (tests).
+    signal   = QUANTILE of the fitness of the sentences about pictures - mean of that of those about nothing
+    evidence = fitness - USUAL * signal * ordinary
+
+``ordinary`` is the query's cosine with the nearest of PICTURES, in standard deviations of theirs among each
+other: a sentence that says what pictures usually show fits some of them anyhow. A query matches by what
+pictures show when its evidence is above the mean of that of the sentences about NOTHING in the same
+collection by more than NEEDED of the signal.
+
+No sentence is about nothing where text is photographed: "interest rates went up again" is near to a chart,
+for embedders read a little. So sentences about NOTHING are measured on pictures that show something: those
+that the best tenth of PICTURES fit better than the best tenth of NOTHING.
+
+The constants were chosen on captions of photos, alone and among charts, papers and screens, with ``mini``
+and with oracles of three strengths (``askpix eval retrieval --absent``, ``python -m benchmarks oracle``). No
+cosine of any model is among them: shifted, scaled and gapped spaces give the same verdicts (tests).
 """
 
 import logging
@@ -33,6 +45,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from askpix.core.files import written_whole
 from askpix.core.log import tolerated
@@ -45,10 +58,16 @@ _log = logging.getLogger(__name__)
 FIRST = 10
 """Pictures looked at for a verdict: the nearest ones."""
 _SHARE, _TOP = 0.5, 10
-_SEVERAL, _LIKENESS, _USUAL, _MANY = 5, 0.5, 0.15, 200
-_QUANTILE, _MARGIN = 0.9, 0.5
-_SAMPLE = 512
-_LEAST_SPREAD = 0.01
+_SEVERAL, _LIKENESS, _USUAL, _MANY = 5, 0.5, 0.025, 200
+_QUANTILE, _NEEDED = 0.98, 0.22
+_SAMPLE, _SURROUNDINGS = 512, 256
+_TENTH = 10
+_ROUNDING = 1e-4
+_REACH = 100
+"""Pictures nearest to a sentence about nothing, among which those that show something are looked for."""
+_LEAST_SENTENCES = 20
+"""Fewer are no measure: then pictures of all sorts are."""
+_LEAST_SPREAD, _LEAST_SIGNAL = 0.01, 0.1
 _GROWTH = 0.2
 _PRIOR = 10
 """Few pictures say little about one query's cosines: what is known of all sentences' counts as so many."""
@@ -73,18 +92,22 @@ class Calibration:
     """``(len(PICTURES), dim)``"""
     nothing: Vectors
     """``(len(NOTHING), dim)``"""
+    sample: Vectors
+    """``(n, dim)`` pictures of the collection."""
     likeness: float = 0.0
     """Mean cosine of two pictures."""
     likeness_spread: float = 1.0
     """Its standard deviation, above 0."""
     captions: int = _CAPTIONS
     """Checksum of the sentences."""
-    margin: float = _MARGIN
+    signal: float = 1.0
+    """How much more sentences about what is there reach than those about nothing, above 0."""
+    needed: float = _NEEDED
     """Of this version: a file with another one, or without, is made anew."""
 
     def fits(self, model_id: str, count: int) -> bool:
         """Whether it still holds for a collection that has ``count`` pictures now."""
-        current = self._same_model(model_id) and self.margin == _MARGIN
+        current = self._same_model(model_id) and self.needed == _NEEDED
         return current and abs(count - self.count) <= _GROWTH * self.count
 
     def _same_model(self, model_id: str) -> bool:
@@ -96,6 +119,9 @@ class Calibration:
 
     def evidence(self, query: Vectors, vectors: Vectors) -> float:
         """How strongly the nearest pictures ``(n, dim)`` show what is asked, above; -inf without any."""
+        return self._fitness(query, vectors) - _USUAL * self.signal * self._ordinary(query)
+
+    def _fitness(self, query: Vectors, vectors: Vectors) -> float:
         if len(vectors) == 0:
             return -math.inf
         cosines = vectors @ query
@@ -110,10 +136,29 @@ class Calibration:
         alike = 0.0
         if len(several) > 1:
             among = (several @ several.T)[~np.eye(len(several), dtype=bool)].mean()
-            alike = float(among - self.likeness) / self.likeness_spread
+            alike = float(among - self._surroundings(several)) / self.likeness_spread
         share = self.count / (self.count + _MANY)
         many = float(fits[order[:_SEVERAL]].mean()) + _LIKENESS * alike
-        return (1 - share) * float(fits.max()) + share * many - _USUAL * self._ordinary(query)
+        return (1 - share) * float(fits.max()) + share * many
+
+    def _surroundings(self, vectors: Vectors) -> float:
+        """Mean cosine of pictures with the tenth of the collection that is nearest to each."""
+        if len(self.sample) < 3:
+            return self.likeness
+        near = np.einsum("sd,nd->sn", self.sample, vectors)
+        tenth = max(2, len(near) // _TENTH)
+        # Less the nearest: it may be the picture itself.
+        nearest = np.sort(np.partition(near, len(near) - tenth, axis=0)[len(near) - tenth :], axis=0)
+        return float(nearest[:-1].mean())
+
+    def shows(self, vectors: Vectors) -> NDArray[np.bool_]:
+        """Whether sentences about pictures fit each of ``(n, dim)`` better than those about nothing do."""
+        best = [
+            np.sort(sentences @ vectors.T, axis=0)[-max(1, len(sentences) // _TENTH) :].mean(axis=0)
+            for sentences in (self.pictures, self.nothing)
+        ]
+        shown: NDArray[np.bool_] = best[0] > best[1] - _ROUNDING
+        return shown
 
     def _ordinary(self, query: Vectors) -> float:
         if len(self.pictures) < 2:
@@ -153,7 +198,7 @@ class Calibration:
 
 
 def calibrate(embedder: Embedder, store: VectorStore, known: Calibration | None = None) -> Calibration:
-    """Embed the sentences, unless ``known`` has them, and search the collection for those about nothing."""
+    """Embed the sentences, unless ``known`` has them, and search the collection for each."""
     if known is not None and known._same_model(embedder.model_id):
         pictures, nothing = known.pictures, known.nothing
     else:
@@ -162,7 +207,7 @@ def calibrate(embedder: Embedder, store: VectorStore, known: Calibration | None 
     sample = store.sample_vectors(_SAMPLE)
     if count == 0 or len(sample) == 0:
         mean = np.zeros(embedder.dim, np.float32)
-        return Calibration(embedder.model_id, 0, mean, 0.0, 1.0, 0.0, pictures, nothing)
+        return Calibration(embedder.model_id, 0, mean, 0.0, 1.0, 0.0, pictures, nothing, sample)
     cosines = pictures @ sample.T
     among = (sample @ sample.T)[~np.eye(len(sample), dtype=bool)] if len(sample) > 1 else np.ones(1)
     made = Calibration(
@@ -174,11 +219,23 @@ def calibrate(embedder: Embedder, store: VectorStore, known: Calibration | None 
         threshold=0.0,
         pictures=pictures,
         nothing=nothing,
+        sample=sample[:: max(1, -(-len(sample) // _SURROUNDINGS))],
         likeness=float(among.mean()),
         likeness_spread=max(float(among.std()), _LEAST_SPREAD),
     )
-    reached = [made.evidence(sentence, _nearest(sentence, store)) for sentence in nothing]
-    return replace(made, threshold=float(np.quantile(reached, _QUANTILE)) + _MARGIN)
+    found = [_nearest(sentence, store, _REACH) for sentence in nothing]
+    shows = np.split(made.shows(np.concatenate(found)), np.cumsum([len(vectors) for vectors in found])[:-1])
+    shown = [vectors[kept][:FIRST] for vectors, kept in zip(found, shows, strict=True)]
+    if sum(len(vectors) > 0 for vectors in shown) < min(_LEAST_SENTENCES, len(nothing)):
+        shown = [vectors[:FIRST] for vectors in found]
+    measured = [(sentence, vectors) for sentence, vectors in zip(nothing, shown, strict=True) if len(vectors)]
+    if not measured:  # emptied a moment ago
+        return made
+    silent = float(np.mean([made._fitness(*each) for each in measured]))
+    plain = [made._fitness(sentence, _nearest(sentence, store, FIRST)) for sentence in pictures]
+    signal = max(float(np.quantile(plain, _QUANTILE)) - silent, _LEAST_SIGNAL)
+    ordinary = float(np.mean([made._ordinary(sentence) for sentence, _ in measured]))
+    return replace(made, signal=signal, threshold=silent + (_NEEDED - _USUAL * ordinary) * signal)
 
 
 def load_calibration(path: Path, embedder: Embedder, store: VectorStore) -> Calibration:
@@ -197,6 +254,6 @@ def _blend(count: int, own: float, prior: float) -> float:
     return (count * own + _PRIOR * prior) / (count + _PRIOR)
 
 
-def _nearest(sentence: Vectors, store: VectorStore) -> Vectors:
-    found = store.search("image", sentence, where=Where(), limit=FIRST)
+def _nearest(sentence: Vectors, store: VectorStore, limit: int) -> Vectors:
+    found = store.search("image", sentence, where=Where(), limit=limit)
     return store.image_vectors([hit.id for hit in found])

@@ -22,6 +22,7 @@ def made(**changes: object) -> Calibration:
         threshold=0.3,
         pictures=np.array([[1, 0], [0, 1]], np.float32),
         nothing=np.zeros((1, 2), np.float32),
+        sample=np.zeros((0, 2), np.float32),
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -62,14 +63,25 @@ def test_the_evidence_by_hand() -> None:
     plain, hub = np.array([[0.6, 0.0]], np.float32), np.array([[0.6, 0.8]], np.float32)
     # Cosine 0.48 - (0.6 + 0) / 2 / 2, and 0.96 - (0.6 + 0.8) / 2 / 2; less half of 0.1, over 0.2.
     # Ordinary: (0.8 - 0) / 0.01, the two sentences being at right angles.
-    ordinary = 0.15 * 0.8 / 0.01
+    ordinary = 0.025 * 0.8 / 0.01
     assert made().evidence(query, plain) == pytest.approx((0.33 - 0.05) / 0.2 - ordinary)
     assert made().evidence(query, hub) == pytest.approx((0.61 - 0.05) / 0.2 - ordinary)
     both = made(count=0, likeness=0.16, likeness_spread=0.4)
     assert both.evidence(query, np.concatenate([plain, hub])) == pytest.approx(0.56 / 0.2 - ordinary)
     # Of many pictures the mean of both, and half of their likeness: (0.36 - 0.16) / 0.4.
-    many = replace(both, count=10**9).evidence(query, np.concatenate([plain, hub]))
+    large = replace(both, count=10**9)
+    many = large.evidence(query, np.concatenate([plain, hub]))
     assert many == pytest.approx((0.28 + 0.56) / 2 / 0.2 + 0.5 * 0.5 - ordinary, abs=1e-4)
+    # Where sentences about pictures reach no more than those about nothing, being ordinary says less.
+    assert replace(large, signal=0.5).evidence(query, np.concatenate([plain, hub])) == pytest.approx(
+        many + ordinary / 2, abs=1e-4
+    )
+    # As alike as each is to the picture of the collection that is second to it: (0.36 - 0.36) / 0.4.
+    among = replace(large, sample=np.array([[0.6, 0.0], [0.6, 0.8], [-1, 0]], np.float32))
+    crowd = (0.36 + 0.36) / 2
+    assert among.evidence(query, np.concatenate([plain, hub])) == pytest.approx(
+        (0.28 + 0.56) / 2 / 0.2 + 0.5 * (0.36 - crowd) / 0.4 - ordinary, abs=1e-4
+    )
     assert made().evidence(query, np.empty((0, 2), np.float32)) == -np.inf
 
 
