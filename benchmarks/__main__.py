@@ -9,6 +9,7 @@ from benchmarks.load.kills import kills_command
 from benchmarks.load.serve import serve_command
 from benchmarks.load.store import store_command
 from benchmarks.peers.run import peers_command
+from benchmarks.quality.oracle import oracle_command
 from benchmarks.speed.engines import engines_command
 from benchmarks.speed.generate import generate_command
 from benchmarks.speed.memory import memory_command
@@ -23,6 +24,7 @@ app.command("kills")(kills_command)
 app.command("memory")(memory_command)
 app.command("modules")(modules_command)
 app.command("ocr")(ocr_command)
+app.command("oracle")(oracle_command)
 app.command("peers")(peers_command)
 app.command("serve")(serve_command)
 app.command("store")(store_command)

@@ -1,0 +1,1 @@
+"""Quality of single parts, with stand-ins for what cannot be had here."""
