@@ -99,7 +99,8 @@ class Where:
     ``hours`` asks for ``taken_at``. Any of the months (1-12), weekdays (0 is Monday), hours (0-23) will do.
     ``amount_min`` and ``amount_max`` are inclusive: one total in the text, or one amount where no total is
     named, lies between (``retrieval.text.entities``). ``country`` is the ISO 3166 code of the nearest city,
-    or "US-CA" for a state of the USA.
+    or "US-CA" for a state of the USA. ``must_not``: no condition of any of these may hold; what is not known of
+    a picture does not hold. They deny nothing themselves.
     """
 
     after: datetime | None = None
@@ -118,6 +119,7 @@ class Where:
     amount_max: float | None = None
     country: str | None = None
     spans: tuple[tuple[datetime, datetime], ...] = ()
+    must_not: "tuple[Where, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Clause:
     words: str
     field: str
     value: str
+    negative: bool = False
+    """The filter leaves out what the value names."""
 
 
 class Part(NamedTuple):

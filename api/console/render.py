@@ -97,7 +97,9 @@ def understood_as(query: Query) -> str:
     clauses = [clause for clause in query.clauses if clause.field not in ("filler", "picture")]
     if not clauses:
         return ""
-    chips = " ".join(f"[{clause.field} {printable(clause.value)}]" for clause in clauses)
+    chips = " ".join(
+        f"[{'not ' if clause.negative else ''}{clause.field} {printable(clause.value)}]" for clause in clauses
+    )
     return f"{chips}  about: {printable(query.text)}" if query.text else chips
 
 

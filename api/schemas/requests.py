@@ -68,6 +68,8 @@ class WhereIn(_In):
     spans: Annotated[list[tuple[datetime, datetime]], Field(max_length=20)] = []
     phrases: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
     without: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
+    must_not: "Annotated[list[WhereIn], Field(max_length=20)]" = []
+    """No condition of any of these may hold."""
 
     @field_validator("after", "before", mode="before")
     @classmethod
@@ -86,6 +88,8 @@ class WhereIn(_In):
         unknown = sorted(set(self.model_extra or {}) - {field.name for field in fields(Where)})
         if unknown:
             raise ValueError(f"no filter {unknown[0]!r}")
+        if any(each.must_not or each.without for each in self.must_not):
+            raise ValueError("'must_not' holds what is denied; it cannot hold 'must_not' or 'without'")
         if self.after and self.before and self.after >= self.before:
             raise ValueError("'after' is not earlier than 'before': nothing can lie between")
         return self
@@ -93,6 +97,7 @@ class WhereIn(_In):
     def where(self) -> Where:
         """Return the filter in the retriever's form."""
         given = {name: value for name, value in self if value not in (None, [])}
+        given["must_not"] = [each.where() for each in self.must_not]
         given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
         if self.near:
             given["near"] = Near(self.near.lat, self.near.lon, self.near.km)

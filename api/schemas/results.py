@@ -81,6 +81,8 @@ class Clause:
     words: str
     field: str
     value: str
+    negative: bool = False
+    """It leaves out what the value names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +400,9 @@ def search_result(found: core.SearchResult) -> SearchResult:
             phrases=query.where.phrases,
             without=query.where.without,
             where=where_json(query.where),
-            clauses=tuple(Clause(each.words, each.field, each.value) for each in query.clauses),
+            clauses=tuple(
+                Clause(each.words, each.field, each.value, each.negative) for each in query.clauses
+            ),
             parts=tuple(Part(*each) for each in query.parts),
             notes=found.notes,
         ),
@@ -443,7 +447,14 @@ def answer_result(answer: core.Answer) -> Answer:
 def where_json(where: core.Where) -> dict[str, Any]:
     """Return a filter as a request takes it: only what filters."""
     full = _adapter(core.Where).dump_python(where, mode="json", exclude={"phrases", "without"})
-    return {name: value for name, value in full.items() if value not in (None, [])}
+    return _given(full)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in fields.items() if value not in (None, [])}
+    if denied := given.get("must_not"):
+        given["must_not"] = [_given(each) for each in denied]
+    return given
 
 
 def _hit(hit: core.Hit) -> Hit:

@@ -7,7 +7,7 @@ that is: what rests on the catalog is exact, what rests on the look of pictures 
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -110,7 +110,7 @@ def _plan(asked: ArchiveAsked, query: Query, members: Members, said: Said) -> di
         "search": asked.search,
         "subject": query.text,
         "by": asked.by,
-        "clauses": [{"words": c.words, "field": c.field, "value": c.value} for c in query.clauses],
+        "clauses": [asdict(clause) for clause in query.clauses],
         "steps": steps,
         "passed": members.passed,
         "looked_at": members.looked_at,

@@ -21,9 +21,15 @@ def add_functions(database: sqlite3.Connection) -> None:
 
 def to_sql(where: Where) -> tuple[str, list[Any]]:
     """A condition on a row of ``points`` and its values: as exact as ``to_clauses``."""
-    clauses = [[_sql(each) for each in clause] for clause in to_clauses(where)]
-    parts = [f"({' OR '.join(part for part, *_ in clause)})" for clause in clauses]
-    return " AND ".join(parts) or "1", [value for clause in clauses for _, *each in clause for value in each]
+    parts: list[str] = []
+    values: list[Any] = []
+    for any_of, negative in to_clauses(where):
+        written = [_sql(each) for each in any_of]
+        either = " OR ".join(part for part, *_ in written)
+        # A field without a value does not hold what is denied: NULL counts as false.
+        parts.append(f"NOT ifnull({either}, 0)" if negative else f"({either})")
+        values += [value for _, *each in written for value in each]
+    return " AND ".join(parts) or "1", values
 
 
 def _sql(condition: Condition) -> tuple[Any, ...]:
@@ -56,8 +62,10 @@ def _sql(condition: Condition) -> tuple[Any, ...]:
     return f"n IN (SELECT n FROM facts WHERE field = '{field}' AND {test[0]})", *test[1:]  # noqa: S608
 
 
-def _distance_km(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
-    """Haversine."""
+def _distance_km(lat: float | None, lon: float | None, other_lat: float, other_lon: float) -> float | None:
+    """Haversine; None for an image without a position."""
+    if lat is None or lon is None:
+        return None
     phi, other = math.radians(lat), math.radians(other_lat)
     half = math.sin((other - phi) / 2) ** 2
     half += math.cos(phi) * math.cos(other) * math.sin(math.radians(other_lon - lon) / 2) ** 2

@@ -158,7 +158,7 @@ class QdrantStore(VectorStore):
         dated.sort(key=lambda point: point.payload["taken_at"], reverse=True)
         ordered = [str(point.id) for point in dated[:wanted]]
         if len(ordered) < wanted:
-            undated = self._matching(where, (Condition("taken_at", "absent"),))
+            undated = self._matching(where, Clause((Condition("taken_at", "absent"),)))
             ordered += [key for _, key in zip(range(wanted - len(ordered)), undated, strict=False)]
         return ordered[offset:wanted]
 

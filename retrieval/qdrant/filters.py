@@ -61,8 +61,14 @@ EDGE = Dialect(
 
 def to_conditions(clauses: Iterable[Clause], dialect: Dialect) -> list[Any]:
     """Return the conditions that must hold, all of them."""
-    written = [[_written(each, dialect) for each in clause] for clause in clauses]
-    return [each[0] if len(each) == 1 else dialect.all_or_any(should=each) for each in written]
+    found: list[Any] = []
+    for any_of, negative in clauses:
+        written = [_written(each, dialect) for each in any_of]
+        if negative:
+            found.append(dialect.all_or_any(must_not=written))
+        else:
+            found.append(written[0] if len(written) == 1 else dialect.all_or_any(should=written))
+    return found
 
 
 def edge_filter(clauses: Iterable[Clause]) -> edge.Filter | None:

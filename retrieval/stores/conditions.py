@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Where
@@ -70,10 +70,12 @@ class Check:
 
     def __init__(self, where: Where) -> None:
         self._path = path_pattern(where.path) if where.path else None
+        self._other_paths = [path_pattern(each.path) for each in where.must_not if each.path]
         self._phrases = tuple(phrase for phrase in where.phrases if squeeze(phrase))
-        self._without = tuple(phrase for phrase in where.without if squeeze(phrase))
+        unwanted = [*where.without, *(phrase for each in where.must_not for phrase in each.phrases)]
+        self._without = tuple(phrase for phrase in unwanted if squeeze(phrase))
         texts = ["text"] if self._phrases or self._without else []
-        self.fields = (["paths"] if self._path else []) + texts
+        self.fields = (["paths"] if self._path or self._other_paths else []) + texts
         """Payload fields that the test needs; empty when the filter alone is exact."""
 
     def __call__(self, payload: dict[str, Any] | None) -> bool:
@@ -81,7 +83,10 @@ class Check:
         if not self.fields:
             return True
         payload = payload or {}
-        if self._path and not any(self._path.match(path) for path in payload.get("paths") or ()):
+        paths = payload.get("paths") or ()
+        if self._path and not any(self._path.match(path) for path in paths):
+            return False
+        if any(pattern.match(path) for pattern in self._other_paths for path in paths):
             return False
         text = payload.get("text") or ""
         if not all(has_phrase(text, phrase) for phrase in self._phrases):
@@ -101,15 +106,28 @@ class Condition(NamedTuple):
     value: Any = None
 
 
-Clause: TypeAlias = tuple[Condition, ...]
-"""Conditions of which one must hold."""
+class Clause(NamedTuple):
+    """Conditions of which one must hold, or none of them may."""
+
+    any_of: tuple[Condition, ...]
+    negative: bool = False
 
 
 def to_clauses(where: Where) -> list[Clause]:
     """Return what must hold, all of it: exact but for paths and phrases, which it narrows down for ``Check``.
 
-    A place that is not on the globe is a ``BadQueryError``.
+    A place that is not on the globe, and a denial of a denial, is a ``BadQueryError``.
     """
+    clauses = [Clause(each) for each in _conditions(where, narrow=True)]
+    for denied in where.must_not:
+        if denied.must_not or denied.without:
+            raise BadQueryError("'must_not' holds what is denied; it cannot hold 'must_not' or 'without'")
+        # Paths and phrases are left to ``Check``: what only narrows down would deny too much.
+        clauses += [Clause(each, negative=True) for each in _conditions(denied, narrow=False)]
+    return clauses
+
+
+def _conditions(where: Where, *, narrow: bool) -> list[tuple[Condition, ...]]:
     found: list[Condition] = []
     if where.kind:
         found.append(Condition("kind", "in", (clean(where.kind),)))
@@ -122,18 +140,18 @@ def to_clauses(where: Where) -> list[Clause]:
     if where.amount_min is not None or where.amount_max is not None:
         found.append(Condition("amounts", "numbers", (where.amount_min, where.amount_max)))
     found += _place(where)
-    if where.path and (piece := longest_literal(where.path)):
+    if narrow and where.path and (piece := longest_literal(where.path)):
         found.append(Condition("paths", "holds", piece))
-    for phrase in where.phrases:
+    for phrase in where.phrases if narrow else ():
         # Whatever ``has_phrase`` accepts holds the phrase's letters and digits in one piece.
         if piece := squeeze(clean(phrase)):
             found.append(Condition("squeezed", "holds", piece))
-    clauses: list[Clause] = [(condition,) for condition in found]
+    every: list[tuple[Condition, ...]] = [(condition,) for condition in found]
     if where.after or where.before:
-        clauses.append(_when(where.after, where.before))
+        every.append(_when(where.after, where.before))
     if where.spans:
-        clauses.append(tuple(each for span in where.spans for each in _when(*span)))
-    return clauses
+        every.append(tuple(each for span in where.spans for each in _when(*span)))
+    return every
 
 
 def _place(where: Where) -> Iterator[Condition]:
@@ -150,7 +168,7 @@ def _place(where: Where) -> Iterator[Condition]:
         yield Condition("location", "circle", near)
 
 
-def _when(after: datetime | None, before: datetime | None) -> Clause:
+def _when(after: datetime | None, before: datetime | None) -> tuple[Condition, ...]:
     """Taken then, or without a date of its own (the other fields are empty else) and written of then."""
     span = iso(after), iso(before)
     first, end = whole_years(after, before)

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -269,7 +269,18 @@ def fits(record: ImageRecord, where: Where) -> bool:
         return False
     if not all(has_phrase(record.text, phrase) for phrase in where.phrases):
         return False
+    if any(fits(record, each) for denied in where.must_not for each in each_alone(denied)):
+        return False
     return not any(squeeze(phrase) and has_phrase(record.text, phrase) for phrase in where.without)
+
+
+def each_alone(where: Where) -> list[Where]:
+    """One filter for each condition of a filter."""
+    pairs = [("after", "before"), ("amount_min", "amount_max")]
+    names = [(field.name,) for field in fields(where) if field.name not in sum(pairs, ())]
+    alone = [Where(**{name: getattr(where, name) for name in group}) for group in (*pairs, *names)]
+    tags = [Where(tags=(tag,)) for tag in where.tags]
+    return [each for each in (*alone, *tags) if each != Where()]
 
 
 def in_span(record: ImageRecord, known: Derived, where: Where) -> bool:

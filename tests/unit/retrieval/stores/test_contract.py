@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from askpix.core.errors import NotFoundError
+from askpix.core.errors import BadQueryError, NotFoundError
 from askpix.core.types import ImageRecord, Near, Vectors, Where
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
-from askpix.retrieval.stores.facets import Facets
+from askpix.retrieval.stores.conditions import to_clauses
+from askpix.retrieval.stores.facets import Count, Facets
 from tests.support.fakes import MemoryStore, record, unit
 from tests.support.sparse import copy_tree
 from tests.support.stores import DIM, LASTING, OPENERS, TEXT_DIM
@@ -261,6 +262,52 @@ def test_what_is_deleted_is_gone_from_every_leg(store: VectorStore) -> None:
 
 
 # --- filters ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "denied",
+    [
+        Where(tags=("été",)),
+        Where(camera="canon"),
+        Where(country="FR"),
+        Where(near=Near(48.86, 2.29, 5)),
+        Where(after=datetime(2019, 1, 1), before=datetime(2020, 1, 1)),
+        Where(months=(7,)),
+        Where(weekdays=(6,)),
+        Where(hours=(23,)),
+        Where(amount_min=60, amount_max=70),
+        Where(kind="frame"),
+        Where(path="Été 2019/*"),
+        Where(path="backup/*"),
+        Where(phrases=("grand total",)),
+        Where(
+            spans=((datetime(2018, 1, 1), datetime(2018, 2, 1)), (datetime(2019, 7, 1), datetime(2019, 8, 1)))
+        ),
+        Where(tags=("tour", "nothing has this"), path="nowhere/*"),
+    ],
+)
+def test_denied_conditions_leave_out_what_they_name_and_nothing_else(
+    store: VectorStore, denied: Where
+) -> None:
+    other = record(
+        "other", taken_at=datetime(2018, 5, 3, 12), lat=52.52, lon=13.4, camera="Nikon", tags=("x",)
+    )
+    blank = record("blank", text="nothing is known of this")
+    add(store, FULL, other, blank)
+    kept = {other.id, blank.id}
+    assert found(store, Where(must_not=(denied,))) == kept
+    assert store.count(Where(must_not=(denied,))) == 2
+    assert {
+        hit.id for hit in store.search("image", axis(0), where=Where(must_not=(denied,)), limit=5)
+    } == kept
+    assert store.facets(Where(must_not=(denied,)))["cameras"] == (Count("Nikon", 1),)
+    assert found(store, Where(camera="nikon", must_not=(denied,))) == {other.id}
+    assert found(store, Where(must_not=(denied, Where(camera="nikon")))) == {blank.id}
+
+
+def test_a_denied_denial_is_refused() -> None:
+    with pytest.raises(BadQueryError, match="must_not"):
+        to_clauses(Where(must_not=(Where(must_not=(Where(kind="page"),)),)))
 
 
 def test_no_filter_lets_all_through(store: VectorStore) -> None:
