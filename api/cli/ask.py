@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from askpix.api.console.query_command import QueryCommand
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -228,4 +230,4 @@ def show_plan(plan: dict[str, "Any"]) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command("ask")(ask_command)
+    app.command("ask", cls=QueryCommand)(ask_command)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from askpix.api.console.query_command import QueryCommand
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -151,4 +153,4 @@ def shower(workspace: "Workspace", protocol: "Protocol") -> "Callable[[ImageReco
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command("search")(search_command)
+    app.command("search", cls=QueryCommand)(search_command)

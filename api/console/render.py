@@ -20,7 +20,7 @@ from rich.text import Text
 from askpix.api.console.text import printable
 from askpix.api.schemas.results import to_json
 from askpix.core.text.wording import plural
-from askpix.core.types import Answer, Hit, ImageRecord, Query, SearchResult
+from askpix.core.types import Answer, Clause, Hit, ImageRecord, Query, SearchResult
 from askpix.ingest.pipeline.report import Failure
 
 
@@ -97,10 +97,12 @@ def understood_as(query: Query) -> str:
     clauses = [clause for clause in query.clauses if clause.field not in ("filler", "picture")]
     if not clauses:
         return ""
-    chips = " ".join(
-        f"[{'not ' if clause.negative else ''}{clause.field} {printable(clause.value)}]" for clause in clauses
-    )
+    chips = " ".join(f"[{_sign(clause)}{clause.field} {printable(clause.value)}]" for clause in clauses)
     return f"{chips}  about: {printable(query.text)}" if query.text else chips
+
+
+def _sign(clause: Clause) -> str:
+    return "not " if clause.negative and clause.field not in ("not", "without") else ""
 
 
 def show_result(

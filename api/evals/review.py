@@ -33,7 +33,8 @@ def known_of(workspace: "Workspace", collection: "Collection", records: Sequence
         about = abouts.get(record.id)
         city = None
         if record.lat is not None and record.lon is not None:
-            city = gazetteer().nearest(record.lat, record.lon)[0].name
+            place, _ = gazetteer().locate(record.lat, record.lon)
+            city = place.name if place else None
         written = (about.title, about.description) if about else ()
         found.append(
             Known(

@@ -42,8 +42,8 @@ CREATE TABLE IF NOT EXISTS passages(p INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS passages_of ON passages(n);
 CREATE TABLE IF NOT EXISTS logs(name TEXT PRIMARY KEY, file TEXT NOT NULL, rows INTEGER NOT NULL);
 """
-_MANY = ("tags", "written", "written_years", "years", "months", "weekdays", "amounts")
-_SINGLE = ("kind", "country", "city", "camera")
+_MANY = ("tags", "tag_keys", "written", "written_years", "years", "months", "weekdays", "amounts")
+_SINGLE = ("kind", "country", "city", "region", "camera")
 """Facts of which a picture has one; they stand in ``facts`` too, to be counted."""
 _COLUMNS = "id payload kind camera_key taken_at hour country lat lon paths squeezed length".split()
 _PART = 500

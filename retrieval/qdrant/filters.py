@@ -12,6 +12,7 @@ _COLD = edge.Memory.Cold
 INDEXES: dict[str, Any] = {
     "kind": edge.KeywordIndexParams(memory=_COLD),
     "tags": edge.KeywordIndexParams(memory=_COLD),
+    "tag_keys": edge.KeywordIndexParams(memory=_COLD),
     "camera": edge.KeywordIndexParams(memory=_COLD),
     "camera_key": edge.KeywordIndexParams(memory=_COLD),
     "paths": edge.KeywordIndexParams(memory=_COLD),
@@ -27,6 +28,7 @@ INDEXES: dict[str, Any] = {
     "hour": edge.IntegerIndexParams(lookup=True, range=False, memory=_COLD),
     "country": edge.KeywordIndexParams(memory=_COLD),
     "city": edge.KeywordIndexParams(memory=_COLD),
+    "region": edge.KeywordIndexParams(memory=_COLD),
 }
 """Payload fields with an index. Mapped rather than loaded: as fast, and half the time to open 100k pictures.
 A substring is found about five times faster in an indexed field."""

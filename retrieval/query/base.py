@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from askpix.core.types import Part, Where
+from askpix.retrieval.stores.conditions import name_as_seen
 from askpix.retrieval.stores.facets import Facets
 
 TAKEN = "\n"
@@ -27,6 +28,8 @@ class Claim:
     parts: tuple[Part, ...] = ()
     kept: str = ""
     """What stays in the text in its place."""
+    negative: bool = False
+    """What the change names is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Known:
     cities: frozenset[str]
     cameras: tuple[str, ...]
     tags: Mapping[str, str]
-    """By their case-folded spelling."""
+    """By their names as people see them: ``name_as_seen``."""
 
     @classmethod
     def of(cls, facets: Facets) -> "Known":
@@ -50,7 +53,7 @@ class Known:
             countries=frozenset(str(each.value) for each in facets["countries"]),
             cities=frozenset(str(each.value) for each in facets["cities"]),
             cameras=tuple(str(each.value).casefold() for each in facets["cameras"]),
-            tags={str(each.value).casefold(): str(each.value) for each in facets["tags"]},
+            tags={name_as_seen(str(each.value)): str(each.value) for each in facets["tags"]},
         )
 
 
@@ -72,6 +75,8 @@ class Context:
         asks = _QUESTION.match(text) or text.rstrip().endswith("?")
         self.about_content = bool(asks) and not (_NAMES_PICTURES.search(text) or _FIRST_PERSON.search(text))
         """A question about what stands in a chart or a page: "in 2015" is part of what is asked."""
+        self.printed = bool(_PRINTED.match(text)) and not self.about_pictures
+        """Copied from a page: "DATE: March 27, 1984". Its words are what is sought, and no filter."""
         self.about_money = bool(_MONEY.search(text))
 
     @cached_property
@@ -86,6 +91,7 @@ _QUESTION = re.compile(
     r"|had|can|could|will)\b",
     re.IGNORECASE,
 )
+_PRINTED = re.compile(r"\W*(?:[A-Z][\w./ -]{1,40}:\s|(?:DATE|Date)\b(?! (?:of|from)\b))")
 _ABOUT_PICTURES = re.compile(
     r"\b(?:photo|photograph|picture|pic|image|snapshot|shot|selfie|video|screenshot|screen ?shot"
     r"|receipt|invoice|bill"
@@ -107,8 +113,11 @@ _MONEY = re.compile(
 Reader: TypeAlias = Callable[[str, Context], Iterator[Claim]]
 
 
-def merged(where: Where, change: Mapping[str, Any]) -> Where | None:
+def merged(where: Where, change: Mapping[str, Any], *, negative: bool = False) -> Where | None:
     """The filter with the change; None when it cannot be had together with what the filter already says."""
+    if negative:
+        denied = Where(**change)
+        return where if denied in where.must_not else replace(where, must_not=(*where.must_not, denied))
     joined = {name: _joined(name, getattr(where, name), value) for name, value in change.items()}
     if any(value is None for value in joined.values()):
         return None

@@ -6,7 +6,7 @@ that holds such pictures. What stays unread stays words.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -121,6 +121,8 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
             continue  # "the day before yesterday"
         if _of_sales(found[0], match["e"]) and not context.about_pictures:
             continue
+        if found[0] == "decade" and context.known and not _any_year(found[1], context.known.years):
+            continue  # "a kitchen from the 1950s" is what an image of today shows
         yield _claim(match, found[1], word)
     yield from _bare(text, context)
 
@@ -152,6 +154,10 @@ def _bare(text: str, context: Context) -> Iterator[Claim]:
         )
         if sure or held or (form in ("year", "numeric", "iso_month", "slash_month", "decade") and near):
             yield _claim(match, span, "in")
+
+
+def _any_year(span: Span, years: Set[int]) -> bool:
+    return any(year in years for year in range(span.start.year, span.end.year))
 
 
 def _of_sales(form: str, words: str) -> bool:

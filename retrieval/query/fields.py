@@ -7,14 +7,14 @@ from datetime import datetime, time, timedelta
 from askpix.core.types import Near, Part
 from askpix.retrieval.query.base import Claim, Context
 from askpix.retrieval.query.date_spans import WEEKDAYS, Span, month_of, span_of
-from askpix.retrieval.query.media import kind_claim, tag_of
+from askpix.retrieval.query.media import kind_claim, literal, tag_of
 from askpix.retrieval.query.operators import UNWANTED
-from askpix.retrieval.query.places import state_meant
+from askpix.retrieval.query.places import city_meant, region_meant
 from askpix.retrieval.query.times import hour_of, hours_shown
 from askpix.retrieval.text.entities import read_number
 from askpix.retrieval.text.gazetteer import area_km, gazetteer
 
-_FIELD = re.compile(r"(?<![\w.:/-])(?P<f>[a-z]+):(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<v>[^\s\"“”]+))")
+_FIELD = re.compile(r"(?<![\w.:/])(?<![\w-]-)(?P<f>[a-z]+):(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<v>[^\s\"“”]+))")
 _KINDS = {
     "photo": "photo",
     "page": "page",
@@ -64,7 +64,7 @@ def _near(match: re.Match[str], value: str, context: Context) -> Claim | None:
             return None
         return Claim(0, 0, "near", f"{lat:g},{lon:g} within {km:g} km", {"near": Near(lat, lon, km)})
     name, _, within = value.partition(",")
-    city = gazetteer().city(name, within.strip() or None)
+    city = city_meant(name, within.strip() or None, context.known)
     if city is None:
         return None
     reach = float(area_km(city.population))
@@ -77,8 +77,8 @@ def _near(match: re.Match[str], value: str, context: Context) -> Claim | None:
 def _in(match: re.Match[str], value: str, context: Context) -> Claim | None:
     if code := gazetteer().country(value):
         return Claim(0, 0, "country", gazetteer().country_name(code), {"country": code})
-    if state := state_meant(value):
-        return Claim(0, 0, "country", gazetteer().country_name(state), {"country": state})
+    if region := region_meant(value, context.known):
+        return Claim(0, 0, "country", gazetteer().country_name(region), {"country": region})
     if len(value) == 2 and gazetteer().country_name(value.upper()) != value.upper():
         return Claim(0, 0, "country", gazetteer().country_name(value.upper()), {"country": value.upper()})
     return _near(match, value, context)
@@ -178,7 +178,10 @@ def _under(match: re.Match[str], value: str, context: Context) -> Claim | None:
 
 
 def _path(match: re.Match[str], value: str, context: Context) -> Claim:
-    glob = value if set(value) & set("*?/") else f"*{value}*"
+    if match["q"]:  # "[2019] trip.jpg" in quotes is a name, not a pattern
+        glob = literal(value) if re.search(r"\.\w{2,5}$", value) else f"*{literal(value)}*"
+    else:
+        glob = value if set(value) & set("*?/") else f"*{value}*"
     return Claim(0, 0, "path", glob, {"path": glob})
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from askpix.retrieval.query.base import Claim, Context
+from askpix.retrieval.stores.conditions import name_as_seen
 
 _LEAD = (
     r"\A\W*(?:(?:show|find|get|give|list|search)(?: me| us)?(?: for)? )?(?:(?:all|only|just|some"
@@ -53,8 +54,9 @@ _EXTENSIONS = (
     "jpe?g|png|gif|webp|heic|heif|avif|tiff?|bmp|pdf|raw|cr2|cr3|nef|arw|dng|mp4|mov|avi|mkv|webm|svg|jfif"
 )
 _FILE = re.compile(
-    rf"(?<![\w./*\"“-])(?:(?:in |from )?(?:the )?(?:file|document|picture|photo|image)"
-    rf"(?: (?:named|called))? )?(?P<n>[\w*?()~+@-]+(?:\.[\w*?()~+@-]+)*\.(?:{_EXTENSIONS}))(?![\w*.-]|/)",
+    rf"(?<![\w./*\"“])(?<!\w-)(?:(?:in |from )?(?:the )?(?:file|document|picture|photo|image)"
+    r"(?: (?:named|called))? )?"
+    rf"(?P<n>(?!-)[\w*?()~+@-]+(?:\.[\w*?()~+@-]+)*\.(?:{_EXTENSIONS}))(?![\w*.-]|/)",
     re.IGNORECASE,
 )
 _GLOB = re.compile(
@@ -68,7 +70,7 @@ _FILES_OF = re.compile(
     rf"(?<![\w-])(?:only |all )?\.?(?P<e>{_EXTENSIONS}) (?:files|images|pictures)\b", re.IGNORECASE
 )
 _STEM = re.compile(
-    r"(?<![\w./\"“-])(?:(?:file|photo|picture|image|named|called) )?"
+    r"(?<![\w./\"“])(?<!\w-)(?:(?:file|photo|picture|image|named|called) )?"
     r"(?P<n>(?:_?(?:IMG|DSC|DSCN|DSCF|PXL|MVI|VID|DJI|PICT|CIMG|HPIM|SAM|PANO|WP|GOPR|IMAG|KIMG"
     r"|Screenshot|Screen_Shot|Scan)[_-]?\d{2,}"
     r"|P\d{7}|GX\d{6}|(?:IMG|VID)-\d{8}-WA\d{4})[\w-]*)(?![\w.-])",
@@ -87,7 +89,8 @@ _TAG = re.compile(r"(?<![\w#&/])#(?P<t>[^\W\d_][\w-]*)")
 _TAGGED = re.compile(
     r"(?:\A|(?<=photos )|(?<=pictures )|(?<=images )|(?<=pics )|(?<=shots )|(?<=files )|(?<=receipts )"
     r"|(?<=documents )"
-    r"|(?<=everything )|(?<=all ))(?:tagged(?: as| with)?|with the"
+    r"|(?<=everything )|(?<=all )|(?<=not )|(?<=never )|(?<=without ))"
+    r"(?:tagged(?: as| with)?|with the"
     r" tag)\s+(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<t>[\w-]+))",
     re.IGNORECASE,
 )
@@ -117,13 +120,13 @@ def read_files(text: str, context: Context) -> Iterator[Claim]:
     for match in _FOLDER.finditer(text):
         name = (match["q"] or match["n"]).strip().strip("/\\")
         if name and not re.fullmatch(r"(?:of|with|on|in|and|or|the|that|is)", name, re.IGNORECASE):
-            yield Claim(match.start(), match.end(), "path", f"{name}/*", {"path": f"{_literal(name)}/*"})
+            yield Claim(match.start(), match.end(), "path", f"{name}/*", {"path": f"{literal(name)}/*"})
     for match in _MY_FOLDER.finditer(text):
         yield Claim(match.start(), match.end(), "path", f"{match['n']}/*", {"path": f"{match['n']}/*"})
     for match in _GLOB.finditer(text):
         yield Claim(match.start(), match.end(), "path", match["n"], {"path": match["n"]})
     for match in _FILE.finditer(text):
-        glob = match["n"] if set(match["n"]) & set("*?") else f"*{_literal(match['n'])}"
+        glob = match["n"] if set(match["n"]) & set("*?") else f"*{literal(match['n'])}"
         yield Claim(match.start(), match.end(), "path", glob, {"path": glob})
     for match in _STEM.finditer(text):
         glob = f"*{match['n']}*"
@@ -143,7 +146,7 @@ def read_tags(text: str, context: Context) -> Iterator[Claim]:
 
 def tag_of(word: str, context: Context) -> str:
     """A tag as the collection spells it."""
-    return context.known.tags.get(word.casefold(), word) if context.known else word
+    return context.known.tags.get(name_as_seen(word), word) if context.known else word
 
 
 def read_kinds(text: str, context: Context) -> Iterator[Claim]:
@@ -194,6 +197,13 @@ def read_cameras(text: str, context: Context) -> Iterator[Claim]:
                         return
 
 
+def brand_or_known_camera(name: str, context: Context) -> bool:
+    """Whether a name is a camera's: one that the collection holds, or a brand where nothing is known."""
+    if context.known:
+        return _held(name, context)
+    return name.split(" ", maxsplit=1)[0].casefold() in _BRANDS and name[:1].isupper()
+
+
 def _known_camera(name: str, context: Context) -> str | None:
     """The longest beginning of the name that some camera of the collection holds."""
     words = name.casefold().split(" ")
@@ -211,5 +221,6 @@ def _held(name: str, context: Context) -> bool:
     )
 
 
-def _literal(name: str) -> str:
+def literal(name: str) -> str:
+    """A name as a glob that fits it alone."""
     return re.sub(r"[\[*?]", lambda match: f"[{match[0]}]", name)

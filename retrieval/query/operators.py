@@ -42,7 +42,8 @@ _WITHOUT = re.compile(
 )
 _NOT = re.compile(rf"(?P<before>\b[\w'’]+\s+)?(?<![\w-])(?:but )?not\s+{_WANT}", re.IGNORECASE)
 _NO = re.compile(
-    r"(?<![\w-])(?:but |and |with )?no\s+(?P<n>(?:other )?(?:people|persons?|humans?|faces?|men|women"
+    rf"\A\W*no\s+(?:photos?|pictures?|images?|pics|shots)\s+of\s+{_WANT}"
+    r"|(?<![\w-])(?:but |and |with )?no\s+(?P<n2>(?:other )?(?:people|persons?|humans?|faces?|men|women"
     r"|children|kids|crowds?|tourists?|text|words"
     r"|writing|captions?|cars|traffic|animals|buildings|trees|clouds|flash|watermarks?|screenshots"
     r"|background|snow|rain))\b"
@@ -119,10 +120,11 @@ def read_unwanted(text: str, context: Context) -> Iterator[Claim]:
             if pattern is _NOT and (before.split("'")[0] in _NOT_BEFORE or before.endswith(("n't", "n’t"))):
                 continue
             start = match.end("before") if before else match.start()
-            words = _up_to_a_stop(match["n"], may_begin_with="at in on with" if pattern is _NOT else "")
+            group = "n" if match["n"] else "n2"
+            words = _up_to_a_stop(match[group], may_begin_with="at in on with" if pattern is _NOT else "")
             if not words or (pattern is _NOT and words[0].casefold() in _NOT_AFTER):
                 continue
-            end = match.start("n") + len(" ".join(words))
+            end = match.start(group) + len(" ".join(words))
             phrase = re.sub(r"^(?:any|a|an|the|some|other)\s+", "", " ".join(words), flags=re.IGNORECASE)
             yield Claim(start, end, "not", phrase, {}, (Part(phrase, UNWANTED),))
 

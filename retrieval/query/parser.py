@@ -9,7 +9,7 @@ does not exist, a place nobody knows and a word that may be many things stay wor
 import re
 import unicodedata
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from askpix.core.errors import BadQueryError
@@ -18,7 +18,9 @@ from askpix.retrieval.query.alternatives import read_lists
 from askpix.retrieval.query.amounts import read_amounts
 from askpix.retrieval.query.base import TAKEN, Claim, Context, Known, Reader, merged
 from askpix.retrieval.query.dates import read_dates, read_days, read_months, read_seasons
+from askpix.retrieval.query.denial import denied, read_denied
 from askpix.retrieval.query.fields import read_fields
+from askpix.retrieval.query.german import to_grammar
 from askpix.retrieval.query.media import read_cameras, read_files, read_kinds, read_tags
 from askpix.retrieval.query.operators import (
     read_likeness,
@@ -43,6 +45,7 @@ _SIGNS: tuple[Reader, ...] = (read_fields, read_files, read_quotes, read_minus, 
 """Typed on purpose: believed in any text. Quotes before words: what stands in them is meant literally."""
 _PROSE: tuple[Reader, ...] = (
     read_likeness,
+    read_denied,
     read_points,
     read_cameras,
     read_times,
@@ -58,9 +61,9 @@ _PROSE: tuple[Reader, ...] = (
     read_unwanted,
 )
 """Plain language. Not read in a question about what stands in a chart or on a page."""
-_DENIED = re.compile(r"(?:\b(?:not|never|except|excluding|without|nor)|n['’]t)\s+$", re.IGNORECASE)
 _MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
 """Countries that write 05/12 for the twelfth of May."""
+_JOURNEYS = frozenset({"trip", "travel", "journey", "visit"})
 _MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff all every only just".split())
 
 
@@ -112,7 +115,7 @@ def parse(
             known=known,
             beside_picture=beside_picture,
         )
-        readers = _SIGNS if context.about_content else _SIGNS + _PROSE
+        readers = _SIGNS if context.about_content or context.printed else _SIGNS + _PROSE
         # What is taken out may bring words together that mean something now: "photos #a in #b May".
         for _ in range(_MAX_ROUNDS):
             if not _read(reading, readers, context):
@@ -123,25 +126,36 @@ def parse(
 
 def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> bool:
     """One round of all readers; whether any of them took something."""
-    masked, believed = reading.text, list[Claim]()
+    masked, believed, denials = reading.text, list[Claim](), set[int]()
+    aligned = None
     for read in readers:
-        for claim in read(masked, context):
-            words = reading.text[claim.start : claim.end]
-            if TAKEN in masked[claim.start : claim.end] or not words.strip():
+        if read is _PROSE[0]:
+            aligned = to_grammar(masked)
+        source = aligned.text if aligned else masked
+        for found in read(source, context):
+            claim = denied(found, source, denials)
+            if TAKEN in source[claim.start : claim.end] or not source[claim.start : claim.end].strip():
                 continue
-            if read in _PROSE and claim.where and _DENIED.search(masked[: claim.start]):
-                continue  # "not taken in 2019" is not "taken in 2019"
+            start, end = aligned.span(claim.start, claim.end) if aligned else (claim.start, claim.end)
+            words = reading.text[start:end]
             if not {claim.field, words.strip()} & reading.off:
-                changed = merged(reading.where, claim.where)
+                changed = merged(reading.where, claim.where, negative=claim.negative)
                 if changed is None:
                     continue
                 reading.where = changed
-                believed.append(claim)
-            masked = masked[: claim.start] + TAKEN * len(words) + masked[claim.end :]
+                believed.append(replace(claim, start=start, end=end))
+                if claim.negative:
+                    denials.add(claim.end)
+            source = source[: claim.start] + TAKEN * (claim.end - claim.start) + source[claim.end :]
+            if aligned:
+                aligned = replace(aligned, text=source)
+            else:
+                masked = source
     for claim in sorted(believed, key=lambda claim: claim.start):
         words = reading.text[claim.start : claim.end].strip()
         if claim.field:
-            reading.clauses.append(Clause(words, claim.field, claim.value))
+            negative = claim.negative or claim.field in ("without", "not")
+            reading.clauses.append(Clause(words, claim.field, claim.value, negative))
         reading.taken.append(claim)
     for claim in sorted(believed, key=lambda claim: -claim.start):
         reading.text = f"{reading.text[: claim.start]} {claim.kept} {reading.text[claim.end :]}"
@@ -165,7 +179,8 @@ def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
             parts.insert(0, Part(rest))
         text = " ".join(text.split())
     filters = reading.where != asked or unwanted
-    if text and not parts and filters and "filler" not in reading.off and _says_nothing(text):
+    placed = any(clause.field in ("near", "country") for clause in reading.clauses)
+    if text and not parts and filters and "filler" not in reading.off and _says_nothing(text, placed=placed):
         reading.clauses.append(Clause(text, "filler", ""))
         text = ""
     if unwanted and not text:
@@ -187,9 +202,11 @@ def _tidy(text: str) -> str:
     return re.sub(r"\s+(?=[,;.?!](?:\s|$))", "", text).strip(" ,;")
 
 
-def _says_nothing(text: str) -> bool:
+def _says_nothing(text: str, *, placed: bool) -> bool:
+    """Whether words say nothing of what an image shows: "my trip" says no more than the place it went to."""
+    words = set(content_words(to_grammar(text).text)) - _MEDIUM
     # "2:" is what a weight leaves of "2:in Lisbon".
-    return not set(content_words(text)) - _MEDIUM or re.fullmatch(r"[\d.]+:", text) is not None
+    return not (words - _JOURNEYS if placed else words) or re.fullmatch(r"[\d.]+:", text) is not None
 
 
 def _refuse_contradiction(where: Where) -> None:

@@ -6,10 +6,11 @@ names of people, dishes and things. In a collection without positions no word is
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from askpix.core.types import Near
-from askpix.retrieval.query.base import Claim, Context
+from askpix.retrieval.query.base import Claim, Context, Known
 from askpix.retrieval.text.gazetteer import City, area_km, gazetteer
 
 _UNIT = r"(?P<u>km|kms|kilomet(?:er|re)s?|miles?|mi|m|met(?:er|re)s?)\b"
@@ -58,6 +59,13 @@ _WITH_COMMA = re.compile(
 )
 _LOWER_FROM, _CAPITAL_FROM = 100_000, 15_000
 """People from which a name is believed, written small and with a capital."""
+_REGION_OVER = 5
+"""A region of so many times the people of a city is meant by the name of both."""
+_DIRECTIONS = frozenset(
+    """central centre center north south east west northern southern eastern western coast coastal lakes
+    rivers delta plateau bay islands capital federal nord sud est ouest centro norte sur oriental littoral
+    hills plains savannah highlands""".split()
+)
 _THINGS = frozenset(
     """bath nice reading mobile orange split male china turkey buffalo lima date march sale best man most
     of same see wells hall corn hull deal bar ham bad born color colour male mobile mandarin van young
@@ -106,49 +114,74 @@ def read_places(text: str, context: Context) -> Iterator[Claim]:
     for pattern, way in ((_CIRCLE, "circle"), (_NEAR, "near"), (_IN, "in"), (_TRIP, "trip")):
         for match in pattern.finditer(text):
             start = match.start("all") if way == "trip" else match.start()
-            claim = _named(text, start, match, way, title_case=title_case)
+            claim = _named(text, start, match.end(), match, way, known=context.known, title_case=title_case)
             if claim:
                 yield claim
-    yield from _qualified_alone(text)
+    yield from _qualified_alone(text, context.known)
     if context.known is not None:
         yield from _held(text, context)
 
 
-def _named(text: str, start: int, match: re.Match[str], way: str, *, title_case: bool) -> Claim | None:
-    name = _NAME.match(text, match.end())
+def named_place(text: str, at: int, way: str, context: Context) -> Claim | None:
+    """The place that is named at a place of the text, as after "in" or "near"."""
+    return _named(text, at, at, None, way, known=context.known, title_case=False)
+
+
+def _named(
+    text: str,
+    start: int,
+    at: int,
+    match: re.Match[str] | None,
+    way: str,
+    *,
+    known: Known | None,
+    title_case: bool,
+) -> Claim | None:
+    name = _NAME.match(text, at)
     if not name or re.search(r"\bmade\s+$", text[:start], re.IGNORECASE):
         return None  # "made in China" stands on things
     words = name[0].split(" ")
     for count in range(len(words), 0, -1):
         called = " ".join(words[:count])
-        end = match.end() + len(called)
+        end = at + len(called)
         if words[count - 1].casefold() in _STOP or _part_of_a_name(text, end):
             continue
         bare = called.rstrip(".")
-        if way in ("in", "trip") and (code := _country(bare, text[end:]) or _state(bare, text[end:])):
+        code = _country(bare, text[end:]) or _region(bare, text[end:], known, title_case=title_case)
+        if way in ("in", "trip") and code:
             return Claim(start, end, "country", gazetteer().country_name(code), {"country": code})
         within = _WITHIN.match(text, end)
-        if within and way in ("in", "trip") and (code := _state_of_the_usa(bare, within["n"])):
+        if within and way in ("in", "trip") and (code := _region_of(bare, within["n"])):
             return Claim(start, within.end(), "country", gazetteer().country_name(code), {"country": code})
         if within:
             for part in (within["n"], within["n"].split(" ")[0]):
-                if city := gazetteer().city(bare, part.rstrip(".")):
+                if city := city_meant(bare, part.rstrip("."), known):
                     return _city(
                         start, end + within.start("n") - within.start() + len(part), city, match, way
                     )
-        if count > 1 and bare.count(" ") and (city := _qualified(words[:count])):
+        if count > 1 and bare.count(" ") and (city := _qualified(words[:count], known)):
             return _city(start, end, city, match, way)
-        city = gazetteer().city(bare)
+        city = city_meant(bare, None, known)
         if city and _believed(bare, city, text[end:], title_case=title_case, near=way in ("near", "circle")):
             return _city(start, end, city, match, way)
     return None
 
 
-def _state_of_the_usa(name: str, nation: str) -> str | None:
-    return gazetteer().state(name) if gazetteer().country(nation) == "US" else None
+def city_meant(name: str, within: str | None, known: Known | None) -> City | None:
+    """The city that a name means: the largest of those that the collection holds, else of the world."""
+    found = [city for city in gazetteer().cities(name) if within is None or gazetteer().lies_in(city, within)]
+    held = [city for city in found if city.label in known.cities] if known else []
+    return next(iter(held or found), None)
 
 
-def _qualified_alone(text: str) -> Iterator[Claim]:
+def _region_of(name: str, nation: str) -> str | None:
+    country = gazetteer().country(nation)
+    code = next((code for code in gazetteer().regions(name) if country and code[:2] == country), None)
+    city = gazetteer().city(name, nation) if code and country != "US" else None
+    return None if city and city.region == code else code  # "Tokyo, Japan" is the city
+
+
+def _qualified_alone(text: str, known: Known | None) -> Iterator[Claim]:
     """ "Austin, TX", "Springfield, Illinois", "Paris, France": names its place without a preposition."""
     for match in _WITH_COMMA.finditer(text):
         if match["dc"]:
@@ -161,7 +194,7 @@ def _qualified_alone(text: str) -> Iterator[Claim]:
             within = within.rpartition(" ")[0]
         words = match["c"].split(" ")
         for first in range(len(words)) if within else ():
-            city = gazetteer().city(" ".join(words[first:]), within)
+            city = city_meant(" ".join(words[first:]), within, known)
             end = match.start("n") + len(within)
             if city and not _part_of_a_name(text, end):
                 start = match.start("c") + len(" ".join([*words[:first], ""]))
@@ -172,24 +205,24 @@ def _qualified_alone(text: str) -> Iterator[Claim]:
 def _is_region(name: str) -> bool:
     if len(name) == 2:
         return name.isupper() and gazetteer().country_name(f"US-{name}") != f"US-{name}"
-    return name[:1].isupper() and bool(gazetteer().state(name) or gazetteer().country(name))
+    return name[:1].isupper() and bool(gazetteer().regions(name) or gazetteer().country(name))
 
 
-def _qualified(words: list[str]) -> City | None:
+def _qualified(words: list[str], known: Known | None) -> City | None:
     """ "Portland Oregon", "Paris TX": the last word names the country or the state."""
     last = words[-1]
     if len(last) == 2 and not last.isupper():
         return None
-    return gazetteer().city(" ".join(words[:-1]), last)
+    return city_meant(" ".join(words[:-1]), last, known)
 
 
 def _believed(name: str, city: City, rest: str, *, title_case: bool, near: bool) -> bool:
-    capital = name[:1].isupper() and not title_case
+    capital = not name[:1].islower() and not title_case
     if name.casefold().removeprefix("the ") in _THINGS:
         return capital and city.population >= _LOWER_FROM and _ends(rest)
     if name.casefold().startswith("the "):
         return False
-    if len(name) < 3:
+    if len(name) < (3 if name.isascii() else 2):
         return False
     least = _CAPITAL_FROM if capital else _LOWER_FROM
     return city.population >= least and (capital or near or _ends(rest))
@@ -207,18 +240,48 @@ def _country(name: str, rest: str) -> str | None:
     return code if name[:1].isupper() or _ends(rest) else None
 
 
-def _state(name: str, rest: str) -> str | None:
-    """A state of the USA; not "Georgia" and other names of more than one place."""
-    return state_meant(name) if name[:1].isupper() or _ends(rest) else None
-
-
-def state_meant(name: str) -> str | None:
-    """ "US-CA" where a name means a state of the USA, and not a city or country that is called so too."""
-    code = gazetteer().state(name)
-    if code is None or name.casefold() == "georgia":
+def _region(name: str, rest: str, known: Known | None, *, title_case: bool) -> str | None:
+    """A region, where the words mean one: "in lakes" is no place."""
+    if name[:1].islower() and not _ends(rest):
         return None
-    said = name.casefold().endswith(" state") or name.casefold().startswith("state of ")
-    return code if said or gazetteer().city(name) is None or name.casefold() in _STATES_FIRST else None
+    code = region_meant(name, known)
+    if code is None or code.startswith("US-") or (known and code in regions_held(known.cities)):
+        return code
+    plain = name.casefold().removeprefix("the ")
+    return None if name[:1].islower() or title_case or plain in _THINGS | _DIRECTIONS else code
+
+
+def region_meant(name: str, known: Known | None) -> str | None:
+    """The code of a first-level region ("CA-ON") where a name means one, and not a city of that name.
+
+    What the collection holds comes first. Else the city, where it lies in that region (Salzburg, Tokyo) or is
+    not much smaller; of the states of the USA some are meant whatever else is called so.
+    """
+    found = gazetteer().regions(name)
+    held = [code for code in found if known and code in regions_held(known.cities)]
+    if not found or (name.casefold() == "georgia" and not held):
+        return None
+    code = (held or found)[0]
+    if re.search(r"(?i)\bstate$|^state of\b", name):
+        return code
+    city = city_meant(name, None, known)
+    if city is None:
+        return code
+    city_held = known is not None and city.label in known.cities
+    if bool(held) != city_held and city.region != code:
+        return code if held else None
+    if code.startswith("US-"):
+        return code if name.casefold() in _STATES_FIRST else None
+    return code if city.region != code and gazetteer().people(code) > _REGION_OVER * city.population else None
+
+
+@lru_cache(maxsize=32)
+def regions_held(cities: frozenset[str]) -> frozenset[str]:
+    """The regions of cities that are given by their labels."""
+    found = (
+        city for label in cities for city in gazetteer().cities(label.split(", ")[0]) if city.label == label
+    )
+    return frozenset(city.region for city in found if city.region)
 
 
 def _ends(rest: str) -> bool:
@@ -256,18 +319,18 @@ def _held(text: str, context: Context) -> Iterator[Claim]:
                 assert code is not None
                 yield Claim(start, end, "country", gazetteer().country_name(code), {"country": code})
                 break
-            state = state_meant(words[0])
-            if state and any(label.endswith(f", {state[3:]}, US") for label in known.cities):
-                yield Claim(start, end, "country", gazetteer().country_name(state), {"country": state})
+            region = region_meant(words[0], known)
+            if region and region in regions_held(known.cities):
+                yield Claim(start, end, "country", gazetteer().country_name(region), {"country": region})
                 break
-            city = gazetteer().city(words[0])
+            city = city_meant(words[0], None, known)
             if city and city.label in known.cities:
                 yield _city(start, end, city, match, "in")
                 break
 
 
-def _city(start: int, end: int, city: City, match: re.Match[str], way: str) -> Claim:
-    if way == "circle":
+def _city(start: int, end: int, city: City, match: re.Match[str] | None, way: str) -> Claim:
+    if match and way == "circle":
         km = _km(match["far"] or match["far2"], match["u"] or match["u2"], 10.0)
     else:
         reach = float(area_km(city.population))

@@ -3,6 +3,7 @@
 import fnmatch
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -25,6 +26,7 @@ FACET_FIELDS: dict[Facet, str] = {
 """The payload field of each facet; all of them are in ``INDEXES``."""
 
 
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,20 +35,23 @@ def clean(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
+def name_as_seen(name: str) -> str:
+    """A name as compared: case, accents and the way in which they are composed do not matter."""
+    name = clean(name).casefold()
+    if name.isascii():
+        return name
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFD", name))
+    return unicodedata.normalize("NFC", bare)
+
+
 def path_key(path: str) -> str:
-    """A path or glob as compared: case and the kind of slash do not matter."""
-    return clean(path).casefold().replace("\\", "/")
+    """A path or glob as compared: as ``name_as_seen``, and the kind of slash does not matter."""
+    return name_as_seen(path).replace("\\", "/")
 
 
 def iso(moment: datetime | None) -> str | None:
     """Local time without a zone, written as UTC because some engines compare instants. Sorts as text."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z" if moment else None
-
-
-def city_ending(country: str) -> str | None:
-    """Return the ending of a state's cities: ", CA, US" for "US-CA"; None for a country."""
-    nation, dash, state = country.partition("-")
-    return f", {clean(state)}, {clean(nation)}" if dash else None
 
 
 def longest_literal(glob: str) -> str:
@@ -84,9 +89,9 @@ class Check:
             return True
         payload = payload or {}
         paths = payload.get("paths") or ()
-        if self._path and not any(self._path.match(path) for path in paths):
+        if self._path and not any(self._path.match(path_key(path)) for path in paths):
             return False
-        if any(pattern.match(path) for pattern in self._other_paths for path in paths):
+        if any(pattern.match(path_key(path)) for pattern in self._other_paths for path in paths):
             return False
         text = payload.get("text") or ""
         if not all(has_phrase(text, phrase) for phrase in self._phrases):
@@ -128,10 +133,14 @@ def to_clauses(where: Where) -> list[Clause]:
 
 
 def _conditions(where: Where, *, narrow: bool) -> list[tuple[Condition, ...]]:
+    # A store of an earlier version has no ``tag_keys``.
+    every: list[tuple[Condition, ...]] = [
+        (Condition("tag_keys", "in", (name_as_seen(tag),)), Condition("tags", "in", (clean(tag),)))
+        for tag in where.tags
+    ]
     found: list[Condition] = []
     if where.kind:
         found.append(Condition("kind", "in", (clean(where.kind),)))
-    found += [Condition("tags", "in", (clean(tag),)) for tag in where.tags]
     if where.camera:
         found.append(Condition("camera_key", "holds", clean(where.camera).casefold()))
     for field, wanted in (("months", where.months), ("weekdays", where.weekdays), ("hour", where.hours)):
@@ -146,7 +155,7 @@ def _conditions(where: Where, *, narrow: bool) -> list[tuple[Condition, ...]]:
         # Whatever ``has_phrase`` accepts holds the phrase's letters and digits in one piece.
         if piece := squeeze(clean(phrase)):
             found.append(Condition("squeezed", "holds", piece))
-    every: list[tuple[Condition, ...]] = [(condition,) for condition in found]
+    every += [(condition,) for condition in found]
     if where.after or where.before:
         every.append(_when(where.after, where.before))
     if where.spans:
@@ -155,10 +164,9 @@ def _conditions(where: Where, *, narrow: bool) -> list[tuple[Condition, ...]]:
 
 
 def _place(where: Where) -> Iterator[Condition]:
-    if where.country and (state := city_ending(where.country)):
-        yield Condition("city", "holds", state)
-    elif where.country:
-        yield Condition("country", "in", (clean(where.country),))
+    if where.country:
+        field = "region" if "-" in where.country else "country"
+        yield Condition(field, "in", (clean(where.country),))
     if near := where.near:
         if not (on_globe(near.lat, near.lon) and 0 <= near.km < math.inf):
             raise BadQueryError(

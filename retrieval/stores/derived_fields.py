@@ -24,18 +24,21 @@ class Derived:
     amounts: tuple[float, ...] = ()
     country: str | None = None
     city: str | None = None
-    """"Lisbon, PT": the city it was taken in or nearest to."""
+    """"Lisbon, PT": the city it was taken in or nearest to, of that country."""
+    region: str | None = None
+    """The ISO 3166-2 code of the city's region."""
 
 
 def derive(record: ImageRecord) -> Derived:
     """The derived fields of a record."""
     written = () if record.taken_at else dates(record.text)
     days = (record.taken_at.date(),) if record.taken_at else written
-    city = country = None
+    city = country = region = None
     if on_globe(record.lat, record.lon):
         assert record.lat is not None and record.lon is not None
-        nearest, country = gazetteer().nearest(record.lat, record.lon)
-        city = nearest.label
+        nearest, country = gazetteer().locate(record.lat, record.lon)
+        if nearest:
+            city, region = nearest.label, nearest.region or None
     return Derived(
         written=written,
         written_years=() if days else years(record.text),
@@ -46,6 +49,7 @@ def derive(record: ImageRecord) -> Derived:
         amounts=amounts(record.text),
         country=country,
         city=city,
+        region=region,
     )
 
 

@@ -21,7 +21,7 @@ import filelock
 from askpix.core.errors import IndexMismatchError, StoreUnavailableError
 
 FORMAT = 1
-PAYLOAD = 2
+PAYLOAD = 3
 """Version of the derived fields (``retrieval.stores.derived_fields``). A store with older ones opens and gets
 these at the next ``optimize``; until then filters on missing fields are not satisfied.
 """

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from askpix.core.types import ImageRecord
-from askpix.retrieval.stores.conditions import clean, iso, path_key
+from askpix.retrieval.stores.conditions import clean, iso, name_as_seen, path_key
 from askpix.retrieval.stores.derived_fields import derive, on_globe
 from askpix.retrieval.text.tokenize import squeeze
 
@@ -39,6 +39,8 @@ def derived_fields(record: ImageRecord) -> dict[str, Any]:
     """The fields that follow from the others; a store made before they were has none of them."""
     derived = derive(record)
     return {
+        "tag_keys": tag_fields(record.tags)["tag_keys"],
+        "paths": path_fields(record)["paths"],
         "written": [iso(datetime(day.year, day.month, day.day)) for day in derived.written],
         "written_years": list(derived.written_years),
         "years": list(derived.years),
@@ -48,6 +50,7 @@ def derived_fields(record: ImageRecord) -> dict[str, Any]:
         "amounts": list(derived.amounts),
         "country": derived.country,
         "city": derived.city,
+        "region": derived.region,
     }
 
 
@@ -62,7 +65,7 @@ def path_fields(record: ImageRecord) -> dict[str, Any]:
 
 def tag_fields(tags: Sequence[str]) -> dict[str, Any]:
     """The fields of a picture's tags."""
-    return {"tags": [clean(tag) for tag in tags]}
+    return {"tags": [clean(tag) for tag in tags], "tag_keys": [name_as_seen(tag) for tag in tags]}
 
 
 def text_fields(text: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
 from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.conditions import name_as_seen
 from askpix.retrieval.stores.derived_fields import Derived, derive
 from askpix.retrieval.stores.facets import MOST, Facets, count_records
 from askpix.retrieval.text.tokenize import content_words, has_phrase, squeeze, tokens
@@ -265,7 +266,7 @@ def fits(record: ImageRecord, where: Where) -> bool:
         return False
     if where.camera and where.camera.casefold() not in (record.camera or "").casefold():
         return False
-    if not set(where.tags) <= set(record.tags):
+    if not {name_as_seen(tag) for tag in where.tags} <= {name_as_seen(tag) for tag in record.tags}:
         return False
     if not all(has_phrase(record.text, phrase) for phrase in where.phrases):
         return False

@@ -5,6 +5,7 @@ import { S } from "./strings.js";
 // How a clause is written when it is written by hand; "" = as the words themselves.
 const WRITTEN = { date: "date", after: "after", before: "before", months: "month", weekdays: "weekday", hours: "hour", amount: "amount",
   near: "near", country: "in", kind: "kind", camera: "camera", path: "path", tag: "tag", not: "not" };
+const SIGNED = new Set(["not", "without"]); // their names say so themselves
 const YEAR = /^\d{4}$/;
 const quoted = (value) => /\s/.test(value) ? `"${value.replaceAll('"', "")}"` : value;
 
@@ -22,7 +23,7 @@ export class Understood {
       })),
       ...(found?.clauses || []).map((each) => this.chip(each.field, each.value.replace(/ \(.*\)$/, ""), {
         off: () => this.act.off(each.words), title: S.because(each.words),
-        start: start(each), edit: (text) => this.act.rewrite(each.words, rewritten(each, text.trim())),
+        negative: each.negative && !SIGNED.has(each.field), start: start(each), edit: (text) => this.act.rewrite(each.words, rewritten(each, text.trim())),
       })),
       ...state.off.map((words) => el("span", { class: "chip out" }, button([el("s", {}, words), " ", el("span", { "aria-hidden": "true" }, "↺")],
         () => this.act.on(words), { "aria-label": S.onAgain(words), title: S.onAgain(words) }))),
@@ -32,8 +33,8 @@ export class Understood {
     this.holder.hidden = !chips.length && !notes.length;
   }
 
-  chip(field, value, { off, edit, start: begin, title }) {
-    const name = S.field[field] || field;
+  chip(field, value, { off, edit, start: begin, title, negative }) {
+    const name = (negative ? `${S.denied} ` : "") + (S.field[field] || field);
     const made = el("span", { class: "chip on" });
     const rest = () => {
       made.replaceChildren(
@@ -69,6 +70,7 @@ function unspan(text) {
 }
 
 function start(clause) {
+  if (clause.field === "near" && clause.negative) return clause.value.replace(/ \(.*\)$/, "");
   if (clause.field === "near") return clause.words.replace(/^(near:|near |trip to |in |around )/i, "").replaceAll('"', "");
   if (clause.field === "weight") return clause.words;
   return clause.value;
@@ -77,7 +79,8 @@ function start(clause) {
 function rewritten(clause, text) {
   if (clause.field === "phrase") return `"${text.replaceAll('"', "")}"`;
   if (clause.field === "without") return `-${quoted(text)}`;
-  return clause.field in WRITTEN ? `${WRITTEN[clause.field]}:${quoted(text)}` : text;
+  const minus = clause.negative && !SIGNED.has(clause.field) ? "-" : "";
+  return clause.field in WRITTEN ? `${minus}${WRITTEN[clause.field]}:${quoted(text)}` : text;
 }
 
 function shown(field, value) {

@@ -35,8 +35,12 @@ HOLIDAYS = Known(
 )
 
 
-def clauses(query: Query) -> list[list[str]]:
-    return [[clause.words, clause.field, clause.value] for clause in query.clauses]
+def clauses(query: Query) -> list[list[Any]]:
+    """Words, field and value of each clause; a fourth, True, where it is denied."""
+    return [
+        [clause.words, clause.field, clause.value, *([True] if clause.negative else [])]
+        for clause in query.clauses
+    ]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row["query"])

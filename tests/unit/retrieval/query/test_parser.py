@@ -41,7 +41,7 @@ def test_phrasings(raw: str, text: str, phrases: tuple[str, ...], without: tuple
 def test_clauses_say_which_words_became_what() -> None:
     assert parse('lunch "GRAND TOTAL" -sushi').clauses == (
         Clause('"GRAND TOTAL"', "phrase", "GRAND TOTAL"),
-        Clause("-sushi", "without", "sushi"),
+        Clause("-sushi", "without", "sushi", negative=True),
     )
 
 
