@@ -12,15 +12,17 @@ from askpix.generation.extractive.receipt import find_total
 from askpix.generation.grounding.citations import locate
 from askpix.generation.questions.aggregate_patterns import By
 from askpix.retrieval.classification.membership import Member
-from askpix.retrieval.text.entities import read_number
+from askpix.retrieval.text.money import currencies, find_money
 
 _AT_ONCE = 256
-_SIGN = re.compile(
-    r"(?<![A-Za-z])(RM|MYR|USD|EUR|GBP|CHF|SGD|AUD|CAD|JPY|INR|SEK|NOK|DKK)(?![A-Za-z])|([$€£¥₹])",
+_CREDIT = re.compile(
+    r"\bcredit (?:note|memo|invoice)\b|\bgutschrift\b|\bstorno\b|\bavoir\b|\bcreditnota\b"
+    r"|\bnota (?:di credito|de cr[eé]dito)\b|\brefund\b",
     re.IGNORECASE,
 )
-_ALIKE = {"MYR": "RM", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
-_NUMBER = re.compile(r"\d[\d., ']*")
+"""What is headed so is subtracted, whatever its sign."""
+_HEAD = 6
+"""Lines in which the kind of a paper is named."""
 
 LinesOf = Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]
 
@@ -81,24 +83,18 @@ def money(sums: Mapping[str, float]) -> str:
 
 def _paid(member: Member, lines: Sequence[TextLine]) -> Paid | None:
     found = find_total(Page(lines)) if lines else None
-    number = _NUMBER.search(found.value) if found else None
-    if found is None or number is None:
+    read = find_money(found.value) if found else []
+    if found is None or not read:
         return None
-    sign = _sign(found.value) or _sign(found.quote) or _usual_sign(lines)
+    named = [read[0].currency, *currencies(found.quote), *_usual(lines)]
+    amount = read[0].amount
+    if any(_CREDIT.search(line.text) for line in lines[:_HEAD]):
+        amount = -abs(amount)
     quote = found.quote if locate(found.quote, lines) else found.value
-    return Paid(member, read_number(number[0].rstrip(".,' ")), sign, quote, locate(quote, lines))
+    return Paid(member, amount, next(filter(None, named), ""), quote, locate(quote, lines))
 
 
-def _sign(text: str) -> str:
-    found = _SIGN.search(text)
-    return _named(found) if found else ""
-
-
-def _usual_sign(lines: Sequence[TextLine]) -> str:
-    signs = Counter(_named(found) for line in lines for found in _SIGN.finditer(line.text))
-    return signs.most_common(1)[0][0] if signs else ""
-
-
-def _named(found: re.Match[str]) -> str:
-    sign = (found[1] or found[2]).upper()
-    return _ALIKE.get(sign, sign)
+def _usual(lines: Sequence[TextLine]) -> list[str]:
+    """The currency that a page names most."""
+    every = Counter(name for line in lines for name in currencies(line.text))
+    return [name for name, _ in every.most_common(1)]

@@ -4,9 +4,12 @@ Each finder gives ``Span``s into the line, left to right. They are written for t
 be missing (``29/06/201816:40``) or too many (``67 .85``).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from askpix.retrieval.text.money import find_money, read_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,6 @@ _TIME = re.compile(
 )
 _HOUR = re.compile(r"(?<![\d:.])(?:1[0-2]|[1-9])\s?[ap]\.?m\b\.?", re.I)
 _YEAR_ALONE = re.compile(r"(?<![\d.,/])(?:19|20)\d\d(?![\d/]|[.,]\d)")
-_CURRENCY = r"(?:RM|USD|EUR|GBP|CHF|MYR|SGD|Rp|Rs|Fr|kr|US\$|S\$|A\$|[$€£¥₹₩₽฿])\.?"
-_UNIT = r"(?:\s?(?:CHF|EUR|USD|GBP|MYR|[€£$¥]|kr))"
-_DECIMAL = r"(?:\d{1,3}(?:\s?[,.'’]\s?\d{3})+|\d+)\s?[.,]\s?\d\d(?!\d)"
-_AMOUNT = re.compile(
-    rf"(?P<money>(?:{_CURRENCY}\s?-?\s?(?:{_DECIMAL}|\d{{1,3}}(?:[,.]\d{{3}})+(?!\d)|\d+(?:[.,]\d+)?|\.\d\d)"
-    rf"|(?<![\d.,:/\-])-?{_DECIMAL}(?![./:%]\d|\s?%){_UNIT}?"
-    rf"|(?<![\d.,:/])\d+{_UNIT}(?![a-z])))",
-    re.IGNORECASE,
-)
 _PERCENT = re.compile(r"(?<![\d.,])[-+]?\d+(?:[.,]\d+)?\s?(?:%|percent\b|per cent\b)", re.I)
 _NUMBER = re.compile(r"(?<![\d.,:/])[-+]?(?:\d{1,3}(?:[,' ]\d{3})+|\d+)(?:\.\d+)?(?![\d:/]|[.,]\d)\s?%?")
 _EMAIL = re.compile(r"[\w.+\-]{1,64}\s?@\s?[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,4}")
@@ -108,7 +102,7 @@ def amounts(line: str) -> list[Span]:
     taken = [*dates(line), *_spans(_PERCENT, line)]
     return [
         span
-        for span in _spans(_AMOUNT, line)
+        for span in (Span(each.text, each.start, each.end) for each in find_money(line))
         if not any(span.start < other.end and other.start < span.end for other in taken)
     ]
 
@@ -230,23 +224,21 @@ def addresses(line: str) -> list[Span]:
 
 
 def value_of(amount: str) -> float | None:
-    """``"RM 1,234.50"`` and ``"1.234,50"`` -> 1234.5; None when there is no number."""
+    """``"RM 1,234.50"``, ``"1.234,50"`` and ``"(1,234.50)"`` as numbers; None when there is no number.
+
+    Without a currency a lone point is a decimal point, whatever follows it: "1.250 kg".
+    """
+    if (found := find_money(amount)) and (found[0].currency or not _MEASURE.fullmatch(amount.strip())):
+        return found[0].amount
     match = re.search(r"-?\d[\d.,'’\s]*", amount)
     if not match:
         return None
-    digits = re.sub(r"[\s'’]", "", match[0]).rstrip(".,")
-    last = max(digits.rfind("."), digits.rfind(","))
-    if last >= 0 and (
-        len(digits) - last - 1 != 3 or (digits.count(digits[last]) == 1 and "." in digits[last])
-    ):
-        whole, part = re.sub(r"[.,]", "", digits[:last]), digits[last + 1 :]
-        digits = f"{whole}.{part}"
-    else:
-        digits = re.sub(r"[.,]", "", digits)
-    try:
+    digits = match[0].strip()
+    if _MEASURE.fullmatch(digits):
         return float(digits)
-    except ValueError:
-        return None
+    return math.copysign(1, -1 if digits[0] == "-" else 1) * read_number(digits.lstrip("-"))
 
+
+_MEASURE = re.compile(r"-?\d+\.\d+")
 
 Finder = Callable[[str], list[Span]]

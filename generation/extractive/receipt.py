@@ -62,7 +62,7 @@ def find_total(page: Page) -> Found | None:
     differences = {round(cash - change, 2) for cash in paid for change in back}
     best: tuple[float, Found] | None = None
     candidates = list(_totals(page))
-    largest = max((value_of(span.text) or 0.0 for _, _, span in candidates), default=0.0)
+    largest = max((abs(value_of(span.text) or 0.0) for _, _, span in candidates), default=0.0)
     for label, cell, span in candidates:
         value = value_of(span.text)
         if value is None:
@@ -75,7 +75,7 @@ def find_total(page: Page) -> Found | None:
             score = 0.82
         if _TAX.search(name) and not _INCLUSIVE.search(name) and not _FINAL.search(name):
             score -= 0.1
-        if value < 0.15 * largest and not _FINAL.search(name):
+        if abs(value) < 0.15 * largest and not _FINAL.search(name):
             score -= 0.3  # "total included GST @ 6 %: 1.09" is the tax
         if round(value, 2) in differences:
             score += 0.15

@@ -189,10 +189,17 @@ def _characters(sheet: Any, place: Place) -> Characters:
     return found
 
 
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def _lines(characters: Characters) -> Iterator[TextLine]:
     """Runs of neighbouring letters. A wide gap ends one, as between the columns of a table."""
     text, box, last, letter = "", _NOWHERE, _NOWHERE, 0.0
-    for character, place in characters:
+    digit = _NOWHERE
+    for written, place in characters:
+        raised = written.isascii() and written.isdigit() and digit != _NOWHERE and _is_raised(place, digit)
+        character = written.translate(_RAISED) if raised else written
+        digit = digit if raised else place if written.isdigit() else _NOWHERE
         letter = max(letter, place.x1 - place.x0, place.y1 - place.y0)
         if character in "\r\n" or (_NOWHERE not in (place, last) and _distance(last, place) > _GAP * letter):
             if text.strip():
@@ -204,6 +211,12 @@ def _lines(characters: Characters) -> Iterator[TextLine]:
             last, box = place, place if box == _NOWHERE else _around(box, place)
     if text.strip():
         yield TextLine(" ".join(text.split()), box)
+
+
+def _is_raised(place: Box, digit: Box) -> bool:
+    """Whether a digit is smaller than the one before it and stands above its foot: the cents of a price."""
+    height = digit.y1 - digit.y0
+    return place.y1 - place.y0 < 0.8 * height and digit.y1 - place.y1 > 0.2 * height
 
 
 def _distance(one: Box, other: Box) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from askpix.retrieval.query.base import Claim, Context
-from askpix.retrieval.text.entities import read_number
+from askpix.retrieval.text.money import read_number
 
 _SIGN = r"(?:[$€£¥₹]|(?:RM|USD|EUR|GBP|CHF|JPY|INR|CAD|AUD|SGD|MYR|SEK|NOK|DKK|US\$|Rs)\b\.?)"
 _WORD = (
@@ -13,7 +13,7 @@ _WORD = (
     r"|myr|jpy|inr)\b)"
 )
 _K = r"(?P<k>\s?k\b)?"
-_N = r"\d{1,3}(?:[,']\d{3})+(?:\.\d{1,2})?|\d{1,7}(?:[.,]\d{1,2})?"
+_N = r"\d{1,3}(?:[,.'’\u00a0\u202f]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d{1,7}(?:[.,]\d{1,2})?"
 _END = r"(?![\w%]|[.,:/-]\d)"
 _PAID = (
     r"(?:(?:costing|that cost|which cost|cost(?:s|ing)?|worth|priced|totall?ing|for|of|with (?:a "

@@ -11,8 +11,8 @@ from askpix.retrieval.query.media import kind_claim, literal, tag_of
 from askpix.retrieval.query.operators import UNWANTED
 from askpix.retrieval.query.places import city_meant, region_meant
 from askpix.retrieval.query.times import hour_of, hours_shown
-from askpix.retrieval.text.entities import read_number
 from askpix.retrieval.text.gazetteer import area_km, gazetteer
+from askpix.retrieval.text.money import read_number
 
 _FIELD = re.compile(r"(?<![\w.:/])(?<![\w-]-)(?P<f>[a-z]+):(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<v>[^\s\"“”]+))")
 _KINDS = {

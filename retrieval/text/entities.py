@@ -7,6 +7,7 @@ nothing; what cannot be a date or an amount is left out, never an error.
 import re
 from datetime import date
 
+from askpix.retrieval.text.money import find_money
 from askpix.retrieval.text.tokenize import normalise
 
 FIRST_YEAR, LAST_YEAR = 1950, 2049
@@ -53,14 +54,6 @@ _NAMED_DAY = re.compile(
 _NAMED_YEAR = re.compile(rf"(?<![a-z\d])({_MONTH})(?![a-z])[\s.,'/-]*((?:19|20)\d\d)(?!\d)")
 _YEAR = re.compile(r"(?<![\w.,$€£#/-])((?:19[5-9]|20[0-4])\d)(?![\d$€£%]|[.,/]\d)")
 
-_SIGN = r"(?:[$€£¥₹₩₽₺]|\b(?:rm|myr|usd|eur|gbp|chf|jpy|inr|cad|aud|sgd|sek|nok|dkk|rs|rp|idr|php|thb))"
-_DIGITS = r"\d{1,3}(?:[,. ']\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d{1,2})?"
-_PRICED = re.compile(
-    rf"{_SIGN}\s*[.:]?\s*({_DIGITS})(?![\d%])|(?<![\d.,/-])({_DIGITS})\s?(?:[€$£¥]|\b(?:eur|usd|gbp|chf)\b)"
-)
-_DECIMAL = re.compile(
-    r"(?<![\d.,:/-])(\d{1,3}(?:[,. ']\d{3})+[.,]\d\d|\d{1,7}[.,]\s?\d\d)(?![\d%]|\s?%|[.,:/-]\d)"
-)
 _TOTAL = re.compile(
     r"total|amount\s*due|balance\s*due|amount\s*payable|\bnett?\s*(?:amt|amount)|summe|gesamt|\bsuma\b"
     r"|zu zahlen|rounding rm"
@@ -115,8 +108,8 @@ def amounts(text: str) -> tuple[float, ...]:
     totals: set[float] = set()
     every: set[float] = set()
     awaited = False
-    for line in _plain(text).split("\n"):
-        here = _amounts_of(line)
+    for written in text[:_MAX_TEXT].split("\n"):
+        line, here = _plain(written), {each.amount for each in find_money(written)}
         every.update(here)
         named = bool(_TOTAL.search(line)) and not _NO_TOTAL.search(line)
         if (named or awaited) and here:
@@ -125,21 +118,6 @@ def amounts(text: str) -> tuple[float, ...]:
         awaited = named and not here
     positive = {amount for amount in totals or every if amount > 0}
     return tuple(sorted(positive, reverse=True)[:_MAX_FOUND][::-1])
-
-
-def read_number(digits: str) -> float:
-    """ "1,234.50", "1.234,50", "67,85" or "1 234" as a number."""
-    digits = re.sub(r"[\s']", "", digits)
-    whole, separator, cents = digits, "", ""
-    if match := re.fullmatch(r"(.*)[.,](\d{1,2})", digits):
-        whole, separator, cents = match[1], ".", match[2]
-    return float(re.sub(r"[.,]", "", whole) + separator + cents)
-
-
-def _amounts_of(line: str) -> set[float]:
-    found = {read_number(match[1] or match[2]) for match in _PRICED.finditer(line)}
-    found |= {read_number(match[1]) for match in _DECIMAL.finditer(line)}
-    return found
 
 
 def _plain(text: str) -> str:

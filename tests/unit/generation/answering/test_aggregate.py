@@ -123,7 +123,9 @@ def test_a_count_by_date_is_exact(archive: Archive) -> None:
     answer = archive.ask("How many pictures in 2018?")
     assert answer.answered and answer.text.startswith("5 pictures (in 2018).")
     assert answer.plan is not None and answer.plan["exact"] is True
-    assert answer.plan["clauses"] == [{"words": "in 2018", "field": "date", "value": "2018"}]
+    assert answer.plan["clauses"] == [
+        {"words": "in 2018", "field": "date", "value": "2018", "negative": False}
+    ]
     assert len(answer.citations) == 3
     assert "There are no pictures (in 1999)" in archive.ask("How many pictures in 1999?").text
 

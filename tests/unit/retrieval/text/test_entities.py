@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askpix.retrieval.text.entities import amounts, dates, read_number, years
+from askpix.retrieval.text.entities import amounts, dates, years
+from askpix.retrieval.text.money import read_number
 
 
 @pytest.mark.parametrize(
