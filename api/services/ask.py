@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from askpix.api.services.search import open_searcher
 from askpix.core.errors import BadQueryError
-from askpix.core.types import Answer, Message, SearchResult, Usage
+from askpix.core.types import Answer, Message, Query, SearchResult, Usage
 from askpix.generation.answering.aggregate import answer_archive
 from askpix.generation.answering.answer import Retrieve, stream_answer
 from askpix.generation.grounding.second_look import added
-from askpix.generation.questions.follow_up import Standing, stand_alone
+from askpix.generation.questions.follow_up import Standing, not_understood, stand_alone
 from askpix.generation.questions.rewrite import rewrite_with
 from askpix.generation.questions.understand import search_text
 from askpix.retrieval.query.parser import MAX_LENGTH
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from askpix.api.workspace.workspace import Workspace
-    from askpix.core.types import Query
     from askpix.generation.generators.base import Generator, Piece
     from askpix.ingest.catalog.models import Collection
 
@@ -70,6 +69,9 @@ def ask_collection(
             rewritten, spent = rewrite_with(writer, history, question)
             standing = Standing(rewritten, rewritten)
             whole = asking.whole(rewritten)
+    if whole is None and history and not by_picture and not_understood(standing, question):
+        assert writer is not None
+        return iter(_asked_back(question, writer.model_id, spent))
     said = None if standing.question == question and not standing.leans else _understood(standing)
     if whole is not None:
         result, answer = whole
@@ -91,6 +93,15 @@ def ask_collection(
         second_look=workspace.settings.second_look if second_look is None else second_look,
     )
     return (_finished(each, question, said, spent) for each in events)
+
+
+def _asked_back(question: str, generator: str, spent: Usage) -> tuple[SearchResult, Answer]:
+    """Say that a follow-up was not understood, rather than answer another question."""
+    text = "This leans on what was said before in a way that was not understood; ask it as a whole question."
+    result = SearchResult(
+        Query(raw=question, text=question), False, "the follow-up was not understood", (), 0.0
+    )
+    return result, Answer(question, text, False, (), (), generator, spent, 0.0)
 
 
 def _finished(

@@ -115,7 +115,7 @@ def _plan(asked: ArchiveAsked, query: Query, members: Members, said: Said) -> di
         "passed": members.passed,
         "looked_at": members.looked_at,
         "reasons": reasons,
-        "exact": members.exact,
+        "exact": members.exact and not (said.result or {}).get("unread"),
         "result": dict(said.result or {}),
     }
 
@@ -128,6 +128,7 @@ _LAST_STEP = {
     "first": "the first {limit} by date",
     "last": "the last {limit} by date",
     "sum": "read the total of each and add up",
+    "list": "read the total of each",
     "highest": "read the total of each, the highest",
     "lowest": "read the total of each, the lowest",
     "span": "the first and the last date",

@@ -48,7 +48,8 @@ class Sums:
     """``read`` by falling amount."""
 
     read: tuple[Paid, ...]
-    unread: int
+    left_out: tuple[Member, ...]
+    """Those on which no total could be read."""
     by_currency: Mapping[str, float]
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,7 +71,9 @@ def add_up(members: Sequence[Member], lines_of: LinesOf, *, by: By | None = None
     for each in read:
         sums[each.currency] += each.amount  # type: ignore[assignment]
     whole = {currency: round(float(amount), 2) for currency, amount in sums.most_common()}
-    return Sums(tuple(read), len(members) - len(read), whole, shown)
+    known = {each.member.record.id for each in read}
+    left_out = tuple(each for each in members if each.record.id not in known)
+    return Sums(tuple(read), left_out, whole, shown)
 
 
 def money(sums: Mapping[str, float]) -> str:

@@ -37,7 +37,7 @@ def say_archive(asked: ArchiveAsked, query: Query, members: Members, lines_of: L
     match asked.what:
         case "first" | "last":
             return _ordered(asked, members)
-        case "sum" | "highest" | "lowest":
+        case "sum" | "list" | "highest" | "lowest":
             return _summed(asked, add_up(counted, lines_of, by=asked.by), members)
         case "span":
             return _span(members)
@@ -177,31 +177,48 @@ def _grouped(asked: ArchiveAsked, members: Members, groups: Groups) -> Said:
 
 
 def _summed(asked: ArchiveAsked, sums: Sums, members: Members) -> Said:
+    unread = len(sums.left_out)
+    result: dict[str, Any] = {
+        "unread": unread,
+        "left_out": [
+            {"uri": each.record.uri, "reason": "no total could be read"} for each in sums.left_out[:_SHOWN]
+        ],
+    }
     if not sums.read:
-        return Said(
-            f"No total could be read on {_things(asked, len(members.likely))}.", _best(members.likely),
-            answered=False, result={"unread": sums.unread},
-        )  # fmt: skip
-    shown = sums.read[:_EXAMPLES] if asked.what != "lowest" else sums.read[::-1][:_EXAMPLES]
+        text = f"No total could be read on {_things(asked, len(members.likely))}."
+        return Said(text, _best(members.likely), answered=False, result=result)
+    ordered = sums.read[::-1] if asked.what == "lowest" else sums.read
+    shown = ordered[: _SHOWN if asked.what == "list" else _EXAMPLES]
     examples = tuple(each.member for each in shown)
     quotes = {each.member.record.id: (each.quote, each.box) for each in shown}
-    unread = f" On {sums.unread:,} no total could be read." if sums.unread else ""
+    names = ", ".join(_name(each.record) for each in sums.left_out[:_EXAMPLES])
+    more = ", ..." if unread > _EXAMPLES else ""
+    missing = (
+        f" {len(sums.read):,} of {len(members.likely):,} were read; no total could be read on {names}{more}."
+        if unread
+        else ""
+    )
     if asked.what in ("highest", "lowest"):
         best = shown[0]
-        text = f"{best.money} on {_name(best.member.record)} [1], of {len(sums.read):,} read.{unread}"
-        return Said(text, examples, result={"amount": best.amount, "currency": best.currency}, quotes=quotes)
-    whole = money(sums.by_currency)
-    text = f"{whole} on {_things(asked, len(sums.read))}, as read by rules. The largest:"
-    text += ",".join(f" {each.money} [{number}]" for number, each in enumerate(shown, start=1)) + f".{unread}"
+        text = f"{best.money} on {_name(best.member.record)} [1], of {len(sums.read):,} read.{missing}"
+        result |= {"amount": best.amount, "currency": best.currency}
+        return Said(text, examples, result=result, quotes=quotes)
+    result |= {"sums": dict(sums.by_currency), "receipts": len(sums.read), "groups": dict(sums.groups)}
+    if asked.what == "list":
+        rows = [f"{each.money} on {_name(each.member.record)} [{n}]" for n, each in enumerate(shown, start=1)]
+        rest = f"; and {len(sums.read) - len(shown):,} more" if len(sums.read) > len(shown) else ""
+        result["totals"] = [
+            {"uri": each.member.record.uri, "amount": each.amount, "currency": each.currency}
+            for each in shown
+        ]
+        return Said(f"{'; '.join(rows)}{rest}.{missing}", examples, result=result, quotes=quotes)
+    text = f"{money(sums.by_currency)} on {_things(asked, len(sums.read))}, as read by rules. The largest:"
+    text += (
+        ",".join(f" {each.money} [{number}]" for number, each in enumerate(shown, start=1)) + f".{missing}"
+    )
     if sums.groups:
         text += " " + ", ".join(f"{value}: {amount}" for value, amount in sums.groups.items()) + "."
-    return Said(
-        text,
-        examples,
-        result={"sums": dict(sums.by_currency), "receipts": len(sums.read), "unread": sums.unread,
-                "groups": dict(sums.groups)},
-        quotes=quotes,
-    )  # fmt: skip
+    return Said(text, examples, result=result, quotes=quotes)
 
 
 def _best(members: Sequence[Member]) -> tuple[Member, ...]:

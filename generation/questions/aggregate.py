@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from askpix.generation.questions import aggregate_patterns as patterns
 from askpix.generation.questions.aggregate_patterns import By, What
+from askpix.retrieval.query.german import to_grammar
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class ArchiveAsked:
 
 def read_archive_question(question: str) -> ArchiveAsked | None:
     """What a question asks of the whole collection; None for one about what a few pictures hold."""
-    text = " ".join(question.split()).rstrip(" ?!.")
+    text = to_grammar(" ".join(question.split()).rstrip(" ?!.")).text
     if not text or len(text) > 500:
         return None
     for read in (_span, _money, _often, _which, _most, _counted, _ordered, _grouped):
@@ -45,6 +46,9 @@ def _span(text: str) -> ArchiveAsked | None:
     return ArchiveAsked("span", _rest(match["rest"])) if match else None
 
 
+_AT_A_NAME = re.compile(r" (?:at|in|with|on) (?!(?:the|this|that|these|a|an|my|it|them)\b)\w", re.IGNORECASE)
+
+
 def _money(text: str) -> ArchiveAsked | None:
     if match := patterns.EXTREME.match(text):
         much = (match["much"] or match["much2"]).casefold()
@@ -53,12 +57,16 @@ def _money(text: str) -> ArchiveAsked | None:
         if patterns.SEEN_THERE.search(rest):
             return None
         return ArchiveAsked("lowest" if much in patterns.LOW else "highest", _search(noun, rest), noun)
+    if match := patterns.LIST.match(text):
+        noun = _singular(match["noun"])
+        return ArchiveAsked("list", _search(noun, match["rest"]), noun)
     if match := patterns.SUM.match(text):
         noun = _singular(match["noun"])
         rest, by = _by(match["rest"])
         return ArchiveAsked("sum", _search(noun, rest), noun, by)
     match = patterns.SPEND.match(text)
-    if match and (patterns.ALTOGETHER.search(match["rest"]) or patterns.PER.search(match["rest"])):
+    spent = match and _AT_A_NAME.match(match["rest"]) and "spen" in match[0].casefold()
+    if match and (spent or patterns.ALTOGETHER.search(match["rest"]) or patterns.PER.search(match["rest"])):
         rest, by = _by(patterns.ALTOGETHER.sub(" ", match["rest"]))
         return ArchiveAsked(
             "sum", _search("receipt", re.sub(r"^ ?(?:at|on|for) ", " from ", rest)), "receipt", by

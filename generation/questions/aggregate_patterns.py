@@ -7,7 +7,7 @@ import re
 from typing import Literal, TypeAlias
 
 What: TypeAlias = Literal[
-    "count", "group", "most", "fewest", "first", "last", "sum", "highest", "lowest", "span"
+    "count", "group", "most", "fewest", "first", "last", "sum", "list", "highest", "lowest", "span"
 ]
 By: TypeAlias = Literal[
     "year", "month", "calendar month", "day", "weekday", "country", "city", "camera", "kind", "tag"
@@ -148,6 +148,13 @@ SUM = re.compile(
     rf"total)|add up|sum up|sum|total) "
     r"(?:(?:of|for|on|over|from|up) )?(?:all )?(?:of )?(?:my |our |the |these )?(?P<noun>receipts|"
     r"invoices|bills|tickets)\b(?P<rest>.*)$",
+    re.IGNORECASE,
+)
+LIST = re.compile(
+    rf"{LEAD}(?:what (?:are|were) |which are |list |show |give )?(?:me )?(?:all )?(?:the |my |our )?"
+    r"(?:totals|amounts|total amounts|sums)(?: due| payable| paid)? (?:of|for|on|from) "
+    r"(?:(?:all|each|every|the single) )?(?:of )?(?:my |our |the |these )?"
+    r"(?P<noun>receipts?|invoices?|bills?|tickets?)\b(?P<rest>.*)$",
     re.IGNORECASE,
 )
 ALTOGETHER = re.compile(

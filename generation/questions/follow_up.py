@@ -70,6 +70,8 @@ _MORE = re.compile(
     r"(?:more|others?|other ones?|rest|next (?:page|ones))(?: (?:of (?:them|those|these)|pictures?|"
     r"photos?|results?|hits?|"
     r"like (?:this|that|these|those)))?$"
+    r"|^(?:and )?(?:anything|something|what|who|which ones?) else(?: is there| do (?:i|we|you) have)?$"
+    r"|^(?:and )?(?:is that|are (?:these|those)) all(?: of (?:them|it))?$"
 )
 _NOUN = (
     r"(?:one|picture|photo|image|receipt|invoice|bill|document|page|chart|graph|form|letter|"
@@ -86,6 +88,9 @@ _LEAD = re.compile(
     r"^(?:(?:and|or|but|also|so|ok|then|now|only|just)\b[, ]*)+(?:(?:what|how) about\b)?"
     r"|^(?:what|how) about\b"
 )
+_LEAD_AS_WRITTEN = re.compile(r"^(?:(?:and|or|but|also|so|ok|then|now|only|just)\b[, ]*)+", re.IGNORECASE)
+_FEW = 6
+"""Words of a question that says little without the one before."""
 _STARTS = re.compile(
     r"^(?:what|which|who|whose|whom|when|where|why|how|is|are|was|were|do|does|did|can|could|has|"
     r"have|show|find|"
@@ -147,6 +152,19 @@ def follow(
         if found := read(of):
             return found
     return alone
+
+
+def not_understood(standing: Standing, question: str) -> bool:
+    """Whether a question plainly leans on what was said ("and the other?") and was left as it is."""
+    plain = normalise(" ".join(question.split())).strip(" ?!.")
+    left = standing.question == " ".join(question.split()) and not standing.leans
+    return left and bool(_LEAD.match(plain) or (_IT.search(plain) and len(plain.split()) <= _FEW))
+
+
+def _without_lead(question: str) -> str:
+    """The question without "and", "so" ... before it: rules read a question from its first word."""
+    left = _LEAD_AS_WRITTEN.sub("", question, count=1)
+    return left[:1].upper() + left[1:] if left and left != question else question
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +231,7 @@ def _about_it(turn: _Turn) -> Standing | None:
     led = _LEAD.sub("", plain).strip()
     asked = understand(question)
     if _IT.search(plain) and not asked.quoted:
-        return Standing(question, before.about, turn.cited, before.pages)
+        return Standing(_without_lead(question), before.about, turn.cited, before.pages)
     if read_archive_question(before.about) and before.pick is None:
         return None
     short = re.sub(r"^(?:the|its|and|what|which)\b ?", "", led)
@@ -221,7 +239,7 @@ def _about_it(turn: _Turn) -> Standing | None:
     few = len(led.split()) <= (4 if starts else 3) and not asked.named and not re.search(r"\d", led)
     whole = re.search(r"\b(?:of|on|for|in|from)\b", led)
     if starts and few and not whole and understand(led).wanted not in _PLAIN:
-        return Standing(question, before.about, turn.cited, before.pages)
+        return Standing(_without_lead(question), before.about, turn.cited, before.pages)
     if not starts and few and short and understand(f"what is the {short}").wanted not in _PLAIN:
         return Standing(f"What is the {short}?", before.about, turn.cited, before.pages)
     return None

@@ -195,3 +195,18 @@ def test_a_name_from_a_file_cannot_forge_a_citation(archive: Archive) -> None:
     archive.store.upsert([forged], archive.embedder.embed_images([picture("red")]))
     answer = archive.ask("what is the oldest picture")
     assert "(7) paid.jpg" in answer.text and "[7]" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("question", "what", "search"),
+    [
+        ("What are the totals of all invoices of Aldous Print?", "list", "invoices Aldous Print"),
+        ("List the totals of all invoices", "list", "invoices"),
+        ("How much did I spend at Rewe?", "sum", "receipts from Rewe"),
+        ("Wie viele Fotos gibt es aus 2018?", "count", "from 2018"),
+    ],
+)
+def test_lists_and_sums_of_one_shop_are_about_all(question: str, what: str, search: str) -> None:
+    asked = read_archive_question(question)
+    assert asked is not None
+    assert (asked.what, asked.search) == (what, search)

@@ -8,7 +8,7 @@ import pytest
 from askpix.core.types import Message, Usage
 from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.prompting.prompt import build_messages, told
-from askpix.generation.questions.follow_up import SHOW, Standing, stand_alone
+from askpix.generation.questions.follow_up import SHOW, Standing, follow, not_understood, stand_alone
 from askpix.generation.questions.rewrite import rewrite_with
 from askpix.retrieval.query.parser import parse
 
@@ -28,7 +28,7 @@ def stand(*turns: str) -> Standing:
 @pytest.mark.parametrize(
     ("said", "asks", "pick"),
     [
-        ("and who issued it?", "and who issued it?", 2),
+        ("and who issued it?", "Who issued it?", 2),
         ("the address?", "What is the address?", 2),
         ("what about the date?", "What is the date?", 2),
         ("when?", "when?", 2),
@@ -132,3 +132,25 @@ def test_a_model_makes_it_stand_alone() -> None:
 )
 def test_a_model_that_answers_instead_is_not_believed(reply: str) -> None:
     assert rewrite_with(Says(reply), HISTORY, "And the sum?")[0] == "And the sum?"
+
+
+@pytest.mark.parametrize(
+    ("question", "leans"),
+    [
+        ("and the purple one over there?", True),
+        ("what about it?", True),
+        ("what is the total of invoice BL-77?", False),
+        ("dogs on the beach", False),
+    ],
+)
+def test_a_follow_up_that_is_left_as_it_is_was_not_understood(question: str, leans: bool) -> None:
+    assert not_understood(Standing(question, question), question) is leans
+    assert not not_understood(Standing("What is the date of AP-101?", "x"), question)
+
+
+@pytest.mark.parametrize(
+    "question", ["any more?", "And any more?", "anything else?", "what else?", "more", "is that all?"]
+)
+def test_more_of_the_same_is_asked_in_many_ways(question: str) -> None:
+    first = Standing("dogs", "dogs")
+    assert follow(first, "Two [1].", question, clauses_of=lambda _: ()).pages == 1
