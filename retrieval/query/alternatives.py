@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, time
 from itertools import pairwise
 
-from askpix.retrieval.query.base import Claim, Context
+from askpix.retrieval.query.base import Claim, Context, text_before
 from askpix.retrieval.query.date_spans import M, Span, Y, month_of, span_of
 from askpix.retrieval.query.dates import AFTER_PICTURES, EXPRESSION
 
@@ -27,7 +27,7 @@ _ONE = re.compile(_ITEM, re.IGNORECASE)
 def read_lists(text: str, context: Context) -> Iterator[Claim]:
     """Two times and more as one filter: any of them will do."""
     for match in _LIST.finditer(text):
-        if re.search(r"\bbetween\s+$", text[: match.start()], re.IGNORECASE):
+        if re.search(r"\bbetween\s+$", text_before(text, match.start()), re.IGNORECASE):
             continue
         words = [each[0] for each in _ONE.finditer(match["all"])]
         if _SPLIT.sub("", match["all"]).replace(" ", "") != "".join(words).replace(" ", ""):
@@ -64,7 +64,7 @@ def _spans(match: re.Match[str], words: list[str], text: str, context: Context) 
     forms = {form for form, _ in found}
     if (
         not match["p"]
-        and not AFTER_PICTURES.search(text[: match.start()])
+        and not AFTER_PICTURES.search(text_before(text, match.start()))
         and forms & {"year", "decade", "numeric"}
     ):
         return None

@@ -85,6 +85,14 @@ class Context:
         return self._known() if self._known else None
 
 
+_REACH = 60
+
+
+def text_before(text: str, at: int) -> str:
+    """What stands right before a place of the text: readers look no further back, however long it is."""
+    return text[max(0, at - _REACH) : at]
+
+
 _QUESTION = re.compile(
     r"\W*(?:in|on|at|for|by|from|of|to|among|between|as of|according to|based on)?\s*(?:the year \d+,?"
     r"|\d{4},?)?\s*(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did|has|have"

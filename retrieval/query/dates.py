@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from askpix.retrieval.query.base import Claim, Context
+from askpix.retrieval.query.base import Claim, Context, text_before
 from askpix.retrieval.query.date_spans import (
     COUNT,
     FEAST,
@@ -117,7 +117,7 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
             continue
         if _listed(text, match):
             continue
-        if word == "before" and text[: match.start()].casefold().endswith("the day "):
+        if word == "before" and text_before(text, match.start()).casefold().endswith("the day "):
             continue  # "the day before yesterday"
         if _of_sales(found[0], match["e"]) and not context.about_pictures:
             continue
@@ -136,7 +136,9 @@ def _bare(text: str, context: Context) -> Iterator[Claim]:
         form, span = found
         if _listed(text, match):
             continue
-        near = AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        near = AFTER_PICTURES.search(text_before(text, match.start())) or _BEFORE_PICTURES.match(
+            text[match.end() :]
+        )
         alone = not (text[: match.start()] + text[match.end() :]).strip(" \n.,;!")
         sure = form in _SURE and not (form == "today" and not match["e"].islower())
         if form in ("iso", "named"):
@@ -176,7 +178,7 @@ def _is_year(text: str, match: re.Match[str]) -> bool:
     """Whether four digits after a preposition are a year and no number of things: "over 2000 people"."""
     word = (match["p"] or match["sign"]).casefold()
     if word in ("over", "by", "at", "up to", "of", "on", "as of", "starting") or match["sign"]:
-        before = text[: match.start("e")].casefold()
+        before = text_before(text, match.start("e")).casefold()
         return word in ("of", "by", "starting") and bool(
             re.search(r"\byear\s+of\s+$|\b(?:from|of) the year\s+$", before)
         )
@@ -188,7 +190,7 @@ def _is_year(text: str, match: re.Match[str]) -> bool:
 
 def _listed(text: str, match: re.Match[str]) -> bool:
     """Whether it is one of several: "in 2015 or 2018" is no span, and half of it would be wrong."""
-    return bool(_OR_AFTER.match(text, match.end()) or _OR_BEFORE.search(text[: match.start("e")]))
+    return bool(_OR_AFTER.match(text, match.end()) or _OR_BEFORE.search(text_before(text, match.start("e"))))
 
 
 def _ages(text: str, context: Context) -> Iterator[Claim]:
@@ -228,7 +230,9 @@ def _ranges(text: str, context: Context) -> Iterator[Claim]:
         if first.start >= last.end or (listed and first.end != last.start):
             continue
         years = form == "year" and re.fullmatch(r"\d{4}", match["a"].strip()) is not None
-        near = AFTER_PICTURES.search(text[: match.start()]) or _BEFORE_PICTURES.match(text[match.end() :])
+        near = AFTER_PICTURES.search(text_before(text, match.start())) or _BEFORE_PICTURES.match(
+            text[match.end() :]
+        )
         if years and not (preposition or near or dash or joint in ("to", "until", "through")):
             continue
         if (
@@ -290,7 +294,7 @@ def read_months(text: str, context: Context) -> Iterator[Claim]:
     """A month of any year: "in May". "since May" is the last one that has come."""
     for match in _MONTH_ALONE.finditer(text):
         word, name = match["p"].casefold(), match["m"].casefold().rstrip(".")
-        about = AFTER_PICTURES.search(text[: match.start()])
+        about = AFTER_PICTURES.search(text_before(text, match.start()))
         if word in ("of", "from") and not about:
             continue
         if word == "of" and name in _NAMES:
@@ -313,7 +317,7 @@ def read_seasons(text: str, context: Context) -> Iterator[Claim]:
     """ "Photos in the summer", "taken in winter": of any year. Alone a season is what a picture shows."""
     del context
     for match in _SEASON_ALONE.finditer(text):
-        if match["v"] or AFTER_PICTURES.search(text[: match.start()]):
+        if match["v"] or AFTER_PICTURES.search(text_before(text, match.start())):
             first = SEASON_MONTHS[match["n"].casefold()]
             wanted = tuple((first + each - 1) % 12 + 1 for each in range(3))
             yield Claim(

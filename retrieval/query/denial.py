@@ -43,6 +43,13 @@ _LEAD = (
 )
 _JOINED = r"(?:(?:and|or|but|taken|shot|made|,|;)\s*)?"
 _BEFORE_CLAIM = re.compile(rf"(?<![\w-]){_JOINED}(?P<d>{_NOT}|{_EXCEPT}|{_GERMAN})\s+{_LEAD}$", re.IGNORECASE)
+_MINUSES = frozenset("-−–!")
+_SAYS_NO = re.compile(
+    r"\b(?:n[eio]|all|any|every|exc|other|apart|aside|beside|save|minus|with|ignor|rather|instead|sans|is|are|was|wer"
+    r"|do|did|hav|leav|omit|skip|hid|k?ein|ohne|au[ßs]s?er)|n['’]t",
+    re.IGNORECASE,
+)
+"""What a denial may begin with: cheaper to look for."""
 _MINUS = re.compile(r"(?<!\S)[-−–!]\s?$")
 _OR = re.compile(r"\s*(?:,\s*)?(?:or|nor)\s+(?:(?:was|were|is|are|taken|shot|made)\s+)*")
 _SINCE = re.compile(
@@ -52,6 +59,7 @@ _AFTERWARDS = re.compile(
     r"\s*,?\s*(?:(?:is|are|was|were)\s+)?(?:excluded|left out|not included|omitted|aside|excepted)\b",
     re.IGNORECASE,
 )
+_LEFT_OUT = re.compile("excluded|left out|included|omitted|aside|excepted", re.IGNORECASE)
 _READS = re.compile(
     rf"(?<![\w-]){_JOINED}(?P<d>(?P<not>{_NOT})|(?P<far>{_FAR})|(?P<out>{_OUTSIDE})|{_EXCEPT})\s+{_LEAD}",
     re.IGNORECASE,
@@ -87,10 +95,12 @@ def denied(claim: Claim, text: str, denials: Set[int]) -> Claim:
     if claim.negative or not claim.where or claim.field in ("without", "not"):
         return claim
     before = text[max(0, claim.start - _REACH) : claim.start]
-    found = _MINUS.search(before) or _BEFORE_CLAIM.search(before)
+    found = _MINUS.search(before[-3:]) if before[-2:].strip() in _MINUSES else None
+    if found is None and _SAYS_NO.search(before):
+        found = _BEFORE_CLAIM.search(before)
     start = claim.start
     if found and TAKEN not in found[0]:
-        start -= len(before) - found.start()
+        start -= len(found.string) - found.start()
     else:
         at = next(
             (end for end in denials if end < claim.start and _OR.fullmatch(text, end, claim.start)), None
@@ -141,7 +151,7 @@ def read_denied(text: str, context: Context) -> Iterator[Claim]:
 
 def _left_out_after(text: str, context: Context) -> Iterator[Claim]:
     """ "France excluded", "Paris aside"."""
-    for after in _AFTERWARDS.finditer(text):
+    for after in _AFTERWARDS.finditer(text) if _LEFT_OUT.search(text) else ():
         words = list(_WORD.finditer(text, max(0, after.start() - 60), after.start()))[-4:]
         for word in words:
             claim = _value(text, word.start(), context, weak=False, said="", match=after)

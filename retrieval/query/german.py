@@ -116,9 +116,9 @@ class Aligned:
 def is_german(text: str) -> bool:
     """Whether the small words of a text are German: a name or a thing alone is no language."""
     words = _WORD.findall(text)
-    return any(word in _MARKERS or word.casefold() in _NOUNS for word in words) or bool(
-        words and words[0].istitle() and words[0].casefold() in _MARKERS
-    )
+    if not _MARKERS.isdisjoint(words) or not _NOUNS.isdisjoint(text.lower().split()):
+        return True
+    return bool(words) and words[0].istitle() and words[0].casefold() in _MARKERS
 
 
 def to_grammar(text: str) -> Aligned:

@@ -114,6 +114,10 @@ _TAKEN_WITH = re.compile(
 )
 
 
+_HAS_EXTENSION = re.compile(rf"(?:{_EXTENSIONS})\b", re.IGNORECASE)
+_DIGITS = re.compile(r"\d\d")
+
+
 def read_files(text: str, context: Context) -> Iterator[Claim]:
     """File names, globs and folders as a glob on the path."""
     del context
@@ -123,23 +127,24 @@ def read_files(text: str, context: Context) -> Iterator[Claim]:
             yield Claim(match.start(), match.end(), "path", f"{name}/*", {"path": f"{literal(name)}/*"})
     for match in _MY_FOLDER.finditer(text):
         yield Claim(match.start(), match.end(), "path", f"{match['n']}/*", {"path": f"{match['n']}/*"})
-    for match in _GLOB.finditer(text):
+    for match in _GLOB.finditer(text) if "*" in text else ():
         yield Claim(match.start(), match.end(), "path", match["n"], {"path": match["n"]})
-    for match in _FILE.finditer(text):
+    named = _HAS_EXTENSION.search(text) is not None
+    for match in _FILE.finditer(text) if named else ():
         glob = match["n"] if set(match["n"]) & set("*?") else f"*{literal(match['n'])}"
         yield Claim(match.start(), match.end(), "path", glob, {"path": glob})
-    for match in _STEM.finditer(text):
+    for match in _STEM.finditer(text) if _DIGITS.search(text) else ():
         glob = f"*{match['n']}*"
         yield Claim(match.start(), match.end(), "path", glob, {"path": glob})
-    for match in _FILES_OF.finditer(text):
+    for match in _FILES_OF.finditer(text) if named else ():
         glob = f"*.{match['e'].casefold()}"
         yield Claim(match.start(), match.end(), "path", glob, {"path": glob})
 
 
 def read_tags(text: str, context: Context) -> Iterator[Claim]:
     """``#holiday``, "tagged holiday"."""
-    for pattern in (_TAG, _TAGGED):
-        for match in pattern.finditer(text):
+    for pattern, mark in ((_TAG, "#"), (_TAGGED, "tag")):
+        for match in pattern.finditer(text) if mark in text.lower() else ():
             tag = tag_of((match.groupdict().get("q") or match["t"]).strip(), context)
             yield Claim(match.start(), match.end(), "tag", tag, {"tags": (tag,)})
 

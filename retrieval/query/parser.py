@@ -7,8 +7,7 @@ does not exist, a place nobody knows and a word that may be many things stay wor
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -31,6 +30,7 @@ from askpix.retrieval.query.operators import (
 )
 from askpix.retrieval.query.places import read_places, read_points
 from askpix.retrieval.query.times import read_moments, read_times
+from askpix.retrieval.query.windows import claims_in, spots_of
 from askpix.retrieval.text.tokenize import content_words, squeeze
 
 MAX_LENGTH = 2_000
@@ -38,6 +38,7 @@ MAX_LENGTH = 2_000
 MAX_CLAUSES = 50
 """Filters and parts of a query: each is work for the store or the embedder."""
 _MAX_ROUNDS = 8
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 EVERYTHING = "*"
 """In ``off``: read nothing at all."""
 
@@ -61,6 +62,13 @@ _PROSE: tuple[Reader, ...] = (
     read_unwanted,
 )
 """Plain language. Not read in a question about what stands in a chart or on a page."""
+_SPOTS: dict[Reader, str] = {
+    **dict.fromkeys((read_points, read_amounts, read_lists, read_dates), "dates"),
+    **dict.fromkeys((read_months, read_seasons, read_days), "dates"),
+    **dict.fromkeys((read_times, read_moments), "hours"),
+    read_denied: "denials",
+}
+"""Readers of what is made of certain words only."""
 _MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
 """Countries that write 05/12 for the twelfth of May."""
 _JOURNEYS = frozenset({"trip", "travel", "journey", "visit"})
@@ -105,7 +113,7 @@ def parse(
     """
     if len(raw) > MAX_LENGTH:
         raise BadQueryError(f"a query of {len(raw)} characters is over the limit of {MAX_LENGTH}; shorten it")
-    spaced = "".join(" " if unicodedata.category(char) in {"Cc", "Cs"} else char for char in raw)
+    spaced = _CONTROL.sub(" ", raw)
     reading = _Reading(" ".join(spaced.split()), where or Where(), frozenset(off))
     if EVERYTHING not in reading.off:
         context = Context(
@@ -117,22 +125,29 @@ def parse(
         )
         readers = _SIGNS if context.about_content or context.printed else _SIGNS + _PROSE
         # What is taken out may bring words together that mean something now: "photos #a in #b May".
+        near: list[int] | None = None
         for _ in range(_MAX_ROUNDS):
-            if not _read(reading, readers, context):
+            near = _read(reading, readers, context, near)
+            if not near:
                 break
     _refuse_contradiction(reading.where)
     return _finished(raw, reading, where or Where())
 
 
-def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> bool:
-    """One round of all readers; whether any of them took something."""
+def _read(
+    reading: _Reading, readers: tuple[Reader, ...], context: Context, near: list[int] | None
+) -> list[int]:
+    """One round of all readers, ``near`` the places where the round before took words; where this one did."""
     masked, believed, denials = reading.text, list[Claim](), set[int]()
-    aligned = None
+    aligned, spots = None, dict[str, Sequence[int]]()
     for read in readers:
         if read is _PROSE[0]:
             aligned = to_grammar(masked)
+            spots = spots_of(aligned.text)
         source = aligned.text if aligned else masked
-        for found in read(source, context):
+        kind = _SPOTS.get(read)
+        only = spots[kind] if kind else None
+        for found in claims_in(source, read, context, spots=only, near=near):
             claim = denied(found, source, denials)
             if TAKEN in source[claim.start : claim.end] or not source[claim.start : claim.end].strip():
                 continue
@@ -146,21 +161,35 @@ def _read(reading: _Reading, readers: tuple[Reader, ...], context: Context) -> b
                 believed.append(replace(claim, start=start, end=end))
                 if claim.negative:
                     denials.add(claim.end)
+                _check_count(len(reading.clauses) + len(believed))
             source = source[: claim.start] + TAKEN * (claim.end - claim.start) + source[claim.end :]
             if aligned:
                 aligned = replace(aligned, text=source)
             else:
                 masked = source
-    for claim in sorted(believed, key=lambda claim: claim.start):
+    return _taken(reading, sorted(believed, key=lambda claim: claim.start))
+
+
+def _taken(reading: _Reading, believed: Sequence[Claim]) -> list[int]:
+    """Take what is believed out of the text; where it stood in what is left."""
+    pieces: list[str] = []
+    changes: list[int] = []
+    at = length = 0
+    for claim in believed:
         words = reading.text[claim.start : claim.end].strip()
         if claim.field:
             negative = claim.negative or claim.field in ("without", "not")
             reading.clauses.append(Clause(words, claim.field, claim.value, negative))
         reading.taken.append(claim)
-    for claim in sorted(believed, key=lambda claim: -claim.start):
-        reading.text = f"{reading.text[: claim.start]} {claim.kept} {reading.text[claim.end :]}"
-    reading.text = _tidy(" ".join(reading.text.split())) if believed else " ".join(reading.text.split())
-    return bool(believed)
+        piece = f"{reading.text[at : claim.start]} {claim.kept} "
+        pieces.append(piece)
+        length += len(" ".join(piece.split())) + 1
+        changes.append(length)
+        at = claim.end
+    reading.text = " ".join("".join([*pieces, reading.text[at:]]).split())
+    if believed:
+        reading.text = _tidy(reading.text)
+    return changes
 
 
 def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
@@ -188,10 +217,7 @@ def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
         unwanted = [part for claim in reading.taken if claim.field == "not" for part in claim.parts]
     if unwanted:
         parts = [*(parts or ([Part(text)] if text else [])), *unwanted]
-    if len(reading.clauses) > MAX_CLAUSES:
-        raise BadQueryError(
-            f"a query of {len(reading.clauses)} filters and parts is over the limit of {MAX_CLAUSES}; cut it"
-        )
+    _check_count(len(reading.clauses))
     order = " ".join(raw.split())
     clauses = sorted(reading.clauses, key=lambda clause: order.find(clause.words) % (MAX_LENGTH + 1))
     return Query(raw=raw, text=text, where=reading.where, clauses=tuple(clauses), parts=tuple(parts))
@@ -200,6 +226,13 @@ def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
 def _tidy(text: str) -> str:
     """Without the commas and spaces that stood around what was taken out."""
     return re.sub(r"\s+(?=[,;.?!](?:\s|$))", "", text).strip(" ,;")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_CLAUSES:
+        raise BadQueryError(
+            f"a query of {count} filters and parts is over the limit of {MAX_CLAUSES}; cut it"
+        )
 
 
 def _says_nothing(text: str, *, placed: bool) -> bool:

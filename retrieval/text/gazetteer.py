@@ -136,8 +136,11 @@ class Gazetteer:
 
     def cities(self, name: str) -> list[City]:
         """Return all cities of that name, the largest first; second names (Lisboa) count for less."""
-        wanted = np.uint64(place_hash(name_key(name)))
-        first, last = np.searchsorted(self._hashes, wanted), np.searchsorted(self._hashes, wanted, "right")
+        wanted = place_hash(name_key(name))
+        first = int(self._hashes.searchsorted(np.uint64(wanted)))
+        last = first
+        while last < len(self._hashes) and int(self._hashes[last]) == wanted:
+            last += 1
         return [self._city(int(row)) for row in self._rows[first:last]]
 
     def city(self, name: str, within: str | None = None) -> City | None:
