@@ -27,7 +27,8 @@ LEAD = (
     r"(?:(?:tell|show|give|let) me(?: know)? |do you know |i (?:want|would like|'d like) to know )?"
 )
 OF_PICTURE = (
-    r"(?:of|with|without|show(?:s|ing)?|contain(?:s|ing)?|about|from|in|at|on|near|by|for|taken|"
+    r"(?:of|with|without|not|never|outside|except|excluding|other than|but|"
+    r"show(?:s|ing)?|contain(?:s|ing)?|about|from|in|at|on|near|by|for|taken|"
     r"shot|made|dated|tagged|"
     r"since|before|after|between|during|until|over|under|that|which|where|last|this|per|each|"
     r"mention(?:s|ing)?|"

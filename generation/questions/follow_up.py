@@ -99,6 +99,8 @@ _STARTS = re.compile(
 _DATES = frozenset("date after before until year month months weekday weekdays hour hours".split())
 _PLACES = frozenset({"near", "in", "country", "place"})
 _PREPOSITION = re.compile(r"^(?:in|from|on|at|of|during|near|since|before|after|with|by|for|to|per)\b ?")
+_POINTS = re.compile(r"\b(?:the|that|this|those)\b.*\bones?\b|\bover there\b", re.IGNORECASE)
+"""Points at something in what was shown."""
 _OBJECT = re.compile(
     r"^(?P<head>.*?\b(?:of|on|for|from|with|at|in|by|shows?|showing|mentions?|contains?)\b "
     r")(?P<object>.+?)(?P<end>\W*)$"
@@ -257,7 +259,7 @@ def _instead(turn: _Turn) -> Standing | None:
     if PER.match(led) and read_archive_question(before.about):
         whole = f"{before.about.rstrip(' ?!.')} {led}?"
         return Standing(whole, whole)
-    if not led or _STARTS.match(normalise(led)):
+    if not led or _STARTS.match(normalise(led)) or _POINTS.search(led):
         return None
     last = before.about.rstrip(" ?!.")
     clauses = list(turn.clauses_of(led))

@@ -26,6 +26,7 @@ from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.classification.zero_shot import ZeroShot
 from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.stores.base import VectorStore
+from askpix.retrieval.text.money import find_money
 from askpix.retrieval.text.tokenize import content_words, tokens
 
 Reason: TypeAlias = Literal["filter", "tag", "name", "words", "kind of paper", "picture"]
@@ -197,7 +198,6 @@ _PAID = re.compile(
     r"tva|iva)\b",
     re.IGNORECASE,
 )
-_MONEY = re.compile(r"(?<![\d.,])\d{1,6}[.,]\d\d(?!\d|%|[.,/]\d)")
 _LINES, _WORDS = 8, 40
 
 
@@ -211,6 +211,6 @@ def is_paper(text: str, paper: Paper) -> bool:
     text = text[:_MAX_TEXT]
     if paper == "document":
         return text.count("\n") + 1 >= _LINES and len(text.split()) >= _WORDS
-    sums = len(_MONEY.findall(text))
+    sums = len(find_money(text))
     named, total, paid = _NAMED.search(text), _TOTAL.search(text), _PAID.search(text)
     return bool(sums and ((named and (total or paid)) or (total and paid and sums >= 3)))

@@ -28,7 +28,8 @@ _NOT = (
 )
 _EXCEPT = (
     rf"(?:(?:all|any|every)(?:thing|where|one|time)?\s+(?:of\s+(?:them|my|the)\s+)?(?:{_THINGS}\s+)?(?:but|bar)"
-    r"|(?:(?:all|every|any)thing\s+|(?:any|every)where\s+)?(?:except(?:ing)?(?:\s+for)?|excluding|exclud(?:e|es)"
+    r"|(?:(?:from|in|at)\s+)?(?:(?:all|any|every)(?:thing|where|one|time)?\s+"
+    r"(?:(?:other\s+)?(?:year|place|country|city|month|day)s?\s+)?)?(?:except(?:ing)?(?:\s+for)?|excluding|exclud(?:e|es)"
     r"|exclusive of|other\s+than|apart\s+from|aside\s+from|besides|save\s+for|minus|without"
     r"|ignor(?:e|ing)|rather\s+than|instead\s+of|sans))"
 )
@@ -53,7 +54,7 @@ _SAYS_NO = re.compile(
 _MINUS = re.compile(r"(?<!\S)[-−–!]\s?$")
 _OR = re.compile(r"\s*(?:,\s*)?(?:or|nor)\s+(?:(?:was|were|is|are|taken|shot|made)\s+)*")
 _SINCE = re.compile(
-    r"\s*,?\s+(?:(?:taken|were|was|is|are|been|have)\b\s*)+(?=\W*$|\s+(?:and|or|but)\b)|\s+(?:taken|shot)\b"
+    r"\s*,?\s+(?:(?:taken|made|were|was|is|are|been|have)\b\s*)+(?=\W*$|\s+(?:and|or|but)\b)|\s+(?:taken|shot)\b"
 )
 _AFTERWARDS = re.compile(
     r"\s*,?\s*(?:(?:is|are|was|were)\s+)?(?:excluded|left out|not included|omitted|aside|excepted)\b",
@@ -61,7 +62,7 @@ _AFTERWARDS = re.compile(
 )
 _LEFT_OUT = re.compile("excluded|left out|included|omitted|aside|excepted", re.IGNORECASE)
 _READS = re.compile(
-    rf"(?<![\w-]){_JOINED}(?P<d>(?P<not>{_NOT})|(?P<far>{_FAR})|(?P<out>{_OUTSIDE})|{_EXCEPT})\s+{_LEAD}",
+    rf"(?<![\w-]){_JOINED}(?P<d>(?P<not>{_NOT})|(?P<far>{_FAR})|(?P<out>{_OUTSIDE})|{_EXCEPT}|non(?=-))(?:\s+{_LEAD}|-)",
     re.IGNORECASE,
 )
 _HOW = re.compile(
@@ -74,6 +75,7 @@ _NEXT = re.compile(r"\s*(?P<j>,\s*(?:and|or|nor)|,|and|or|nor|&|/)\s*(?:also\s+)
 _TIME = re.compile(rf"(?P<e>(?:{EXPRESSION}|{M})(?!\w))", re.IGNORECASE)
 _DAY = re.compile(rf"(?P<d>{W}|weekend|weekday)s\b|(?P<e>(?:the )?weekend)\b", re.IGNORECASE)
 _SEASON = re.compile(r"(?:the )?(?P<n>spring|summer|autumn|fall|winter)s?\b", re.IGNORECASE)
+_NAMED_TAG = re.compile(r"\s+(?:tags?|labels?)\b", re.IGNORECASE)
 _OF_A_YEAR = re.compile(r"\s*(?:of\s+)?['’]?\d")
 _WORD = re.compile(r"[\w'’.&-]+")
 _KINDS = {
@@ -83,7 +85,8 @@ _KINDS = {
 }  # fmt: skip
 _ENDS = re.compile(
     r"\s*(?:$|[\n,;.!?)]|(?:and|or|but|nor|not|in|on|at|from|with|without|taken|shot|made|of|near|before|after|since"
-    r"|during|between|over|under|that|which|where|when|last|this|by|were|was|is|are|please|tagged)\b|\d{4}\b)",
+    r"|during|between|over|under|that|which|where|when|last|this|by|were|was|is|are|please|tagged"
+    r"|tags?|labels?|photos?|pictures?|images?|pics|shots)\b|\d{4}\b)",
     re.IGNORECASE,
 )
 _REACH = 120
@@ -226,7 +229,8 @@ def _tag(text: str, at: int, context: Context, *, known: bool) -> Claim | None:
             continue
         if name.casefold() == "screenshot":
             continue
-        return Claim(at, end, "tag", tag or name, {"tags": (tag or name,)})
+        named = _NAMED_TAG.match(text, end)
+        return Claim(at, named.end() if named else end, "tag", tag or name, {"tags": (tag or name,)})
     return None
 
 

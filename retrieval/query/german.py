@@ -9,30 +9,31 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 _WORDS = """
-not: nicht, weder | never: nie, niemals | no: kein, keine, keinen, keiner, keinem, keinerlei | without:
-ohne | except: außer, ausser, ausgenommen, abgesehen von, bis auf, mit ausnahme von, außer in, ausser in |
-outside: außerhalb von, ausserhalb von, außerhalb, ausserhalb | everything: alles | nor: noch | but:
-sondern, aber | near: in der nähe von, in der naehe von, in der nähe, nahe bei, nahe, unweit von, bei,
-rund um | in: im, in dem, in der, in den, ins, innerhalb von | in the year: im jahr, im jahre | from: aus
-dem jahr, aus, aus dem, aus der, vom, aus den | of the year: des jahres | with: mit, mit dem, mit der, mit
-einem, mit einer | and: und | or: oder | between: zwischen | since: seit, seit dem | during: während,
-waehrend | on: am, an | up to: bis zu | until: bis, bis zum | at: um | older than: älter als, aelter als |
-newer than: neuer als, jünger als | more than: mehr als, teurer als | less than: weniger als, billiger
-als, günstiger als | at most: höchstens, maximal | at least: mindestens, wenigstens | under: unter | over:
-über, ueber | years: jahre, jahren | year: jahr, jahres | months: monate, monaten | month: monat | weeks:
-wochen | week: woche | days: tage, tagen | weekend: wochenende | weekends: wochenenden | last: letzten,
-letztes, letzte, letzter, letztem, vergangenen, vergangenes, vergangene, vorigen, voriges, vorige | this:
-diesen, dieses, diese, dieser, diesem | today: heute | the day before yesterday: vorgestern | yesterday:
-gestern | summer: sommer | spring: frühling, frühjahr | autumn: herbst | christmas: weihnachten | easter:
-ostern | new year's eve: silvester | january: januar, jänner | february: februar | march: märz, maerz |
-may: mai | june: juni | july: juli | october: oktober | december: dezember | monday: montag | tuesday:
-dienstag | wednesday: mittwoch | thursday: donnerstag | friday: freitag | saturday: samstag, sonnabend |
-sunday: sonntag | mondays: montags | tuesdays: dienstags | wednesdays: mittwochs | thursdays: donnerstags
-| fridays: freitags | saturdays: samstags | sundays: sonntags | photos: fotos, fotografien, aufnahmen |
-photo: foto, aufnahme | pictures: bilder, bildern | picture: bild | screenshots: bildschirmfotos |
-screenshot: bildschirmfoto | invoices: rechnungen | invoice: rechnung | receipts: quittungen, belege,
-belegen, kassenzettel, kassenbons | receipt: quittung, beleg, kassenbon | documents: dokumente, dokumenten
-| document: dokument | pages: seiten | trip to: reise nach | taken: aufgenommen, fotografiert, geschossen,
+not: nicht, weder | those: denen, derer, diejenigen, jenen, jene | never: nie, niemals, nirgends,
+nirgendwo | no: kein, keine, keinen, keiner, keinem, keinerlei | without: ohne | except: außer, ausser,
+ausgenommen, abgesehen von, bis auf, mit ausnahme von, außer in, ausser in | outside: außerhalb von,
+ausserhalb von, außerhalb, ausserhalb | everything: alles | nor: noch | but: sondern, aber | near: in der
+nähe von, in der naehe von, in der nähe, nahe bei, nahe, unweit von, bei, rund um | in: im, in dem, in
+der, in den, ins, innerhalb von | in the year: im jahr, im jahre | from: aus dem jahr, aus, aus dem, aus
+der, vom, aus den | of the year: des jahres | with: mit, mit dem, mit der, mit einem, mit einer | and: und
+| or: oder | between: zwischen | since: seit, seit dem | during: während, waehrend | on: am, an | up to:
+bis zu | until: bis, bis zum | at: um | older than: älter als, aelter als | newer than: neuer als, jünger
+als | more than: mehr als, teurer als | less than: weniger als, billiger als, günstiger als | at most:
+höchstens, maximal | at least: mindestens, wenigstens | under: unter | over: über, ueber | years: jahre,
+jahren | year: jahr, jahres | months: monate, monaten | month: monat | weeks: wochen | week: woche | days:
+tage, tagen | weekend: wochenende | weekends: wochenenden | last: letzten, letztes, letzte, letzter,
+letztem, vergangenen, vergangenes, vergangene, vorigen, voriges, vorige | this: diesen, dieses, diese,
+dieser, diesem | today: heute | the day before yesterday: vorgestern | yesterday: gestern | summer: sommer
+| spring: frühling, frühjahr | autumn: herbst | christmas: weihnachten | easter: ostern | new year's eve:
+silvester | january: januar, jänner | february: februar | march: märz, maerz | may: mai | june: juni |
+july: juli | october: oktober | december: dezember | monday: montag | tuesday: dienstag | wednesday:
+mittwoch | thursday: donnerstag | friday: freitag | saturday: samstag, sonnabend | sunday: sonntag |
+mondays: montags | tuesdays: dienstags | wednesdays: mittwochs | thursdays: donnerstags | fridays:
+freitags | saturdays: samstags | sundays: sonntags | photos: fotos, fotografien, aufnahmen | photo: foto,
+aufnahme | pictures: bilder, bildern | picture: bild | screenshots: bildschirmfotos | screenshot:
+bildschirmfoto | invoices: rechnungen | invoice: rechnung | receipts: quittungen, belege, belegen,
+kassenzettel, kassenbons | receipt: quittung, beleg, kassenbon | documents: dokumente, dokumenten |
+document: dokument | pages: seiten | trip to: reise nach | taken: aufgenommen, fotografiert, geschossen,
 entstanden | made: gemacht | tagged: mit schlagwort, getaggt mit, getaggt als, getaggt, verschlagwortet
 mit, mit dem schlagwort, mit dem tag | tag: schlagwort, stichwort | camera: kamera | folder: ordner,
 verzeichnis | all: alle, allen, aller, sämtliche | my: mein, meine, meiner, meinem, meinen, meines | our:
@@ -56,7 +57,7 @@ _MARKERS = frozenset(
     oder zwischen seit während nähe unweit älter neuer mehr weniger höchstens mindestens letzten letztes
     letzte letzter vergangenen vorigen diesen dieses heute gestern vorgestern meine meiner meinem meinen
     unsere über wurden wurde aufgenommen fotografiert getaggt zeige zeig wie wann welche welcher welches
-    habe haben für bei sind weder vom alles alle jahr jahren jahre""".split()
+    habe haben für bei sind weder vom nirgends nirgendwo alles alle jahr jahren jahre""".split()
 )
 """Small words that no English text has."""
 _NOUNS = frozenset(

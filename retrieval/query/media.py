@@ -89,7 +89,7 @@ _TAG = re.compile(r"(?<![\w#&/])#(?P<t>[^\W\d_][\w-]*)")
 _TAGGED = re.compile(
     r"(?:\A|(?<=photos )|(?<=pictures )|(?<=images )|(?<=pics )|(?<=shots )|(?<=files )|(?<=receipts )"
     r"|(?<=documents )"
-    r"|(?<=everything )|(?<=all )|(?<=not )|(?<=never )|(?<=without ))"
+    r"|(?<=everything )|(?<=all ))"
     r"(?:tagged(?: as| with)?|with the"
     r" tag)\s+(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<t>[\w-]+))",
     re.IGNORECASE,

@@ -19,7 +19,7 @@ from askpix.retrieval.query.base import TAKEN, Claim, Context, Known, Reader, me
 from askpix.retrieval.query.dates import read_dates, read_days, read_months, read_seasons
 from askpix.retrieval.query.denial import denied, read_denied
 from askpix.retrieval.query.fields import read_fields
-from askpix.retrieval.query.german import to_grammar
+from askpix.retrieval.query.german import Aligned, to_grammar
 from askpix.retrieval.query.media import read_cameras, read_files, read_kinds, read_tags
 from askpix.retrieval.query.operators import (
     read_likeness,
@@ -30,7 +30,7 @@ from askpix.retrieval.query.operators import (
 )
 from askpix.retrieval.query.places import read_places, read_points
 from askpix.retrieval.query.times import read_moments, read_times
-from askpix.retrieval.query.windows import claims_in, spots_of
+from askpix.retrieval.query.windows import Spots, claims_in, spots_of
 from askpix.retrieval.text.tokenize import content_words, squeeze
 
 MAX_LENGTH = 2_000
@@ -72,7 +72,9 @@ _SPOTS: dict[Reader, str] = {
 _MONTH_FIRST = frozenset({"us", "ph", "fm", "mh"})
 """Countries that write 05/12 for the twelfth of May."""
 _JOURNEYS = frozenset({"trip", "travel", "journey", "visit"})
-_MEDIUM = frozenset("photo photograph picture image pic shot file thing stuff all every only just".split())
+_MEDIUM = frozenset(
+    "photo photograph picture image pic shot file thing stuff all every only just everything anything".split()
+)
 
 
 @dataclass(slots=True)
@@ -139,7 +141,8 @@ def _read(
 ) -> list[int]:
     """One round of all readers, ``near`` the places where the round before took words; where this one did."""
     masked, believed, denials = reading.text, list[Claim](), set[int]()
-    aligned, spots = None, dict[str, Sequence[int]]()
+    aligned: Aligned | None = None
+    spots: Spots = {}
     for read in readers:
         if read is _PROSE[0]:
             aligned = to_grammar(masked)

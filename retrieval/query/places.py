@@ -230,6 +230,9 @@ def _believed(name: str, city: City, rest: str, *, title_case: bool, near: bool)
 
 def _country(name: str, rest: str) -> str | None:
     code = gazetteer().country(name)
+    if code is None and name.endswith("s") and (owner := gazetteer().country(name[:-1])):
+        # "Deutschlands" is of Germany; "Germanys" is nothing.
+        code = owner if name[:-1] != gazetteer().country_name(owner) else None
     if code is None or name.casefold() == "georgia":
         return None  # a state of the USA as well
     plain = name.casefold().removeprefix("the ").replace(".", "")

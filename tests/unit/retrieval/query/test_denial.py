@@ -1,5 +1,6 @@
 """Denials: what is denied is left out, whatever the field, the phrasing, the order and the language."""
 
+from dataclasses import replace
 from datetime import datetime
 from itertools import product
 
@@ -257,3 +258,39 @@ def test_denied_cities_are_circles_that_are_left_out(text: str, field: str, valu
 )
 def test_what_denies_no_field_denies_none(text: str) -> None:
     assert not read(text).where.must_not
+
+
+ONTARIO = replace(KNOWN, countries=frozenset({"CA"}), cities=frozenset({"London, CA", "Toronto, CA"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("photos in London", "near", "London, CA"),
+        ("in:London", "near", "London, CA"),
+        ("photos in London, Ontario", "near", "London, CA"),
+        ("London, England", "near", "London, GB"),
+        ("photos in Ontario", "country", "Ontario"),
+        ("not in Ontario", "country", "Ontario"),
+        ("photos in Tuscany", "country", "Toscana"),
+        ("photos in Bayern", "country", "Bayern"),
+        ("photos in 東京", "near", "Tokyo, JP"),
+        ("photos in Tokyo, Japan", "near", "Tokyo, JP"),
+    ],
+)
+def test_a_name_means_what_the_collection_holds_first(text: str, field: str, value: str) -> None:
+    clause = next(
+        each for each in parse(text, now=NOW, known=lambda: ONTARIO).clauses if each.field != "kind"
+    )
+    assert (clause.field, clause.value.split(" (")[0]) == (field, value)
+
+
+@pytest.mark.parametrize(
+    "text", ["ducks in lakes", "a house in the north", "DATE: March 27, 1984", "Date March 18, 1968"]
+)
+def test_what_a_picture_shows_or_a_page_says_is_no_filter(text: str) -> None:
+    assert parse(text, now=NOW).clauses == ()
+
+
+def test_a_file_name_in_quotes_is_literal() -> None:
+    assert parse('file:"[2019] trip.jpg"').where.path == "[[]2019] trip.jpg"
