@@ -14,33 +14,13 @@ from askpix.generation.extractive.patterns import value_of
 from askpix.generation.extractive.values import find_value
 from askpix.generation.questions.understand import understand
 from askpix.generation.word_match import normalise, tokens
+from askpix.retrieval.text.entities import MONTHS, plain
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _YES, _NO = (
     frozenset("yes true x checked ja oui si".split()),
     frozenset("no false unchecked nein non".split()),
 )
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "jan january januar janvier enero",
-            "feb february februar février febrero",
-            "mar march märz mars marzo",
-            "apr april avril abril",
-            "may mai mayo",
-            "jun june juni juin junio",
-            "jul july juli juillet julio",
-            "aug august août agosto",
-            "sep sept september septembre septiembre",
-            "oct october oktober octobre octubre",
-            "nov november novembre noviembre",
-            "dec december dezember décembre diciembre",
-        ),
-        start=1,
-    )
-    for name in names.split()
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +96,8 @@ def _typed(written: str, schema: Mapping[str, Any]) -> Any:
 
 def iso_date(written: str) -> str | None:
     """``15/03/2018``, ``15 Mar 18``, ``2018-03-15`` as ``2018-03-15``; day first where both fit."""
-    parts = re.findall(r"\d+|[^\W\d_]+", normalise(written))
-    named = [_MONTHS[part] for part in parts if part in _MONTHS]
+    parts = re.findall(r"\d+|[^\W\d_]+", plain(written))
+    named = [MONTHS[part] for part in parts if part in MONTHS]
     numbers = [part for part in parts if part.isdigit()]
     if named and len(numbers) >= 2:
         orders = [(numbers[1], str(named[0]), numbers[0]), (numbers[0], str(named[0]), numbers[1])]

@@ -69,7 +69,7 @@ def dates(text: str) -> tuple[date, ...]:
     "05/04/2018" is both the fifth of April and the fourth of May, unless another date of the same text
     settles which comes first.
     """
-    text = _plain(text)
+    text = plain(text)
     found: set[date] = set()
     for match in _YEAR_FIRST.finditer(text):
         _add(found, match[1], match[2], match[3])
@@ -96,7 +96,7 @@ def years(text: str) -> tuple[int, ...]:
     """Years that stand alone in a text without dates, ascending: the axis of a chart, a tax form."""
     if dates(text):
         return ()
-    return tuple(sorted({int(match[1]) for match in _YEAR.finditer(_plain(text))}))[:_MAX_FOUND]
+    return tuple(sorted({int(match[1]) for match in _YEAR.finditer(plain(text))}))[:_MAX_FOUND]
 
 
 def amounts(text: str) -> tuple[float, ...]:
@@ -109,7 +109,7 @@ def amounts(text: str) -> tuple[float, ...]:
     every: set[float] = set()
     awaited = False
     for written in text[:_MAX_TEXT].split("\n"):
-        line, here = _plain(written), {each.amount for each in find_money(written)}
+        line, here = plain(written), {each.amount for each in find_money(written)}
         every.update(here)
         named = bool(_TOTAL.search(line)) and not _NO_TOTAL.search(line)
         if (named or awaited) and here:
@@ -120,7 +120,8 @@ def amounts(text: str) -> tuple[float, ...]:
     return tuple(sorted(positive, reverse=True)[:_MAX_FOUND][::-1])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The text as dates and totals are looked for in it: normalised, months without accents."""
     text = normalise(text[:_MAX_TEXT])
     return text if text.isascii() else text.translate(_ACCENTS)
 
