@@ -298,7 +298,8 @@ def in_span(record: ImageRecord, known: Derived, where: Where) -> bool:
 
 def path_fits(path: str, glob: str) -> bool:
     """Whether the glob matches the path or what follows one of its slashes."""
-    path, glob = path.casefold().replace("\\", "/"), glob.casefold().replace("\\", "/").removeprefix("./")
+    path, glob = (name_as_seen(each).replace("\\", "/") for each in (path, glob))
+    glob = glob.removeprefix("./")
     tails = [path, *(path[at + 1 :] for at, char in enumerate(path) if char == "/")]
     return any(fnmatch.fnmatchcase(tail, glob) for tail in tails)
 

@@ -264,6 +264,19 @@ def test_what_is_deleted_is_gone_from_every_leg(store: VectorStore) -> None:
 # --- filters ----------------------------------------------------------------------------------------------
 
 
+def test_tags_and_paths_are_compared_as_people_see_them(store: VectorStore) -> None:
+    zoe = record("zoe", uri="/photos/Zu\u0308rich/[2019] trip.jpg", tags=("Zoe\u0308", "Holiday"))
+    add(store, zoe, record("other", uri="/photos/Berlin/2 trip.jpg", tags=("work",)))
+    for tag in ("Zoë", "Zoe\u0308", "zoe", "ZOË", "holiday"):
+        assert found(store, Where(tags=(tag,))) == {zoe.id}
+        assert zoe.id not in found(store, Where(must_not=(Where(tags=(tag,)),)))
+    for path in ("Zürich/*", "Zu\u0308rich/*", "zurich/*", "[[]2019] trip.jpg"):
+        assert found(store, Where(path=path)) == {zoe.id}
+    store.set_tags({zoe.id: ("Café",)})
+    assert found(store, Where(tags=("cafe",))) == {zoe.id} and not found(store, Where(tags=("zoe",)))
+    assert store.get([zoe.id])[0].tags == ("Café",)
+
+
 @pytest.mark.parametrize(
     "denied",
     [
