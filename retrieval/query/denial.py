@@ -89,6 +89,7 @@ _ENDS = re.compile(
     r"|tags?|labels?|photos?|pictures?|images?|pics|shots)\b|\d{4}\b)",
     re.IGNORECASE,
 )
+_NEAR = frozenset({"near", "nearby", "close to", "around"})
 _REACH = 120
 """Characters before a claim in which its denial stands."""
 
@@ -176,10 +177,18 @@ def _value(
     if found is None and not (weak and said in ("of", "on", "during")):
         if match.groupdict().get("far"):
             said = "near"
-        found = named_place(
-            text, at, "near" if said in ("near", "nearby", "close to", "around") else "in", context
-        )
+        found = named_place(text, at, "near" if said in _NEAR else "in", context)
+        if found and not said and text[at].islower() and not _certain(found, context, weak=weak):
+            return None  # "dogs not barking"
     return found
+
+
+def _certain(place: Claim, context: Context, *, weak: bool) -> bool:
+    """Whether a name that is written small is a place: one that the collection holds, or a country."""
+    if context.known and place.field == "near":
+        return place.value.split(" (")[0] in context.known.cities
+    held = context.known is not None and place.where.get("country") in context.known.countries
+    return place.field == "country" and (held or not weak)
 
 
 def _time(text: str, at: int, context: Context, *, weak: bool, said: str, began: int) -> Claim | None:

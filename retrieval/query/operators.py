@@ -134,6 +134,8 @@ def _up_to_a_stop(phrase: str, *, may_begin_with: str) -> list[str]:
     for word in phrase.split():
         if word.casefold() in _STOPS and not (not words and word.casefold() in may_begin_with.split()):
             break
+        if words and word.endswith("ing"):
+            break  # "no shirt sitting on a dock"
         words.append(word)
     return words
 
