@@ -16,8 +16,10 @@ _BEHIND = (
     rf"(?:(?:{_CODES}|RM|Fr|kr|zł|euros?|dollars?|pounds?|francs?|yen|rupees?|ringgit)(?![A-Za-z])"
     r"|[$€£¥₹₩₽₺฿])(?!\s?[-−]?\d)"
 )
-_GROUPED = rf"\d{{1,3}}(?:{_SPACE}?[.,'’]{_SPACE}?\d{{3}})+(?!\d)|\d{{1,3}}(?:{_SPACE}\d{{3}})+(?!\d)"
-_INDIAN = r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d)"
+_GROUPED = (
+    rf"\d{{1,3}}(?:{_SPACE}?[.,'’]{_SPACE}?\d{{3}}){{1,4}}(?!\d)|\d{{1,3}}(?:{_SPACE}\d{{3}}){{1,4}}(?!\d)"
+)
+_INDIAN = r"\d{1,2}(?:,\d\d){1,4},\d{3}(?!\d)"
 _RAISED = "[⁰¹²³⁴⁵⁶⁷⁸⁹]"
 _CENTS = rf"(?:{_SPACE}?[.,]{_SPACE}?\d\d(?!\d)|{_RAISED}{{2}}|[.,](?:[-–]{{1,2}}|—)(?!\d))"
 _DECIMAL = rf"(?:{_GROUPED}|{_INDIAN}|\d+){_CENTS}"

@@ -102,3 +102,9 @@ def test_a_mark_before_three_digits_parts_thousands() -> None:
     assert [read_number(text) for text in ("1.234", "1,234", "1'234", "1 234", "1.23", "1,2")] == [
         1234
     ] * 4 + [1.23, 1.2]
+
+
+@pytest.mark.parametrize("piece", ["999 ", "1,234.", "1 234", "(", "-", "EUR ", "1,23,", "12 . "])
+def test_a_long_line_is_read_in_linear_time(piece: str) -> None:
+    # A pattern that tries every split of it would not end within a test's patience.
+    assert len(find_money(piece * (20_000 // len(piece)))) < 20_000
