@@ -77,8 +77,8 @@ _STEM = re.compile(
     re.IGNORECASE,
 )
 _FOLDER = re.compile(
-    r"(?<![\w-])(?:in|from|inside|under)\s+(?:the |my |our )?(?:folder|directory|album)(?:\s+(?:called"
-    r"|named))?\s+"
+    r"(?<![\w-])(?:in|from|inside|under|im|aus)\s+(?:the |my |our |dem |meinem )?"
+    r"(?:folder|directory|album|ordner|verzeichnis)(?:\s+(?:called|named|namens))?\s+"
     r"(?:[\"“'](?P<q>[^\"”'\n]+)[\"”']|(?P<n>[^\s\"“'\n,;]+))",
     re.IGNORECASE,
 )
@@ -89,9 +89,9 @@ _TAG = re.compile(r"(?<![\w#&/])#(?P<t>[^\W\d_][\w-]*)")
 _TAGGED = re.compile(
     r"(?:\A|(?<=photos )|(?<=pictures )|(?<=images )|(?<=pics )|(?<=shots )|(?<=files )|(?<=receipts )"
     r"|(?<=documents )"
-    r"|(?<=everything )|(?<=all ))"
-    r"(?:tagged(?: as| with)?|with the"
-    r" tag)\s+(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<t>[\w-]+))",
+    r"|(?<=everything )|(?<=all )|(?<=fotos )|(?<=bilder ))"
+    r"(?:tagged(?: as| with)?|with the tag|getaggt(?: mit| als)?|verschlagwortet mit"
+    r"|mit (?:dem )?(?:schlagwort|stichwort|tag))\s+(?:[\"“](?P<q>[^\"”\n]+)[\"”]|(?P<t>[\w-]+))",
     re.IGNORECASE,
 )
 _BRANDS = frozenset(
@@ -143,8 +143,9 @@ def read_files(text: str, context: Context) -> Iterator[Claim]:
 
 def read_tags(text: str, context: Context) -> Iterator[Claim]:
     """``#holiday``, "tagged holiday"."""
-    for pattern, mark in ((_TAG, "#"), (_TAGGED, "tag")):
-        for match in pattern.finditer(text) if mark in text.lower() else ():
+    lower = text.lower()
+    for pattern, marks in ((_TAG, ("#",)), (_TAGGED, ("tag", "wort"))):
+        for match in pattern.finditer(text) if any(mark in lower for mark in marks) else ():
             tag = tag_of((match.groupdict().get("q") or match["t"]).strip(), context)
             yield Claim(match.start(), match.end(), "tag", tag, {"tags": (tag,)})
 

@@ -20,7 +20,7 @@ from askpix.retrieval.query.dates import read_dates, read_days, read_months, rea
 from askpix.retrieval.query.denial import denied, read_denied
 from askpix.retrieval.query.fields import read_fields
 from askpix.retrieval.query.german import Aligned, to_grammar
-from askpix.retrieval.query.media import read_cameras, read_files, read_kinds, read_tags
+from askpix.retrieval.query.media import read_cameras, read_files, read_kinds, read_tags, tag_of
 from askpix.retrieval.query.operators import (
     read_likeness,
     read_minus,
@@ -155,6 +155,8 @@ def _read(
             if TAKEN in source[claim.start : claim.end] or not source[claim.start : claim.end].strip():
                 continue
             start, end = aligned.span(claim.start, claim.end) if aligned else (claim.start, claim.end)
+            if aligned and aligned.translated and claim.field in ("tag", "not"):
+                claim = _as_typed(claim, aligned, reading.text, context)
             words = reading.text[start:end]
             if not {claim.field, words.strip()} & reading.off:
                 changed = merged(reading.where, claim.where, negative=claim.negative)
@@ -171,6 +173,19 @@ def _read(
             else:
                 masked = source
     return _taken(reading, sorted(believed, key=lambda claim: claim.start))
+
+
+def _as_typed(claim: Claim, aligned: Aligned, typed: str, context: Context) -> Claim:
+    """A tag or a thing in the words that were typed, not in the grammar's."""
+    first = claim.end - len(claim.value)
+    if aligned.text[first : claim.end] != claim.value:
+        return claim
+    start, end = aligned.span(first, claim.end)
+    words = typed[start:end]
+    if claim.field == "tag":
+        tag = tag_of(words, context)
+        return replace(claim, value=tag, where={"tags": (tag,)})
+    return replace(claim, value=words, parts=tuple(Part(words, part.weight) for part in claim.parts))
 
 
 def _taken(reading: _Reading, believed: Sequence[Claim]) -> list[int]:

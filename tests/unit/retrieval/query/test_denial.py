@@ -294,3 +294,24 @@ def test_what_a_picture_shows_or_a_page_says_is_no_filter(text: str) -> None:
 
 def test_a_file_name_in_quotes_is_literal() -> None:
     assert parse('file:"[2019] trip.jpg"').where.path == "[[]2019] trip.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value", "negative"),
+    [
+        ("Fotos mit dem Schlagwort Holiday", "tag", "Holiday", False),
+        ("Fotos getaggt mit Work", "tag", "Work", False),
+        ("ohne das Schlagwort Bilder", "tag", "Bilder", True),
+        ("Strand ohne Bilder", "not", "Bilder", True),
+        ("Fotos im Ordner Rechnungen", "path", "Rechnungen/*", False),
+        ("nicht im Ordner Rechnungen", "path", "Rechnungen/*", True),
+        ("Fotos vor drei Jahren", "date", "2023", False),
+        ("Fotos vom 3. Mai 2018", "date", "2018-05-03", False),
+        ("Fotos zwischen 2015 und 2018", "date", "2015-01-01..2018-12-31", False),
+        ("Rechnungen über 1.234,50 Euro", "amount", ">1234.5", False),
+        ("Fotos in den Niederlanden", "country", "The Netherlands", False),
+        ("Fotos außerhalb Deutschlands", "country", "Germany", True),
+    ],
+)
+def test_german_names_stay_as_they_are_typed(text: str, field: str, value: str, negative: bool) -> None:
+    assert (field, value, negative) in [(c.field, c.value, c.negative) for c in read(text).clauses]
