@@ -16,7 +16,7 @@ from askpix.retrieval.qdrant.edge_shard import Shard
 from askpix.retrieval.qdrant.engine import CANDIDATES, PAGE, Engine, Point
 from askpix.retrieval.qdrant.filters import edge_filter
 from askpix.retrieval.stores.conditions import Clause
-from askpix.retrieval.stores.folder import PAYLOAD
+from askpix.retrieval.stores.folder import DATED, PAYLOAD
 from askpix.retrieval.stores.payload import derived_fields
 
 _EXACT_TO = 2_000
@@ -168,7 +168,12 @@ class QdrantEdgeStore(QdrantStore):
 
     @property
     def behind(self) -> bool:
-        """True if points lack the derived fields of this version."""
+        """True if points lack dates, sums and countries."""
+        return self._shard.payload_version < DATED and self.count() > 0
+
+    @property
+    def without_regions(self) -> bool:
+        """True if points lack regions."""
         return self._shard.payload_version < PAYLOAD and self.count() > 0
 
     def optimize(self) -> None:

@@ -170,7 +170,9 @@ class Retriever:
     def _notes(self, query: Query, mode: Mode, by_language: Route) -> tuple[str, ...]:
         """What a person should know of the answer."""
         found = [by_language.note] if by_language.note and mode != "text" else []
-        if _asks_what_is_derived(query.where) and self._store.behind:
+        regions = any("-" in (each.country or "") for each in (query.where, *query.where.must_not))
+        behind = self._store.without_regions if regions else self._store.behind
+        if behind and _asks_what_is_derived(query.where):
             found.append(BEHIND)
         return tuple(found)
 

@@ -51,6 +51,11 @@ class VectorStore(Closing, ABC):
         """
         return False
 
+    @property
+    def without_regions(self) -> bool:
+        """Whether filters on first-level regions miss images until the next ``optimize``."""
+        return self.behind
+
     @abstractmethod
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
         """Add or replace pictures; ``image_vectors`` is ``(len(records), dim)``.

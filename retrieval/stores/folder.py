@@ -25,6 +25,8 @@ PAYLOAD = 3
 """Version of the derived fields (``retrieval.stores.derived_fields``). A store with older ones opens and gets
 these at the next ``optimize``; until then filters on missing fields are not satisfied.
 """
+DATED = 2
+"""First version with dates, sums and countries; 3 has regions too, and tags as they are compared."""
 TURN_S = 0.06
 _TELL_EVERY_S = 0.5
 _MODELS = ("model", "dim", "text_model", "text_dim")

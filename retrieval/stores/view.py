@@ -77,6 +77,10 @@ class StoreView(ForwardingStore):
     def behind(self) -> bool:
         return self._store.behind
 
+    @property
+    def without_regions(self) -> bool:
+        return self._store.without_regions
+
     def _forward(self, method: Callable[Concatenate[Any, P], Answer]) -> Callable[P, Answer]:
         found: Callable[P, Answer] = getattr(self._store, method.__name__)
         return found

@@ -134,9 +134,11 @@ def home_results(home: Path) -> dict[str, Any]:
 
 
 def differences(before: Any, after: Any, *, tolerance: float, at: str = "") -> list[str]:
-    """Where two results differ, a line each; numbers with a fraction may differ by ``tolerance``."""
+    """Where two results differ, a line each; numbers with a fraction may differ by ``tolerance``.
+
+    What a later version adds is no difference."""
     if isinstance(before, dict) and isinstance(after, dict):
-        pairs = [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
+        pairs = [(name, before.get(name), after.get(name)) for name in before]
         return [line for name, *two in pairs for line in _each(two, tolerance, f"{at}.{name}")]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         twos = enumerate(zip(before, after, strict=True))
