@@ -152,9 +152,7 @@ def test_gemma_4_sees_images_as_large_as_it_can(tmp_path: Path) -> None:
     folder = tiny_vlms.save_vlm(tmp_path, "gemma4")
     told = folder / "processor_config.json"
     for budget, least, most in ((70, 60, 70), (280, 1000, 1120)):
-        told.write_text(
-            re.sub('"max_soft_tokens": [0-9]+', f'"max_soft_tokens": {budget}', told.read_text())
-        )
+        told.write_text(re.sub('"max_soft_tokens": [0-9]+', f'"max_soft_tokens": {budget}', told.read_text()))
         vlm = Vlm.load(str(folder), device="cpu")
         last = list(
             vlm.write([Turn("user", (picture("red", size=(120, 80)), "What?"))], most=1, within_s=60)
