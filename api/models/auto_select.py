@@ -31,12 +31,12 @@ from askpix.retrieval.model_hub.registry import Device, ModelFact
 
 _WEAK_CORES = 2
 _SHARE = {"gpu": 0.85, "cpu": 0.6, "weak": 0.6}
-"""Of the memory, for a model: a screen, the rest of Askpix and other programs need theirs."""
+"""Share of the memory that a model may take: a screen, the rest of Askpix and other programs need theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What ``auto`` took, and why: one line for a person."""
+    """Model that ``auto`` chose, and why: one line for a person."""
 
     embedder_id: str
     reason: str
@@ -44,7 +44,9 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What models run on. ``memory_mb`` is what one may take; None where the platform does not tell."""
+    """Machine that models run on. ``memory_mb`` is what one may take; None where the platform does not
+    tell.
+    """
 
     device: Device
     memory_mb: float | None
@@ -130,7 +132,7 @@ def best_embedder(settings: Settings, machine: Machine) -> ModelFact | None:
 
 
 def hub_reachable(timeout_s: float = 1.5) -> str | None:
-    """None when the hub answers; else why it does not."""
+    """Return None when the hub answers; else why it does not."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -1,4 +1,4 @@
-"""From a generator id to a generator: which one, why that one, and whether it really sees.
+"""Choice of a generator: which one, why that one, and whether it really sees.
 
 ``auto`` is the first model on this machine that proves to see (of a server, else one whose weights are here),
 else ``extractive``: nothing leaves the machine, nothing is fetched.
@@ -31,7 +31,7 @@ _VERDICT_DAYS = 30
 _RIDDLES = 3
 """A small model misreads one picture and not the next; who is blind guesses none of them."""
 _RIDDLE_TOKENS = 8_000
-"""Of input for the riddle, whatever a question may cost."""
+"""Most input tokens of the riddle, whatever a question may cost."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _proven(generator: Generator, verdicts: "Verdicts | None") -> tuple[Generato
 
 
 class Verdicts:
-    """Which models see and which do not, kept in the home for a month: models behind a name change.
+    """Verdicts on whether models see, kept in the home for a month: models behind a name change.
 
     Only replies that came to their own end are kept; with them goes how the model marks its thoughts.
     """
@@ -143,7 +143,7 @@ class Verdicts:
 
 
 def _try_sight(generator: VisionGenerator) -> tuple[bool, bool]:
-    """Whether the model reads one of a few riddles, and whether its replies came to their own end."""
+    """Return whether the model reads one of a few riddles, and whether its replies ended normally."""
     from askpix.generation.generators.vision_check import draw_canary, pick_number, read_canary
 
     whole = True

@@ -1,4 +1,4 @@
-"""What was installed into this home by name, and what its owner said to the offer of a download.
+"""Models installed into this home by name, and the owner's answer to the offer of a download.
 
 Weights lie in the Hugging Face cache, which other programs and homes share; the home keeps which commit of
 which model was installed for it, so that it opens the same files for ever.
@@ -24,7 +24,7 @@ class Installed:
     """A model that was installed into this home."""
 
     id: str
-    """As the list of models has it."""
+    """Name in the list of models."""
     role: str
     revision: str
     """The commit of its repository."""
@@ -74,7 +74,7 @@ class Installations:
 
     @property
     def answered(self) -> bool:
-        """Whether the offer of a download was answered with no, or told to nobody, in this home."""
+        """True if the offer of a download was answered with no, or told to nobody, in this home."""
         return bool(self._read().get("answered"))
 
     def answer(self) -> None:

@@ -91,7 +91,7 @@ class Models(ABC):
             return shared_minilm()
 
     def text_embedder_of(self, collection: Collection) -> TextEmbedder:
-        """The one that made the collection's text vectors."""
+        """Return the text embedder that made the collection's text vectors."""
         return self.text_embedder_for(collection.text_embedder)
 
     def text_embedder_for(self, text_embedder_id: str) -> TextEmbedder:
@@ -116,7 +116,7 @@ class Models(ABC):
 
     @cached_property
     def auto(self) -> Choice:
-        """What ``auto`` is here and now, and why."""
+        """Model that ``auto`` chooses here and now, and why."""
         from askpix.api.models.auto_select import choose
 
         chosen = choose(self.settings, open_embedder=self.embedder)
@@ -164,7 +164,7 @@ class Models(ABC):
 
     @property
     def generator_options(self) -> GeneratorOptions:
-        """How the settings want generators to run."""
+        """Options of generators by the settings."""
         from askpix.generation.generators.base import GeneratorOptions
 
         return GeneratorOptions(
@@ -179,7 +179,7 @@ class Models(ABC):
 
     @property
     def reader(self) -> TextReader:
-        """What reads the words in images."""
+        """Reader of the text in images."""
         with self.loading:
             return self._reader
 

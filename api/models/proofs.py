@@ -26,20 +26,20 @@ _MAX_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of trying a model on the sample images."""
+    """Result of trying a model on the sample images."""
 
     model_id: str
-    """As it was named."""
+    """Id as it was given."""
     role: Role
     passed: bool
     found: str
-    """What it did, for a person, with the figures."""
+    """Result for a person, with the figures."""
     bar: str
-    """What it had to do."""
+    """Bar that it had to reach."""
     checked_at: int
     """Seconds since 1970."""
     key: str
-    """Its weights: an id with a commit or a fingerprint."""
+    """Key of the weights: an id with a commit or a fingerprint."""
 
     def __str__(self) -> str:
         return self.found if self.passed else f"{self.found}; expected {self.bar}"
@@ -137,10 +137,10 @@ def _row(proof: Proof) -> dict[str, Any]:
 
 
 def _is_of(proof: Proof, model_id: str) -> bool:
-    """Whether a person who writes ``model_id`` may mean the weights of the proof."""
+    """Return whether a person who writes ``model_id`` may mean the weights of the proof."""
     return model_id == proof.model_id or _names(model_id, proof.key)
 
 
 def _names(model_id: str, key: str) -> bool:
-    """Whether an id is a key, or the same without commit, fingerprint or precision."""
+    """Return whether an id is a key, or the same without commit, fingerprint or precision."""
     return key == model_id or key.startswith(tuple(f"{model_id}{mark}" for mark in "@#+"))

@@ -51,19 +51,19 @@ _UNTAGGED = ("open_clip",)
 
 @dataclass(frozen=True, slots=True)
 class InstallPlan:
-    """What an install would fetch."""
+    """Files that an install would fetch."""
 
     model: ModelFact
     revision: str
     files: tuple[HubFile, ...]
     bytes: int
     missing_bytes: int
-    """Of those, not here yet."""
+    """Bytes of them that are not here yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallReport:
-    """What an install came to. ``fetched_bytes`` is 0 where all was here before."""
+    """Result of an install. ``fetched_bytes`` is 0 where all was here before."""
 
     id: str
     name: str
@@ -76,12 +76,12 @@ class InstallReport:
     licence: str
     proof: Proof
     use: str
-    """What uses it from now on, or how to have it used."""
+    """Where it is used from now on, or how to have it used."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveReport:
-    """What was removed, and how many bytes of the disk are free again."""
+    """Model that was removed, and how many bytes of the disk are free again."""
 
     id: str
     name: str

@@ -42,14 +42,14 @@ class ModelInfo:
     weak: tuple[str, ...] = ()
     """Languages among those it has that it serves badly (ISO 639-1)."""
     scores: tuple[Score, ...] = ()
-    """As published, in percent, each with its source."""
+    """Published scores in percent, each with its source."""
     name: str = ""
     """Short, for ``askpix models install``."""
     memory_mb: float | None = None
     in_use: bool = False
     recommended: bool = False
     command: str | None = None
-    """What installs it; None for one that is here, or that nothing installs."""
+    """Command that installs it; None for one that is here, or that cannot be installed."""
 
 
 def survey(workspace: Workspace) -> list[ModelInfo]:
@@ -121,7 +121,7 @@ def _fact_of(model_id: str) -> ModelFact | None:
 
 
 def _names(model_id: str, loaded: str) -> bool:
-    """Whether ``loaded``, which may be pinned, is the model ``model_id``."""
+    """Return whether ``loaded``, which may be pinned, is the model ``model_id``."""
     return loaded == model_id or loaded.startswith((f"{model_id}@", f"{model_id}#"))
 
 

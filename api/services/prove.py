@@ -191,7 +191,7 @@ def _find_images(embedder: Embedder, limits: ImageLimits) -> _Outcome:
 
 
 def _exchanged(embedder: Embedder) -> bool:
-    """Whether every coloured shape fits the name of the opposite colour better than its own."""
+    """Return whether every coloured shape fits the name of the opposite colour better than its own."""
     for shape, draw in _SHAPES.items():
         for pair in _COLOURS:
             images = []
@@ -315,7 +315,7 @@ def _look_and_describe(generator: Generator, verdicts: Verdicts, limits: ImageLi
 
 
 def _names(text: str, name: str) -> bool:
-    """Whether a description names what is on this photo, and nothing of the other one."""
+    """Return whether a description names what is on this photo, and nothing of the other one."""
     words = set(re.findall(r"[a-z]+", text.lower()))
     others = set().union(*(kinds for other, kinds in _KINDS.items() if other != name))
     return bool(words & _KINDS[name]) and not words & others
@@ -330,7 +330,7 @@ def _needed(of: int) -> int:
 
 
 def _first(scores: Vectors) -> int:
-    """How many rows have their highest score on the diagonal; a tie is none."""
+    """Count the rows with their highest score on the diagonal; a tie does not count."""
     own = np.diag(scores)[:, None]
     return int(((scores >= own).sum(axis=1) == 1).sum())
 

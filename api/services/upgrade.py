@@ -39,7 +39,7 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeReport:
-    """What a change came to."""
+    """Result of a change of the model."""
 
     collection: str
     model: str

@@ -305,7 +305,7 @@ def _shown(estimate: Estimate) -> str:
 
 
 class Oracle:
-    """What an oracle of any strength sees of the images in a store, and the queries to ask it.
+    """Vectors by an oracle of any strength for the images in a store, and the queries to ask it.
 
     Raises ``AskpixError`` where no image has two queries.
     """

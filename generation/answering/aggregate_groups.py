@@ -38,7 +38,7 @@ def group(members: Sequence[Member], by: By) -> Groups:
 
 
 def values(record: ImageRecord, by: By) -> tuple[str, ...]:
-    """What a picture counts for. A picture without a camera date has those that are written in it."""
+    """Return the values that an image counts for. One without a camera date has the dates written in it."""
     known = derive(record)
     match by:
         case "country":

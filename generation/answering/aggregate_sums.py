@@ -1,4 +1,4 @@
-"""What receipts add up to: the total of each, read by rules, by currency; nothing is guessed."""
+"""Sums of receipts: the total of each, read by rules, by currency; nothing is guessed."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ _CREDIT = re.compile(
     r"|\bnota (?:di credito|de cr[eé]dito)\b|\brefund\b",
     re.IGNORECASE,
 )
-"""What is headed so is subtracted, whatever its sign."""
+"""Headings of papers whose total is subtracted, whatever its sign."""
 _HEAD = 6
 """Lines in which the kind of a paper is named."""
 
@@ -34,7 +34,7 @@ class Paid:
     member: Member
     amount: float
     currency: str
-    """As written ("RM", "$"), "" where no sign stands on the page."""
+    """Currency as written ("RM", "$"); "" where no sign stands on the page."""
     quote: str
     box: Box | None
 
@@ -49,7 +49,7 @@ class Sums:
 
     read: tuple[Paid, ...]
     left_out: tuple[Member, ...]
-    """Those on which no total could be read."""
+    """Papers on which no total could be read."""
     by_currency: Mapping[str, float]
     groups: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What is said about a whole collection: counts, first and last, sums, with a few pictures to check."""
+"""Answers about a whole collection: counts, first and last, sums, with a few images to check."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

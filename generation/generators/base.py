@@ -17,7 +17,7 @@ from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
 from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
 MAX_OUTPUT, THOUGHT_TOKENS = 1_024, 8_192
-"""Of output, for an answer and, for what a model thinks before its answer."""
+"""Output tokens reserved for what a model thinks before its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class Piece:
     text: str
     usage: Usage | None = field(default=None)
     cut: bool = False
-    """With the last piece: the answer ends at the limit of its length, not where the model would end it."""
+    """True if the answer ends at the limit of its length, not where the model would end it; with the last
+    piece.
+    """
 
 
 class Generator(ABC):
@@ -37,7 +39,7 @@ class Generator(ABC):
     follows_instructions: bool = True
     """False for one that only quotes: captions, schemas, marks and rewritten questions are not for it."""
     batches: bool = False
-    """Whether several requests are answered faster together than one by one."""
+    """True if several requests are answered faster together than one by one."""
 
     @abstractmethod
     def generate(self, messages: Sequence[Message], /) -> Iterator[Piece]:
@@ -78,9 +80,9 @@ class VisionGenerator(Generator):
         self.picture_of, self.max_tokens, self.max_output = picture_of, max_tokens, max_output
         self.sees = sees
         self.thinks = False
-        """Whether it thinks before it answers, which needs room; learned from its replies."""
+        """True if it thinks before it answers, which needs room; learned from its replies."""
         self.starts_in_thought = False
-        """Whether its replies close a thought that its prompt opened; learned from its replies."""
+        """True if its replies close a thought that its prompt opened; learned from its replies."""
 
     @property
     def window(self) -> int | None:
@@ -119,12 +121,12 @@ class VisionGenerator(Generator):
 
 @dataclass(frozen=True, slots=True)
 class GeneratorOptions:
-    """What a generator needs to know besides its reference; a kind takes from it what it can."""
+    """Options of a generator besides its reference; a kind takes from them what it can."""
 
     picture_of: PictureOf
     """Opens the image of a record, to be shown."""
     max_tokens: int = 16_000
-    """Of input that a question may cost."""
+    """Most input tokens of a question."""
     device: str = "auto"
     precision: str = "auto"
     servers: Sequence[str] = ()
@@ -132,7 +134,7 @@ class GeneratorOptions:
     server_key: str | None = None
     local_files_only: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Where keys of providers are: the variables that their own tools read."""
+    """Environment with the providers' keys: the variables that their own tools read."""
 
 
 @dataclass(frozen=True, kw_only=True)

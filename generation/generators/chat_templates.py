@@ -171,7 +171,7 @@ class VlmPrompt:
 
 
 def _marks(processor: Any, tokenizer: Any) -> list[str]:
-    """What the tokenizer or the processor treats as more than text, longest first."""
+    """Return the marks that the tokenizer or the processor treats as more than text, longest first."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     marks = {str(token.content) for token in added if token.special} | set(tokenizer.all_special_tokens)
     for owner in (processor, tokenizer):
@@ -198,7 +198,7 @@ def _content(turn: Turn[Image.Image]) -> list[dict[str, Any]]:
 
 
 def _folded(turns: Turns) -> list[Turn[Image.Image]]:
-    """What the system says, at the head of the user's first turn."""
+    """Fold the system turn into the head of the user's first turn."""
     rules = tuple(part for turn in turns if turn.role == "system" for part in turn.parts)
     rest = [turn for turn in turns if turn.role != "system"]
     return [Turn(rest[0].role, (*rules, *rest[0].parts)), *rest[1:]]

@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 SCHEME = "gguf"
 _OUTPUT = 1024
 _SHARE, _BESIDE = 0.8, 400 * 10**6
-"""Of the machine's memory that a model may take; of it, bytes for what is neither weights nor window."""
+"""Share of the machine's memory that a model may take, and bytes of it for what is neither weights nor
+window.
+"""
 _LEAST_WINDOW, _ASSUMED_WINDOW = 2_048, 4_096
 _CPU_PIXELS = 1 << 20
-"""Of one image where no GPU computes: four times as many are minutes of work for one image."""
+"""Most pixels of one image where no GPU computes: four times as many are minutes of work for one image."""
 _IMAGES, _IMAGE_BYTES = 32, 20_000_000
 _LAST = 100
 _SIZES = 4_096
@@ -49,7 +51,7 @@ _VICUNA = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }} {% elif m.role == 'user' %}"
     "USER: {{ m.content }} {% else %}ASSISTANT: {{ m.content }}</s>{% endif %}{% endfor %}ASSISTANT:"
 )
-"""How LLaVA-1.5 was trained (Liu et al. 2023): the files of it that are published have no template."""
+"""Template that LLaVA-1.5 was trained with (Liu et al. 2023): its published files have none."""
 
 _log = logging.getLogger(__name__)
 

@@ -174,14 +174,14 @@ def _only_base(models: Mapping[str, tuple[str, ...]], of: str) -> str:
 
 
 def _projector_place(name: str, base: str) -> tuple[bool, int, str]:
-    """Where a projector stands among several: the model's own by name first, then by precision."""
+    """Return the rank of a projector among several: the model's own by name first, then by precision."""
     quant = quant_of(name)
     order = _PROJECTOR_ORDER.index(quant) if quant in _PROJECTOR_ORDER else len(_PROJECTOR_ORDER)
     return base not in name.lower(), order, name
 
 
 def _place(quant: str | None, size: int) -> tuple[int, int]:
-    """Where a quantisation stands among those that fit, the best first."""
+    """Return the rank of a quantisation among those that fit, the best first."""
     bits = _bits(quant)
     if quant == DEFAULT_QUANT:
         return 0, 0

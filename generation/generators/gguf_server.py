@@ -35,7 +35,7 @@ _DYING_S = 0.3
 _ENDING_S = 5.0
 _KEPT_LINES, _LONGEST_LINE, _MOST_SAID = 40, 500, 2**16
 _CAUSES = ("error loading model: ", "error: ", "failed to ", "unable to ")
-"""How llama.cpp's lines begin that say why, the most telling first."""
+"""Beginnings of llama.cpp's lines that give a reason, the most telling first."""
 _GPU_KINDS = ("GPU", "IGPU")
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What llama.cpp finds here: bytes of memory, and of that of the GPUs that it computes on."""
+    """Machine as llama.cpp sees it: bytes of memory, and of that of the GPUs that it computes on."""
 
     memory: int
     gpu_memory: int
@@ -51,7 +51,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What is loaded: paths, the window in tokens, whether a GPU may be used."""
+    """Model to load: paths, the window in tokens, whether a GPU may be used."""
 
     model: str
     projector: str

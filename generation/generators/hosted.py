@@ -66,19 +66,19 @@ _NO_PICTURES = re.compile(
     r"|not (a )?(support|vision|multi-?modal)[^.]{0,40}(image|vision|model)",
     re.IGNORECASE,
 )
-"""How servers say that a model takes words only: llama.cpp, vLLM and Ollama word it so."""
+"""Pattern of errors of servers whose model takes text only, as llama.cpp, vLLM and Ollama word them."""
 _OVERFLOW = re.compile(
     r"exceed_context_size|context_length_exceeded|(exceed|longer than|maximum)[^.]{0,60}context"
     r"|context (size|length|window)[^.]{0,40}exceed|prompt is too long",
     re.IGNORECASE,
 )
-"""How they say that a request is longer than their context: llama.cpp, OpenAI, vLLM, Ollama, Anthropic."""
+"""Pattern of errors for a request over the context, by llama.cpp, OpenAI, vLLM, Ollama and Anthropic."""
 _NO_MEMORY = re.compile(
     r"out of memory|(system|enough|insufficient) memory|unable to allocate", re.IGNORECASE
 )
-"""How Ollama says that a model with its context does not fit this machine."""
+"""Pattern of Ollama's error for a model that, with its context, does not fit this machine."""
 _SMALLER = 0.6
-"""Of the tokens that overflowed: counts before a request are estimates."""
+"""Share of the tokens that overflowed to try next: counts before a request are estimates."""
 _KEPT = 200
 """Characters of a provider's own message that are passed on."""
 
@@ -107,10 +107,10 @@ class _OverflowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long a model is waited for, in seconds, and how often it is asked again after a passing error."""
+    """Timeouts of a model, in seconds, and how often it is asked again after a passing error."""
 
     first_s: float = 120.0
-    """For the first word: a local server may have to load the model."""
+    """Timeout for the first word: a local server may have to load the model."""
     total_s: float = 600.0
     retries: int = 3
 
@@ -333,7 +333,7 @@ def _request(
 
 
 def _translated(error: Exception, model_id: str) -> Exception:
-    """One line of ours for what a provider or its client raised."""
+    """Translate what a provider or its client raised into one line."""
     said = " ".join(str(error).split())[:_KEPT]
     if isinstance(error, ModelHTTPError):
         code = error.status_code

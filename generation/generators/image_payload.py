@@ -40,7 +40,7 @@ def cut(sent: Sent, record: ImageRecord, picture_of: PictureOf) -> Image.Image:
 
 
 def encode(image: Image.Image, *, max_bytes: int) -> bytes:
-    """As JPEG of at most ``max_bytes``, without any metadata. Raises ``LimitError``."""
+    """Encode as JPEG of at most ``max_bytes``, without any metadata. Raises ``LimitError``."""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, "JPEG", quality=quality, subsampling=0 if quality == 90 else 2)

@@ -81,7 +81,7 @@ class LocalGenerator(VisionGenerator):
         self._vlm, self._within_s = vlm, within_s
 
     def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
-        """What a request with these messages would hold. Raises ``LimitError`` when it cannot fit."""
+        """Plan a request with these messages. Raises ``LimitError`` when it cannot fit."""
         if self._vlm.answers_alone:
             return self._plan_alone(messages[-1])
         return super().plan(messages, within=within)
@@ -146,7 +146,7 @@ def _usage(counted: Counted, plan: Plan) -> Usage:
 
 
 def limits_for(vlm: Vlm, max_output: int) -> ModelLimits:
-    """What a picture costs this model and how much it holds beside an answer of ``max_output`` tokens."""
+    """Return the limits of this model beside an answer of ``max_output`` tokens."""
     name = vlm.reference.partition("@")[0].rstrip("/").rpartition("/")[2]
     limits = limits_of(name)
     if limits.assumed:

@@ -25,7 +25,7 @@ class Film(Generic[Picture]):
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[Picture]):
-    """What one side says: texts, pictures and films as they follow each other."""
+    """A turn of one side: texts, images and films as they follow each other."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[str | Picture | Film[Picture], ...]

@@ -60,7 +60,7 @@ class OllamaModel(Model):
 
     @property
     def model_name(self) -> str:
-        """Its name and tag."""
+        """Name and tag of the model."""
         return self._name
 
     @property

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Provider: TypeAlias = Literal["openai", "anthropic", "google"]
 _NO_TAGS = ("\0think", "\0/think")
-"""What no reply holds: thoughts in the text are told apart by ``ThoughtFilter``, also amid a piece."""
+"""Tags that no reply holds: thoughts in the text are told apart by ``ThoughtFilter``, also amid a piece."""
 _NEWER_OPENAI = re.compile(r"gpt-([6-9]|\d\d)")
 """Later than the client's own list: room for thoughts does no harm where there are none."""
 _RESPONSES_ONLY = re.compile(r".*\b(pro|codex|cyber|rosalind|law|research|daybreak|computer-use)\b")
@@ -131,7 +131,7 @@ def _google(name: str, key: str, base_url: str | None) -> Opener:
 
 
 def thinks_before(provider: Provider, name: str) -> bool:
-    """Whether a hosted model thinks before it answers unless told otherwise."""
+    """Return whether a hosted model thinks before it answers unless told otherwise."""
     if provider == "google":
         from pydantic_ai.providers.google import GoogleProvider
 

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from askpix.generation.generators.hosted import HostedGenerator
 
 _PROBE_S, _NAMED_PROBE_S = 0.5, 3.0
-"""How long a server that may be there is waited for, and one that was named."""
+"""Timeouts, in seconds, for a server that may be there and for one that was named."""
 _MAX_LIST = 1 << 20
 _SMALLEST_CONTEXT = 4096
-"""What Ollama and LM Studio give a model where nobody asks for more; both cut what is longer, unsaid."""
+"""Window that Ollama and LM Studio give a model where nobody asks for more; both cut longer requests
+silently.
+"""
 _ASKED = 32
 """Models of one server that are asked what they can."""
 _TRIED = 3
@@ -66,7 +68,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a server says of one of its models."""
+    """Facts that a server tells of one of its models."""
 
     window: int | None = None
     """Tokens that it holds, in and out; None where it does not say."""
@@ -221,7 +223,9 @@ def _sighted(url: str) -> list[str]:
 
 
 def _takes_images(row: dict[str, Any]) -> bool | None:
-    """Whether a model is listed as one that takes images, as llama.cpp does; None where nothing is said."""
+    """Return whether a model is listed as one that takes images, as llama.cpp does; None where nothing is
+    said.
+    """
     architecture = row.get("architecture")
     takes = architecture.get("input_modalities") if isinstance(architecture, dict) else None
     return "image" in takes if isinstance(takes, list) else None

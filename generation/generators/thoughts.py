@@ -1,4 +1,4 @@
-"""What a model thinks before it answers, taken out of its reply as it is written.
+"""Filter for a model's thoughts: takes them out of a reply as it is written.
 
 Servers that know a model's marks send its thoughts apart; others pass them on in the text. Some prompts open
 the thought themselves, so that the reply only closes it.
@@ -17,7 +17,7 @@ _PAIRS = {
 }
 """Qwen, DeepSeek, GLM, InternVL and MiniCPM; Claude's old ones; Gemini's; Seed; Mistral; Kimi; Gemma 4."""
 _WRAPPERS = ("<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>")
-"""What GLM-V puts around its answer after a thought."""
+"""Marks that GLM-V puts around its answer after a thought."""
 _CLOSINGS = tuple(_PAIRS.values())
 _ALL = (*_PAIRS, *_CLOSINGS, *_WRAPPERS)
 _CLOSING, _TAG = (re.compile("|".join(map(re.escape, tags))) for tags in (_CLOSINGS, _ALL))
@@ -41,7 +41,7 @@ class ThoughtFilter:
         self.unopened = False
         """The reply closed a thought that it had not opened."""
         self.spilled = False
-        """What was passed on before turned out to be a thought."""
+        """True if text that was passed on turned out to be a thought."""
 
     def feed(self, text: str) -> str:
         """Return what of the answer is certain by now."""
@@ -98,7 +98,7 @@ class ThoughtFilter:
         return None
 
     def _settled(self) -> int:
-        """How much of what is held cannot become a tag."""
+        """Return how many of the held characters cannot become a tag."""
         for length in range(min(_LONGEST, len(self._held)), 0, -1):
             if self._held[-length:] in _STARTS:
                 return len(self._held) - length

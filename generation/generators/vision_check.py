@@ -36,15 +36,16 @@ def canary_record() -> ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of a riddle: whether the number was read, and whether the reply came to its own end."""
+    """Result of a riddle: whether the number was read, and whether the reply ended normally."""
 
     right: bool
     whole: bool
 
 
 def read_canary(generator: Generator, *, number: int) -> Reading:
-    """Whether the generator reads ``number`` in the picture that its ``picture_of`` gives for the canary's
-    record. Raises what the generator raises, ``NoSightError`` where its back end refuses pictures."""
+    """Ask the generator to read ``number`` in the image that its ``image_of`` gives for the canary's
+    record. Raises what the generator raises, ``NoSightError`` where its back end refuses images.
+    """
     evidence = Evidence(1, Hit(1, canary_record(), 1.0))
     messages: Sequence[Message] = [
         Message("system", "You look at pictures and say what is in them."),
@@ -61,7 +62,7 @@ def read_canary(generator: Generator, *, number: int) -> Reading:
 
 
 def _close(read: str, number: str) -> bool:
-    """Whether three digits of the four are right, in their places or with the other left out."""
+    """Return whether three of the four digits are right, in their places or with the other left out."""
     if len(read) == len(number) - 1:
         return any(read == number[:place] + number[place + 1 :] for place in range(len(number)))
     return len(read) == len(number) and sum(map(str.__eq__, read, number)) >= len(number) - 1

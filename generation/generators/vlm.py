@@ -24,15 +24,15 @@ from askpix.generation.generators.chat_templates import Turns, VlmPrompt
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
 
 _TURN_S = 0.05
-"""How often one who waits for the model looks whether its question was taken back."""
+"""Seconds between two checks of a waiting question for its cancellation."""
 _LET_GO_S = 10.0
 _KEPT = 200
 _THOUGHT, _TAIL = "<think>", 8
-"""What opens a thought at the end of a prompt, and the tokens there that are looked at."""
+"""Mark that opens a thought at the end of a prompt, and the tokens there that are searched."""
 _DEFAULT_SOFT_TOKENS, _SOFT_TOKENS = 280, 1120
-"""Of an image, in Gemma 4: its default, and the most, which its card names for documents."""
+"""Tokens of an image in Gemma 4: its default, and the most, which its card names for documents."""
 _FOREIGN = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ImportError)
-"""What processors and models raise over inputs they cannot take."""
+"""Exceptions that processors and models raise over inputs they cannot take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Counted:
     images: int
     made: int
     cut: bool = False
-    """It ended at its limit."""
+    """True if the text ended at its limit."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Outcome:
 
 
 class Vlm:
-    """One loaded model. Thread-safe: a second question waits until the first is answered or taken back."""
+    """A loaded model. Thread-safe: a second question waits until the first is answered or cancelled."""
 
     def __init__(self, torch: Any, transformers: Any, model: Any, processor: Any, *, reference: str) -> None:
         self._torch, self._transformers = torch, transformers
@@ -103,12 +103,12 @@ class Vlm:
 
     @property
     def answers_alone(self) -> bool:
-        """Whether it can only be asked a bare question about one picture (PaliGemma)."""
+        """True if it can only be asked a bare question about one image (PaliGemma)."""
         return self._prompt.answers_alone
 
     @property
     def takes_films(self) -> bool:
-        """Whether it takes the frames of a video as one (LLaVA-NeXT-Video)."""
+        """True if it takes the frames of a video as one (LLaVA-NeXT-Video)."""
         return self._prompt.takes_films
 
     @property
@@ -119,8 +119,8 @@ class Vlm:
     def write(
         self, turns: Turns, *, most: int, within_s: float, least: int = 0
     ) -> Generator[str | Counted, None, None]:
-        """Its answer as it is made, greedily, at most ``most`` tokens (and ``least``, to measure); what was
-        counted comes last.
+        """Yield the answer as it is generated, greedily, at most ``most`` tokens (and ``least``, to measure);
+        the counts come last.
 
         Raises ``LimitError`` (longer than its context, or than the memory), ``GenerationError`` (it failed,
         or took longer than ``within_s`` seconds from its turn on).
@@ -258,7 +258,7 @@ class Vlm:
         outcome.counted = Counted(given, images, length, length >= room and int(made[0, -1]) not in ends_with)
 
     def _opens_thought(self, prompt: Any) -> bool:
-        """Whether a prompt ends within a thought, as those of models do that always think."""
+        """Return whether a prompt ends within a thought, like those of models that always think."""
         return str(self._tokenizer.decode(prompt[-_TAIL:])).rstrip().endswith(_THOUGHT)
 
     def _translated(self, error: BaseException) -> BaseException:
@@ -294,7 +294,7 @@ def _loader(transformers: Any, kind: str, reference: str) -> Any:
 
 
 def _packed(transformers: Any, precision: str, dtype: Any) -> Any:
-    """How weights become 8 or 4 bits as they are loaded; None for none of it."""
+    """Return the quantization of weights to 8 or 4 bits as they are loaded; None for none."""
     if precision not in ("int8", "int4"):
         return None
     if not transformers.utils.is_bitsandbytes_available() or not transformers.utils.is_accelerate_available():

@@ -20,18 +20,18 @@ class ArchiveAsked:
 
     what: What
     search: str
-    """Which pictures: words for the search, "photos of dogs in 2018"; "" for all."""
+    """Words for the search, "photos of dogs in 2018"; "" for all."""
     noun: str = "picture"
-    """What the question calls them, in the singular."""
+    """Name that the question gives them, in the singular."""
     by: By | None = None
     limit: int = 1
-    """How many are wanted of ``first`` and ``last``."""
+    """How many of ``first`` and ``last`` are wanted."""
     days: bool = False
-    """How often: days count, not pictures."""
+    """True if days count, not images."""
 
 
 def read_archive_question(question: str) -> ArchiveAsked | None:
-    """What a question asks of the whole collection; None for one about what a few pictures hold."""
+    """Parse a question about the whole collection; None for one about what a few images hold."""
     text = to_grammar(" ".join(question.split()).rstrip(" ?!.")).text
     if not text or len(text) > 500:
         return None

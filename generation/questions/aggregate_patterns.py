@@ -1,4 +1,4 @@
-"""How people ask about a whole collection: the patterns behind ``askpix.generation.questions.aggregate``.
+"""Patterns of questions about a whole collection, for ``askpix.generation.questions.aggregate``.
 
 Each is matched against a question with single spaces and without its question mark.
 """

@@ -22,7 +22,7 @@ from askpix.generation.questions.understand import search_text, understand
 from askpix.generation.word_match import content_words, normalise
 
 ClausesOf = Callable[[str], Iterable[Clause]]
-"""Which words of a search became which filter."""
+"""Clauses of a search: the words that became a filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Standing:
 
     @property
     def leans(self) -> bool:
-        """Whether it is about one picture, or about further ones, of ``about``."""
+        """True if it is about one picture, or about further ones, of ``about``."""
         return self.pick is not None or self.pages > 0
 
 
@@ -157,7 +157,7 @@ def follow(
 
 
 def not_understood(standing: Standing, question: str) -> bool:
-    """Whether a question plainly leans on what was said ("and the other?") and was left as it is."""
+    """Return whether a question plainly leans on what was said ("and the other?") and was left as it is."""
     plain = normalise(" ".join(question.split())).strip(" ?!.")
     left = standing.question == " ".join(question.split()) and not standing.leans
     return left and bool(_LEAD.match(plain) or (_IT.search(plain) and len(plain.split()) <= _FEW))

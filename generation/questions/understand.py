@@ -1,4 +1,4 @@
-"""What a question asks for, by rules: the type of the answer, the words that name it, the words to search by.
+"""Parser of questions: the type of the answer, the words that name it, the words to search by.
 
 Nothing is learned and nothing is random: the same question is always understood in the same way, and a
 question that fits no rule is a plain ``text`` question.
@@ -84,7 +84,7 @@ _MOMENT = re.compile(
     r"happens?|come[s]? up|show[s]? up)\b",
     re.IGNORECASE,
 )
-"""What asks for a time in a video; what is left is what is to be seen then."""
+"""Words that ask for a time in a video; the rest says what is to be seen then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ class Asked:
     focus: tuple[str, ...]
     """Tokens that name what is asked for and about whom, without filler and words of the type."""
     named: tuple[str, ...]
-    """Those of ``focus`` that must be told apart exactly: quoted, capitalised or with a digit."""
+    """Words of ``focus`` that must match exactly: quoted, capitalised or with a digit."""
     head: tuple[str, ...] = ()
-    """Those of ``focus`` that name the thing itself, before "of", "for" or "on": one must stand near."""
+    """Words of ``focus`` that name the thing itself, before "of", "for" or "on": one must stand near."""
     quoted: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     """All content words, type words included."""
     lead: tuple[str, ...] = ()
-    """Those of ``words`` before "of", "for" or "on": the label itself, "invoice number"."""
+    """Words before "of", "for" or "on": the label itself, "invoice number"."""
 
 
 def understand(question: str) -> Asked:

@@ -214,7 +214,9 @@ def _lines(characters: Characters) -> Iterator[TextLine]:
 
 
 def _is_raised(place: Box, digit: Box) -> bool:
-    """Whether a digit is smaller than the one before it and stands above its foot: the cents of a price."""
+    """Return whether a digit is smaller than the one before it and stands above its foot: the cents of a
+    price.
+    """
     height = digit.y1 - digit.y0
     return place.y1 - place.y0 < 0.8 * height and digit.y1 - place.y1 > 0.2 * height
 

@@ -73,7 +73,7 @@ class Fit:
     before: Recall
     after: Recall
     gain: float
-    """Of the mean reciprocal rank, averaged over pictures."""
+    """Gain of the mean reciprocal rank, averaged over images."""
     error: float
     """Standard error of ``gain``, captions of one picture counted together."""
     pictures: int
@@ -83,7 +83,7 @@ class Fit:
 
     @property
     def wins(self) -> bool:
-        """Whether the gain is beyond what chance would give."""
+        """True if the gain is beyond what chance would give."""
         return self.gain > _SURE * self.error
 
 
@@ -152,7 +152,7 @@ def _ridge(images: Vectors, targets: Vectors, strength: float) -> RidgeMap:
 
 
 def _reciprocal(scores: Vectors, right: NDArray[np.int64]) -> NDArray[np.float64]:
-    """One over the rank of each query's right picture; equal scores count as ahead of it."""
+    """Return one over the rank of each query's right image; equal scores count as ahead of it."""
     own = scores[np.arange(len(right)), right]
     ranks: NDArray[np.float64] = 1.0 / (scores >= own[:, None]).sum(axis=1)
     return ranks

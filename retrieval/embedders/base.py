@@ -19,7 +19,7 @@ from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """How a model was trained to turn cosines into probabilities.
+    """Likelihood that a model was trained to make of cosines.
 
     ``softmax`` (CLIP): over the labels, of ``scale * cosine``. ``sigmoid`` (SigLIP): of each label alone, of
     ``scale * cosine + bias``. ``scale`` is the model's ``exp(logit_scale)``; ``bias`` its ``logit_bias``.
@@ -75,11 +75,11 @@ class Embedder(TextEmbedder):
     image_side: int
     """Pixels of the side the model looks at: decoders may shrink an image to no less than this."""
     workers: int = 1
-    """How many threads may call ``embed_images`` at once to keep the device busy (1 on a GPU)."""
+    """Number of threads that may call ``embed_images`` at once to keep the device busy (1 on a GPU)."""
     batch: int = 16
     """Images that are embedded together fastest."""
     likelihood: Likelihood | None = None
-    """None for a model of unknown training."""
+    """Likelihood of the model; None for unknown training."""
 
     @property
     def base_id(self) -> str:
@@ -97,7 +97,7 @@ class Embedder(TextEmbedder):
 
 @dataclass(frozen=True, slots=True)
 class EmbedderOptions:
-    """How a model is to run, as the settings have it; a kind takes from it what it can."""
+    """Options of a model by the settings; a kind takes from them what it can."""
 
     device: str = "auto"
     precision: str = "auto"

@@ -58,7 +58,9 @@ def check_options(family: str, name: str, options: ModelOptions) -> None:
 
 
 def load_options(transformers: Any, family: str, folder: str) -> dict[str, Any]:
-    """What to load the model with: of EmbeddingGemma 2 all but its ears, 300M of its 740M parameters."""
+    """Arguments for loading the model: of EmbeddingGemma 2 without the audio tower, 300M of its 740M
+    parameters.
+    """
     if family != GEMMA:
         return {}
     config = from_pretrained(transformers.AutoConfig.from_pretrained, folder)
@@ -214,7 +216,7 @@ def _last(states: Any, mask: Any) -> Any:
 
 
 def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """What the tokenizer puts before and behind every text."""
+    """Tokens that the tokenizer puts before and behind every text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     before = next((at for at in range(len(whole)) if whole[at : at + len(bare)] == bare), None)

@@ -49,7 +49,7 @@ _TOKENIZERS = (
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What to give open_clip, and the id that stands for it."""
+    """Arguments for open_clip, and the id that stands for them."""
 
     model: str
     model_id: str
@@ -137,7 +137,7 @@ def _tokens(torch: Any, tokenizer: Any) -> Callable[[list[str]], Tensors]:
 
 
 def find_named(library: Any, reference: str, *, local_files_only: bool = False) -> Named:
-    """What the reference names, its files here, pinned. Raises ``ModelUnavailableError``."""
+    """Resolve the reference to its files here, pinned. Raises ``ModelUnavailableError``."""
     if reference.startswith(_HUB):
         return _of_hub(library, reference, local_files_only=local_files_only)
     name, _ = split_pin(reference)
@@ -171,7 +171,8 @@ def file_reference(reference: str) -> str:
 
 
 def agreed_preprocessing(library: Any, model: str, tags: list[str]) -> dict[str, Any]:
-    """How every published set of weights of this architecture is fed; nothing where they differ.
+    """Return the preprocessing on which all published weights of this architecture agree; empty where they
+    differ.
 
     A file brings no preprocessing, and open_clip would take OpenAI's, also for SigLIP and MobileCLIP.
     """
@@ -249,7 +250,7 @@ def _refuse_code(library: Any, model: str, reference: str) -> None:
 def _pictures(
     torch: Any, transform: Any, device: str
 ) -> tuple[Callable[[Image.Image], Arrays], Callable[[Any], Any]]:
-    """How one picture is prepared, and what is left to do to it on the device."""
+    """Return the preprocessing of one image, and the rest of it on the device."""
     *geometry, _, normalize = transform.transforms
 
     def as_bytes(image: Image.Image) -> Arrays:
@@ -288,7 +289,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _translated(reference: str) -> Iterator[None]:
-    """What open_clip and torch raise at broken files, as one line."""
+    """Turn what open_clip and torch raise at broken files into one line."""
     safetensors = import_module("safetensors")
     try:
         with _quiet():

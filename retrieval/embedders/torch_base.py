@@ -1,4 +1,4 @@
-"""What CLIP-like models on torch share: pictures prepared in threads, two towers, rows of length one.
+"""Common base of CLIP-like models on torch: images prepared in threads, two towers, rows of length one.
 
 The adapters (open_clip, transformers) bring four functions; see ``Towers``.
 """
@@ -24,9 +24,11 @@ _LONGEST_TEXT = 4000
 _TEXTS_A_PICTURE = 4
 """A text is a fraction of a picture's tokens, and mostly a smaller tower."""
 _MOST_ASPECT = 50
-"""Of longer strips the middle counts: cropping models would enlarge them to millions of pixels first."""
+"""Largest aspect ratio; of longer strips the middle counts: cropping models would enlarge them to millions
+of pixels first.
+"""
 _TOLERANCE = 1e-3
-"""Of normalised pixels; a step of one in 255 is 0.015 at the least."""
+"""Tolerance of normalised pixels; a step of one in 255 is 0.015 at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,12 @@ def shaped(image: Image.Image) -> Image.Image:
 
 
 def same_pixels(ours: NDArray[Any], library: NDArray[Any]) -> bool:
-    """Whether our shorter way through preprocessing gives what the library's own does."""
+    """Return whether our shorter preprocessing gives what the library's own does."""
     return ours.shape == library.shape and bool(np.abs(ours - library).max() < _TOLERANCE)
 
 
 def likelihood_from(model: Any) -> Likelihood | None:
-    """From the parameters that all these models name alike; None without them."""
+    """Read the likelihood from the parameters that all these models name alike; None without them."""
     scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
     if scale is None:
         temperature = getattr(model, "temperature", None)  # ALIGN divides by it

@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Tensors = Mapping[str, Any]
 
 USUAL_BATCH = 16
-"""On a CPU larger ones gain little (measured with ViT-B/32 and SigLIP B/16)."""
+"""Usual batch size; on a CPU larger ones gain little (measured with ViT-B/32 and SigLIP B/16)."""
 LARGEST_BATCH = 512
 _WORTH = 1.05
 _IN_A_BLOCK = re.compile(r"\.layers?\.\d")
@@ -35,7 +35,7 @@ class TorchRunner:
     """Runs one model's towers on one device. Thread-safe; one batch computes at a time on a CPU."""
 
     workers = 2
-    """One prepares while the other computes."""
+    """Number of threads: one prepares while the other computes."""
 
     def __init__(self, torch: Any, *, device: str, dtype: Any, batch: int = USUAL_BATCH) -> None:
         self.torch, self.device, self.dtype = torch, device, dtype
@@ -86,7 +86,7 @@ class TorchRunner:
         return [work(items[0])] if len(items) == 1 else list(self._threads.map(work, items))
 
     def grow(self, run: Callable[[int], Any]) -> None:
-        """On CUDA: takes the batch size that ``run(n)`` passes most items a second with."""
+        """Take the batch size at which ``run(n)`` passes most items a second, on CUDA."""
         if self._cuda:
             self.batch = best_batch(self._timed(run), start=USUAL_BATCH, most=LARGEST_BATCH)
             self.torch.cuda.empty_cache()
@@ -123,7 +123,7 @@ class TorchRunner:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python says that there is no memory left: each device in its own words."""
+    """Return whether torch or Python reports that there is no memory left: each device in its own words."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _FULL)
 
 

@@ -153,7 +153,7 @@ def _features(output: Any) -> Any:
 def _pictures(
     torch: Any, processor: Any, device: str
 ) -> tuple[Callable[[Image.Image], Arrays], Callable[[Any], Any]]:
-    """How one picture is prepared, and what is left to do to its ``pixel_values`` on the device."""
+    """Return the preprocessing of one image, and the rest of it, to its ``pixel_values``, on the device."""
 
     def library(image: Image.Image, **options: Any) -> Arrays:
         made = processor(images=[image], return_tensors="np", input_data_format="channels_last", **options)

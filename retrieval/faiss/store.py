@@ -331,7 +331,7 @@ class FaissStore(VectorStore):
             return iter(self._rows.ids())
 
     def count(self, where: Where | None = None, /) -> int:
-        """How many pictures satisfy the filter."""
+        """Return how many images satisfy the filter."""
         with self._reading():
             if where is None or where == Where():
                 with self._sql:
@@ -339,7 +339,9 @@ class FaissStore(VectorStore):
             return len(self._matching(where))
 
     def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        """How what satisfies the filter spreads: the ``most`` frequent values of each facet."""
+        """Count the values of each facet among the images that satisfy the filter: the ``most`` frequent
+        of each.
+        """
         with self._reading(), self._sql:
             return self._rows.facets(where, most=most)
 

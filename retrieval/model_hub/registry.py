@@ -14,7 +14,9 @@ from askpix.core.errors import AskpixError, ModelUnavailableError
 from askpix.core.registry import Registry
 
 Device = Literal["gpu", "cpu", "weak"]
-"""Where a model would run; ``weak`` is a CPU too slow or a memory too small for what a usual one takes."""
+"""Device that a model would run on; ``weak`` is a CPU too slow or a memory too small for what a usual one
+takes.
+"""
 
 
 _LATER = 1000
@@ -28,17 +30,17 @@ _LOADED = {
         "open_clip_pytorch_model.bin",
     ),
 }
-"""What a kind loads of a repository, where the file does not say."""
+"""Files that a kind loads of a repository, where the list does not say."""
 _AT_WORK, _BESIDE_MB = 1.2, 400
 """Memory that a model takes at work, where nobody measured it: of its files, and beside them."""
 
 _MANY = re.compile(r"siglip2|i18n|nllb|xlm|mclip|multilingual|worldwide")
-"""In the names of open_clip's models that were trained on many languages."""
+"""Parts of the names of open_clip's models that were trained on many languages."""
 
 _MANY_TEXT = re.compile(
     r"multilingual|bge-m3|labse|xlm|jina-embeddings-v3|qwen3-embedding|embeddinggemma|arctic-embed.*v2"
 )
-"""In the names of sentence embedders that were trained on many languages (their model cards)."""
+"""Parts of the names of sentence embedders that were trained on many languages (their model cards)."""
 _ENGLISH_TEXT = re.compile(
     r"^all-minilm|^onnx:.*(all-minilm-l|all-mpnet|bge-\w+-en|/e5-(small|base|large)|gte-\w+-en)"
 )
@@ -55,7 +57,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ModelFact:
-    """One known model. ``repo`` is the hub repository with its weights; empty: its kind brings them.
+    """A known model. ``repo`` is the hub repository with its weights; empty: its kind brings them.
 
     ``role`` is ``embedder``, ``page embedder``, ``text embedder``, ``reranker``, ``reader`` or ``generator``;
     only embedders have a ``dim``.
@@ -75,9 +77,9 @@ class ModelFact:
     files: tuple[str, ...] = ()
     """Patterns of the files to fetch; empty: those that its kind loads."""
     bytes: int | None = None
-    """Of those files, as far as known before the hub is asked."""
+    """Bytes of those files, as far as known before the hub is asked."""
     memory_mb: float | None = None
-    """Of RAM, or of a GPU's, that it takes at work."""
+    """Memory that it takes at work, of RAM or of a GPU, in megabytes."""
     weak: tuple[str, ...] = ()
     auto_gpu: int | None = None
     auto_cpu: int | None = None
@@ -86,12 +88,12 @@ class ModelFact:
 
     @property
     def megabytes(self) -> float | None:
-        """Its size on disk, in millions of bytes."""
+        """Size on disk, in millions of bytes."""
         return None if self.bytes is None else self.bytes / 1e6
 
     @property
     def non_commercial(self) -> bool:
-        """Whether its licence keeps it from businesses."""
+        """True if its licence keeps it from businesses."""
         return "NC" in self.licence or "research only" in self.licence
 
     def rank(self, device: Device) -> int | None:
@@ -108,7 +110,7 @@ class ModelFact:
         return memory_mb is None or self.memory_mb is None or self.memory_mb <= memory_mb
 
     def serves(self, wanted: Collection[str]) -> bool:
-        """Whether it was trained for all these languages (ISO 639-1) and is not weak in one."""
+        """Return whether it was trained for all these languages (ISO 639-1) and is not weak in one."""
         return all(serves(self.languages, language) and language not in self.weak for language in wanted)
 
 
@@ -135,7 +137,7 @@ def select_files(fact: ModelFact, names: Sequence[str]) -> list[str]:
 
 
 def serves(languages: Collection[str], language: str) -> bool:
-    """Whether ``languages`` has it; ``*`` is all of them."""
+    """Return whether ``languages`` has it; ``*`` is all of them."""
     return "*" in languages or language in languages
 
 
@@ -145,7 +147,7 @@ class Kind:
 
     role: ClassVar[str] = "model"
     reference: str = ""
-    """What follows the colon, for people (``DIR_OR_REPO``); empty: the id is the kind alone."""
+    """Reference after the colon, for people (``DIR_OR_REPO``); empty: the id is the kind alone."""
     modules: tuple[str, ...] = ()
     """Top-level modules that must be importable."""
     install: str = ""

@@ -1,4 +1,4 @@
-"""Where a model's files are and which they are: a folder, a file or a hub repository, pinned.
+"""Source of a model's files: a folder, a file or a hub repository, pinned.
 
 An id names one set of weights for ever: ``OWNER/NAME@COMMIT`` for a repository, ``/folder#FINGERPRINT`` for a
 folder or file, where the fingerprint is the beginning of a SHA-256 over what the model is made of. A folder
@@ -55,7 +55,9 @@ def find_description(reference: str, *, local_files_only: bool = False) -> Sourc
 
 
 def named(reference: str, *, local_files_only: bool = False) -> Source:
-    """As ``find_model``, but a folder goes by its own path: for models whose vectors nobody keeps."""
+    """Find a model like ``find_model``, but name a folder by its own path: for models whose vectors nobody
+    keeps.
+    """
     folder = Path(reference).expanduser()
     if folder.is_dir():
         return Source(folder, reference)

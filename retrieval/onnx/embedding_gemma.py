@@ -38,7 +38,7 @@ _MOST_ASPECT = 50
 
 @dataclass(frozen=True, slots=True)
 class SoftTokens:
-    """How images are prepared: patches of ``patch`` pixels, ``pooled`` by ``pooled`` of them to a token."""
+    """Preprocessing of images: patches of ``patch`` pixels, ``pooled`` by ``pooled`` of them to a token."""
 
     patch: int
     pooled: int

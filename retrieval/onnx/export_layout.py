@@ -1,4 +1,4 @@
-"""Where the parts of a published ONNX export of CLIP or SigLIP lie, and which of its precisions to take.
+"""Layouts of published ONNX exports of CLIP and SigLIP, and which of their precisions to take.
 
     onnx/vision_model*.onnx + onnx/text_model*.onnx    Xenova, onnx-community (or without the folder)
     visual/model*.onnx + textual/model*.onnx           Immich, with open_clip's preprocess_cfg.json
@@ -43,7 +43,7 @@ class Layout:
 
     folder: Path
     name: str
-    """What to call it in an id: pinned, with its precision."""
+    """Name for an id: pinned, with its precision."""
     vision: Path
     text: Path
     precision: str
@@ -67,18 +67,18 @@ class Layout:
         return inner if isinstance(inner, dict) else given
 
     def text_config(self) -> Mapping[str, Any]:
-        """What the configuration says of the text tower; empty where it says nothing."""
+        """Configuration of the text tower; empty where there is none."""
         config = self.model_config()
         inner = config.get("text_config") or config.get("text_cfg")
         return inner if isinstance(inner, dict) else {}
 
     def title(self) -> str:
-        """What the model is called: its repository or folder, in lower case."""
+        """Name of the model: its repository or folder, in lower case."""
         plain = re.split("[@#]", self.name.lower(), maxsplit=1)[0]
         return plain.rstrip("/").rsplit("/", 1)[-1]
 
     def is_siglip(self) -> bool:
-        """Whether it was trained with the sigmoid loss, by any of the marks that files bear."""
+        """True if it was trained with the sigmoid loss, by any of the marks that files bear."""
         config = self.model_config()
         if config.get("model_type"):
             return "siglip" in str(config["model_type"]).lower()
@@ -93,7 +93,7 @@ class Layout:
         )
 
     def is_siglip2(self) -> bool:
-        """Whether it is of the second family, which has Gemma's vocabulary."""
+        """True if it is of the second family, which has Gemma's vocabulary."""
         return self.is_siglip() and (
             self.model_config().get("model_type") == "siglip2"
             or self.text_config().get("vocab_size") == _GEMMA

@@ -1,4 +1,4 @@
-"""What an export was trained to make of cosines: softmax (CLIP) or sigmoid (SigLIP), and its two numbers.
+"""Likelihood of an export: softmax (CLIP) or sigmoid (SigLIP), and its two numbers.
 
 They are looked for in ``config.json`` (``logit_scale``, ``logit_bias``); in a graph of both towers, whose
 logits tell them; in what is known of published weights; else they are what models of the family end up with.
@@ -25,11 +25,13 @@ _SIGLIP = (
     ((), 117.330765, -12.932437),  # siglip-base-patch16-224
 )
 _CLOSE = 0.02
-"""Of logits: how far a straight line may miss them to be taken for scale and bias."""
+"""Largest distance of logits from a straight line that is taken for scale and bias."""
 
 
 def find_likelihood(layout: Layout, vision: Tower, text: Tower, pictures: Feed, texts: Feed) -> Likelihood:
-    """For the towers with their outputs chosen; ``pictures`` and ``texts`` are two rows each."""
+    """Find the likelihood of towers with their outputs chosen; ``pictures`` and ``texts`` are two rows
+    each.
+    """
     siglip = layout.is_siglip()
     config = layout.config("config.json")
     scale, bias = _number(config.get("logit_scale")), _number(config.get("logit_bias"))

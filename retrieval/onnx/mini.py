@@ -56,7 +56,7 @@ class MiniLM(TextEmbedder):
 
     @classmethod
     def load(cls, *, threads: int = 0) -> "MiniLM":
-        """From the shipped weights. ``threads=0`` is one per core. Raises ``ModelUnavailableError``."""
+        """Load the shipped weights. ``threads=0`` is one per core. Raises ``ModelUnavailableError``."""
         tokenizer = Tokenizer.from_file(str(weight_file("minilm.tokenizer.json")))
         tokenizer.enable_truncation(MAX_TOKENS)
         tokenizer.no_padding()
@@ -120,7 +120,7 @@ class MiniEmbedder(Embedder):
 
     @classmethod
     def load(cls, *, text: MiniLM | None = None, workers: int | None = None) -> "MiniEmbedder":
-        """From the shipped weights; ``text``: the MiniLM of this process unless given.
+        """Load the shipped weights; ``text``: the MiniLM of this process unless given.
 
         Each call runs on its caller's thread; ``workers`` (default: one per core this process may use) of
         them use the machine. Raises ``ModelUnavailableError``.

@@ -21,7 +21,7 @@ _MOST_SCALE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """How pictures are prepared. ``patch`` is a patch's side in pixels, ``most`` the budget of patches."""
+    """Preprocessing into patches. ``patch`` is a patch's side in pixels, ``most`` the budget of patches."""
 
     patch: int
     most: int
@@ -55,7 +55,9 @@ class Patches:
 
 
 def from_naflex(config: Mapping[str, Any]) -> Patches:
-    """From ``preprocessor_config.json``. Raises ``ModelUnavailableError`` for sizes that cannot be."""
+    """Read the preprocessing from ``preprocessor_config.json``. Raises ``ModelUnavailableError`` for
+    impossible sizes.
+    """
     normalise = config.get("do_normalize", True)
     return Patches(
         patch=whole_number(config.get("patch_size", 16)),

@@ -37,7 +37,9 @@ class Port:
 
 
 class OpenVinoSession:
-    """What we use of ``onnxruntime.InferenceSession``. Thread-safe: ``workers`` calls compute at once."""
+    """The part of ``onnxruntime.InferenceSession`` that we use. Thread-safe: ``workers`` calls compute at
+    once.
+    """
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
@@ -59,7 +61,7 @@ class OpenVinoSession:
 
 
 def computes_bf16() -> bool:
-    """Whether OpenVINO is installed and this processor multiplies bf16 by itself."""
+    """Return whether OpenVINO is installed and this processor multiplies bf16 by itself."""
     return find_spec("openvino") is not None and "BF16" in _capabilities()
 
 

@@ -21,7 +21,9 @@ _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, 
 _PROCESSORS = re.compile(
     r"(AltCLIP|Bit|Blip|CLIP|ChineseCLIP|DeiT|Siglip|ViT)(ImageProcessor(Fast|Pil)?|FeatureExtractor)"
 )
-"""Of transformers: those that resize, crop and normalise in this order, each by its configuration alone."""
+"""Image processors of transformers that resize, crop and normalise in this order, each by its
+configuration alone.
+"""
 _JINA = "JinaCLIPImageProcessor"
 """Comes with jina-clip's weights; its configuration has the keys of open_clip, whose transform it copies."""
 _MAX_SIDE = 4096
@@ -31,7 +33,7 @@ _STRIP = 64
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """How pictures are prepared. Sizes are (height, width); ``mean`` and ``std`` are of 0..1 values."""
+    """Preprocessing of images. Sizes are (height, width); ``mean`` and ``std`` are of 0..1 values."""
 
     resize: Resize
     size: tuple[int, int]
@@ -42,7 +44,7 @@ class Pixels:
     std: tuple[float, ...]
     fill: int = 0
     as_bytes: bool = False
-    """For graphs that normalise by themselves: ``(height, width, 3)`` of the resized picture's bytes."""
+    """True for graphs that normalise by themselves: ``(height, width, 3)`` of the resized image's bytes."""
 
     @property
     def side(self) -> int:
@@ -63,7 +65,7 @@ class Pixels:
         return np.ascontiguousarray(normalized(image, self.rescale, self.mean, self.std).transpose(2, 0, 1))
 
     def prepare(self, image: Image.Image) -> dict[str, NDArray[Any]]:
-        """What a graph is given of one picture, without the batch axis."""
+        """Return a graph's input for one image, without the batch axis."""
         return {"pixel_values": self(image)}
 
     def _resized(self, image: Image.Image) -> Image.Image:
@@ -99,7 +101,9 @@ def normalized(
 
 
 def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
-    """From ``preprocessor_config.json``. Raises ``ModelUnavailableError`` for what is not understood."""
+    """Read the preprocessing from ``preprocessor_config.json``. Raises ``ModelUnavailableError`` for what
+    is not understood.
+    """
     name = config.get("image_processor_type") or config.get("feature_extractor_type")
     if name == _JINA:
         return from_open_clip(config)
@@ -143,7 +147,7 @@ def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
 
 
 def from_open_clip(config: Mapping[str, Any]) -> Pixels:
-    """From open_clip's ``preprocess_cfg``: size, mean, std, interpolation, resize_mode, fill_color."""
+    """Read open_clip's ``preprocess_cfg``: size, mean, std, interpolation, resize_mode, fill_color."""
     size = config.get("size", 224)
     sides = (
         (whole_number(size[0]), whole_number(size[-1]))
@@ -195,7 +199,7 @@ def whole_number(value: Any) -> int:
 
 
 def three_numbers(value: Any) -> tuple[float, ...]:
-    """One number for each colour, from a model's files. Raises ``ModelUnavailableError``."""
+    """Read one number for each colour from a model's files. Raises ``ModelUnavailableError``."""
     given = list(value) if isinstance(value, list | tuple) else [value] * 3
     if len(given) != 3 or not all(isinstance(each, int | float) for each in given):
         raise ModelUnavailableError(f"the model's preprocessing has {value!r} where three numbers belong")

@@ -19,7 +19,7 @@ RUN_ERRORS: tuple[type[Exception], ...] = (
         if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
     ),
 )
-"""What ``run`` raises for inputs that a graph cannot take; ONNX Runtime's own have no common base class."""
+"""Exceptions of ``run`` for inputs that a graph cannot take; ONNX Runtime's own have no common base class."""
 
 NUMBERS: Mapping[str, Any] = {
     "tensor(float)": np.float32,
@@ -34,7 +34,7 @@ NUMBERS: Mapping[str, Any] = {
 
 
 class Session(Protocol):
-    """What we use of ``onnxruntime.InferenceSession``."""
+    """The part of ``onnxruntime.InferenceSession`` that we use."""
 
     def run(self, outputs: Sequence[str] | None, feed: Mapping[str, Any], /) -> list[Any]: ...
 

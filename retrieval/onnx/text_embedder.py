@@ -62,7 +62,7 @@ _MAX_CONFIG = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What the configuration files say."""
+    """Recipe by the configuration files."""
 
     pooling: Pooling = "mean"
     max_tokens: int = _LONGEST
@@ -72,13 +72,13 @@ class Recipe:
     media: frozenset[int] = frozenset()
     """Tokens that stand for an image or a sound, which no text has."""
     dense: bool = False
-    """Whether Dense layers make the sentence embedding: only a graph that holds them can be used."""
+    """True if Dense layers make the sentence embedding: only a graph that holds them can be used."""
     dims: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What the model cards of a family say, for exports without the files that would say it."""
+    """Recipes by the model cards of families, for exports without the files that would say them."""
 
     names: str
     """A pattern of what the model is called, or of its type in config.json."""
@@ -183,7 +183,7 @@ class OnnxTextEmbedder(TextEmbedder):
         dim: int | None = None,
         threads: int = 0,
     ) -> "OnnxTextEmbedder":
-        """From a folder as above; ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
+        """Load from a folder as above; ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
 
         ``dim``: how many numbers of a vector are kept.
         """
@@ -363,7 +363,9 @@ def pool(hidden: Vectors, mask: NDArray[np.int64], how: Pooling) -> Vectors:
 
 
 def read_recipe(folder: Path, *, name: str) -> Recipe:
-    """What the files of ``folder`` say. Raises ``ModelUnavailableError`` for what is not understood."""
+    """Read the recipe from the files of ``folder``. Raises ``ModelUnavailableError`` for what is not
+    understood.
+    """
     config = _object(folder / "config.json")
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else config
@@ -392,7 +394,7 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
 
 
 def _pooling(folder: Path, name: str) -> Pooling | None:
-    """What 1_Pooling says, in its older form (a flag each) or that of sentence-transformers 5.4 and later."""
+    """Read ``1_Pooling``, in its older form (a flag each) or that of sentence-transformers 5.4 and later."""
     stated = _object(folder / "1_Pooling" / "config.json")
     if not stated:
         return None

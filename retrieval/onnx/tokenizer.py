@@ -31,7 +31,7 @@ _LONGEST = 100_000
 
 
 class Words:
-    """What the text tower is given. Thread-safe."""
+    """Tokenizer of the text tower. Thread-safe."""
 
     def __init__(self, layout: Layout, tower: Tower) -> None:
         path = layout.find("tokenizer.json", "textual/tokenizer.json", "onnx/tokenizer.json")
@@ -104,8 +104,9 @@ class Words:
 
 
 def cleaner(inside: Mapping[str, Any], about: Mapping[str, Any], *, siglip: bool, lower: bool) -> Clean:
-    """What is done to a text before its tokenizer, from the text part of a model's configuration (``inside``)
-    and its tokenizer's (``about``)."""
+    """Return the cleaning of a text before its tokenizer, from the text part of a model's configuration
+    (``inside``) and its tokenizer's (``about``).
+    """
     options = inside.get("tokenizer_kwargs") or {}
     stated = options.get("clean") if isinstance(options, Mapping) else None
     if stated == "canonicalize":

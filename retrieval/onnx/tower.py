@@ -1,4 +1,4 @@
-"""One graph of a published export: what it takes, in which batches, and which output is the embedding.
+"""A graph of a published export: its inputs, its batches, and which output is the embedding.
 
 Exports differ in names, types, fixed sizes and in how much they give: hidden states, pooled ones, projected
 ones, logits. Names say most; the rest is tried once when the model is loaded, on two made-up inputs.
@@ -109,8 +109,9 @@ class Tower:
         return dict(zip(names, self._session.run(list(names), given), strict=True))
 
     def _first_run(self, own: Feed) -> dict[str, NDArray[Any]]:
-        """All outputs for two rows. A graph that says it takes any number may have kept, in its trace, the
-        number it was exported with: then the first of the usual ones that works is taken."""
+        """Run two rows and return all outputs. A graph that claims to take any number may have kept, in
+        its trace, the number it was exported with: then the first of the usual ones that works is taken.
+        """
         if self._rows:
             return self._run(own, self.outputs)
         found: dict[str, NDArray[Any]] = {}
@@ -131,7 +132,7 @@ class Tower:
         return found  # of which nothing is flat
 
     def _takes_three(self, own: Feed, two: Feed) -> bool:
-        """Whether three rows give what two of them gave."""
+        """Return whether three rows give what two of them gave."""
         three = {name: np.concatenate([rows, rows[:1]]) for name, rows in own.items()}
         try:
             found = self._run(three, list(two))
@@ -164,7 +165,9 @@ class Tower:
         }
 
     def _own(self, feed: Feed) -> dict[str, NDArray[Any]]:
-        """What the graph takes of ``feed``, in its types: by name, or by being the only one."""
+        """Return the inputs that the graph takes of ``feed``, in its types: by name, or by being the only
+        one.
+        """
         if len(feed) == 1 and len(self.inputs) == 1:
             feed = {next(iter(self.inputs)): next(iter(feed.values()))}
         own = {name: rows.astype(self._type(name)) for name, rows in feed.items() if name in self.inputs}
@@ -176,7 +179,7 @@ class Tower:
         return NUMBERS.get(self.inputs[name].type, np.int64)
 
     def _filled(self, own: Feed, count: int) -> dict[str, Any]:
-        """What a graph of both towers wants besides is one blank, which costs nothing to the result."""
+        """Fill a graph's other inputs with one blank each, which costs nothing to the result."""
         batches = {self.inputs[name].shape[0] for name in own if self.inputs[name].shape}
         given = dict(own)
         for name, item in self.inputs.items():

@@ -201,14 +201,16 @@ class QdrantStore(VectorStore):
         return self._matching(Where())
 
     def count(self, where: Where | None = None, /) -> int:
-        """How many pictures satisfy the filter."""
+        """Return how many images satisfy the filter."""
         where = where or Where()
         if Check(where).fields:
             return sum(1 for _ in self._matching(where))
         return self._engine.count(to_clauses(where))
 
     def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        """How what satisfies the filter spreads: the ``most`` frequent values of each facet."""
+        """Count the values of each facet among the images that satisfy the filter: the ``most`` frequent
+        of each.
+        """
         if Check(where).fields:
             ids = list(self._matching(where))
             pages = (self.get(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))

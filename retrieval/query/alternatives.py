@@ -1,4 +1,4 @@
-"""Where a query names several times: "in 2015 or 2018", "January, March and May 2019", "12/2018 and 12/2019".
+"""Reader of alternatives in a query: "in 2015 or 2018", "January, March and May 2019", "12/2018 and 12/2019".
 
 Half of such a list would be wrong and one span over all of it too, so it is read as a whole or not at all.
 """

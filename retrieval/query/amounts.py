@@ -1,4 +1,4 @@
-"""Where a query speaks of money: "over 50", "under $20", "between 10 and 20 euros"."""
+"""Reader of amounts of money in a query: "over 50", "under $20", "between 10 and 20 euros"."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ _FOLLOWS = re.compile(
     r"|during|between|of|to|taken|dated|that|which|i|we|my)\b)",
     re.IGNORECASE,
 )
-"""What may stand behind a sum without a currency: not "over 50 people"."""
+"""Words that may follow a sum without a currency: not "over 50 people"."""
 _INCLUSIVE = frozenset(
     {
         "at least",

@@ -1,4 +1,4 @@
-"""What a reader of queries says: these characters mean that filter. ``query.parse`` believes it or not."""
+"""Readings of a query: these characters mean that filter. ``query.parse`` accepts them or not."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,14 +27,14 @@ class Claim:
     where: Mapping[str, Any] = attribute(default_factory=dict)
     parts: tuple[Part, ...] = ()
     kept: str = ""
-    """What stays in the text in its place."""
+    """Text that stays in its place."""
     negative: bool = False
-    """What the change names is left out."""
+    """True if what the change names is excluded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a collection holds: confirms words that could mean many things."""
+    """Names that a collection holds: they confirm words that could mean many things."""
 
     kinds: frozenset[str]
     years: frozenset[int]
@@ -58,7 +58,7 @@ class Known:
 
 
 class Context:
-    """What readers may know beside the words: the time, the order of day and month, the collection."""
+    """Context of a query beside its words: the time, the order of day and month, the collection."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Context:
 
     @cached_property
     def known(self) -> Known | None:
-        """What the collection holds, asked for when the first reader wants to know."""
+        """Names that the collection holds, asked for when the first reader wants to know."""
         return self._known() if self._known else None
 
 
@@ -89,7 +89,9 @@ _REACH = 60
 
 
 def text_before(text: str, at: int) -> str:
-    """What stands right before a place of the text: readers look no further back, however long it is."""
+    """Return what stands right before a place of the text: readers look no further back, however long it
+    is.
+    """
     return text[max(0, at - _REACH) : at]
 
 

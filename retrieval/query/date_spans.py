@@ -252,7 +252,7 @@ def _back(count: int, unit: str, today: date) -> date:
 
 
 def _season(name: str, year: int) -> Span:
-    """Of the northern half, by whole months; winter is named by the year in which it begins."""
+    """Seasons of the northern half, by whole months; winter is named by the year in which it begins."""
     return months(year, SEASON_MONTHS[name], 3)
 
 

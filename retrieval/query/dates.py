@@ -1,4 +1,4 @@
-"""Where a query speaks of time: "in May 2018", "between March and May 2020", "on Sundays", "after 10 pm".
+"""Reader of dates in a query: "in May 2018", "between March and May 2020", "on Sundays", "after 10 pm".
 
 An expression of time is believed by itself when it can be nothing else ("May 2018", "last summer"). What may
 be many things needs a preposition ("in 2019"), a word for pictures beside it ("photos 2019") or a collection
@@ -175,7 +175,9 @@ def _no_day(form: str, preposition: str) -> bool:
 
 
 def _is_year(text: str, match: re.Match[str]) -> bool:
-    """Whether four digits after a preposition are a year and no number of things: "over 2000 people"."""
+    """Return whether four digits after a preposition are a year and no number of things: "over 2000
+    people".
+    """
     word = (match["p"] or match["sign"]).casefold()
     if word in ("over", "by", "at", "up to", "of", "on", "as of", "starting") or match["sign"]:
         before = text_before(text, match.start("e")).casefold()
@@ -189,7 +191,7 @@ def _is_year(text: str, match: re.Match[str]) -> bool:
 
 
 def _listed(text: str, match: re.Match[str]) -> bool:
-    """Whether it is one of several: "in 2015 or 2018" is no span, and half of it would be wrong."""
+    """Return whether it is one of several: "in 2015 or 2018" is no span, and half of it would be wrong."""
     return bool(_OR_AFTER.match(text, match.end()) or _OR_BEFORE.search(text_before(text, match.start("e"))))
 
 
@@ -326,7 +328,7 @@ def read_seasons(text: str, context: Context) -> Iterator[Claim]:
 
 
 def _goes_on(rest: str) -> bool:
-    """Whether a name follows: "from May Smith"; or what makes "march" a walk: "in march formation"."""
+    """Return whether a name follows: "from May Smith"; or what makes "march" a walk: "in march formation"."""
     return bool(re.match(r" (?:[A-Z]|formation|order|step)", rest))
 
 

@@ -50,7 +50,7 @@ _SAYS_NO = re.compile(
     r"|do|did|hav|leav|omit|skip|hid|k?ein|ohne|au[ßs]s?er)|n['’]t",
     re.IGNORECASE,
 )
-"""What a denial may begin with: cheaper to look for."""
+"""Words that a denial may begin with: cheaper to look for."""
 _MINUS = re.compile(r"(?<!\S)[-−–!]\s?$")
 _OR = re.compile(r"\s*(?:,\s*)?(?:or|nor)\s+(?:(?:was|were|is|are|taken|shot|made)\s+)*")
 _SINCE = re.compile(
@@ -122,7 +122,7 @@ def denied(claim: Claim, text: str, denials: Set[int]) -> Claim:
 
 
 def read_denied(text: str, context: Context) -> Iterator[Claim]:
-    """What is excluded by its name: "all but 2018", "outside France", "not Paris or Rome"."""
+    """Read what is excluded by its name: "all but 2018", "outside France", "not Paris or Rome"."""
     for match in _READS.finditer(text):
         start, at = match.start(), match.end()
         family = way = joint = ""
@@ -167,7 +167,7 @@ def _left_out_after(text: str, context: Context) -> Iterator[Claim]:
 def _value(
     text: str, at: int, context: Context, *, weak: bool, said: str, match: re.Match[str]
 ) -> Claim | None:
-    """What stands at a place of the text, as a filter; ``weak``: after a mere "not"."""
+    """Read what stands at a place of the text as a filter; ``weak``: after a mere "not"."""
     if said.startswith(("tag", "the tag")):
         return _tag(text, at, context, known=False)
     found = _time(text, at, context, weak=weak, said=said, began=match.start())
@@ -184,7 +184,7 @@ def _value(
 
 
 def _certain(place: Claim, context: Context, *, weak: bool) -> bool:
-    """Whether a name that is written small is a place: one that the collection holds, or a country."""
+    """Return whether a name that is written small is a place: one that the collection holds, or a country."""
     if context.known and place.field == "near":
         return place.value.split(" (")[0] in context.known.cities
     held = context.known is not None and place.where.get("country") in context.known.countries

@@ -91,13 +91,13 @@ class Aligned:
 
     text: str
     starts: tuple[int, ...] = ()
-    """Where each piece begins in ``text``."""
+    """Beginning of each piece in ``text``."""
     pieces: tuple[tuple[int, int, bool], ...] = ()
-    """Where each begins and ends in what was typed, and whether it is a translation."""
+    """Beginning and end of each piece in what was typed, and whether it is a translation."""
 
     @property
     def translated(self) -> bool:
-        """Whether any word is not as typed."""
+        """True if any word is not as typed."""
         return bool(self.pieces)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -115,7 +115,7 @@ class Aligned:
 
 
 def is_german(text: str) -> bool:
-    """Whether the small words of a text are German: a name or a thing alone is no language."""
+    """Return whether the small words of a text are German: a name or a thing alone is no language."""
     words = _WORD.findall(text)
     if not _MARKERS.isdisjoint(words) or not _NOUNS.isdisjoint(text.lower().split()):
         return True

@@ -1,4 +1,4 @@
-"""Where a query speaks of files and cameras: kinds, file names, folders, cameras, tags."""
+"""Reader of files and cameras in a query: kinds, file names, folders, cameras, tags."""
 
 import re
 from collections.abc import Iterator
@@ -204,7 +204,9 @@ def read_cameras(text: str, context: Context) -> Iterator[Claim]:
 
 
 def brand_or_known_camera(name: str, context: Context) -> bool:
-    """Whether a name is a camera's: one that the collection holds, or a brand where nothing is known."""
+    """Return whether a name is a camera's: one that the collection holds, or a brand where nothing is
+    known.
+    """
     if context.known:
         return _held(name, context)
     return name.split(" ", maxsplit=1)[0].casefold() in _BRANDS and name[:1].isupper()

@@ -144,6 +144,6 @@ _PAPERS = frozenset("receipt invoice bill ticket payment purchase order expense 
 
 
 def names_papers_only(text: str) -> bool:
-    """Whether the words say no more than that it is about something paid: "my receipts"."""
+    """Return whether the words say no more than that it is about something paid: "my receipts"."""
     words = content_words(text)
     return bool(words) and set(words) <= _PAPERS

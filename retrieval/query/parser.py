@@ -79,7 +79,7 @@ _MEDIUM = frozenset(
 
 @dataclass(slots=True)
 class _Reading:
-    """What was understood so far."""
+    """State of the reading so far."""
 
     text: str
     where: Where
@@ -254,7 +254,9 @@ def _check_count(count: int) -> None:
 
 
 def _says_nothing(text: str, *, placed: bool) -> bool:
-    """Whether words say nothing of what an image shows: "my trip" says no more than the place it went to."""
+    """Return whether words say nothing of what an image shows: "my trip" says no more than the place it
+    went to.
+    """
     words = set(content_words(to_grammar(text).text)) - _MEDIUM
     # "2:" is what a weight leaves of "2:in Lisbon".
     return not (words - _JOURNEYS if placed else words) or re.fullmatch(r"[\d.]+:", text) is not None

@@ -1,4 +1,4 @@
-"""Where a query speaks of places: "near Berlin", "my trip to Lisbon", "in France", "5 km from 48.2,16.37".
+"""Reader of places in a query: "near Berlin", "my trip to Lisbon", "in France", "5 km from 48.2,16.37".
 
 A name alone is a place only when the collection holds pictures taken there: most names of cities are also
 names of people, dishes and things. In a collection without positions no word is a place.
@@ -288,7 +288,7 @@ def regions_held(cities: frozenset[str]) -> frozenset[str]:
 
 
 def _ends(rest: str) -> bool:
-    """Whether the name ends here: nothing follows, or a word that begins something new."""
+    """Return whether the name ends here: nothing follows, or a word that begins something new."""
     following = re.match(r"\s*([\w'’]+)", rest)
     if not following or "\n" in rest[: following.start(1)] or re.match(r"\s*[,;.!?)]", rest):
         return True
@@ -296,7 +296,7 @@ def _ends(rest: str) -> bool:
 
 
 def _part_of_a_name(text: str, end: int) -> bool:
-    """Whether the words go on: "Paris Hilton", "Berlin's"."""
+    """Return whether the words go on: "Paris Hilton", "Berlin's"."""
     rest = text[end:]
     return bool(re.match(r" [A-Z]|['’-]\w|\w|\.\w", rest)) and not re.match(r" (?:I|In|On|Last)\b", rest)
 

@@ -1,4 +1,4 @@
-"""Where a query speaks of hours: "between 3 and 5 pm", "taken at night", "this morning", "last night"."""
+"""Reader of hours in a query: "between 3 and 5 pm", "taken at night", "this morning", "last night"."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where in a text a reader need look: around the words that what it reads is made of."""
+"""Parts of a text that a reader need look at: around the words that what it reads is made of."""
 
 import re
 from bisect import bisect_left
@@ -27,11 +27,11 @@ _DENIALS = frozenset(
     ignoring rather instead sans far away beyond excluded left included omitted excepted""".split()
 )
 Spots = Mapping[str, Sequence[int]]
-"""Where the words of a kind stand."""
+"""Places of the words of a kind."""
 
 
 def spots_of(text: str) -> Spots:
-    """Where a text speaks of time or numbers, and where it denies."""
+    """Places where a text speaks of time or numbers, and where it denies."""
     dates: list[int] = []
     hours: list[int] = []
     denials: list[int] = []
@@ -50,7 +50,7 @@ def spots_of(text: str) -> Spots:
 def claims_in(
     text: str, read: Reader, context: Context, *, spots: Sequence[int] | None, near: Sequence[int] | None
 ) -> Iterator[Claim]:
-    """What a reader says of a text; ``spots``: only around these; ``near``: only around the last changes."""
+    """Run a reader over a text; ``spots``: only around these; ``near``: only around the last changes."""
     if spots is not None and not spots:
         return
     if len(text) <= _LONG:

@@ -76,7 +76,7 @@ _CAPTIONS = crc32("\n".join((*PICTURES, *NOTHING)).encode())
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What is normal for an embedder on a collection of ``count`` pictures."""
+    """Calibration of an embedder on a collection of ``count`` images."""
 
     model_id: str
     count: int
@@ -97,16 +97,16 @@ class Calibration:
     likeness: float = 0.0
     """Mean cosine of two pictures."""
     likeness_spread: float = 1.0
-    """Its standard deviation, above 0."""
+    """Standard deviation of the likeness, above 0."""
     captions: int = _CAPTIONS
     """Checksum of the sentences."""
     signal: float = 1.0
-    """How much more sentences about what is there reach than those about nothing, above 0."""
+    """Gain of sentences about what is there over those about nothing, above 0."""
     needed: float = _NEEDED
-    """Of this version: a file with another one, or without, is made anew."""
+    """Margin of this version: a file with another one, or without, is made anew."""
 
     def fits(self, model_id: str, count: int) -> bool:
-        """Whether it still holds for a collection that has ``count`` pictures now."""
+        """Return whether it still holds for a collection that has ``count`` images now."""
         current = self._same_model(model_id) and self.needed == _NEEDED
         return current and abs(count - self.count) <= _GROWTH * self.count
 
@@ -118,7 +118,7 @@ class Calibration:
         return _blend(self.count, float(query @ self.mean), self.centre)
 
     def evidence(self, query: Vectors, vectors: Vectors) -> float:
-        """How strongly the nearest pictures ``(n, dim)`` show what is asked, above; -inf without any."""
+        """Return how strongly the nearest images ``(n, dim)`` show what is asked; -inf without any."""
         return self._fitness(query, vectors) - _USUAL * self.signal * self._ordinary(query)
 
     def _fitness(self, query: Vectors, vectors: Vectors) -> float:
@@ -152,7 +152,9 @@ class Calibration:
         return float(nearest[:-1].mean())
 
     def shows(self, vectors: Vectors) -> NDArray[np.bool_]:
-        """Whether sentences about pictures fit each of ``(n, dim)`` better than those about nothing do."""
+        """Return whether sentences about pictures fit each of ``(n, dim)`` better than those about nothing
+        do.
+        """
         best = [
             np.sort(sentences @ vectors.T, axis=0)[-max(1, len(sentences) // _TENTH) :].mean(axis=0)
             for sentences in (self.pictures, self.nothing)
@@ -187,7 +189,9 @@ class Calibration:
 
     @classmethod
     def load(cls, path: Path) -> "Calibration | None":
-        """What ``save`` wrote; None when it is missing, damaged or of another version: it is only a cache."""
+        """Load what ``save`` wrote; None when it is missing, damaged or of another version: it is only a
+        cache.
+        """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 found = {field.name: held[field.name] for field in fields(cls)}

@@ -32,7 +32,9 @@ BURST_S = 10.0
 ALIKE, NEARLY_ONE = 2.5, 0.97
 _SAME_WORDS = 0.8
 _FEW_WORDS = 3
-"""So few words are noise: a sign in the background, read in one picture of a burst and not in another."""
+"""Number of words up to which text is noise: a sign in the background, read in one image of a burst and
+not in another.
+"""
 _AT_ONCE = 512
 """Pictures that are compared with all heads and each other in one go."""
 _DIGITS = re.compile(r"\d{2,}")
@@ -53,7 +55,7 @@ def alike_from(mean: float, spread: float) -> float:
 
 
 def is_near_duplicate(one: Seen, other: Seen, *, alike: float) -> bool:
-    """Whether a person would call them one picture; ``alike`` as ``alike_from`` gives it."""
+    """Return whether a person would call them one image; ``alike`` as ``alike_from`` gives it."""
     a, b = one.record, other.record
     if a.kind != b.kind or (a.page or 0) != (b.page or 0):
         return False  # pages of one document follow each other, and are not each other
@@ -80,7 +82,9 @@ def _is_burst(one: ImageRecord, other: ImageRecord) -> bool:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two pictures say the same, as far as it can be read: most words, and all long numbers."""
+    """Return whether two images have the same text, as far as it can be read: most words, and all long
+    numbers.
+    """
     if one == other:
         return True
     words, others = set(tokens(one)), set(tokens(other))
@@ -116,7 +120,7 @@ class Doubles:
         self._count = 0
 
     def add(self, found: Sequence[Seen]) -> None:
-        """What follows what was added before."""
+        """Add hits that follow those added before."""
         for at in range(0, len(found), _AT_ONCE):
             self._add(found[at : at + _AT_ONCE])
 

@@ -1,4 +1,5 @@
-"""One ranking from three legs: what a picture shows, what its text means, which words stand in it.
+"""Fusion of three sub-queries into one ranking: what an image shows, what its text means, which words it
+holds.
 
 The legs' scores are not comparable, and on most pictures one of them is noise: the words on photos, the
 picture vector on receipts. Rank fusion (RRF) and sums let that noise in: measured, both lose up to half of
@@ -50,7 +51,7 @@ def evidence_of_text(cosine: float | None, bm25: float, share: float, *, picture
 
 
 def rarity(terms: Sequence[str], documents: Sequence[Collection[str]]) -> dict[str, float]:
-    """How much each of ``terms`` tells, by how few of ``documents`` hold it.
+    """Return how much each of ``terms`` tells, by how few of ``documents`` hold it.
 
     A term that no document holds tells most: a query for what is not there must not look answered.
     """

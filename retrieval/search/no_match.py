@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 ASKED, WORDED, NUMBERED = 0.3, 0.5, 0.62
 _STEEP = 8.0
-"""How fast confidence grows with the fit of a text: 0.1 more than enough is 0.69."""
+"""Slope of the confidence with the fit of a text: 0.1 more than enough is 0.69."""
 _ASKING = frozenset("what which who whom whose how when where why".split())
 _OPENING = frozenset("is are was were do does did can could has have should will would".split())
 _EXACT = re.compile(r"\d[.,/:\-]\d|\d{5}")
@@ -45,12 +45,12 @@ class Verdict:
 
     @property
     def matched(self) -> bool:
-        """Whether anything does."""
+        """True if anything matches."""
         return self.reason is None
 
 
 def text_enough(text: str) -> float:
-    """How well a text must fit the query ``text``."""
+    """Return how well a text must fit the query ``text``."""
     words = _SPLIT.split(text.casefold().strip(" ¿"))
     if text.rstrip().endswith("?") or _ASKING & set(words[:4]) or words[0] in _OPENING:
         return ASKED
@@ -63,7 +63,7 @@ def text_confidence(text: str, fit: float) -> float:
 
 
 def named(uris: Iterable[str], terms: Sequence[str]) -> bool:
-    """Whether the name of a file holds all of ``terms`` (as ``words.content_words`` gives them)."""
+    """Return whether the name of a file holds all of ``terms`` (as ``words.content_words`` gives them)."""
     wanted = {term for term in terms if len(term) > 1}
     return bool(wanted) and any(wanted <= _name_words(uri) for uri in uris)
 

@@ -1,4 +1,4 @@
-"""What a picture looks like in 256 bits: edited, shrunk or saved anew, it keeps nearly all of them.
+"""Perceptual hash of 256 bits: an image that is edited, shrunk or saved anew keeps nearly all of them.
 
 The signs of the 16 x 16 lowest frequencies of a cosine transform around their median (pHash: C. Zauner,
 "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010). Difference hashes cost the same
@@ -37,13 +37,14 @@ def perceptual_hash(image: Image.Image) -> str:
 
 
 def shrunk(image: Image.Image) -> Image.Image:
-    """Each side at 64 to 127 pixels where it was longer: whole blocks of pixels, which is fast. Its hash is
-    that of the picture."""
+    """Shrink each side of more than 127 pixels to 64 to 127 by whole blocks of pixels, which is fast. The
+    hash stays that of the image.
+    """
     return image.reduce((max(1, image.width // _SIDE), max(1, image.height // _SIDE)))
 
 
 def bits_apart(one: str, other: str) -> int:
-    """In how many of ``BITS`` two hashes differ; all of them when either is damaged."""
+    """Return in how many of ``BITS`` two hashes differ; all of them when either is damaged."""
     one, other = one.removesuffix(PLAIN), other.removesuffix(PLAIN)
     try:
         return (int(one, 16) ^ int(other, 16)).bit_count() if len(one) == len(other) else BITS

@@ -11,7 +11,7 @@ from askpix.retrieval.stores.base import VectorStore
 def picture_vector(
     embedder: Embedder, store: VectorStore, image: Image.Image | None, image_id: str | None
 ) -> Vectors | None:
-    """Of a picture, or of one that is in the store. Raises ``NotFoundError``."""
+    """Embed an image, or take the vector of one in the store. Raises ``NotFoundError``."""
     if image is not None:
         vectors = embedder.embed_images([image])
     elif image_id is not None:
@@ -23,7 +23,7 @@ def picture_vector(
 
 
 def query_vector(embedder: Embedder, query: Query, by_picture: Vectors | None) -> Vectors:
-    """Of the words, of the picture, or half of each; less what the query does not want to see."""
+    """Build the query embedding: text, image, or their mean, minus the unwanted parts."""
     parts = query.parts or ((Part(query.text),) if query.text else ())
     wanted = [] if by_picture is None else [by_picture]
     vectors = embedder.embed_queries([part.text for part in parts]) if parts else ()

@@ -1,4 +1,4 @@
-"""What the legs found for one query, in one order; and whether any of it is what was asked."""
+"""Merge the sub-query results into one ranking and decide whether anything matches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _SPEAKS = 1.5
 
 @dataclass(slots=True)
 class Search:
-    """What is asked once for a query, however far its ranking is wanted."""
+    """State of one search, shared by the pages of its ranking."""
 
     query: Query
     by_picture: bool
@@ -116,7 +116,7 @@ class Ranking:
                 seen.setdefault(point, search.filled[point])
 
     def vectors(self, points: Sequence[str]) -> tuple[list[str], Vectors]:
-        """Those of ``points`` that are still there, with their image vectors."""
+        """Return those of ``points`` that still exist, with their image vectors."""
         try:
             return list(points), self._store.image_vectors(points)
         except NotFoundError:  # another thread removed some since they were found
@@ -124,7 +124,7 @@ class Ranking:
             return left, self._store.image_vectors(left)
 
     def _judge(self, search: Search, nearest: Sequence[str]) -> Verdict:
-        """Whether the best hits show what was asked, hold its words, or are called so."""
+        """Judge whether the best hits show what was asked, hold its words, or are named so."""
         calibration, vector, texts = self._calibration, search.vector, search.texts
         shown = None
         if vector is not None:
@@ -141,12 +141,12 @@ class Ranking:
         )
 
     def _uris(self, ids: Sequence[str]) -> Iterator[str]:
-        """Their files, asked for when they are looked at: mostly the other evidence is enough."""
+        """Yield the images' files, lazily: mostly the other evidence is enough."""
         for record in self._store.get(ids):
             yield from (record.uri, *record.copies)
 
     def nothing_there(self, query: Query, mode: Mode = "auto") -> str:
-        """Why a search found nothing, for a person."""
+        """Return why a search found nothing, for a person."""
         if self._store.count() == 0:
             return "the collection is empty"
         if query.where != Where() and not self._store.scroll(query.where, limit=1):
@@ -155,6 +155,6 @@ class Ranking:
 
 
 def _met_by_filter(query: Query) -> bool:
-    """Whether what passes the filter is what was asked: nothing else was, or "receipts" with a sum."""
+    """Return whether the filter alone is the query: nothing else was asked, or "receipts" with a sum."""
     sum_asked = query.where.amount_min is not None or query.where.amount_max is not None
     return not query.text or (sum_asked and names_papers_only(query.text))

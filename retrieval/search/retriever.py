@@ -1,4 +1,4 @@
-"""From a query to hits: ask the legs, fuse, judge whether anything matches, say why.
+"""Retrieval: run the sub-queries, fuse them, judge whether anything matches, and say why.
 
 Scores do not depend on how many hits are asked for, so pages joined are one long result: the text legs give
 their best ``found_texts.DEPTH`` each, always; as many of the image leg are joined to these as the page needs.
@@ -62,7 +62,7 @@ class Retriever:
 
     @property
     def store(self) -> VectorStore:
-        """What is searched."""
+        """The store that is searched."""
         return self._store
 
     def without(self, ids: Collection[str]) -> "Retriever":
@@ -78,7 +78,9 @@ class Retriever:
         return Retriever(self._embedder, self._text_embedder, store, *legs, sheet_leg=sheets)
 
     def ask_leg(self, leg: Leg, text: str, *, where: Where, top_k: int) -> list[ImageRecord]:
-        """What one leg alone finds for ``text``, best first: to compare legs, not to search with."""
+        """Return what one sub-query alone finds for ``text``, best first: to compare sub-queries, not to
+        search with.
+        """
         vector: Vectors | str = text
         if leg == "image":
             vector = query_vector(self._embedder, Query(text=text), None)
@@ -168,7 +170,7 @@ class Retriever:
         return SearchResult(query, reason is None, reason, page, took_ms, notes, sure)
 
     def _notes(self, query: Query, mode: Mode, by_language: Route) -> tuple[str, ...]:
-        """What a person should know of the answer."""
+        """Return the notes for a person on the result."""
         found = [by_language.note] if by_language.note and mode != "text" else []
         regions = any("-" in (each.country or "") for each in (query.where, *query.where.must_not))
         behind = self._store.without_regions if regions else self._store.behind

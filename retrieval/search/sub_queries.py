@@ -12,7 +12,7 @@ Found = TypeVar("Found")
 
 
 class SubQueries:
-    """What of one search failed. Not ``partial``: the first failure is raised as it is."""
+    """Failures of one search. Not ``partial``: the first failure is raised as it is."""
 
     def __init__(self, *, partial: bool = False) -> None:
         self._partial = partial

@@ -1,4 +1,4 @@
-"""What the text legs found for a query, and how strongly the words of a picture answer it."""
+"""Results of the text sub-queries, and how strongly the text of an image answers the query."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ _MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
 
 @dataclass(frozen=True, slots=True)
 class FoundTexts:
-    """By id: cosine of the best passage, BM25, and which words stand in the text."""
+    """Text results by id: cosine of the best passage, BM25, and which words stand in the text."""
 
     cosines: dict[str, float] = field(default_factory=dict)
     bm25: dict[str, float] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class FoundTexts:
         return sorted({*self.cosines, *self.bm25})
 
     def evidence(self, point: str, pictures: int) -> float:
-        """How strongly the text of a picture answers, for ``fuse``."""
+        """Return how strongly the text of an image answers, for ``fuse``."""
         if point not in self.cosines and point not in self.bm25:
             return evidence_of_text(None, 0.0, 0.0, pictures=pictures)
         share = rare_share(self.held.get(point, ()), self.weights)
@@ -39,7 +39,7 @@ class FoundTexts:
         return evidence_of_text(cosine, bm25, share, pictures=pictures)
 
     def fit(self) -> float:
-        """How well the best text fits, for the verdict (see ``calibration``)."""
+        """Return how well the best text fits, for the verdict (see ``calibration``)."""
         return max(
             (
                 rare_share(self.held.get(point, ()), self.weights)

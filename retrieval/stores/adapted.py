@@ -148,7 +148,7 @@ class AdaptedStore(StoreView):
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
-        """As ``VectorStore.search``; a query of the leg ``image`` has ``dim + e`` numbers."""
+        """Search like ``VectorStore.search``; a query of the sub-query ``image`` has ``dim + e`` numbers."""
         if leg != "image" or isinstance(query, str):
             return self._store.search(leg, query, where=where, limit=limit, offset=offset)
         own = query[: self._dim]

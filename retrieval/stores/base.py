@@ -53,7 +53,7 @@ class VectorStore(Closing, ABC):
 
     @property
     def without_regions(self) -> bool:
-        """Whether filters on first-level regions miss images until the next ``optimize``."""
+        """True if filters on first-level regions miss images until the next ``optimize``."""
         return self.behind
 
     @abstractmethod
@@ -116,12 +116,13 @@ class VectorStore(Closing, ABC):
 
     @abstractmethod
     def count(self, where: Where | None = None, /) -> int:
-        """How many pictures satisfy the filter."""
+        """Return how many images satisfy the filter."""
 
     @abstractmethod
     def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        """How the pictures that satisfy ``where`` spread over years, months, places, kinds, cameras and tags:
-        the ``most`` frequent values of each."""
+        """Count the images that satisfy ``where`` by year, month, place, kind, camera and tag: the
+        ``most`` frequent values of each.
+        """
 
     def optimize(self) -> None:
         """Build what makes searches fast at this size (quantisation, graph). Blocks; safe at any time."""

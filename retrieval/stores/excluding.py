@@ -21,13 +21,13 @@ class LeftOut(StoreView):
     def search(
         self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
-        """As the store's own, the others moving up."""
+        """Search like the store itself, the other images moving up."""
         wanted = offset + limit
         found = self._store.search(leg, query, where=where, limit=wanted + len(self._ids))
         return [hit for hit in found if hit.id not in self._ids][offset:wanted]
 
     def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:
-        """As the store's own, the others moving up."""
+        """Scroll like the store itself, the other images moving up."""
         wanted = offset + limit
         found = self._store.scroll(where, limit=wanted + len(self._ids))
         return [point for point in found if point not in self._ids][offset:wanted]
@@ -41,7 +41,7 @@ class LeftOut(StoreView):
         return (point for point in self._store.ids() if point not in self._ids)
 
     def count(self, where: Where | None = None, /) -> int:
-        """How many are not left out."""
+        """Return how many are not excluded."""
         if where is None or where == Where():
             return sum(1 for _ in self.ids())
         return len(self.scroll(where, limit=self._store.count(where)))

@@ -122,7 +122,7 @@ class Gazetteer:
         return sorted(self._regions.get(key, ()), key=lambda code: -self.people(code))
 
     def people(self, region: str) -> int:
-        """How many live in the cities of a region."""
+        """Return how many people live in the cities of a region."""
         return self._people.get(region, 0)
 
     @cached_property
@@ -149,7 +149,9 @@ class Gazetteer:
         return next((city for city in found if within is None or self.lies_in(city, within)), None)
 
     def lies_in(self, city: City, within: str) -> bool:
-        """Whether a city lies in the country or region of that name or code ("Ontario", "ON", "US")."""
+        """Return whether a city lies in the country or region of that name or code ("Ontario",
+        "ON", "US").
+        """
         code = name_key(within).upper()
         named = city.country in (self.country(within), code) or city.region in self.regions(within)
         return named or city.region == f"{city.country}-{code}"

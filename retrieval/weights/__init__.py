@@ -28,7 +28,7 @@ def weight_file(name: str, folder: Path = FOLDER) -> Path:
 
 
 def class_names() -> list[str]:
-    """What the 1,000 classes of ImageNet-1k are called, in the classifier's order (CLIP's curated names)."""
+    """Names of the 1,000 classes of ImageNet-1k, in the classifier's order (CLIP's curated names)."""
     return (FOLDER / "imagenet_classes.txt").read_text("utf-8").splitlines()
 
 
