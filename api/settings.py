@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     )
     text_embedder: str = Field(
         default="auto",
-        description="Embedder of the words in pictures of new collections: auto, or onnx:DIR_OR_REPO.",
+        description="Embedder of the words in images of new collections: auto, or onnx:DIR_OR_REPO.",
     )
     page_embedder: str = Field(
         default="none",
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         default=None, repr=False, description="Key for openai-compatible servers that want one."
     )
     prove_sight: bool = Field(
-        default=True, description="Send a model one riddle picture first, to see whether it really sees."
+        default=True, description="Send a model one riddle image first, to see whether it really sees."
     )
     max_input_tokens: int = Field(
         default=16_000,
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         description="Tokens that a question may cost a model: images are shrunk to fit, and it says how.",
     )
     ocr: Literal["auto", "on", "off"] = Field(
-        default="auto", description="Read the words in pictures at indexing."
+        default="auto", description="Read the words in images at indexing."
     )
     ocr_models: Path | None = Field(
         default=None,

@@ -9,7 +9,7 @@
     ├── ModelUnavailableError   the named embedder or generator cannot run here and now
     ├── StoreUnavailableError   the index is held by another process, gone, full or damaged
     ├── GenerationError         the generator failed or answered nonsense
-    │   ├── NoSightError        it takes no pictures at all
+    │   ├── NoSightError        it takes no images at all
     │   └── EmptyReplyError     it wrote nothing, or thoughts alone
     ├── LimitError              a size, rate or budget limit was reached
     └── AuthError               no key, a wrong key, or a key without the right
@@ -25,7 +25,7 @@ class AskpixError(Exception):
 
 
 class BadImageError(AskpixError):
-    """The bytes are not a picture we can or want to decode. Counted per file; never ends a run."""
+    """The bytes are not an image we can or want to decode. Counted per file; never ends a run."""
 
 
 class DecoderKilledError(BadImageError):
@@ -57,7 +57,7 @@ class GenerationError(AskpixError):
 
 
 class NoSightError(GenerationError):
-    """The back end refuses pictures: it can be asked with words alone."""
+    """The back end refuses images: it can be asked with words alone."""
 
 
 class EmptyReplyError(GenerationError):

@@ -41,8 +41,8 @@ _DEADLINE_FACTOR, _DEADLINE_START_S = 4.0, 15.0
 in which a process starts."""
 _POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
-_MOST_SAID = 64 * 2**20
-_MOST_LINES, _LONGEST_LINE = 100, 500
+_MAX_SAID = 64 * 2**20
+_MAX_LINES, _LONGEST_LINE = 100, 500
 """Most lines, and bytes a line, kept of a child's standard error for one question."""
 _LEVELS = {logging.getLevelName(level): level for level in (10, 20, 30, 40)}
 _HEADER = struct.Struct("<II")
@@ -187,7 +187,7 @@ class Child:
 
     def __init__(self, module: str) -> None:
         """``module`` has the ``serve`` that it runs."""
-        self._log, self._lines = logging.getLogger(module), _MOST_LINES
+        self._log, self._lines = logging.getLogger(module), _MAX_LINES
         level = str(self._log.getEffectiveLevel())
         self._process = start_process(
             python_command(f"{module}:serve", str(os.getpid()), level),
@@ -209,7 +209,7 @@ class Child:
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise EOFError
-        self._lines = _MOST_LINES
+        self._lines = _MAX_LINES
         with deadline(self._process, _DEADLINE_FACTOR * seconds + _DEADLINE_START_S) as watch:
             try:
                 _send(self._process.stdin, {**question, "seconds": seconds}, data)
@@ -378,7 +378,7 @@ def _receive(pipe: IO[bytes], *, most: int) -> tuple[Said, bytes]:
     if len(head) < _HEADER.size:
         raise EOFError
     words, data = _HEADER.unpack(head)
-    if words > _MOST_SAID or data > most:
+    if words > _MAX_SAID or data > most:
         raise ValueError("too much was said")
     text, rest = pipe.read(words), pipe.read(data)
     if len(text) < words or len(rest) < data:

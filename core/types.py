@@ -44,7 +44,7 @@ class ImageRecord:
     ``id`` is a UUID derived from the collection, the bytes' SHA-256 and the page, so writing twice is
     writing once. ``uri`` is the absolute path (or URL) of the first source with these bytes; ``copies``
     are the other sources with the very same bytes. ``width`` and ``height`` are pixels of the upright
-    original. ``taken_at`` is local time at the place of the picture, without a zone.
+    original. ``taken_at`` is local time at the place of the image, without a zone.
     """
 
     id: str
@@ -53,7 +53,7 @@ class ImageRecord:
     width: int
     height: int
     page: int | None = None
-    """1-based page of a document; None for a single picture."""
+    """1-based page of a document; None for a single image."""
     time_s: float | None = None
     taken_at: datetime | None = None
     camera: str | None = None
@@ -62,7 +62,7 @@ class ImageRecord:
     tags: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     text: str = ""
-    """Words in the picture, lines joined by newlines; empty until they have been read."""
+    """Words in the image, lines joined by newlines; empty until they have been read."""
     phash: str | None = None
     """Perceptual hash in hexadecimal (``askpix.retrieval.search.perceptual_hash``); None: not known."""
     preview: str | None = None
@@ -85,14 +85,14 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Filter on what is known of a picture. Fields that are None do not filter; the rest must all hold.
+    """Filter on what is known of an image. Fields that are None do not filter; the rest must all hold.
 
     ``after`` is inclusive, ``before`` exclusive. ``path`` is a glob on the path, matched from the right
     and without regard to case: ``holiday/*`` finds ``/home/ann/Holiday/a.jpg``; ``*`` crosses ``/``.
     ``camera`` matches without regard to case. Every tag of ``tags`` must be present.
-    ``phrases`` must all occur in the picture's text; none of ``without`` may.
+    ``phrases`` must all occur in the image's text; none of ``without`` may.
 
-    A picture's moment is ``taken_at``. One without it has the dates written in its text instead (a receipt),
+    An image's moment is ``taken_at``. One without it has the dates written in its text instead (a receipt),
     and when no date is written there the years are (a chart): any of them may satisfy ``after``, ``before``,
     ``months`` and ``weekdays``; a year alone satisfies ``after`` and ``before`` that hold all of it.
     ``spans``: in one of these, each from its first moment up to, and without, its second.
@@ -134,7 +134,7 @@ class Clause:
 
 
 class Part(NamedTuple):
-    """A piece of a question that counts on its own when pictures are compared; below 0: unlike this."""
+    """A piece of a question that counts on its own when images are compared; below 0: unlike this."""
 
     text: str
     weight: float = 1.0
@@ -179,7 +179,7 @@ class Hit:
     score: float
     why: Why = field(default_factory=Why)
     snippet: str | None = None
-    """The piece of the picture's text that fits the query best, if any text does."""
+    """The piece of the image's text that fits the query best, if any text does."""
     region: Box | None = None
     """Box of the image on a sheet that fits best; None: the whole image."""
     similar: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ class SearchResult:
     notes: tuple[str, ...] = ()
     """Notes for a person on how the query was read and searched, one line each."""
     confidence: float | None = None
-    """0..1 that something matches, above 0.5 when ``matched``; None where a filter or a picture decides."""
+    """0..1 that something matches, above 0.5 when ``matched``; None where a filter or an image decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A claim's proof: the picture, the words quoted from it and where they stand."""
+    """A claim's proof: the image, the words quoted from it and where they stand."""
 
     marker: int
     image_id: str
@@ -250,7 +250,7 @@ class Sent:
     number: int
     how: Literal["picture", "crop", "text"]
     width: int = 0
-    """Pixels as sent; 0 without a picture."""
+    """Pixels as sent; 0 without an image."""
     height: int = 0
     tokens: int = 0
     """Tokens of the image, by the model's formula."""
@@ -314,5 +314,5 @@ class Answer:
 
 
 def join_lines(lines: Sequence[TextLine]) -> str:
-    """The text of a picture as stored and searched: its lines, one per row."""
+    """The text of an image as stored and searched: its lines, one per row."""
     return "\n".join(line.text for line in lines)

@@ -1,4 +1,4 @@
-"""Askpix as a LangChain retriever: pictures for a chain, with the words in them and where they come from.
+"""Askpix as a LangChain retriever: images for a chain, with the words in them and where they come from.
 
     pip install askpix langchain-core
     askpix serve                        # in another terminal
@@ -20,7 +20,7 @@ from askpix.api.schemas.results import Hit
 
 
 class AskpixRetriever(BaseRetriever):
-    """Documents are pictures: ``page_content`` is what is written in one, ``metadata`` where it lies and why.
+    """Documents are images: ``page_content`` is what is written in one, ``metadata`` where it lies and why.
 
     Nothing is returned where Askpix says that nothing matches: a chain should not answer from what is merely
     nearest. ``where`` is the filter of ``POST /v1/collections/NAME/search``.

@@ -19,7 +19,7 @@ from askpix.api.schemas.results import Hit
 
 
 class AskpixRetriever(BaseRetriever):
-    """Nodes are pictures: ``text`` is what is written in one, ``image_url`` the picture itself, made small.
+    """Nodes are images: ``text`` is what is written in one, ``image_url`` the image itself, made small.
 
     Nothing is returned where Askpix says that nothing matches. ``where`` is the filter of
     ``POST /v1/collections/NAME/search``.

@@ -1,6 +1,6 @@
-"""Words of questions and of pictures as they are compared here: OCR swallows spaces and mistakes letters.
+"""Words of questions and of images as they are compared here: OCR swallows spaces and mistakes letters.
 
-Everything is pure text; nothing here knows of boxes or pictures.
+Everything is pure text; nothing here knows of boxes or images.
 """
 
 import re

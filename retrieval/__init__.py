@@ -1,1 +1,1 @@
-"""The index: how pictures and words become vectors, where they live, how they are found."""
+"""The index: how images and words become vectors, where they live, how they are found."""

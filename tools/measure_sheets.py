@@ -28,7 +28,7 @@ from askpix.core.imaging.decode import open_image  # noqa: E402
 from askpix.core.types import Box, Query  # noqa: E402
 from askpix.retrieval.search.retriever import Retriever  # noqa: E402
 
-PAGE, ACROSS, DOWN, LEAST_GAP = (2480, 3508), 2, 3, 40
+PAGE, ACROSS, DOWN, MIN_GAP = (2480, 3508), 2, 3, 40
 PAPERS = ((250, 250, 248), (20, 20, 22), (240, 228, 200))
 CAPTIONS, DEPTH = 3, 10
 
@@ -95,11 +95,11 @@ def page(paths: Sequence[Path], chance: random.Random) -> tuple[Image.Image, lis
     boxes: list[Box] = []
     for path, (left, top, wide, high) in zip(paths, cells(), strict=False):
         image = open_image(path).image
-        room = (wide - LEAST_GAP, high - LEAST_GAP)
+        room = (wide - MIN_GAP, high - MIN_GAP)
         scale = min(room[0] / image.width, room[1] / image.height) * chance.uniform(0.75, 1)
         size = (round(image.width * scale), round(image.height * scale))
-        x = left + LEAST_GAP // 2 + chance.randint(0, max(0, room[0] - size[0]))
-        y = top + LEAST_GAP // 2 + chance.randint(0, max(0, room[1] - size[1]))
+        x = left + MIN_GAP // 2 + chance.randint(0, max(0, room[0] - size[0]))
+        y = top + MIN_GAP // 2 + chance.randint(0, max(0, room[1] - size[1]))
         sheet.paste(image.resize(size, Image.Resampling.LANCZOS), (x, y))
         boxes.append(Box(x, y, x + size[0], y + size[1]))
     return sheet, boxes

@@ -20,9 +20,9 @@ def adapt_command(
     undo: Annotated[bool, typer.Option("--undo", help="Take back what was learned.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Learn from captions in or beside the pictures, and good hits; kept only when it finds more.
+    """Learn from captions in or beside the images, and good hits; kept only when it finds more.
 
-    Nothing is written into pictures or vectors, and nothing leaves this machine.
+    Nothing is written into images or vectors, and nothing leaves this machine.
     """
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import print_json, say
@@ -48,8 +48,8 @@ def adapt_command(
         return
     say(
         f"{report.captions - report.clicks} captions and {report.clicks} queries with their good hits, of "
-        f"{report.pictures} pictures, each looked for among {report.gallery} "
-        "pictures that were not learned from:"
+        f"{report.pictures} images, each looked for among {report.gallery} "
+        "images that were not learned from:"
     )
     for word, recall in (("before", report.before), ("after", report.after)):
         say(
@@ -71,7 +71,7 @@ def good_command(
     forget: Annotated[bool, typer.Option("--forget", help="Drop all that was noted.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Note which pictures a search was for; `adapt` learns from it. It stays on this machine."""
+    """Note which images a search was for; `adapt` learns from it. It stays on this machine."""
     from askpix.api.console.render import print_json, say
     from askpix.api.services.search import find_image
     from askpix.api.settings import load_settings
@@ -83,18 +83,18 @@ def good_command(
     hits = workspace.good_hits(collection)
     if forget:
         if query or pictures:
-            raise typer.BadParameter("--forget takes no query and no pictures")
+            raise typer.BadParameter("--forget takes no query and no images")
         count = hits.forget()
         print_json({"forgotten": count}) if as_json else say(f"{count} good hits are forgotten")
         return
     if not query.strip() or not pictures:
-        raise typer.BadParameter("name the words that were searched, and the pictures that were meant")
+        raise typer.BadParameter("name the words that were searched, and the images that were meant")
     with workspace.open_store(collection) as store:
         found = [(given, find_image(store, given)) for given in pictures]
     ids = [point for _, point in found if point is not None]
     for given, point in found:
         if point is None:
-            raise NotFoundError(f"{name!r} has no picture {given!r}; name one by its id or its path")
+            raise NotFoundError(f"{name!r} has no image {given!r}; name one by its id or its path")
     noted = hits.add(query, ids)
     if as_json:
         print_json({"collection": collection.name, "noted": noted, "pairs": len(hits.pairs())})

@@ -1,4 +1,4 @@
-"""``askpix ask``: an answer from the pictures, with citations."""
+"""``askpix ask``: an answer from the images, with citations."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,7 +116,7 @@ def run_plan(
 def ask_command(
     question: Annotated[str | None, typer.Argument(help="A question in plain words.")] = None,
     collection: Annotated[str, typer.Option(help="Where to look.")] = "default",
-    top_k: Annotated[int, typer.Option(min=1, max=50, help="How many pictures may be consulted.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, max=50, help="How many images may be consulted.")] = 5,
     generator: Annotated[
         str | None, typer.Option(metavar="ID", help="Who writes the answer; see `askpix models`.")
     ] = None,
@@ -137,7 +137,7 @@ def ask_command(
         bool, typer.Option("--json", help="JSON on standard output; with --chat a line for each answer.")
     ] = False,
 ) -> None:
-    """Ask a question: the answer cites the picture and the place in it, or says that nothing holds it."""
+    """Ask a question: the answer cites the image and the place in it, or says that nothing holds it."""
     from askpix.api.console.render import hint, print_json, show_answer
     from askpix.api.schemas.results import answer_result
     from askpix.api.settings import load_settings

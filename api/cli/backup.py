@@ -14,7 +14,7 @@ def backup_command(
 ) -> None:
     """Back up this home into one file: catalog, keys, vectors, uploads. Nobody may write to it meanwhile.
 
-    Pictures that were indexed where they lie are not in it, nor is a catalog on another server. Of vectors
+    Images that were indexed where they lie are not in it, nor is a catalog on another server. Of vectors
     on a Qdrant server snapshots are taken there, and named in the file.
     """
     from dataclasses import asdict
@@ -70,7 +70,7 @@ def restore_command(
     for note in found.notes:
         hint(note)
     if moved:
-        hint(f"{moved} uploaded pictures lie below {home} now")
+        hint(f"{moved} uploaded images lie below {home} now")
     if settings.database_url and (home / "uploads").is_dir() and found.home != str(home):
         hint(f"the catalog on the server has uploads below {found.home}: put the home there to see them")
 

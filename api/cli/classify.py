@@ -1,4 +1,4 @@
-"""``askpix classify``: which of the given labels a picture shows, with a probability each."""
+"""``askpix classify``: which of the given labels an image shows, with a probability each."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ import typer
 
 
 def classify_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, PDFs and folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, PDFs and folders.")],
     labels: Annotated[str, typer.Option(metavar="A,B,C|FILE", help="Labels, or a file with one a line.")],
     template: Annotated[
         list[str] | None,
@@ -20,10 +20,10 @@ def classify_command(
     embedder: Annotated[
         str | None, typer.Option(metavar="ID", help="Which model looks; see `askpix models`.")
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="Show so many labels a picture; 0 = all.")] = 0,
+    top: Annotated[int, typer.Option(min=0, help="Show so many labels an image; 0 = all.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Say which of the given labels each picture shows. Nothing is trained or kept."""
+    """Say which of the given labels each image shows. Nothing is trained or kept."""
     from askpix.api.console.render import hint, place, print_json, table, tell_failures
     from askpix.api.schemas.results import Classification
     from askpix.api.services.classify import classify_under
@@ -56,7 +56,7 @@ def classify_command(
             ],
         )
     if not rows and not failed:
-        hint("no pictures found")
+        hint("no images found")
     tell_failures(failed)
 
 

@@ -10,7 +10,7 @@ import typer
 _SHOWN = 12
 """Values of a facet that fit on a line or two; --json gives more."""
 
-group = typer.Typer(no_args_is_help=True, help="Named sets of pictures, one embedder each.")
+group = typer.Typer(no_args_is_help=True, help="Named sets of images, one embedder each.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
@@ -43,7 +43,7 @@ def list_command(as_json: JsonOption = False) -> None:
 def show_command(
     name: str,
     facets: Annotated[
-        bool, typer.Option("--facets", help="Pictures by year, month, place, kind, camera and tag.")
+        bool, typer.Option("--facets", help="Images by year, month, place, kind, camera and tag.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,7 +98,7 @@ def delete_command(
     yes: Annotated[bool, typer.Option("--yes", help="Really delete; asked for otherwise.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a collection's index; the pictures themselves stay."""
+    """Delete a collection's index; the images themselves stay."""
     from askpix.api.console.render import print_json, say
     from askpix.api.schemas.results import Deleted
     from askpix.api.settings import load_settings
@@ -110,12 +110,12 @@ def delete_command(
     if not yes:
         if not sys.stdin.isatty():
             raise AskpixError(f"deleting {collection.name!r} needs --yes")
-        typer.confirm(f"Delete the index of {collection.name!r}? The pictures stay.", abort=True)
+        typer.confirm(f"Delete the index of {collection.name!r}? The images stay.", abort=True)
     count = workspace.delete_collection(collection.name)
     if as_json:
         print_json(Deleted(collection.name, count))
     else:
-        say(f"deleted {collection.name} ({count} pictures were indexed; the files are untouched)")
+        say(f"deleted {collection.name} ({count} images were indexed; the files are untouched)")
 
 
 @group.command("reembed")
@@ -158,7 +158,7 @@ def reembed_command(
         else:
             say(f"{collection.name} is back with embedder {collection.embedder}")
             if left:
-                say(f"{left} pictures came or were read since: `askpix index` on their folders adds them")
+                say(f"{left} images came or were read since: `askpix index` on their folders adds them")
     else:
         dropped = drop_replaced(workspace, name)
         if as_json:
@@ -184,7 +184,7 @@ def _change(workspace: Any, name: str, embedder: str, options: dict[str, bool], 
         print_json(report)
     else:
         say(
-            f"{report.collection}: {report.images} of {report.expected} pictures have vectors of "
+            f"{report.collection}: {report.images} of {report.expected} images have vectors of "
             f"{report.embedder} ({report.embedded} made in {report.seconds:.1f} s)"
         )
         if compared.overlap is None or compared.best_kept is None:
@@ -205,7 +205,7 @@ def _change(workspace: Any, name: str, embedder: str, options: dict[str, bool], 
         hint(f"... and {len(report.missing) - 20} more; --json lists them all")
     if not report.changed_over:
         hint(
-            f"{report.was} stays in use: index the folders of the missing pictures again (--prune forgets "
+            f"{report.was} stays in use: index the folders of the missing images again (--prune forgets "
             "those that are gone), then run this once more, or add --without-missing"
         )
     if report.missing:
@@ -218,7 +218,7 @@ def export_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; replaced when it is there.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a collection with all its vectors and words into one file; the pictures stay where they are."""
+    """Write a collection with all its vectors and words into one file; the images stay where they are."""
     from askpix.api.console.render import hint, print_json, say
     from askpix.api.services.transfer import export_to
     from askpix.api.settings import load_settings
@@ -228,11 +228,9 @@ def export_command(
     if as_json:
         print_json(report)
     else:
-        say(f"{report.collection}: {report.pictures} pictures of {report.sources} files in {str(file)!r}")
+        say(f"{report.collection}: {report.pictures} images of {report.sources} files in {str(file)!r}")
     if report.missing:
-        hint(
-            f"{report.missing} pictures have no vectors and are not in it: `askpix index` their folders again"
-        )
+        hint(f"{report.missing} images have no vectors and are not in it: `askpix index` their folders again")
         raise typer.Exit(3)
 
 
@@ -254,7 +252,7 @@ def import_command(
     if as_json:
         print_json(report)
     else:
-        say(f"{report.collection}: {report.pictures} pictures of {report.sources} files")
+        say(f"{report.collection}: {report.pictures} images of {report.sources} files")
 
 
 def _counter(what: str) -> Callable[[int, int], None]:
@@ -262,7 +260,7 @@ def _counter(what: str) -> Callable[[int, int], None]:
 
     def show(done: int, total: int) -> None:
         if sys.stderr.isatty():
-            typer.echo(f"\r{done} of {total} pictures {what}", nl=done >= total, err=True)
+            typer.echo(f"\r{done} of {total} images {what}", nl=done >= total, err=True)
 
     return show
 

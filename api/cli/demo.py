@@ -1,4 +1,4 @@
-"""``askpix demo``: the main job on the sample pictures, start to finish, in one go."""
+"""``askpix demo``: the main job on the sample images, start to finish, in one go."""
 
 import shlex
 import time
@@ -14,7 +14,7 @@ def demo_command(
         bool, typer.Option("--json", help="Everything found, as JSON on standard output.")
     ] = False,
 ) -> None:
-    """Index the sample pictures, search them four times, ask them three questions."""
+    """Index the sample images, search them four times, ask them three questions."""
     from askpix.api.cli.ask import run_ask
     from askpix.api.cli.index import show_report
     from askpix.api.console.progress import ProgressLine
@@ -34,7 +34,7 @@ def demo_command(
     workspace = Workspace(load_settings())
     step(f"$ askpix index {short(str(PICTURES))} --collection {COLLECTION}")
     if not as_json:
-        hint("looking at each picture, then reading the words in them (half a minute the first time)")
+        hint("looking at each image, then reading the words in them (half a minute the first time)")
     collection = workspace.open_or_create(COLLECTION)
     with ProgressLine() as progress:
         report = run_index(workspace, collection, [PICTURES], ocr="on", prune=True, on_progress=progress)
@@ -65,7 +65,7 @@ def demo_command(
         return
     say(
         "",
-        f"That took {time.perf_counter() - began:.0f} s. Now your own pictures:",
+        f"That took {time.perf_counter() - began:.0f} s. Now your own images:",
         "    askpix index ~/Pictures",
         '    askpix search "dog on a beach"',
         '    askpix ask "What is the total on the hotel receipt?"',

@@ -12,16 +12,16 @@ from typing import Literal
 
 
 def caption_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, PDFs and folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, PDFs and folders.")],
     style: Annotated[
-        Literal["short", "detailed", "alt"], typer.Option(help="alt: for who cannot see the picture.")
+        Literal["short", "detailed", "alt"], typer.Option(help="alt: for who cannot see the image.")
     ] = "short",
     generator: Annotated[
         str | None, typer.Option(metavar="ID", help="Who describes; see `askpix models`.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Describe each picture in words. Without a model that sees: what it looks like, and what is written."""
+    """Describe each image in words. Without a model that sees: what it looks like, and what is written."""
     from askpix.api.console.render import place, print_json, say, tell_failures
     from askpix.api.console.text import printable
     from askpix.api.schemas.results import Caption
@@ -43,7 +43,7 @@ def caption_command(
 
 
 def extract_command(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or a PDF.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or a PDF.")],
     schema: Annotated[Path | None, typer.Option(metavar="FILE", help="A JSON schema of an object.")] = None,
     table: Annotated[
         bool, typer.Option("--table", help="Instead: the table, or the numbers printed at a chart's bars.")
@@ -54,7 +54,7 @@ def extract_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output (it always is).")] = False,
 ) -> None:
-    """Fill in a JSON schema from a picture, or take its table off it; each value with its place."""
+    """Fill in a JSON schema from an image, or take its table off it; each value with its place."""
     from askpix.api.console.render import print_json
     from askpix.api.services.describe import extract, extraction_object, read_table
     from askpix.api.services.single_file import look

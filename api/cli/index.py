@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def index_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files with pictures.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files with images.")],
     collection: Annotated[str, typer.Option(help="The collection to fill; made when missing.")] = "default",
     embedder: Annotated[
         str | None, typer.Option(metavar="ID", help="Embedder of a new collection; see `askpix models`.")
@@ -27,11 +27,11 @@ def index_command(
     ] = None,
     ocr: Annotated[
         Literal["auto", "on", "off"] | None,
-        typer.Option(help="Read the words in pictures (second stage)."),
+        typer.Option(help="Read the words in images (second stage)."),
     ] = None,
     tags: Annotated[
         str | None,
-        typer.Option(metavar="A,B,C|FILE", help="Tag pictures with these labels, now and in later runs."),
+        typer.Option(metavar="A,B,C|FILE", help="Tag images with these labels, now and in later runs."),
     ] = None,
     tag_threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least probability of a tag; default: the embedder's.")
@@ -39,7 +39,7 @@ def index_command(
     no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove tags, and tag no more.")] = False,
     captions: Annotated[
         str | None,
-        typer.Option(metavar="GENERATOR", help="Then describe each picture in a sentence that is searched."),
+        typer.Option(metavar="GENERATOR", help="Then describe each image in a sentence that is searched."),
     ] = None,
     caption_limit: Annotated[int | None, typer.Option(min=1, help="At most so many in this run.")] = None,
     caption_tokens: Annotated[
@@ -52,7 +52,7 @@ def index_command(
         list[str] | None,
         typer.Option(metavar="GLOB", help="Leave these out, as in .gitignore; .askpixignore files do too."),
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Forget pictures that are gone from PATH.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget images that are gone from PATH.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Then follow the folders, and index what changes, until Ctrl-C.")
     ] = False,

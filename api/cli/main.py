@@ -34,7 +34,7 @@ from askpix.core.errors import AskpixError
 app = typer.Typer(
     name="askpix",
     help="Ask your pictures: search photos, scans, charts and pages by meaning, words, dates and places, "
-    "and get answers that cite the picture and the place in it.",
+    "and get answers that cite the image and the place in it.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -144,7 +144,7 @@ def shower(workspace: "Workspace", protocol: "Protocol") -> "Callable[[ImageReco
 
     def show(record: "ImageRecord") -> str:
         try:
-            return thumbnail(workspace.picture_of(record, SIDE), protocol)
+            return thumbnail(workspace.image_of(record, SIDE), protocol)
         except (BadImageError, NotFoundError):
             return ""
 

@@ -24,7 +24,7 @@ def doctor_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check what is installed, reachable and writable, and that every picture has exactly one vector set."""
+    """Check what is installed, reachable and writable, and that every image has exactly one vector set."""
     from askpix.api.console.render import print_json, table
     from askpix.api.services.doctor import examine
     from askpix.api.services.prove import forget_proofs

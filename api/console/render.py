@@ -1,6 +1,6 @@
 """Output of results: JSON on standard output for programs, tables for people, progress on standard error.
 
-Paths and words read from pictures are untrusted: control characters never reach a terminal, and Rich's
+Paths and words read from images are untrusted: control characters never reach a terminal, and Rich's
 markup is never parsed in them.
 """
 

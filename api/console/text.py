@@ -6,7 +6,7 @@ import unicodedata
 def printable(text: str) -> str:
     """``text`` on one line, without characters that move the cursor, recolour or reorder a terminal's line.
 
-    Paths and words read from pictures are untrusted: an escape sequence in a file name must stay a name.
+    Paths and words read from images are untrusted: an escape sequence in a file name must stay a name.
     """
     unsafe = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
     flat = text.replace("\n", " ").replace("\t", " ")

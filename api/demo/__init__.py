@@ -1,6 +1,6 @@
 """Content of ``askpix demo``: sample images, searches and questions, with what each should find.
 
-NOTICE says where each picture comes from; tools/draw_demo.py draws those that are ours. ``captions.toml``
+NOTICE says where each image comes from; tools/draw_demo.py draws those that are ours. ``captions.toml``
 holds captions of some of them, which a model must find to prove that it works.
 """
 
@@ -15,7 +15,7 @@ PICTURES = Path(__file__).resolve().parent / "pictures"
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``finds`` names the pictures of which the best hit must be one."""
+    """``finds`` names the images of which the best hit must be one."""
 
     text: str
     shows: str
@@ -25,7 +25,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``cites`` is the picture to be cited, ``holds`` a part of the answer; None = must be refused."""
+    """``cites`` is the image to be cited, ``holds`` a part of the answer; None = must be refused."""
 
     text: str
     shows: str
@@ -52,7 +52,7 @@ class SamplePage:
 
 
 SEARCHES = (
-    Search("a cup of coffee on a table", "by what pictures show", ("coffee-cup.jpg",)),
+    Search("a cup of coffee on a table", "by what images show", ("coffee-cup.jpg",)),
     Search(
         '"GRAND TOTAL" -sushi',
         "by exact words in them, and words to leave out",
@@ -60,7 +60,7 @@ SEARCHES = (
     ),
     Search(
         "",
-        "by a picture: what looks like this receipt?",
+        "by an image: what looks like this receipt?",
         ("sakura-sushi.jpg",),
         image="receipts/sakura-sushi.jpg",
     ),
@@ -75,7 +75,7 @@ QUESTIONS = (
         "429.00",
     ),
     Question("How much was the salmon nigiri?", "one item of a receipt", "sakura-sushi.jpg", "13.00"),
-    Question("What did the flight to Lisbon cost?", "when no picture holds the answer, it says so", None),
+    Question("What did the flight to Lisbon cost?", "when no image holds the answer, it says so", None),
 )
 
 

@@ -1,4 +1,4 @@
-"""``askpix eval answers`` and ``askpix eval extract``: right, on one's own pictures?"""
+"""``askpix eval answers`` and ``askpix eval extract``: right, on one's own images?"""
 
 import re
 import sys
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _MARKER = re.compile(r"(?:\s*For example:)?\s*\[\d+\]")
 
 Manifests = Annotated[
-    list[Path], typer.Argument(metavar="MANIFEST.jsonl...", help="Pictures with questions and answers.")
+    list[Path], typer.Argument(metavar="MANIFEST.jsonl...", help="Images with questions and answers.")
 ]
 Named = Annotated[
-    str | None, typer.Option(help="Ask this collection instead of indexing the manifest's pictures.")
+    str | None, typer.Option(help="Ask this collection instead of indexing the manifest's images.")
 ]
 
 
@@ -36,16 +36,16 @@ def answers_command(
         str | None, typer.Option(metavar="ID", help="Who writes the answers; see `askpix models`.")
     ] = None,
     given: Annotated[
-        bool, typer.Option("--given", help="Hand over the right picture: reading apart from finding.")
+        bool, typer.Option("--given", help="Hand over the right image: reading apart from finding.")
     ] = False,
     absent: Annotated[
-        bool, typer.Option("--absent", help="Ask each question again with its picture left out.")
+        bool, typer.Option("--absent", help="Ask each question again with its image left out.")
     ] = False,
     planted: Annotated[
         bool,
         typer.Option("--planted", help="Write wrong answers on purpose: how many slip through the checks?"),
     ] = False,
-    top_k: Annotated[int, typer.Option(min=1, max=50, help="How many pictures may be consulted.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, max=50, help="How many images may be consulted.")] = 5,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only N questions, spread over each manifest.")
     ] = None,
@@ -53,7 +53,7 @@ def answers_command(
 ) -> None:
     """Ask every question as `askpix ask` does; each scored by its kind's measure, with 95 % intervals.
 
-    Charts by relaxed accuracy, documents and screens by ANLS, fields exactly. Tells pictures that were not
+    Charts by relaxed accuracy, documents and screens by ANLS, fields exactly. Tells images that were not
     found from those that were misread, and silence where it is right from silence where it is not.
     """
     from askpix.api.console.render import hint, print_json, say, table
@@ -67,7 +67,7 @@ def answers_command(
     from askpix.evaluation.suites.answering import COLUMNS, ask_all
 
     if given and absent:
-        raise BadQueryError("--given hands the picture over and --absent takes it away; choose one")
+        raise BadQueryError("--given hands the image over and --absent takes it away; choose one")
     questions = [each for path in manifests for each in _spread(read_questions(path), limit)]
     workspace = Workspace(load_settings())
     if collection is not None:
@@ -92,13 +92,13 @@ def answers_command(
     if as_json:
         print_json(report.to_json())
         return
-    how = "the right picture given" if given else f"{top_k} pictures consulted"
-    hint(f"{report.gallery} pictures, {how}, by {model.model_id}: {why}")
+    how = "the right image given" if given else f"{top_k} images consulted"
+    hint(f"{report.gallery} images, {how}, by {model.model_id}: {why}")
     table(COLUMNS, report.rows())
     whole = report.scores[0]
     cost = "price not known" if whole.mean_cost_usd is None else f"${whole.mean_cost_usd:.5f}"
     say(
-        f"a question: {whole.mean_input_tokens:.0f} tokens in ({whole.mean_image_tokens:.0f} for pictures), "
+        f"a question: {whole.mean_input_tokens:.0f} tokens in ({whole.mean_image_tokens:.0f} for images), "
         f"{whole.mean_output_tokens:.0f} out, {cost}, {whole.mean_ms:.0f} ms"
     )
     for risk in report.risks or ():
@@ -174,7 +174,7 @@ def _asker(
 ) -> "Ask":
     """Asks as ``askpix ask`` does: all of the collection where a question is about it, else what is found.
 
-    With the right picture handed over there is no collection to ask.
+    With the right image handed over there is no collection to ask.
     """
     from askpix.core.errors import NotFoundError
     from askpix.core.types import Hit, Query, SearchResult
@@ -258,7 +258,7 @@ def _planted(
         return
     from askpix.evaluation.suites.adversarial import COLUMNS
 
-    hint(f"{report.truths} right answers that stand in a line of their picture; no model was asked")
+    hint(f"{report.truths} right answers that stand in a line of their image; no model was asked")
     table(COLUMNS, report.cells())
 
 

@@ -31,12 +31,12 @@ QUERIES = tuple(
 
 _Paths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+    typer.Argument(metavar="[PATH]...", help="Images to measure with; default: the sample photos."),
 ]
-_Pictures = Annotated[int, typer.Option(min=16, help="How many pictures a run indexes.")]
+_ImageCount = Annotated[int, typer.Option(min=16, help="How many images a run indexes.")]
 _Megapixels = Annotated[
     float | None,
-    typer.Option(min=0.1, max=100, help="Enlarge each picture to this size first."),
+    typer.Option(min=0.1, max=100, help="Enlarge each image to this size first."),
 ]
 _Rounds = Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")]
 _Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -54,7 +54,7 @@ class DefaultCommand(TyperGroup):
 
 def both_command(
     paths: _Paths = None,
-    pictures: _Pictures = 256,
+    pictures: _ImageCount = 256,
     megapixels: _Megapixels = None,
     rounds: _Rounds = 3,
     as_json: _Json = False,
@@ -72,7 +72,7 @@ def both_command(
 
 def index_command(
     paths: _Paths = None,
-    pictures: _Pictures = 256,
+    pictures: _ImageCount = 256,
     megapixels: _Megapixels = None,
     rounds: _Rounds = 3,
     as_json: _Json = False,
@@ -87,7 +87,7 @@ def index_command(
     _measure(paths, pictures, megapixels, measure, as_json=as_json)
 
 
-def search_command(paths: _Paths = None, pictures: _Pictures = 256, as_json: _Json = False) -> None:
+def search_command(paths: _Paths = None, pictures: _ImageCount = 256, as_json: _Json = False) -> None:
     """Whole searches beside encoding the words and one query of the store."""
     from askpix.api.evals.speed import bench_queries
 
@@ -130,11 +130,11 @@ def _measure(
 def _ingest_lines(ingest: "IngestSpeed") -> list[str]:
     return [
         f"indexing {ingest.ratio:.2f} of the bound ({ingest.cpu_ratio:.2f} by CPU time): "
-        f"{ingest.achieved_per_s:.1f} of {ingest.bound_per_s:.1f} pictures/s",
+        f"{ingest.achieved_per_s:.1f} of {ingest.bound_per_s:.1f} images/s",
         f"  {ingest.ratio_to_bare:.2f} of the bare parts on all cores, by the clock in turn: "
-        f"{ingest.bare_per_s:.1f} pictures/s",
+        f"{ingest.bare_per_s:.1f} images/s",
         f"  bare decode {ingest.decode_ms:.1f} ms + bare embedding {ingest.embed_ms:.1f} ms "
-        f"of CPU a picture, {ingest.cores} cores",
+        f"of CPU an image, {ingest.cores} cores",
     ]
 
 
@@ -148,7 +148,7 @@ def _query_line(queries: "QuerySpeed") -> str:
 def embed_command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+        typer.Argument(metavar="[PATH]...", help="Images to measure with; default: the sample photos."),
     ] = None,
     embedder: Annotated[
         list[str] | None,
@@ -169,7 +169,7 @@ def embed_command(
     ] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Embedders beside a hand-written loop over their library: pictures/s, texts/s at batch 1, 16, 64."""
+    """Embedders beside a hand-written loop over their library: images/s, texts/s at batch 1, 16, 64."""
     import tempfile
     from dataclasses import asdict
 
@@ -227,7 +227,7 @@ def _say_row(row: "BatchSpeed") -> None:
 def decode_command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Pictures to decode; default: the sample pictures."),
+        typer.Argument(metavar="[PATH]...", help="Images to decode; default: the sample images."),
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="At most so many files.")] = 64,
     megapixels: Annotated[
@@ -237,7 +237,7 @@ def decode_command(
     rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Files into pictures of an embedder's size, by format, beside the bare decoder of each."""
+    """Files into images of an embedder's size, by format, beside the bare decoder of each."""
     import tempfile
 
     from askpix.api.console.render import print_json, table

@@ -43,7 +43,7 @@ class DecodeSpeed:
 def measure_decode(
     contents: Sequence[bytes], *, side: int, rounds: int = 5, limits: ImageLimits = DEFAULT_LIMITS
 ) -> list[DecodeSpeed]:
-    """Every file by both, in turn; formats by falling number of pictures. ``side``: the shorter one that an
+    """Every file by both, in turn; formats by falling number of images. ``side``: the shorter one that an
     embedder needs, pixels. What is damaged, and videos, are left out."""
     groups: dict[str, list[tuple[bytes, list[Size]]]] = {}
     pixels: dict[str, int] = {}
@@ -56,7 +56,7 @@ def measure_decode(
         groups.setdefault(name, []).append((data, [drawn for _, drawn in found]))
         pixels[name] = pixels.get(name, 0) + sum(width * height for (width, height), _ in found)
     if not groups:
-        raise NotFoundError("there is no picture to decode under these paths")
+        raise NotFoundError("there is no image to decode under these paths")
     rows = [
         _measured(name, files, pixels[name], side=side, rounds=rounds, limits=limits)
         for name, files in groups.items()
@@ -79,7 +79,7 @@ def _measured(
     for turn in range(rounds + 1):
         order: list[tuple[int, Callable[[], Any]]] = [
             (0, lambda: [_ours(data, side, limits) for data, _ in files]),
-            # Sizes alone are kept: pictures that pile up would cost fresh memory.
+            # Sizes alone are kept: images that pile up would cost fresh memory.
             (1, lambda: [[image.size for image in bare(data, side, drawn)] for data, drawn in files]),
         ]
         for place, work in order if turn % 2 else reversed(order):

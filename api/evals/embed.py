@@ -47,7 +47,7 @@ def measure_embedder(
     limit_s: float = 300.0,
     on_row: Callable[[BatchSpeed], None] | None = None,
 ) -> list[BatchSpeed]:
-    """Pictures, then texts, of this embedder beside its bare library, in about ``limit_s``.
+    """Images, then texts, of this embedder beside its bare library, in about ``limit_s``.
 
     Raises ``ModelUnavailableError``.
     """
@@ -58,7 +58,7 @@ def measure_embedder(
     embedder = open_embedder(embedder_id, embedder_options(settings))
     bare_images, bare_texts = loops[kind](embedder_id, settings)
     turns: dict[str, Any] = {"rounds": rounds, "batches": batches, "least_s": seconds, "on_row": on_row}
-    # Pictures are most of the work.
+    # Images are most of the work.
     shares = (0.75 * limit_s, 0.25 * limit_s)
     return [
         *measure_embedding(
@@ -163,7 +163,7 @@ def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embe
 
 
 def bare_open_clip(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
-    """The loop of open_clip's README: its transform picture by picture, then its model."""
+    """The loop of open_clip's README: its transform image by image, then its model."""
     open_clip, torch = import_module("open_clip"), import_module("torch")
     from askpix.core.pretrained import pick_device, pick_dtype
     from askpix.retrieval.embedders.open_clip import find_named

@@ -1,4 +1,4 @@
-"""``askpix eval make``: a test set from one's own pictures, to be reviewed on a page."""
+"""``askpix eval make``: a test set from one's own images, to be reviewed on a page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @evaluation.command("make")
 def make_command(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Pictures; or name a --collection.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Images; or name a --collection.")
     ] = None,
     collection: Annotated[str | None, typer.Option(help="One that is indexed already.")] = None,
     out: Annotated[
@@ -25,14 +25,14 @@ def make_command(
     absent: Annotated[int, typer.Option(min=0, help="And this many that nothing answers.")] = 30,
     seed: Annotated[int, typer.Option(help="Another one takes other queries.")] = 0,
 ) -> None:
-    """Queries from titles, words in pictures, dates and places; absent ones; and a page to review them on.
+    """Queries from titles, words in images, dates and places; absent ones; and a page to review them on.
 
     Open `review.html`: x takes a query out, e edits it, "Save" gives the manifest. With the saved file in
     the same folder, `askpix eval retrieval manifest.jsonl` asks them.
     """
     from askpix.api.console.progress import ProgressLine
     from askpix.api.console.render import hint, say, table
-    from askpix.api.evals.review import known_of, manifest_lines, picture_shower, review_page
+    from askpix.api.evals.review import image_shower, known_of, manifest_lines, review_page
     from askpix.api.services.index import run_index
     from askpix.api.services.search import open_searcher
     from askpix.api.settings import load_settings
@@ -41,7 +41,7 @@ def make_command(
     from askpix.evaluation.data.synthesize import make_queries
 
     if (folder is None) == (collection is None):
-        raise BadQueryError("name a folder of pictures or a --collection, one of them")
+        raise BadQueryError("name a folder of images or a --collection, one of them")
     manifest = out / "manifest.jsonl"
     if manifest.exists():
         raise AskpixError(f"{str(manifest)!r} is there already, perhaps reviewed; name another --out")
@@ -57,7 +57,7 @@ def make_command(
     with open_searcher(workspace, target) as searcher:
         records = [record for record in _records(searcher.store) if Path(record.uri).is_file()]
         if not records:
-            raise NotFoundError(f"collection {target.name!r} holds no picture that is a file of this machine")
+            raise NotFoundError(f"collection {target.name!r} holds no image that is a file of this machine")
         read = searcher.read_caption(literal=False)
 
         def closest(query: str) -> "list[ImageRecord]":
@@ -66,8 +66,8 @@ def make_command(
 
         chosen = make_queries(known_of(workspace, target, records), most=queries, absent=absent, seed=seed)
         if not chosen:
-            raise NotFoundError("nothing is written in or about these pictures to ask by")
-        shower = picture_shower(workspace, {record.id: record for record in records}, closest)
+            raise NotFoundError("nothing is written in or about these images to ask by")
+        shower = image_shower(workspace, {record.id: record for record in records}, closest)
         page = review_page(chosen, out.absolute(), shower, title=f"Queries for {target.name}")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def make_command(
     counts: dict[str, int] = {}
     for each in chosen:
         counts[each.kind] = counts.get(each.kind, 0) + 1
-    hint(f"{len(chosen)} queries on {len(records)} pictures; review them: {out / 'review.html'}")
+    hint(f"{len(chosen)} queries on {len(records)} images; review them: {out / 'review.html'}")
     table(("queries of", "n"), [(kind, str(count)) for kind, count in counts.items()])
     say(f"askpix eval retrieval {manifest} --collection {target.name}")
 

@@ -38,7 +38,7 @@ def bench_command(
             metavar="FOLDER", help="Where replies and report are kept; default: DIR/askpix-results."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions or pictures.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions or images.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
 ) -> None:
     """A public benchmark with its own prompt and scoring. Ctrl-C stops it; the same command goes on.
@@ -144,7 +144,7 @@ def _benchmarks(frames: int) -> "dict[str, Benchmark]":
 
 
 def _responder(workspace: "Workspace", generator: str | None, frames: int) -> "Callable[[Item], Response]":
-    """Shows the pictures and the prompt as published, and nothing else; a model that only quotes gets the
+    """Shows the images and the prompt as published, and nothing else; a model that only quotes gets the
     words that were read."""
     import tempfile
 
@@ -158,7 +158,7 @@ def _responder(workspace: "Workspace", generator: str | None, frames: int) -> "C
     read: dict[str, tuple[TextLine, ...]] = {}
 
     def respond(item: "Item") -> Response:
-        # The pictures of TSV files have no file of their own, and a generator opens files.
+        # The images of TSV files have no file of their own, and a generator opens files.
         with tempfile.TemporaryDirectory(prefix="askpix-bench-") as work:
             evidence = [
                 _evidence(workspace, number, picture, Path(work), read=read if blind else None)
@@ -185,7 +185,7 @@ def _responder(workspace: "Workspace", generator: str | None, frames: int) -> "C
 
 
 def _shown(workspace: "Workspace", item: "Item", frames: int) -> "tuple[Path | bytes, ...]":
-    """The pictures of an item, or frames of its film, from the middles of equally long parts of it."""
+    """The images of an item, or frames of its film, from the middles of equally long parts of it."""
     if item.film is None:
         return item.pictures
     import io
@@ -226,7 +226,7 @@ def _evidence(
     looked = look(workspace, picture, read=False)
     if read is None:
         return replace(looked.evidence, number=number, read=False)
-    # Many questions are about one picture, and reading takes a second.
+    # Many questions are about one image, and reading takes a second.
     if looked.record.id not in read:
         read[looked.record.id] = tuple(workspace.reader.read(looked.picture.image))
     return replace(looked.evidence, number=number, lines=read[looked.record.id])
@@ -257,7 +257,7 @@ def _captions(
         ]
         return model.embed_images(pictures)
 
-    vectors = captions.embed_pictures(
+    vectors = captions.embed_image_files(
         found.pictures,
         embed,
         kept / f"{name}-{_plain(model.model_id)}-{len(found.pictures)}",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-_MOST_BYTES = 256 * 2**20
+_MAX_BYTES = 256 * 2**20
 
 
 def report_command(
@@ -46,7 +46,7 @@ def _read(path: Path) -> "dict[str, object]":
     from askpix.evaluation.report.figures import kind_of
 
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise AskpixError(f"{str(path)!r} is too large to be a result")
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures of a manifest at another size, as files that can be indexed."""
+"""Images of a manifest at another size, as files that can be indexed."""
 
 import hashlib
 from collections.abc import Iterable, Mapping

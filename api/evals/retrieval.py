@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TOP = 10
 
 evaluation = typer.Typer(
-    no_args_is_help=True, help="Quality on a manifest of pictures with captions or questions."
+    no_args_is_help=True, help="Quality on a manifest of images with captions or questions."
 )
 
 
@@ -32,16 +32,16 @@ def retrieval_command(
         list[Path],
         typer.Argument(
             metavar="MANIFEST.jsonl...",
-            help="Pictures with captions, questions or fields; several make one gallery.",
+            help="Images with captions, questions or fields; several make one gallery.",
         ),
     ],
     collection: Annotated[
-        str | None, typer.Option(help="Search this collection instead of indexing the manifest's pictures.")
+        str | None, typer.Option(help="Search this collection instead of indexing the manifest's images.")
     ] = None,
     distractors: Annotated[
         bool, typer.Option("--distractors", help="Add the manifest's distractors to the gallery.")
     ] = False,
-    ocr: Annotated[Literal["on", "off"], typer.Option(help="Read the words in the pictures.")] = "on",
+    ocr: Annotated[Literal["on", "off"], typer.Option(help="Read the words in the images.")] = "on",
     mode: Annotated[
         Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which legs of search are used.")
     ] = "auto",
@@ -65,7 +65,7 @@ def retrieval_command(
 ) -> None:
     """Ask every query of a manifest: R@1, R@5, R@10, MRR, nDCG@10 with 95 % intervals.
 
-    The pictures are indexed into a collection of their own, which is kept for the next time.
+    The images are indexed into a collection of their own, which is kept for the next time.
     """
     from askpix.api.console.render import hint, print_json, say, table
     from askpix.api.services.search import open_searcher
@@ -117,7 +117,7 @@ def retrieval_command(
             if as_json:
                 print_json(both.to_json())
                 return
-            hint(f"{dataset.name}: {gallery} pictures, mode {mode}, embedder {target.embedder}")
+            hint(f"{dataset.name}: {gallery} images, mode {mode}, embedder {target.embedder}")
             table(COLUMNS, both.before.rows())
             table(COLUMNS, both.after.rows())
             say(*both.lines())
@@ -128,18 +128,18 @@ def retrieval_command(
     if as_json:
         print_json(report.to_json())
         return
-    hint(f"{report.dataset}: {report.gallery} pictures, mode {mode}, embedder {target.embedder}")
+    hint(f"{report.dataset}: {report.gallery} images, mode {mode}, embedder {target.embedder}")
     table(COLUMNS, report.rows())
     if report.absent_refused is not None:
         share = report.absent_refused
         shown = f"{100 * share.value:.1f} ({100 * share.low:.1f}-{100 * share.high:.1f})"
-        say(f"refused as matching nothing: {shown} % of {report.absent} queries that no picture answers")
+        say(f"refused as matching nothing: {shown} % of {report.absent} queries that no image answers")
 
 
 def _gallery(
     workspace: "Workspace", dataset: "Dataset", *, distractors: bool, ocr: Literal["on", "off"]
 ) -> "Collection":
-    """The manifest's pictures in a collection named after it, indexed when they are not yet."""
+    """The manifest's images in a collection named after it, indexed when they are not yet."""
     from askpix.api.console.progress import ProgressLine
     from askpix.api.services.index import run_index
 
@@ -199,7 +199,7 @@ def show_legs(
     if as_json:
         print_json(report.to_json())
         return
-    hint(f"{gallery} pictures, embedder {target.embedder}; alone = in the folder of the query's own set")
+    hint(f"{gallery} images, embedder {target.embedder}; alone = in the folder of the query's own set")
     table(COLUMNS, report.rows())
     for score in report.worse():
         say(f"{score.group}, {score.gallery}: {score.leg} alone is better than all legs together")
@@ -216,7 +216,7 @@ def show_absent(
     as_json: bool,
     literal: bool = False,
 ) -> None:
-    """Every query with its pictures there and with all pictures of its concept left out."""
+    """Every query with its images there and with all images of its concept left out."""
     from askpix.api.console.render import hint, print_json, table
     from askpix.api.services.search import open_searcher
     from askpix.evaluation.suites.no_match import COLUMNS, RISK_COLUMNS, judge_absence
@@ -243,7 +243,7 @@ def show_absent(
     if as_json:
         print_json(report.to_json())
         return
-    hint(f"{report.gallery} pictures, mode {mode}, embedder {target.embedder}")
+    hint(f"{report.gallery} images, mode {mode}, embedder {target.embedder}")
     table(COLUMNS, report.rows())
     hint("", "what another threshold would give:")
     table(RISK_COLUMNS, report.risk_rows())
@@ -264,7 +264,7 @@ def _groups(
 
 
 def _folder(cases: Sequence["Case"]) -> str | None:
-    """The folder that holds all their pictures."""
+    """The folder that holds all their images."""
     import os.path
 
     return os.path.commonpath([str(case.image.parent) for case in cases]) if cases else None

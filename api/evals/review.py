@@ -1,4 +1,4 @@
-"""``askpix eval make``: what is known of a collection's pictures, and the page to review queries on."""
+"""``askpix eval make``: what is known of a collection's images, and the page to review queries on."""
 
 import base64
 import html
@@ -50,7 +50,7 @@ def known_of(workspace: "Workspace", collection: "Collection", records: Sequence
 
 
 def manifest_lines(candidates: Sequence[Candidate], folder: Path) -> Iterator[str]:
-    """A row each, as ``askpix.evaluation.data.manifest`` reads them; pictures are named from ``folder``."""
+    """A row each, as ``askpix.evaluation.data.manifest`` reads them; images are named from ``folder``."""
     for each in candidates:
         if each.image is None:
             row = {"absent": each.query, "source": each.kind}
@@ -69,7 +69,7 @@ def review_page(
     """Return an HTML page that needs nothing else: each query with its image, or what is closest to an absent
     one.
 
-    It saves a manifest that belongs into ``folder``. What pictures and files say is data in it, never markup.
+    It saves a manifest that belongs into ``folder``. What images and files say is data in it, never markup.
     """
     rows = [
         {
@@ -86,19 +86,19 @@ def review_page(
     return page.replace("{rows}", data)
 
 
-def picture_shower(
+def image_shower(
     workspace: "Workspace",
     by_id: Mapping[str, ImageRecord],
     closest: Callable[[str], Sequence[ImageRecord]],
 ) -> Callable[[Candidate], list[Image.Image]]:
-    """The picture of a candidate, or those closest to an absent one; what cannot be opened is left out."""
+    """The image of a candidate, or those closest to an absent one; what cannot be opened is left out."""
 
     def show(candidate: Candidate) -> list[Image.Image]:
         records = [by_id[candidate.id]] if candidate.image else closest(candidate.query)
         found: list[Image.Image] = []
         for record in records:
             try:
-                image: Any = workspace.picture_of(record, _SIDE)
+                image: Any = workspace.image_of(record, _SIDE)
             except BadImageError:
                 continue
             image.thumbnail((2 * _SIDE, _SIDE))

@@ -42,7 +42,7 @@ def temporary_home(settings: Settings) -> Iterator[Settings]:
 def collect(
     paths: Sequence[Path], number: int, folder: Path, *, megapixels: float | None = None
 ) -> list[Path]:
-    """``number`` different pictures in ``folder``: those under ``paths``, again and again with other bytes.
+    """``number`` different images in ``folder``: those under ``paths``, again and again with other bytes.
 
     With ``megapixels`` each is enlarged to that size first, as a JPEG of a camera's quality.
     """
@@ -54,7 +54,7 @@ def collect(
     made: list[Path] = []
     for place in range(number):
         target = folder / f"{place:05}.jpg"
-        # Bytes behind the end of a JPEG change its hash and not its picture.
+        # Bytes behind the end of a JPEG change its hash and not its image.
         target.write_bytes(contents[place % len(contents)] + f"{place}".encode())
         made.append(target)
     return made
@@ -70,7 +70,7 @@ def _enlarged(data: bytes, megapixels: float) -> bytes:
 
 
 def bench_ingest(settings: Settings, files: Sequence[Path], *, rounds: int) -> IngestSpeed:
-    """Stage one of ingestion against bare Pillow and bare ONNX Runtime on the same pictures."""
+    """Stage one of ingestion against bare Pillow and bare ONNX Runtime on the same images."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
@@ -125,7 +125,7 @@ def bench_queries(settings: Settings, files: Sequence[Path], texts: Sequence[str
         with workspace.open_store(collection) as store:
             retriever = workspace.retriever_on(collection, store)
             return measure_queries(
-                # The pictures here are copies of a few: collapsing near duplicates would look through all of
+                # The images here are copies of a few: collapsing near duplicates would look through all of
                 # them for one page, which no archive asks for.
                 lambda text: retriever.retrieve(parse(text), show_all=True, collapse=False),
                 lambda text: store.search("image", embedder.embed_texts([text])[0], where=Where(), limit=10),

@@ -27,9 +27,7 @@ def sweep_command(
     manifests: Manifests,
     sides: Annotated[
         str,
-        typer.Option(
-            "--sides", metavar="N,N,...", help="Longer sides to shrink pictures to; 0: as they are."
-        ),
+        typer.Option("--sides", metavar="N,N,...", help="Longer sides to shrink images to; 0: as they are."),
     ] = "0",
     embedders: Annotated[
         list[str] | None, typer.Option("--embedder", metavar="ID", help="Again for each; default: auto.")
@@ -38,7 +36,7 @@ def sweep_command(
         list[str] | None,
         typer.Option("--generator", metavar="ID", help="Again for each; default: the one `ask` takes."),
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, max=50, help="How many pictures may be consulted.")] = 5,
+    top_k: Annotated[int, typer.Option(min=1, max=50, help="How many images may be consulted.")] = 5,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only N queries and questions, spread over each manifest.")
     ] = None,
@@ -46,7 +44,7 @@ def sweep_command(
 ) -> None:
     """Compare every combination of size, embedder and generator on the queries and questions of a manifest.
 
-    Shrunk pictures and their collections (`sweep-...`) are kept for the next time.
+    Shrunk images and their collections (`sweep-...`) are kept for the next time.
     """
     from askpix.api.console.render import hint, print_json, table
     from askpix.api.evals.resized_copies import shrunk_copies
@@ -83,7 +81,7 @@ def sweep_command(
     if as_json:
         print_json(report.to_json())
         return
-    hint(f"{dataset.name}: {len(dataset.gallery)} pictures, {len(questions)} questions")
+    hint(f"{dataset.name}: {len(dataset.gallery)} images, {len(questions)} questions")
     table(COLUMNS, report.cells())
 
 
@@ -103,7 +101,7 @@ def _sides(text: str) -> list[int | None]:
 def _moved(
     dataset: "Dataset", questions: "Sequence[Question]", places: "dict[Path, Path]"
 ) -> "tuple[Dataset, list[Question]]":
-    """The same with the pictures at another place."""
+    """The same with the images at another place."""
     from dataclasses import replace
 
     cases = tuple(replace(case, image=places[case.image]) for case in dataset.cases)

@@ -1,7 +1,7 @@
 """Durable jobs: a row in the service's database, and the threads that work the rows off.
 
 A job is acknowledged when its row is committed and its files lie in the home. What it does, indexing, is
-idempotent and keeps its own ledger: every picture is durable in store and catalog once it is counted. So a
+idempotent and keeps its own ledger: every image is durable in store and catalog once it is counted. So a
 job cut off by ``kill -9`` is begun again at the next start and finds most of its work done. That is all a
 workflow engine would bring here, without a second ledger of steps beside the one that ingestion has.
 """
@@ -25,13 +25,13 @@ from askpix.core.errors import AskpixError, LimitError, NotFoundError, StoreUnav
 from askpix.ingest.pipeline.report import Progress
 
 OPEN = ("queued", "running")
-_MOST_QUEUED = 10_000
+_MAX_QUEUED = 10_000
 _PROGRESS_EVERY_S = 0.5
 _RETRY_AFTER_S = (1.0, 5.0, 15.0)
 """Delays before another try when the store is held or full for a moment, in seconds."""
 WORKERS = 3
 """Jobs at work at once. One uses every core; the others are for what waits: slow servers, one long document.
-Each holds a few chunks of pictures in memory."""
+Each holds a few chunks of images in memory."""
 TURN_S = 10.0
 """Seconds a job works before another collection's may go first, at the end of a file."""
 
@@ -393,7 +393,7 @@ class JobRunner:
 
 def _check_room(connection: Connection) -> None:
     waiting = select(func.count()).where(jobs.c.state.in_(OPEN))
-    if connection.execute(waiting).scalar_one() >= _MOST_QUEUED:
+    if connection.execute(waiting).scalar_one() >= _MAX_QUEUED:
         raise LimitError("too many jobs are waiting; try again later")
 
 

@@ -128,7 +128,7 @@ class Uploads:
         shutil.rmtree(self.folder(collection_id), ignore_errors=True)
 
     def delete_thumbnails(self, image_id: str) -> None:
-        """Every size of a picture's."""
+        """Every size of an image's."""
         for path in (self.thumbnails / image_id[:2]).glob(f"{image_id}-*"):
             path.unlink(missing_ok=True)
 

@@ -25,11 +25,11 @@ from askpix.generation.generators.base import (
     VisionGenerator,
     open_generator,
 )
-from askpix.generation.generators.image_payload import PictureOf
+from askpix.generation.generators.image_payload import ImageOf
 
 _VERDICT_DAYS = 30
 _RIDDLES = 3
-"""A small model misreads one picture and not the next; who is blind guesses none of them."""
+"""A small model misreads one image and not the next; who is blind guesses none of them."""
 _RIDDLE_TOKENS = 8_000
 """Most input tokens of the riddle, whatever a question may cost."""
 
@@ -70,15 +70,15 @@ def found_here(options: GeneratorOptions) -> Iterator[str]:
 
 
 def _proven(generator: Generator, verdicts: "Verdicts | None") -> tuple[Generator, str]:
-    """A back end that drops pictures (vision_check) is sent words alone."""
+    """A back end that drops images (vision_check) is sent words alone."""
     if not isinstance(generator, VisionGenerator):
         return generator, "it was asked for"
     if verdicts is None:
         return generator, "whether it sees was not tried"
     generator.sees = verdicts.sees(generator)
     if generator.sees:
-        return generator, "it sees pictures"
-    return generator, "it does not see pictures (proven), so it gets their words alone"
+        return generator, "it sees images"
+    return generator, "it does not see images (proven), so it gets their words alone"
 
 
 class Verdicts:
@@ -153,7 +153,7 @@ def _try_sight(generator: VisionGenerator) -> tuple[bool, bool]:
         try:
             reading = read_canary(trial, number=number)
         except NoSightError as error:
-            _log.info("a picture was refused: %s", error)
+            _log.info("an image was refused: %s", error)
             return False, True
         finally:
             generator.thinks |= trial.thinks
@@ -164,5 +164,5 @@ def _try_sight(generator: VisionGenerator) -> tuple[bool, bool]:
     return False, whole
 
 
-def _only(picture: Image.Image) -> PictureOf:
+def _only(picture: Image.Image) -> ImageOf:
     return lambda record, side: picture

@@ -61,8 +61,8 @@ class Models(ABC):
         self._text_embedders: dict[str, TextEmbedder] = {}
 
     @abstractmethod
-    def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
-        """The picture of a record, for models that look at it."""
+    def image_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
+        """The image of a record, for models that look at it."""
 
     @property
     def workers(self) -> int:
@@ -142,7 +142,7 @@ class Models(ABC):
             return self._embedders[name]
 
     def generator(self, generator_id: str | None = None) -> Generator:
-        """The generator with this id; ``auto`` never sends a picture off the machine."""
+        """The generator with this id; ``auto`` never sends an image off the machine."""
         return self.choose_generator(generator_id)[0]
 
     def choose_generator(self, generator_id: str | None = None) -> tuple[Generator, str]:
@@ -168,7 +168,7 @@ class Models(ABC):
         from askpix.generation.generators.base import GeneratorOptions
 
         return GeneratorOptions(
-            picture_of=self.picture_of,
+            image_of=self.image_of,
             max_tokens=self.settings.max_input_tokens,
             device=self.settings.device,
             precision=self.settings.generator_precision,

@@ -35,12 +35,12 @@ _log = logging.getLogger("askpix.service")
     },
 )
 def ask(name: str, body: AskIn, service: TheService, who: Who) -> Response:
-    """The answer cites the picture and the place in it, or says that nothing holds it."""
+    """The answer cites the image and the place in it, or says that nothing holds it."""
     collection = who.collection(service.catalog, name)
     if body.generator not in (*_SAFE_GENERATORS, service.settings.generator):
         who.need("admin")  # others may cost money, or name addresses for the server to call
     if not body.question.strip():
-        raise BadQueryError("the question is empty; ask something about your pictures")
+        raise BadQueryError("the question is empty; ask something about your images")
     events = ask_collection(
         service.workspace,
         collection,

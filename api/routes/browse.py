@@ -13,7 +13,7 @@ from askpix.ingest.catalog.folders import Folder
 from askpix.ingest.catalog.folders import folders as folders_of
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
-_MOST_PLACES = 2_000
+_MAX_PLACES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class ModelsInUse:
 
 @router.get("/{name}/timeline", responses=problems(404))
 def timeline(name: str, service: TheService, who: Who) -> TimelineShapes:
-    """The shape of every picture and the months, newest first: enough to lay the whole collection out."""
+    """The shape of every image and the months, newest first: enough to lay the whole collection out."""
     wall = service.catalog.timeline.wall(who.collection(service.catalog, name))
     months = tuple(MonthCount(each.month, each.pictures) for each in wall.months)
     return TimelineShapes(len(wall.ids), base64.b64encode(wall.shapes).decode(), months)
@@ -96,11 +96,11 @@ def places(
     name: str,
     service: TheService,
     who: Who,
-    degrees: Annotated[float, Query(ge=0.001, le=90, description="Pictures so near are one.")] = 1.0,
+    degrees: Annotated[float, Query(ge=0.001, le=90, description="Images so near are one.")] = 1.0,
 ) -> Places:
     """Count images by squares of some degrees."""
     wall = service.catalog.timeline.wall(who.collection(service.catalog, name))
-    found = wall.places(degrees)[:_MOST_PLACES]
+    found = wall.places(degrees)[:_MAX_PLACES]
     rows = tuple(PlaceCount(round(p.lat, 5), round(p.lon, 5), p.pictures, p.id) for p in found)
     return Places(rows, len(wall.spots))
 

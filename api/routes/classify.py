@@ -1,4 +1,4 @@
-"""Zero-shot labels: which of the given ones a picture shows."""
+"""Zero-shot labels: which of the given ones an image shows."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.routes.search import picture_of
+from askpix.api.routes.search import image_of
 from askpix.api.schemas.requests import EXAMPLE_IMAGE
 from askpix.api.schemas.results import Classification, Classifications
 from askpix.api.security.principal import Principal
@@ -24,14 +24,14 @@ _MAX_SENTENCES, _MAX_CHARACTERS = 2_000, 400_000
 
 
 class ClassifyIn(BaseModel):
-    """Pictures and the labels they may have."""
+    """Images and the labels they may have."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={"examples": [{"images": [EXAMPLE_IMAGE], "labels": ["cat", "dog", "receipt"]}]},
     )
     images: Annotated[list[str], Field(min_length=1, max_length=64)] = Field(
-        description="Data URIs, or ids of pictures."
+        description="Data URIs, or ids of images."
     )
     labels: Annotated[list[_Words], Field(min_length=1, max_length=1000)]
     template: list[_Words] | _Words | None = Field(
@@ -63,7 +63,7 @@ def classify(body: ClassifyIn, service: TheService, who: Who) -> Classifications
     """Nothing is trained or kept; the embedder is the one that new collections get."""
     classifier = Classifier(service.workspace, body.labels, templates=body.templates)
     results = []
-    for index, text in enumerate(body.images):  # one at a time: a decoded picture is large
+    for index, text in enumerate(body.images):  # one at a time: a decoded image is large
         (labels,) = classifier.classify([_picture(service, who, text, classifier.image_side)])
         results.append(Classification(index=index, labels=labels))
     return Classifications(tuple(results), classifier.embedder_id)
@@ -71,7 +71,7 @@ def classify(body: ClassifyIn, service: TheService, who: Who) -> Classifications
 
 def _picture(service: Service, who: Principal, text: str, side: int) -> Image.Image:
     if text.startswith("data:"):
-        return picture_of(service, text)
+        return image_of(service, text)
     collection, record, sha256 = service.image(who, text)
     limits = service.workspace.limits
     data = content_of(service, collection, record, sha256)

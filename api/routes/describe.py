@@ -1,4 +1,4 @@
-"""Single pictures in words, as objects, and held against checks: as the commands do it."""
+"""Single images in words, as objects, and held against checks: as the commands do it."""
 
 import tempfile
 import threading
@@ -28,25 +28,25 @@ from askpix.generation.tasks.json_schema import check_schema
 
 router = APIRouter(prefix="/v1", tags=["describe"])
 SAFE_GENERATORS = (None, "auto", "extractive")
-# Whole pictures are decoded and read here: each reader of words takes 0.4 GB.
+# Whole images are decoded and read here: each reader of words takes 0.4 GB.
 _AT_WORK = threading.Semaphore(2)
-_Picture = Annotated[str, Field(description="A data URI, or the id of a picture.")]
+_ImageReference = Annotated[str, Field(description="A data URI, or the id of an image.")]
 _Generator = Annotated[str | None, Field(max_length=300)]
 
 
 class CaptionIn(BaseModel):
-    """Pictures, and how to speak of them."""
+    """Images, and how to speak of them."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"images": [EXAMPLE_IMAGE]}]})
-    images: Annotated[list[_Picture], Field(min_length=1, max_length=16)]
+    images: Annotated[list[_ImageReference], Field(min_length=1, max_length=16)]
     style: Literal["short", "detailed", "alt"] = Field(
-        default="short", description="`alt`: for who cannot see the picture."
+        default="short", description="`alt`: for who cannot see the image."
     )
     generator: _Generator = None
 
 
 class ExtractIn(BaseModel):
-    """A picture, and the JSON schema of the object that it is to be read as."""
+    """An image, and the JSON schema of the object that it is to be read as."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -59,7 +59,7 @@ class ExtractIn(BaseModel):
             ]
         },
     )
-    image: _Picture
+    image: _ImageReference
     wanted: dict[str, Any] = Field(alias="schema")
     page: int | None = Field(default=None, ge=1, le=100_000)
     generator: _Generator = None
@@ -79,7 +79,7 @@ class AuditIn(BaseModel):
         extra="forbid",
         json_schema_extra={"examples": [{"image": EXAMPLE_IMAGE, "checks": ["the page says 'TOTAL'"]}]},
     )
-    image: _Picture
+    image: _ImageReference
     checks: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=50)] = []
     accessibility: bool = Field(default=True, description="Measure contrast and size of the text too.")
     generator: _Generator = None
@@ -93,7 +93,7 @@ class Findings:
 
 
 @router.post("/caption", responses=problems(404, 502))
-def caption_pictures(body: CaptionIn, service: TheService, who: Who) -> Captions:
+def caption_images(body: CaptionIn, service: TheService, who: Who) -> Captions:
     """Caption each image. Without a vision model: what it looks like, and the text in it."""
     check_generator(service, who, body.generator)
     results = []
@@ -106,7 +106,7 @@ def caption_pictures(body: CaptionIn, service: TheService, who: Who) -> Captions
 
 @router.post("/extract", response_model=Extracted, responses=problems(404, 502))
 def extract_object(body: ExtractIn, service: TheService, who: Who) -> Response:
-    """The picture as an object of the schema; what cannot be found is told as an error, never made up."""
+    """The image as an object of the schema; what cannot be found is told as an error, never made up."""
     check_generator(service, who, body.generator)
     found = extracted(service, who, body.image, body.wanted, page=body.page, generator=body.generator)
     return answered(found)
@@ -151,7 +151,7 @@ def check_generator(service: Service, who: Principal, generator: str | None) -> 
 
 @contextmanager
 def looked_at(service: Service, who: Principal, image: str, *, page: int | None = None) -> Iterator[Looked]:
-    """A picture that was sent, or one that they may see, with its words; for as long as the block lasts."""
+    """An image that was sent, or one that they may see, with its words; for as long as the block lasts."""
     workspace = service.workspace
     with _AT_WORK:
         if not image.startswith("data:"):
@@ -167,8 +167,8 @@ def looked_at(service: Service, who: Principal, image: str, *, page: int | None 
             return
         data = bytes_of(service, image)
         if not data:
-            raise BadImageError("the picture is empty")
-        # A file, because generators read the picture anew, as large as they need it.
+            raise BadImageError("the image is empty")
+        # A file, because generators read the image anew, as large as they need it.
         with tempfile.TemporaryDirectory(prefix="askpix-") as folder:
             path = Path(folder) / "picture"
             path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Pictures: records, files, thumbnails; and their end."""
+"""Images: records, files, thumbnails; and their end."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from askpix.core.types import join_lines
 
 router = APIRouter(tags=["images"])
 _GUARD = {
-    # A picture opened in a tab of its own runs nothing and reaches nothing.
+    # An image opened in a tab of its own runs nothing and reaches nothing.
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; sandbox",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -40,7 +40,7 @@ def list_all(  # noqa: PLR0917 - parts of the query
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     order: Literal["steady", "newest"] = "steady",
 ) -> ImagePage:
-    """A collection's pictures, in an order that nothing added changes, or newest first."""
+    """A collection's images, in an order that nothing added changes, or newest first."""
     collection = who.collection(service.catalog, name)
     if order == "newest":
         ids: Sequence[str] = service.catalog.timeline.wall(collection).ids[offset : offset + limit]
@@ -112,7 +112,7 @@ def small(
     who: Who,
     size: Annotated[int, Query(ge=1, le=4096, description="Of the longer side, in pixels.")] = 256,
 ) -> Response:
-    """The picture small, as AVIF, WebP or JPEG by `Accept`; at least `size` pixels where it has them."""
+    """The image small, as AVIF, WebP or JPEG by `Accept`; at least `size` pixels where it has them."""
     collection, record, sha256 = service.image(who, image_id)
     kind, wanted = choose_format(request.headers.get("accept", "")), snap(size)
     etag = f'"{record.id}-{wanted}-{kind[6:]}"'

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from askpix.api.routes import TheService, Who, problems
-from askpix.api.routes.search import picture_of
+from askpix.api.routes.search import image_of
 from askpix.api.routes.views import answer_out
 from askpix.api.schemas.openai import (
     PREFIX,
@@ -20,7 +20,7 @@ from askpix.api.schemas.openai import (
     chunks,
     completion,
     history_of,
-    is_picture,
+    is_image,
     message_of,
     question_of,
 )
@@ -59,16 +59,16 @@ def model(model_id: str, service: TheService, who: Who) -> Any:
 
 @router.post("/embeddings", response_model=dict[str, Any], responses=problems(404))
 def embeddings(body: EmbeddingsIn, service: TheService, who: Who) -> Any:
-    """Texts and pictures (`data:image/...;base64,...`) in one space, as rows of length one."""
+    """Texts and images (`data:image/...;base64,...`) in one space, as rows of length one."""
     embedder = _embedder(service, who, body.model)
     inputs = body.inputs
     rows = np.zeros((len(inputs), embedder.dim), np.float32)
-    texts = [i for i, item in enumerate(inputs) if not is_picture(item)]
+    texts = [i for i, item in enumerate(inputs) if not is_image(item)]
     if texts:
         rows[texts] = embedder.embed_texts([inputs[i] for i in texts])
     for i, item in enumerate(inputs):
-        if i not in texts:  # one at a time: a decoded picture is large
-            rows[i] = embedder.embed_images([picture_of(service, item)])[0]
+        if i not in texts:  # one at a time: a decoded image is large
+            rows[i] = embedder.embed_images([image_of(service, item)])[0]
     data = [{"object": "embedding", "index": i, "embedding": _row(r, body)} for i, r in enumerate(rows)]
     words = sum(len(inputs[i].split()) for i in texts)
     return {
@@ -93,8 +93,8 @@ def embeddings(body: EmbeddingsIn, service: TheService, who: Who) -> Any:
 def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
     """Answers the last message of the user from the collection `askpix/NAME`, with citations.
 
-    It may lean on the messages before it ("and in 2019?", "who issued it?"): pictures are searched anew. A
-    picture in the message is searched by. `annotations` name picture, quote and box of each citation.
+    It may lean on the messages before it ("and in 2019?", "who issued it?"): images are searched anew. A
+    image in the message is searched by. `annotations` name image, quote and box of each citation.
     """
     collection = _collection(service, who, body.model)
     question = question_of(body.messages)
@@ -123,11 +123,11 @@ def chat(body: ChatIn, request: Request, service: TheService, who: Who) -> Any:
 
 def _answer(service: Service, collection: Collection, question: Question, body: ChatIn) -> Answer:
     given = question.image or ""
-    image = picture_of(service, given) if given.startswith("data:") else None
+    image = image_of(service, given) if given.startswith("data:") else None
     events = ask_collection(
         service.workspace,
         collection,
-        question.text or "Which picture is like this one?",
+        question.text or "Which image is like this one?",
         top_k=_TOP_K,
         generator=None,
         history=history_of(body.messages),

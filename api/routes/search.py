@@ -20,7 +20,7 @@ from askpix.ingest.catalog.models import Collection
 
 router = APIRouter(prefix="/v1/collections", tags=["search"])
 _MIN_SIDE = 512
-"""A query picture is decoded no larger than embedders look at."""
+"""A query image is decoded no larger than embedders look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def good(name: str, body: GoodIn, service: TheService, who: Who) -> Noted:
     collection = who.collection(service.catalog, name)
     for image_id in body.images:
         if service.image(who, image_id)[0].id != collection.id:
-            raise NotFoundError(f"no picture {image_id!r}")
+            raise NotFoundError(f"no image {image_id!r}")
     return Noted(service.workspace.good_hits(collection).add(body.text, body.images))
 
 
@@ -60,7 +60,7 @@ def run_search(service: Service, collection: Collection, body: SearchIn) -> core
         collection,
         body.text,
         where=body.where.where(),
-        image=picture_of(service, body.image) if sent and body.image else None,
+        image=image_of(service, body.image) if sent and body.image else None,
         image_id=None if sent else body.image,
         off=body.off,
         top_k=body.top_k,
@@ -73,8 +73,8 @@ def run_search(service: Service, collection: Collection, body: SearchIn) -> core
     )
 
 
-def picture_of(service: Service, uri: str) -> Image.Image:
-    """The picture in a data URI. Raises ``BadQueryError`` and ``BadImageError``."""
+def image_of(service: Service, uri: str) -> Image.Image:
+    """The image in a data URI. Raises ``BadQueryError`` and ``BadImageError``."""
     return open_image(bytes_of(service, uri), limits=service.workspace.limits, min_side=_MIN_SIDE).image
 
 
@@ -82,10 +82,10 @@ def bytes_of(service: Service, uri: str) -> bytes:
     """Return the bytes in a data URI, not decoded. Raises ``BadQueryError`` and ``BadImageError``."""
     head, comma, data = uri.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise BadQueryError("a picture comes as 'data:image/jpeg;base64,...' or as the id of a picture")
+        raise BadQueryError("an image comes as 'data:image/jpeg;base64,...' or as the id of an image")
     if len(data) > service.settings.max_image_bytes * 4 // 3 + 4:
-        raise BadImageError(f"the picture is over the limit of {service.settings.max_image_bytes} bytes")
+        raise BadImageError(f"the image is over the limit of {service.settings.max_image_bytes} bytes")
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadQueryError(f"the picture's base64 is damaged: {error}") from error
+        raise BadQueryError(f"the image's base64 is damaged: {error}") from error

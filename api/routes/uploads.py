@@ -1,4 +1,4 @@
-"""Pictures into a collection: multipart files, or URLs to fetch. Either is acknowledged with a job."""
+"""Images into a collection: multipart files, or URLs to fetch. Either is acknowledged with a job."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ from askpix.core.types import Message
 PREFIX = "askpix/"
 _REMEMBERED, _LONGEST_TURN = 40, 4_000
 """Turns that a question may lean on, and characters of each."""
-_MAX_TEXT, _MAX_PICTURES = 10_000, 64
+_MAX_TEXT, _MAX_IMAGES = 10_000, 64
 _PIECES = re.compile(r"\S+\s*|\s+")
 
 
@@ -27,7 +27,7 @@ class _In(BaseModel):
 
 
 class ImageUrl(_In):
-    """A picture in a message: a data URI, or the id of a picture here."""
+    """An image in a message: a data URI, or the id of an image here."""
 
     url: str
 
@@ -70,9 +70,9 @@ class ChatIn(_In):
 
 
 class EmbeddingsIn(_In):
-    """``POST /v1/embeddings``; a text, a data URI of a picture, or a list of these.
+    """``POST /v1/embeddings``; a text, a data URI of an image, or a list of these.
 
-    Texts are 10,000 characters at most, pictures 64.
+    Texts are 10,000 characters at most, images 64.
     """
 
     model_config = ConfigDict(
@@ -85,10 +85,10 @@ class EmbeddingsIn(_In):
 
     @model_validator(mode="after")
     def _bounded(self) -> "EmbeddingsIn":
-        if any(len(text) > _MAX_TEXT for text in self.inputs if not is_picture(text)):
+        if any(len(text) > _MAX_TEXT for text in self.inputs if not is_image(text)):
             raise ValueError(f"a text to embed is over the limit of {_MAX_TEXT} characters; shorten it")
-        if sum(map(is_picture, self.inputs)) > _MAX_PICTURES:
-            raise ValueError(f"more than {_MAX_PICTURES} pictures to embed; send them in several requests")
+        if sum(map(is_image, self.inputs)) > _MAX_IMAGES:
+            raise ValueError(f"more than {_MAX_IMAGES} images to embed; send them in several requests")
         return self
 
     @property
@@ -105,13 +105,13 @@ class Question:
     image: str | None
 
 
-def is_picture(text: str) -> bool:
+def is_image(text: str) -> bool:
     """Return whether an input is an image in a data URI."""
     return text.startswith("data:image/")
 
 
 def question_of(messages: list[ChatMessage]) -> Question:
-    """The words and the picture of the last user turn. Raises ``BadQueryError``."""
+    """The words and the image of the last user turn. Raises ``BadQueryError``."""
     asked = next((message for message in reversed(messages) if message.role == "user"), None)
     if asked is None:
         raise BadQueryError("no message of a user to answer")
@@ -120,7 +120,7 @@ def question_of(messages: list[ChatMessage]) -> Question:
     texts = [part.text for part in asked.content if part.text]
     images = [part.image_url.url for part in asked.content if part.image_url]
     if len(images) > 1:
-        raise BadQueryError("one picture a question; several are not compared yet")
+        raise BadQueryError("one image a question; several are not compared yet")
     return Question(_worded(" ".join(texts), images), images[0] if images else None)
 
 

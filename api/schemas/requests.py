@@ -35,7 +35,7 @@ class CollectionIn(_In):
 
 
 class UrlsIn(_In):
-    """Pictures to be fetched."""
+    """Images to be fetched."""
 
     urls: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1)]
 
@@ -105,7 +105,7 @@ class WhereIn(_In):
 
 
 class SearchIn(_In):
-    """A search: words, a picture, a filter, or all of them."""
+    """A search: words, an image, a filter, or all of them."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -115,7 +115,7 @@ class SearchIn(_In):
     )
     text: Text = ""
     image: str | None = Field(
-        default=None, description="A data URI (`data:image/jpeg;base64,...`) or the id of a picture."
+        default=None, description="A data URI (`data:image/jpeg;base64,...`) or the id of an image."
     )
     where: WhereIn = WhereIn()
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10

@@ -141,7 +141,7 @@ class Door:
         kind, _, text = headers.get("authorization", "").partition(" ")
         cookie = "" if kind else key_in_cookie(headers)
         if cookie:
-            # What the page asks in its own name only: another site's form or picture cannot add a header.
+            # What the page asks in its own name only: another site's form or image cannot add a header.
             if scope["method"] not in ("GET", "HEAD") and headers.get(PAGE_HEADER) != "1":
                 raise ProblemError(403, f"a request with a session needs the header {PAGE_HEADER}: 1")
             kind, text = "bearer", cookie

@@ -1,4 +1,4 @@
-"""Pictures as the service hands them out: the very file that was indexed, and thumbnails kept on disk."""
+"""Images as the service hands them out: the very file that was indexed, and thumbnails kept on disk."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ _SAVED: dict[str, dict[str, int]] = {
 """Encoder options. At 512 pixels AVIF takes 13 ms instead of 135 at its default speed, and is a tenth larger.
 """
 _DECODING = threading.Semaphore(2)
-"""A picture at the limit takes a gigabyte while it is decoded."""
+"""An image at the limit takes a gigabyte while it is decoded."""
 
 
 def content_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Content:
@@ -73,7 +73,7 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
         except BadImageError as error:
             _log.info("%r cannot be read: %s", uri, error)
             continue
-    raise NotFoundError(f"the file of picture {record.id!r} is gone or has changed; index its folder again")
+    raise NotFoundError(f"the file of image {record.id!r} is gone or has changed; index its folder again")
 
 
 def file_date(service: Service, collection: Collection, record: ImageRecord) -> datetime | None:
@@ -126,7 +126,7 @@ def snap(size: int) -> int:
 def thumbnail(
     service: Service, collection: Collection, record: ImageRecord, sha256: str, *, size: int, kind: str
 ) -> Path:
-    """A file with the picture, its longer side at most ``size`` (one of ``SIZES``) pixels, never enlarged."""
+    """A file with the image, its longer side at most ``size`` (one of ``SIZES``) pixels, never enlarged."""
     form, extension = FORMATS[kind]
     path = service.uploads.thumbnails / record.id[:2] / f"{record.id}-{size}.{extension}"
     if path.exists():

@@ -152,10 +152,10 @@ class Service:
     # --- what a principal may reach ------------------------------------------------------------------------
 
     def image(self, principal: Principal, image_id: str) -> tuple[Collection, ImageRecord, str]:
-        """A picture that they may see, with its collection and SHA-256. Raises ``NotFoundError``."""
+        """An image that they may see, with its collection and SHA-256. Raises ``NotFoundError``."""
         found = self.catalog.lookup.image(image_id)
         if found is None or not principal.sees(found[0].name):
-            raise NotFoundError(f"no picture {image_id!r}")
+            raise NotFoundError(f"no image {image_id!r}")
         return found
 
     def job(self, principal: Principal, job_id: str) -> Job:

@@ -1,4 +1,4 @@
-"""``collections adapt``: learn from the captions that pictures carry and from what people took for what they
+"""``collections adapt``: learn from the captions that images carry and from what people took for what they
 looked for; prove it, keep it, take it back."""
 
 from collections.abc import Collection as Collection_
@@ -19,7 +19,7 @@ from askpix.retrieval.embedders.adaptation import LEAST, MOST, Fit, Recall, fit_
 from askpix.retrieval.stores.adapted import adaptation_of
 
 _OTHERS = 2_000
-"""Pictures without captions that the captions' own have to be told from, when there are as many."""
+"""Images without captions that the captions' own have to be told from, when there are as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AdaptReport:
     """Captions and queries; ``clicks`` of them are queries that found what they looked for."""
     clicks: int
     gallery: int
-    """Pictures among which each caption had to find its own, none of which the map had seen."""
+    """Images among which each caption had to find its own, none of which the map had seen."""
     before: Recall
     after: Recall
     gain: float
@@ -69,7 +69,7 @@ def adapt(
     if len(told) < LEAST:
         where = f"in {str(listing)!r}" if listing else "in or beside the files (EXIF, XMP, IPTC, .txt, .json)"
         raise AskpixError(
-            f"{len(told)} of {len(records)} pictures of {name!r} have a caption {where} or are the good "
+            f"{len(told)} of {len(records)} images of {name!r} have a caption {where} or are the good "
             f"hit of a search: it takes {LEAST}, and 200 or more pay; --captions FILE names a list"
         )
     fit = _fit(workspace, collection, records, told)
@@ -143,7 +143,7 @@ def _written(records: Sequence[ImageRecord], on_progress: OnProgress | None) -> 
 def _joined(
     told: Mapping[str, Sequence[str]], pairs: Sequence[tuple[str, str]], *, known: Collection_[str]
 ) -> tuple[dict[str, list[str]], int]:
-    """Captions and queries by picture, and how many queries were added; those of pictures that are gone are
+    """Captions and queries by image, and how many queries were added; those of images that are gone are
     not."""
     found = {point: list(captions) for point, captions in told.items()}
     added = 0
@@ -155,7 +155,7 @@ def _joined(
 
 
 def _listed(records: Sequence[ImageRecord], listing: Path) -> dict[str, list[str]]:
-    """Captions of a list, by the whole path; else by the file's name where only one picture has it."""
+    """Captions of a list, by the whole path; else by the file's name where only one image has it."""
     listed = listed_captions(listing)
     by_name: dict[str, list[str]] = {}
     for path in listed:

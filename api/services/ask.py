@@ -1,7 +1,7 @@
 """A question asked of a collection, for every door: of all of it by plan, else of what is found.
 
 With what was said before (``history``) a question may lean on it: rules make it stand alone, a model where
-there is one and the rules have nothing to say, and the pictures are searched anew for each question.
+there is one and the rules have nothing to say, and the images are searched anew for each question.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ def ask_collection(
     generator is raised before anything is yielded.
     """
     if not question.strip():
-        raise BadQueryError("the question is empty; ask something about your pictures")
+        raise BadQueryError("the question is empty; ask something about your images")
     if len(question) > MAX_LENGTH:
         raise BadQueryError(
             f"a question of {len(question)} characters is over the limit of {MAX_LENGTH}; shorten it"
@@ -115,7 +115,7 @@ def _finished(
 
 def _understood(standing: Standing) -> str:
     if standing.pick is not None:
-        which = "the last picture" if standing.pick < 0 else f"picture {standing.pick}"
+        which = "the last image" if standing.pick < 0 else f"image {standing.pick}"
         return f"{standing.question} ({which} of: {standing.about})"
     return standing.question + (f" (page {standing.pages + 1})" if standing.pages else "")
 
@@ -170,6 +170,6 @@ class _Asking:
             return result
         at = standing.pick - 1 if standing.pick > 0 else len(result.hits) + standing.pick
         if not 0 <= at < len(result.hits):
-            reason = f"that question found {len(result.hits)} pictures"
+            reason = f"that question found {len(result.hits)} images"
             return replace(result, matched=False, reason=reason, hits=())
         return replace(result, hits=(replace(result.hits[at], rank=1),), matched=True, reason=None)

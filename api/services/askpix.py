@@ -426,7 +426,7 @@ def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
 
 
 def _moment(at: Moment | None) -> datetime | None:
-    """The first moment of it, by the clock that hung there: pictures know no time zone."""
+    """The first moment of it, by the clock that hung there: images know no time zone."""
     if at is None:
         return None
     if isinstance(at, datetime):

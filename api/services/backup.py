@@ -1,7 +1,7 @@
 """A home as one file, and back: catalog, keys, vectors, uploads, and what was learned.
 
 The file is a zip: the databases as copies that SQLite makes of itself, all other files as they lie, and last
-a list of them with SHA-256. Uploaded pictures are packed already; the rest is deflated, for most of a store's
+a list of them with SHA-256. Uploaded images are packed already; the rest is deflated, for most of a store's
 files are zeros that it reserved, and come back as holes. Vectors on a Qdrant server are not in it: the server
 takes snapshots, which the list names. Nobody writes meanwhile: the locks of the server, of
 indexing and of every store are held. Restoring unpacks beside the home, checks every sum, and only then takes
@@ -50,7 +50,7 @@ _BLOCK = 2**20
 _HOLE = 2**16
 """Bytes of zeros that are not written but left out of the file."""
 _PACKED = "uploads"
-"""A folder of the home with pictures: deflating those only takes time."""
+"""A folder of the home with images: deflating those only takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ _AT_ONCE = 200
 def follow_home(settings: Settings, old: str) -> int:
     """After the home was ``old``: ledger, stores and waiting jobs have uploads where they are now.
 
-    Returns how many pictures those are. Raises ``StoreUnavailableError``.
+    Returns how many images those are. Raises ``StoreUnavailableError``.
     """
     here = settings.home.as_posix()
     if old.rstrip("/") == here.rstrip("/"):

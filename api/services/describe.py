@@ -21,11 +21,11 @@ from askpix.ingest.sources.walk import check_paths
 
 _CLASSES = 3
 _BATCH = 8
-"""Beyond it decoding is no faster a picture, and the memory fills."""
+"""Beyond it decoding is no faster an image, and the memory fills."""
 
 
 def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: str | None = None) -> str:
-    """The picture in words."""
+    """The image in words."""
 
     model, _ = workspace.choose_generator(generator)
     if model.follows_instructions:
@@ -37,7 +37,7 @@ def caption(workspace: Workspace, looked: Looked, *, style: Style, generator: st
 def captions(
     workspace: Workspace, batch: Sequence[Looked], *, style: Style, generator: str | None = None
 ) -> list[str]:
-    """Several pictures in words, in one batch where the model takes one."""
+    """Several images in words, in one batch where the model takes one."""
     model, _ = workspace.choose_generator(generator)
     if model.follows_instructions:
         return captions_with(model, [looked.evidence for looked in batch], style=style)
@@ -70,7 +70,7 @@ def seeing_generator(workspace: Workspace, generator_id: str) -> Generator:
 
 
 def extract(workspace: Workspace, looked: Looked, schema: Any, *, generator: str | None = None) -> Extraction:
-    """The picture as an object of the schema."""
+    """The image as an object of the schema."""
 
     model, _ = workspace.choose_generator(generator)
     if not model.follows_instructions:
@@ -84,7 +84,7 @@ def extraction_object(found: Extraction) -> dict[str, Any]:
 
 
 def read_table(workspace: Workspace, looked: Looked, *, generator: str | None = None) -> Table | None:
-    """The table or chart in the picture; None when none was made out."""
+    """The table or chart in the image; None when none was made out."""
     model, _ = workspace.choose_generator(generator)
     if not model.follows_instructions:
         return table_by_rules(looked.lines)
@@ -99,7 +99,7 @@ def audit(
     accessibility: bool = True,
     generator: str | None = None,
 ) -> list[Finding]:
-    """The picture held against the checks, then its text against the rules of accessibility."""
+    """The image held against the checks, then its text against the rules of accessibility."""
 
     model, _ = workspace.choose_generator(generator)
     blind = not model.follows_instructions

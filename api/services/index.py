@@ -13,12 +13,12 @@ from askpix.api.workspace.region_index import embed_sheets_of
 from askpix.api.workspace.workspace import Workspace
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.tags import Vocabulary
-from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_pictures
+from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_images
 from askpix.ingest.pipeline.embed_images import OnProgress, index
 from askpix.ingest.pipeline.metadata_stage import describe
 from askpix.ingest.pipeline.ocr_stage import read_texts
 from askpix.ingest.pipeline.report import IngestReport, Progress
-from askpix.ingest.pipeline.tag_stage import tag_pictures
+from askpix.ingest.pipeline.tag_stage import tag_images
 from askpix.ingest.sources.walk import check_paths
 from askpix.retrieval.embedders.base import same_model
 
@@ -83,7 +83,7 @@ def run_index(
     ignore: Sequence[str] = (),
     ray: str | None = None,
 ) -> IngestReport:
-    """Pictures first, then what is written about them, then the words in them, then pages, then captions by
+    """Images first, then what is written about them, then the words in them, then pages, then captions by
     the generator ``captions``. ``ray``: the address of the cluster that does the work, or ``local``.
 
     What ``on_progress`` raises, and KeyboardInterrupt, stop the run with all work kept.
@@ -136,7 +136,7 @@ def run_index(
             # It brings what validates schemas: 0.1 s that a run without captions need not wait.
             from askpix.api.services.describe import seeing_generator  # noqa: PLC0415
 
-            made = caption_pictures(
+            made = caption_images(
                 collection=collection,
                 catalog=workspace.catalog,
                 open_store=open_store,
@@ -168,6 +168,6 @@ def _tag(
         return 0
     tagger = workspace.tagger(collection, wanted)
     with workspace.open_store(collection) as store:
-        return tag_pictures(
+        return tag_images(
             collection=collection, ledger=ledger, store=store, tagger=tagger, on_progress=on_progress
         )

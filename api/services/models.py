@@ -161,7 +161,7 @@ def _minilm() -> ModelFact:
         bytes=size_of("minilm"),
         licence="Apache-2.0",
         languages=("en",),
-        notes="ships with Askpix: meaning of the words read in pictures",
+        notes="ships with Askpix: meaning of the words read in images",
     )
 
 
@@ -171,7 +171,7 @@ def _rapidocr(model_id: str) -> ModelFact:
         role="reader",
         licence="Apache-2.0",
         languages=("English", "Chinese", "Japanese and Latin-script languages"),
-        notes="reads the words in pictures, with a box for each line",
+        notes="reads the words in images, with a box for each line",
     )
 
 

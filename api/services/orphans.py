@@ -82,7 +82,7 @@ def _rebuild(workspace: Workspace, collection: Collection) -> str:
         done = rebuild(collection, catalog=workspace.catalog, store=store, read=read)
     changed = f", {done.changed} of them from files that are gone or changed" if done.changed else ""
     return (
-        f"rebuilt with {done.images} pictures{changed}; lost are places of words, descriptions, captions and "
+        f"rebuilt with {done.images} images{changed}; lost are places of words, descriptions, captions and "
         "previews: `askpix index` on its folders reads words and descriptions again"
     )
 
@@ -115,7 +115,7 @@ def _uploads(workspace: Workspace, known: list[Collection], folders: list[Path])
             strays = [each for each in lying if each.name not in shas]
             if strays:
                 total = sum(f.lstat().st_size for each in strays for f in each.rglob("*") if f.is_file())
-                what = f"{len(strays)} uploads ({total / 1e6:.1f} MB) that no job and no picture knows"
+                what = f"{len(strays)} uploads ({total / 1e6:.1f} MB) that no job and no image knows"
                 why = f"`askpix index {root / collection.id} --collection {collection.name}` takes them in"
                 found.append(Orphan(root / collection.id, what, why))
     finally:

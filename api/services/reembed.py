@@ -74,7 +74,7 @@ def reembed(
 ) -> ReembedReport:
     """Give the collection another model; a run that was stopped or killed goes on where it was.
 
-    Pictures whose files are gone cannot be embedded again: then nothing is changed over, unless
+    Images whose files are gone cannot be embedded again: then nothing is changed over, unless
     ``without_missing``. Raises ``AskpixError`` when it has that model already, or holds nothing, and when the
     model fails its proof, unless ``unproven``.
     """
@@ -147,7 +147,7 @@ def kept_report(workspace: Workspace, collection: Collection) -> dict[str, Any] 
 def roll_back(workspace: Workspace, name: str) -> tuple[Collection, int]:
     """Take the vectors that were replaced last into use again.
 
-    Returns the collection as it is then, and how many pictures (or their words) came since and are left to
+    Returns the collection as it is then, and how many images (or their words) came since and are left to
     the next `askpix index`. Raises ``NotFoundError`` when there are none.
     """
     catalog, collection = workspace.catalog, workspace.collection(name)
@@ -196,7 +196,7 @@ def compare(workspace: Workspace, old: Collection, new: Collection) -> Compariso
 def _ids(retriever: Retriever, text: str) -> Sequence[str]:
     try:
         result: SearchResult = retriever.retrieve(parse(text), top_k=TOP, show_all=True)
-    except BadQueryError:  # one that asked for nothing without its picture
+    except BadQueryError:  # one that asked for nothing without its image
         return ()
     return [hit.record.id for hit in result.hits]
 

@@ -145,7 +145,7 @@ class Searcher:
             locale=_locale(),
             off=off,
             known=lambda: _known(self.store, self._workspace.folder(self._collection) / "known.json"),
-            beside_picture=beside_image,
+            beside_image=beside_image,
         )
 
     def read_caption(self, *, literal: bool) -> Callable[..., Query]:
@@ -188,7 +188,7 @@ class Searcher:
 
     def _open_image(self, record: ImageRecord) -> Image.Image | None:
         try:
-            return self._workspace.picture_of(record, _RERANK_SIDE)
+            return self._workspace.image_of(record, _RERANK_SIDE)
         except (BadImageError, NotFoundError):
             return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from askpix.api.workspace.workspace import Workspace
 from askpix.core.errors import BadImageError, NotFoundError
-from askpix.core.imaging.decode import Picture
+from askpix.core.imaging.decode import DecodedImage
 from askpix.core.types import Evidence, Hit, ImageRecord, TextLine
 from askpix.ingest.formats.base import Page
 from askpix.ingest.formats.content import Content, place_label, place_of, sha256_of
@@ -23,7 +23,7 @@ class Looked:
     """A page of a file, read. ``lines`` have boxes in pixels of the upright original."""
 
     record: ImageRecord
-    picture: Picture
+    picture: DecodedImage
     lines: tuple[TextLine, ...]
 
     @property
@@ -54,7 +54,7 @@ def look(workspace: Workspace, path: Path, *, read: bool = True, page: int | Non
 
 
 def look_again(workspace: Workspace, record: ImageRecord, content: Content, *, read: bool = True) -> Looked:
-    """A picture of a collection, from what is in its file now. Raises ``BadImageError``."""
+    """An image of a collection, from what is in its file now. Raises ``BadImageError``."""
     picture = open_page(content, place_of(record), limits=workspace.limits)
     return Looked(record, picture, _lines(workspace, picture) if read else ())
 
@@ -91,7 +91,7 @@ def look_under(
 
 
 def _looked(
-    workspace: Workspace, uri: str, sha256: str, page: Page, picture: Picture, *, read: bool
+    workspace: Workspace, uri: str, sha256: str, page: Page, picture: DecodedImage, *, read: bool
 ) -> Looked:
     about = read_metadata(picture.exif)
     record = ImageRecord(
@@ -110,5 +110,5 @@ def _looked(
     return Looked(record, picture, _lines(workspace, picture) if read else ())
 
 
-def _lines(workspace: Workspace, picture: Picture) -> tuple[TextLine, ...]:
+def _lines(workspace: Workspace, picture: DecodedImage) -> tuple[TextLine, ...]:
     return tuple(on_original(workspace.reader.read(picture.image), picture))

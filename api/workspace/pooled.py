@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.base import VectorStore
 
-_MOST_OPEN = 64
+_MAX_OPEN = 64
 """Stores open at once; beyond it those that nobody uses are closed, longest unused first."""
 _RETRIEVER_FOR_S = 1.0
 """Seconds for which a retriever may use a calibration that does not know the newest images."""
@@ -47,7 +47,7 @@ class _Held:
 class HeldWorkspace(Workspace):
     """Thread-safe. ``close`` at the end, when nobody uses it any more."""
 
-    def __init__(self, settings: Settings, *, most_open: int = _MOST_OPEN) -> None:
+    def __init__(self, settings: Settings, *, most_open: int = _MAX_OPEN) -> None:
         super().__init__(settings)
         self._most_open = most_open
         self._stores: OrderedDict[tuple[str, str], _Held] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Open the index of pictures on sheets: their store, the stage that fills it, and the leg of search.
+"""Open the index of images on sheets: their store, the stage that fills it, and the leg of search.
 
 They are kept as pages of many vectors are (``api.workspace.page_index``), made with the collection's own
 embedder and apart for each of its generations.
@@ -49,7 +49,7 @@ def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], 
 
 @contextmanager
 def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg]:
-    """The sub-query for pictures on sheets, held until the end of the ``with``."""
+    """The sub-query for images on sheets, held until the end of the ``with``."""
     from askpix.retrieval.late_interaction.optional_pages import open_for_search
     from askpix.retrieval.late_interaction.region_search import SheetLeg
 

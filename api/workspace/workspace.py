@@ -154,7 +154,7 @@ class Workspace(SharedStores, Models):
         return found
 
     def delete_collection(self, name: str) -> int:
-        """Remove a collection with its vectors; the pictures themselves stay. Returns how many it held.
+        """Remove a collection with its vectors; the images themselves stay. Returns how many it held.
 
         What raises has deleted nothing. The catalog comes first, in one transaction; folders that cannot be
         removed after it, or that a kill leaves, say that they are to go.
@@ -186,8 +186,8 @@ class Workspace(SharedStores, Models):
 
     # --- a collection in use -------------------------------------------------------------------------
 
-    def picture_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
-        """The picture of a record from whichever file still has its bytes; see
+    def image_of(self, record: ImageRecord, min_side: int | None) -> Image.Image:
+        """The image of a record from whichever file still has its bytes; see
         ``ingest.sources.original``."""
         from askpix.ingest.sources.original import open_original
 

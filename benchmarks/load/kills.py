@@ -119,19 +119,19 @@ class Watch:
         ids = {collection.image_id(sha, None) for sha in shas}
         problems = []
         if len(set(ledger)) != len(ledger) or len(set(vectors)) != len(vectors):
-            problems.append("a picture is there twice")
+            problems.append("an image is there twice")
         if lost := set(ledger) - set(vectors):
             problems.append(f"{len(lost)} acknowledged pictures have no vector")
         if lost := (self._known & shas) - contents:
-            problems.append(f"{len(lost)} pictures are acknowledged no more")
+            problems.append(f"{len(lost)} images are acknowledged no more")
         if lost := (self._read & ids) - read:
-            problems.append(f"the words of {len(lost)} pictures are gone")
+            problems.append(f"the words of {len(lost)} images are gone")
         self._known, self._read = contents, read
         self.complete = len(contents) == len(shas) and (self._stages == "index" or ids <= read)
         return problems
 
     def prepare(self) -> None:
-        """New work when all is done: some files get other bytes, which is another picture to us."""
+        """New work when all is done: some files get other bytes, which is another image to us."""
         if self.complete:
             some = self._files if self._stages == "index" else self._dice.sample(list(self._files), 3)
             for path in some:
@@ -140,7 +140,7 @@ class Watch:
                 draft.replace(path)
 
     def prove_all(self) -> list[str]:
-        """After a run that came to its end: every picture once, with words and the vector of its model."""
+        """After a run that came to its end: every image once, with words and the vector of its model."""
         workspace = TwoModels(self._settings)
         collection = workspace.collection(NAME)
         problems = []
@@ -157,14 +157,14 @@ class Watch:
         problems += self._prove_sheets(workspace)
         left = workspace.catalog.texts.counts(collection.id)["pending"]
         if self._stages == "all" and left:
-            problems.append(f"{left} pictures were not read")
+            problems.append(f"{left} images were not read")
         if workspace.catalog.generations.others(collection, "building"):
             problems.append("vectors that were begun are not in use")
         workspace.catalog.close()
         return problems
 
     def _prove_sheets(self, workspace: Workspace) -> list[str]:
-        """Every picture on every sheet has its vector, and nothing else has one."""
+        """Every image on every sheet has its vector, and nothing else has one."""
         if self._stages == "index":
             return []
         proof = prove_sheets_of(workspace, workspace.collection(NAME))
@@ -239,16 +239,16 @@ def kills_command(
     kills: Annotated[int, typer.Option(min=1, help="How many runs are killed.")] = 15,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Pictures to work on; default: the sample photos."),
+        typer.Argument(metavar="[PATH]...", help="Images to work on; default: the sample photos."),
     ] = None,
-    pictures: Annotated[int, typer.Option(min=16, help="How many pictures a run indexes.")] = 256,
+    pictures: Annotated[int, typer.Option(min=16, help="How many images a run indexes.")] = 256,
     stages: Annotated[
         Literal["index", "all"],
         typer.Option(help="Stage one, or all of it with OCR and a change of the model."),
     ] = "index",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Kill indexing runs at random moments and look for pictures that are lost or doubled."""
+    """Kill indexing runs at random moments and look for images that are lost or doubled."""
     settings, sources = load_settings(), paths or [PICTURES / "photos"]
     check_paths(sources)
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as folder:
@@ -259,4 +259,4 @@ def kills_command(
     else:
         say(f"{report.kills} kills in {report.runs} runs: {', '.join(report.problems) or 'all well'}")
     if report.problems:
-        raise AskpixError("pictures were lost or doubled; see above")
+        raise AskpixError("images were lost or doubled; see above")

@@ -94,7 +94,7 @@ def run_soak(url: str, pid: int, seconds: float, *, searched: str) -> Soak:
             [
                 *[doing("searches", lambda n: client.search(searched, asked[n % 500], all=True), 0.0)] * 2,
                 doing("searches", lambda n: client.search(_SOAKED, asked[n % 500], all=True), 0.05),
-                doing("questions", lambda n: client.ask(_SOAKED, f"What is written on picture {n}?"), 0.1),
+                doing("questions", lambda n: client.ask(_SOAKED, f"What is written on image {n}?"), 0.1),
                 doing("uploads", upload, 0.5),
                 watch,
             ]

@@ -1,7 +1,7 @@
 """Cost of a store as it grows: building, memory, disk, latency and recall, on data like that of images.
 
 Knows no store: it fills and asks what it is given, and works out the exact answers itself. Vectors lie in
-clusters, as those of pictures do; queries are pictures like those stored, and texts, which lie off the data.
+clusters, as those of images do; queries are images like those stored, and texts, which lie off the data.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ CASES: dict[str, tuple[str, Where]] = {
 
 
 def identity(number: int) -> str:
-    """A picture's id: spread like a hash, but the same at every call."""
+    """An image's id: spread like a hash, but the same at every call."""
     return str(UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 128)))
 
 

@@ -1,7 +1,7 @@
 """Askpix with its model taken out, as its peers are measured.
 
 Run by ``python -m benchmarks peers``: ``askpix_driver.py index|query FOLDER HOME N``. All the rest is the
-real thing: walk, hash, decode, metadata, hashes of likeness, vectors and ledger; its searches find pictures.
+real thing: walk, hash, decode, metadata, hashes of likeness, vectors and ledger; its searches find images.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Askpix beside its peers: each run by a driver in a process of its own, in turn, on the same pictures.
+"""Askpix beside its peers: each run by a driver in a process of its own, in turn, on the same images.
 
 Models are taken out on both sides, so that what is compared is what each does around a model. A driver
 prints one line of JSON: ``seconds`` and ``pictures`` of a run over a folder, ``p50_ms`` of its searches,
@@ -67,7 +67,7 @@ def compare_with(
                 found.setdefault((driver.name, phase), []).append(said)
     counts = {name: run["pictures"] for (name, _), runs in found.items() for run in runs if "pictures" in run}
     if len(set(counts.values())) > 1:
-        raise AskpixError(f"not the same pictures were read, so nothing is compared: {counts}")
+        raise AskpixError(f"not the same images were read, so nothing is compared: {counts}")
     for phase in ASKED:
         _check_alike(found.get((ours.name, phase), []), found.get((peer.name, phase), []))
     return [_row(peer, phase, found[ours.name, phase], found[peer.name, phase]) for phase in peer.phases]
@@ -96,7 +96,7 @@ def _check_alike(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]
         pairs = list(zip(one.get("found", ()), other.get("found", ()), strict=True))
         same = sum(len(set(a) & set(b)) for a, b in pairs)
         if same < _ALIKE * sum(len(b) for _, b in pairs):
-            raise AskpixError("not the same pictures were found, so nothing is compared")
+            raise AskpixError("not the same images were found, so nothing is compared")
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""``python -m benchmarks peers``: the same pictures through Askpix and through its peers, in one run."""
+"""``python -m benchmarks peers``: the same images through Askpix and through its peers, in one run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ import typer
 def peers_command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Pictures to measure with; default: the sample photos."),
+        typer.Argument(metavar="[PATH]...", help="Images to measure with; default: the sample photos."),
     ] = None,
     peer: Annotated[
         list[str] | None,
@@ -25,9 +25,9 @@ def peers_command(
     rounds: Annotated[int, typer.Option(min=1, help="Both take turns this often.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Askpix beside other programs, models taken out on both sides: pictures/s, ms a search, memory.
+    """Askpix beside other programs, models taken out on both sides: images/s, ms a search, memory.
 
-    rclip and clip-retrieval's reader on the same pictures; qdrant-client's local mode, FAISS, and
+    rclip and clip-retrieval's reader on the same images; qdrant-client's local mode, FAISS, and
     clip-retrieval's index and query service (clip-back) on the same vectors.
     Installs what is missing into temporary environments, so it needs a package index.
     """
@@ -78,7 +78,7 @@ def peers_command(
         )
         return
     phases = {
-        "index": "pictures/s, new",
+        "index": "images/s, new",
         "again": "files/s, unchanged",
         "query": "ms a search",
         "filtered": "ms a search in 1 %",

@@ -20,7 +20,7 @@ PEERS = {
 }
 """Versions that the drivers were written for; those of ``ON_VECTORS`` are taken as they are installed."""
 ON_VECTORS = {"qdrant-client": "qdrant_client", "faiss": "faiss", "clip-back": ""}
-"""Compared on the same vectors instead of pictures, with the module that they are. ``clip-back`` is
+"""Compared on the same vectors instead of images, with the module that they are. ``clip-back`` is
 clip-retrieval's ``index`` and ``back``: what it does with embeddings once they are there."""
 NOT_COMPARED = {
     "qdrant-client": (
@@ -32,16 +32,16 @@ NOT_COMPARED = {
         " which Askpix's FAISS store uses. As used here nothing survives a kill half way."
     ),
     "rclip": (
-        "It adds and subtracts queries ('2:dog - cat'), previews pictures in the terminal, and reads RAW."
+        "It adds and subtracts queries ('2:dog - cat'), previews images in the terminal, and reads RAW."
         " Askpix also keeps EXIF, places and words, knows near duplicates, says when nothing matches."
     ),
     "clip-retrieval": (
         "Its reader only decodes and resizes: no hashes, no ledger, no index. It also reads webdatasets and"
-        " parquet, writes embeddings for billions of pictures, and serves them from memory-mapped FAISS."
+        " parquet, writes embeddings for billions of images, and serves them from memory-mapped FAISS."
     ),
     "clip-back": (
         "Built in one go over all embeddings, for a given memory and time; nothing can be added, changed"
-        " or filtered afterwards. It also drops duplicates and unsafe pictures from what it found."
+        " or filtered afterwards. It also drops duplicates and unsafe images from what it found."
     ),
 }
 _BACK_NEEDS = (

@@ -2,7 +2,7 @@
 
 Run by ``python -m benchmarks peers``: ``vector_driver.py askpix|qdrant-client|faiss|clip-back
 index|query|filtered FOLDER HOME N``; FOLDER holds a file ``points`` with their number. Each peer is used as
-its own introduction shows: what somebody writes who needs pictures' vectors, some fields of each, and a
+its own introduction shows: what somebody writes who needs images' vectors, some fields of each, and a
 filter.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.load.store_scale import TOP, Data, fill
 from benchmarks.peers.clip_back import ClipBack
 
 FILTER = "one"
-"""The tag that a hundredth of the pictures have."""
+"""The tag that a hundredth of the images have."""
 
 
 class Program(Protocol):

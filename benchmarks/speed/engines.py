@@ -30,10 +30,10 @@ Row = dict[str, Any]
 
 
 def measure_engines(kind: str, folder: Path, *, rounds: int = 5, limit_s: float = 300.0) -> list[Row]:
-    """Pictures/s at batch 16 of every engine and precision that is installed, in turn on the same batch.
+    """Images/s at batch 16 of every engine and precision that is installed, in turn on the same batch.
 
     Each row: ``engine``, ``precision``, ``per_s`` (median), ``ratio`` to torch in fp32 (median over turns),
-    ``cpu_ratio`` the same by this process's CPU seconds, and ``cosine`` to it (the worst picture). There are
+    ``cpu_ratio`` the same by this process's CPU seconds, and ``cosine`` to it (the worst image). There are
     fewer turns where ``limit_s`` is over, one at least. ``folder`` is for the exports, about 1 GB.
     """
     if kind not in _KINDS:
@@ -209,7 +209,7 @@ def engines_command(
         return
     for row in rows:
         say(
-            f"{row['model']:12} {row['engine']:13} {row['precision']:5} {row['per_s']:6.1f} pictures/s, "
+            f"{row['model']:12} {row['engine']:13} {row['precision']:5} {row['per_s']:6.1f} images/s, "
             f"{row['ratio']:.2f} of torch fp32 ({row['cpu_ratio']:.2f} by CPU time), "
             f"cosine {row['cosine']:.4f}",
         )

@@ -21,7 +21,7 @@ from askpix.generation.generators.messages import Turn
 from askpix.generation.generators.vlm import Counted, Vlm
 
 _COPY_BYTES = {"cuda": 2**30, "mps": 2**28, "cpu": 2**26}
-_QUESTION = "What is written in the pictures, and what is the total? " * 4
+_QUESTION = "What is written in the images, and what is the total? " * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def measure_generation(
     batch: int,
     on_row: Callable[[GenerateSpeed], None] | None = None,
 ) -> GenerateReport:
-    """Ask about ``pictures`` pictures of ``side`` pixels each, answers of ``tokens`` tokens."""
+    """Ask about ``pictures`` images of ``side`` pixels each, answers of ``tokens`` tokens."""
     torch = import_module("torch")
     model = vlm.model
     device = str(model.device)
@@ -86,7 +86,7 @@ def measure_generation(
         try:
             row = _row(vlm, turns, count=count, tokens=tokens, rounds=rounds, bandwidth=bandwidth)
         except LimitError as error:
-            left_out.append(f"{count} pictures: {error}")
+            left_out.append(f"{count} images: {error}")
             continue
         rows.append(row)
         if on_row:
@@ -146,7 +146,7 @@ def _timed(vlm: Vlm, turns: Sequence[Turn[Image.Image]], tokens: int) -> tuple[f
 
 def _batched(vlm: Vlm, *, count: int, side: int, tokens: int) -> BatchSpeedup:
     asked: list[list[Turn[Image.Image]]] = [
-        [Turn("user", (image, "Describe the picture."))] for image in _pictures(count, side)
+        [Turn("user", (image, "Describe the image."))] for image in _pictures(count, side)
     ]
     vlm.write_all(asked[:1], most=2, within_s=600)
     began = time.perf_counter()
@@ -198,14 +198,14 @@ def generate_command(
         str | None,
         typer.Option(metavar="llava-1.5-7b|qwen2-vl-7b|tiny", help="Instead: a shape with random weights."),
     ] = None,
-    pictures: Annotated[str, typer.Option(help="How many pictures a question has, each in turn.")] = "1,4,8",
-    side: Annotated[int, typer.Option(min=16, help="Pixels of each side of a picture.")] = 672,
+    pictures: Annotated[str, typer.Option(help="How many images a question has, each in turn.")] = "1,4,8",
+    side: Annotated[int, typer.Option(min=16, help="Pixels of each side of an image.")] = 672,
     tokens: Annotated[int, typer.Option(min=2, help="Of each answer.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="Medians of so many.")] = 3,
     batch: Annotated[int, typer.Option(min=0, help="Captions at once, beside one by one; 0: not.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """Time to the first token, tokens/s and the share of the memory bandwidth, by number of pictures."""
+    """Time to the first token, tokens/s and the share of the memory bandwidth, by number of images."""
     from dataclasses import asdict
 
     from askpix.api.console.render import hint, print_json, say
@@ -220,16 +220,16 @@ def generate_command(
     try:
         counts = [int(each) for each in pictures.split(",")]
     except ValueError as error:
-        raise BadQueryError(f"--pictures {pictures!r} is no list of numbers like 1,4,8") from error
+        raise BadQueryError(f"--images {pictures!r} is no list of numbers like 1,4,8") from error
     if min(counts) < 1:
-        raise BadQueryError("--pictures must be 1 or more each")
+        raise BadQueryError("--images must be 1 or more each")
     settings = load_settings()
     how = {"device": settings.device, "precision": settings.generator_precision}
     vlm = random_vlm(random, **how) if random else Vlm.load(str(model), **how)  # type: ignore[arg-type]
 
     def told(row: GenerateSpeed) -> None:
         say(
-            f"{row.pictures} pictures ({row.image_tokens} of {row.prompt_tokens} tokens): first token "
+            f"{row.pictures} images ({row.image_tokens} of {row.prompt_tokens} tokens): first token "
             f"{row.first_token_s:.3f} s, then {row.tokens_per_s:.1f} tokens/s, "
             f"{100 * row.share:.0f} % of the memory bandwidth"
         )

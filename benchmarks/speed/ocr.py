@@ -19,7 +19,7 @@ from askpix.ingest.ocr.worker import ApartTextReader
 
 @dataclass(frozen=True, slots=True)
 class OcrSpeed:
-    """Pictures a second, the best of the rounds: ours, and ``OcrEngine.find_lines`` on pictures shrunk
+    """Images a second, the best of the rounds: ours, and ``OcrEngine.find_lines`` on images shrunk
     beforehand. ``with_text`` of ``pictures`` had some."""
 
     engine: str
@@ -82,7 +82,7 @@ def _timed(
 def ocr_command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Pictures to read; default: the sample pictures."),
+        typer.Argument(metavar="[PATH]...", help="Images to read; default: the sample images."),
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many of them.")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="Bare and real runs take turns this often.")] = 3,
@@ -100,7 +100,7 @@ def ocr_command(
     found = [item.path for item in walk(paths or [PICTURES]) if isinstance(item, Source)]
     files = [path for path in found if path.suffix.lower() != ".pdf"][:pictures]
     if not files:
-        raise NotFoundError("there is no picture to read under these paths")
+        raise NotFoundError("there is no image to read under these paths")
     speed = measure_ocr(
         [open_image(path, min_side=1280).image for path in files], rounds=rounds, openvino=openvino
     )
@@ -108,6 +108,6 @@ def ocr_command(
         print_json({"machine": machine("rapidocr", "onnxruntime"), "ocr": speed})
         return
     say(
-        f"{speed.engine}: {speed.pictures} pictures, {speed.with_text} with words, {speed.cores} cores: "
+        f"{speed.engine}: {speed.pictures} images, {speed.with_text} with words, {speed.cores} cores: "
         f"{speed.per_s:.2f}/s, {speed.ratio:.2f} of the bare engine ({speed.bare_per_s:.2f}/s)"
     )

@@ -87,7 +87,7 @@ def _llava(transformers: Any, words: Any, shape: str) -> tuple[Any, Any]:
         }
     config = transformers.LlavaConfig(
         vision_config={**eyes, "model_type": "clip_vision_model", "image_size": side, "patch_size": 14},
-        # Eight pictures of 576 tokens are more than the 4,096 it was trained on; speed does not mind.
+        # Eight images of 576 tokens are more than the 4,096 it was trained on; speed does not mind.
         text_config={**text, "model_type": "llama", "vocab_size": 32_064, "max_position_embeddings": 8192},
         image_token_index=processor.image_token_id,
     )

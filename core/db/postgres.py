@@ -152,7 +152,7 @@ def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     from psycopg.types.string import StrDumperUnknown  # noqa: PLC0415 - an extra
 
     class _NoNul(StrDumperUnknown):
-        """Pictures say what they like in EXIF; PostgreSQL keeps no NUL in a text."""
+        """Images say what they like in EXIF; PostgreSQL keeps no NUL in a text."""
 
         def dump(self, obj: str) -> Any:
             return super().dump(obj.replace("\0", "") if "\0" in obj else obj)

@@ -12,11 +12,11 @@ _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _WHITES = (255, 1023, 4095, 16383, 65535)
 """Scanners and cameras store 10, 12 or 14 bits in 16."""
 _AT_ONCE = 2**20
-"""Pixels, so that a large grey picture is never in memory several times."""
+"""Pixels, so that a large grey image is never in memory several times."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture itself where it is RGB already. Transparency becomes white; colour profiles are ignored.
+    """The image itself where it is RGB already. Transparency becomes white; colour profiles are ignored.
 
     Raises ``BadImageError`` when no pixel has a value, and what Pillow raises for modes it cannot convert.
     """

@@ -1,14 +1,14 @@
-"""Untrusted bytes into an upright RGB picture. Limits are checked from the header, before any decoding.
+"""Untrusted bytes into an upright RGB image. Limits are checked from the header, before any decoding.
 
 Only formats whose decoders are widely fuzzed and that begin with a signature are let in: no PostScript, no
 vector formats, no scientific containers, no TGA (any bytes may pass for one), no ICO (Pillow decodes it while
 it reads the header, before any limit). Colour profiles are ignored: embedders and OCR were trained on
-pictures read the same way.
+images read the same way.
 
-All threads together decode at most ``MAX_DECODING_PIXELS`` at a time (a larger picture alone), and what they
+All threads together decode at most ``MAX_DECODING_PIXELS`` at a time (a larger image alone), and what they
 are given where ``min_side`` allows it is at most an eighth as wide and high, as long as it is over
 ``LARGE_PIXELS``. So memory is 4 bytes for each pixel of that bound (with transparency or progressive 8 to
-10), and small pictures.
+10), and small images.
 """
 
 import io
@@ -88,8 +88,8 @@ DEFAULT_LIMITS = ImageLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded picture. ``image`` is upright RGB and may be smaller than the original (a PDF's page larger);
+class DecodedImage:
+    """A decoded image. ``image`` is upright RGB and may be smaller than the original (a PDF's page larger);
     ``width`` and ``height`` are always pixels of the upright original."""
 
     image: Image.Image
@@ -103,10 +103,10 @@ class Picture:
 
 def open_image(
     source: bytes | Path, *, limits: ImageLimits = DEFAULT_LIMITS, min_side: int | None = None, page: int = 1
-) -> Picture:
-    """Decode a picture of any allowed format, by its content and not by its name.
+) -> DecodedImage:
+    """Decode an image of any allowed format, by its content and not by its name.
 
-    ``min_side`` lets the decoder shrink the picture to 1/2, 1/4 or 1/8 as long as its shorter side keeps at
+    ``min_side`` lets the decoder shrink the image to 1/2, 1/4 or 1/8 as long as its shorter side keeps at
     least that many pixels (JPEG at a fraction of the cost; other formats where it is over ``LARGE_PIXELS``).
     ``page`` is 1-based. Transparency becomes white, 16-bit and float greys are scaled to their range,
     orientation is applied.
@@ -123,7 +123,7 @@ def open_image(
 
 def open_images(
     data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, min_side: int | None = None
-) -> Iterator[Picture | BadImageError]:
+) -> Iterator[DecodedImage | BadImageError]:
     """Every page as ``open_image`` decodes it, with one look at the file; of a broken page its error.
 
     Raises ``BadImageError`` when the file as a whole cannot be opened.
@@ -135,7 +135,7 @@ def open_images(
         for page in range(1, len(frames) + 1):
             try:
                 with as_bad_image(data):
-                    found: Picture | BadImageError = _decode_next(
+                    found: DecodedImage | BadImageError = _decode_next(
                         opened, data, frames, page, limits=limits, min_side=min_side
                     )
             except BadImageError as error:
@@ -162,9 +162,9 @@ def read_bytes(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
 
 
 def check_size(width: int, height: int, limits: ImageLimits) -> None:
-    """Raise ``BadImageError`` when a picture of this size is not to be decoded."""
+    """Raise ``BadImageError`` when an image of this size is not to be decoded."""
     if width < 1 or height < 1:
-        raise BadImageError(f"a picture of {width} x {height} pixels has no content")
+        raise BadImageError(f"an image of {width} x {height} pixels has no content")
     if width * height > limits.max_pixels:
         raise BadImageError(
             f"{width} x {height} pixels are over the limit of {limits.max_pixels} (ASKPIX_MAX_IMAGE_PIXELS)"
@@ -214,7 +214,7 @@ def _decode_next(
     *,
     limits: ImageLimits,
     min_side: int | None,
-) -> Picture:
+) -> DecodedImage:
     """Decode the next page like ``_decode``, without keeping the pixels of a large page in ``opened``."""
     opened.seek(frames[page - 1])
     if opened.width * opened.height <= LARGE_PIXELS:
@@ -231,7 +231,7 @@ def _decode(
     *,
     limits: ImageLimits,
     min_side: int | None,
-) -> Picture:
+) -> DecodedImage:
     if opened.format == "TIFF":
         opened.seek(frames[page - 1])
     width, height = opened.size
@@ -265,11 +265,11 @@ def _decode(
         if reduced is not image:
             image = reduced
             opened.close()  # its pixels go now, not when the caller lets go of it
-    return Picture(image, width, height, file_format, len(frames), exif)
+    return DecodedImage(image, width, height, file_format, len(frames), exif)
 
 
 def _reduced(image: Image.Image, min_side: int | None) -> Image.Image:
-    """A large picture as ``draft`` makes a JPEG: each side at a half, a quarter or an eighth."""
+    """A large image as ``draft`` makes a JPEG: each side at a half, a quarter or an eighth."""
     if min_side is None or image.width * image.height <= LARGE_PIXELS:
         return image
     factor = next((factor for factor in (8, 4, 2) if min(image.size) >= factor * min_side), 1)
@@ -308,7 +308,7 @@ def _check_scans(opened: Image.Image, data: bytes, limits: ImageLimits) -> None:
 
 
 def _check_tile(opened: Image.Image, limits: ImageLimits) -> None:
-    """A tile is decoded whole, however small the picture it is a part of."""
+    """A tile is decoded whole, however small the image it is a part of."""
     tags = opened.tag_v2  # type: ignore[attr-defined]
     sides = tags.get(_TILE_WIDTH, 1), tags.get(_TILE_LENGTH, 1)
     if all(isinstance(side, int) and side > 0 for side in sides):

@@ -62,7 +62,7 @@ def as_bad_image(data: bytes) -> Iterator[None]:
 
 
 def signature(data: bytes) -> str | None:
-    """The picture format that the first bytes announce."""
+    """The image format that the first bytes announce."""
     if data[4:8] == b"ftyp":
         return _BRANDS.get(data[8:12])
     if data[:4] == b"RIFF":
@@ -82,9 +82,9 @@ def _why_unknown(data: bytes) -> str:
         return f"damaged {known}: its header cannot be read"
     head = data[:512].lstrip().lower()
     if b"<svg" in head or b"<!doctype svg" in head:
-        return "an SVG drawing, which is no picture of pixels"
+        return "an SVG drawing, which is no image of pixels"
     if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page, not a picture"
+        return "a web page, not an image"
     if head.startswith(b"%pdf"):
-        return "a PDF is a document, not a picture"
-    return "not a picture in a format that is read here: save it as JPEG or PNG"
+        return "a PDF is a document, not an image"
+    return "not an image in a format that is read here: save it as JPEG or PNG"

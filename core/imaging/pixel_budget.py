@@ -10,7 +10,7 @@ LARGE_PIXELS = 16_000_000
 
 
 class PixelBudget:
-    """Pixels shared by all threads. A picture over the whole budget is decoded alone."""
+    """Pixels shared by all threads. An image over the whole budget is decoded alone."""
 
     def __init__(self, pixels: int) -> None:
         self._all = self._free = pixels

@@ -12,7 +12,7 @@ Turn: TypeAlias = Literal[0, 1, 2, 3]
 MIN_TILT = 0.015
 """Less is taken as level: over a whole row it moves text by less than the height of a letter."""
 _LOOK_BACK = 8
-"""Rows that a line may still join: in a picture of many columns some are begun before others end."""
+"""Rows that a line may still join: in an image of many columns some are begun before others end."""
 
 
 def rows(

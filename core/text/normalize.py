@@ -15,7 +15,7 @@ FUNCTION_WORDS = frozenset(
     your
     """.split()
 )
-"""English words that say nothing about a picture, for whoever asks about one."""
+"""English words that say nothing about an image, for whoever asks about one."""
 
 
 def folded(text: str) -> str:

@@ -1,17 +1,17 @@
-"""Manifests: one JSON object a line, pictures with what should find them.
+"""Manifests: one JSON object a line, images with what should find them.
 
 ``{"image": path, ...}`` with the path relative to the manifest, and any of
 
-    "captions": [text, ...]                     each should find the picture
-    "questions": [{"question": text, ...}, ...] each should find the picture, unless its "answer" is
-                 or [text, ...]                 "<no answer>": the picture does not say
-    "query" or "queries": text or [text, ...]   each should find the picture
+    "captions": [text, ...]                     each should find the image
+    "questions": [{"question": text, ...}, ...] each should find the image, unless its "answer" is
+                 or [text, ...]                 "<no answer>": the image does not say
+    "query" or "queries": text or [text, ...]   each should find the image
     "fields": {"company", "date", ...}          receipts: "<company> <date>" should
     "fields": {label: value, ...}               forms: the first three "<label> <value>" of 3 to 12 words
     "split": "test" | "train" | "distractor"    only test is asked (all, when no row is test)
-    "source": text                              where the picture comes from: a row of the report each
+    "source": text                              where the image comes from: a row of the report each
 
-or ``{"absent": text or [text, ...]}``, without a picture: no picture of the manifest answers it.
+or ``{"absent": text or [text, ...]}``, without an image: no image of the manifest answers it.
 """
 
 import json
@@ -31,7 +31,7 @@ _FIELDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A query and the one picture that should answer it."""
+    """A query and the one image that should answer it."""
 
     query: str
     image: Path

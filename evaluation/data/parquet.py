@@ -7,7 +7,7 @@ from typing import Any
 from askpix.core.errors import AskpixError, ModelUnavailableError
 
 _ROWS = 32
-"""Read at once: a row may hold several pictures."""
+"""Read at once: a row may hold several images."""
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -40,9 +40,9 @@ def read_parquet(file: Path, needed: Sequence[str], more: Sequence[str] = ()) ->
         raise AskpixError(f"cannot read {str(file)!r}: {' '.join(str(error).split())[:200]}") from error
 
 
-def picture_bytes(value: Any, where: str) -> bytes:
-    """The encoded picture of a cell: ``{"bytes", "path"}`` as the hub's ``datasets`` writes it, or bytes."""
+def image_bytes(value: Any, where: str) -> bytes:
+    """The encoded image of a cell: ``{"bytes", "path"}`` as the hub's ``datasets`` writes it, or bytes."""
     held = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(held, bytes) or not held:
-        raise AskpixError(f"{where} holds no picture; download the files with their pictures")
+        raise AskpixError(f"{where} holds no image; download the files with their images")
     return held

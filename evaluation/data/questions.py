@@ -3,7 +3,7 @@
     "questions": [{"question", "answer", "answers": [...], "kind", "measure"}, ...]
     "fields": {"company", "date", ...}   of receipts: the others are asked for by company and date
 
-The answer ``<no answer>`` says that the picture does not say. ``measure`` (of a question or a row) is
+The answer ``<no answer>`` says that the image does not say. ``measure`` (of a question or a row) is
 ``relaxed``, ``anls`` or ``exact``; without it, charts (a ``source`` or folder whose name holds "chart") are
 measured by relaxed accuracy as ChartQA is, the rest by ANLS as DocVQA is, and fields exactly.
 """
@@ -23,7 +23,7 @@ RECEIPT_FIELDS = ("company", "date", "address", "total")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the gold answers (alternatives), and the one picture it is about."""
+    """A question, the gold answers (alternatives), and the one image it is about."""
 
     text: str
     golds: tuple[str, ...]
@@ -43,14 +43,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A picture with the fields that were filled in by hand."""
+    """An image with the fields that were filled in by hand."""
 
     image: Path
     fields: Mapping[str, str]
 
 
 def read_questions(path: Path) -> list[Question]:
-    """The questions of a manifest's test pictures that have an answer to hold against.
+    """The questions of a manifest's test images that have an answer to hold against.
 
     Raises ``AskpixError`` naming the line that is wrong, or when there is none.
     """

@@ -1,6 +1,6 @@
-"""Queries for a test set from what is known of a person's own pictures. Rules only: no model writes any.
+"""Queries for a test set from what is known of a person's own images. Rules only: no model writes any.
 
-Present ones are made where the facts say that one picture alone answers: words that stand in no other, a
+Present ones are made where the facts say that one image alone answers: words that stand in no other, a
 title that no other has, a day on which no other was taken. Absent ones ask for what the facts know nothing
 of. Facts do not know all: a person reviews each, which takes a key and a second.
 """
@@ -64,7 +64,7 @@ _CAPTION_CHARACTERS = 160
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A picture and what is known of it: ``captions`` people or programs wrote, ``lines`` were read in it."""
+    """An image and what is known of it: ``captions`` people or programs wrote, ``lines`` were read in it."""
 
     image: Path
     id: str = ""
@@ -77,7 +77,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A query, and the one picture that should answer it; None: nothing should."""
+    """A query, and the one image that should answer it; None: nothing should."""
 
     query: str
     kind: Kind
@@ -100,7 +100,7 @@ def make_queries(known: Sequence[Known], *, most: int, absent: int, seed: int = 
     while len(chosen) < most and any(by_kind.values()):
         for candidates in by_kind.values():
             if candidates and len(chosen) < most:
-                # Pictures that nothing asks for yet come first.
+                # Images that nothing asks for yet come first.
                 best = min(candidates, key=lambda each: asked[each.image] if each.image else 0)
                 candidates.remove(best)
                 chosen.append(best)

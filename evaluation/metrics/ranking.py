@@ -30,7 +30,7 @@ def reciprocal_rank(ranks: Sequence[Rank]) -> Floats:
 
 
 def ndcg_at(ranks: Sequence[Rank], k: int) -> Floats:
-    """nDCG@k with one relevant picture: 1/log2(1 + rank) within the first ``k`` (Järvelin 2002)."""
+    """nDCG@k with one relevant image: 1/log2(1 + rank) within the first ``k`` (Järvelin 2002)."""
     return np.array([1.0 / np.log2(1.0 + rank) if rank is not None and rank <= k else 0.0 for rank in ranks])
 
 

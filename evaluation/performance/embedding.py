@@ -1,6 +1,6 @@
 """An embedder beside a hand-written loop over the bare library, in one run. Knows no library.
 
-Ours and theirs take turns on the same pictures and texts; what other processes take weighs on both, so the
+Ours and theirs take turns on the same images and texts; what other processes take weighs on both, so the
 ratio of each turn is what counts, and its median what is told. A large model on a small machine must not take
 an hour: there are fewer turns where time is out, and a batch that one turn is too long for is left out.
 """

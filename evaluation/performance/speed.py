@@ -25,8 +25,8 @@ class IngestSpeed:
     """Stage one of ingestion against the bound of the machine.
 
     The bound is ``cores / (CPU seconds of the bare decode + of the bare embedding, per picture)``: what no
-    pipeline around these two libraries can pass. ``ratio`` is pictures/s over the bound; ``cpu_ratio`` the
-    bare CPU seconds over those that were spent. ``ratio_to_bare`` is pictures/s over ``bare_per_s``: the bare
+    pipeline around these two libraries can pass. ``ratio`` is images/s over the bound; ``cpu_ratio`` the
+    bare CPU seconds over those that were spent. ``ratio_to_bare`` is images/s over ``bare_per_s``: the bare
     parts alone on ``cores`` threads by the clock, in turn with the real runs, so that what other processes
     take, and cores that share a unit, weigh on both.
     """
@@ -73,10 +73,10 @@ def measure_ingest(
     batch: int = 16,
     rounds: int = 3,
 ) -> IngestSpeed:
-    """Bare and real runs in turn over the same pictures; the medians of ``rounds``.
+    """Bare and real runs in turn over the same images; the medians of ``rounds``.
 
     ``decode`` and ``embed`` run on this thread alone, then on ``cores`` threads; ``index_run`` is a whole
-    fresh run and returns how many pictures it embedded. Each real run is held against the mean of the bare
+    fresh run and returns how many images it embedded. Each real run is held against the mean of the bare
     ones before and after it, those on all cores next to it: shared machines change their speed from one
     minute to the next, and are fastest right after cores were idle.
     """

@@ -1,6 +1,6 @@
-"""Flickr30k and COCO captions: text to picture and picture to text, by the bare vectors of an embedder.
+"""Flickr30k and COCO captions: text to image and image to text, by the bare vectors of an embedder.
 
-Recall@k as published since Karpathy and Fei-Fei (2015): a caption has one right picture, a picture several
+Recall@k as published since Karpathy and Fei-Fei (2015): a caption has one right image, an image several
 right captions, of which the best placed one counts. Takes callables: nothing here knows an embedder.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from askpix.core.errors import AskpixError
 from askpix.core.types import Vectors
 from askpix.evaluation.metrics.ranking import Estimate, bootstrap, recall_at
-from askpix.evaluation.public.document_qa import picture_in, read_list
+from askpix.evaluation.public.document_qa import image_in, read_list
 
 CAPTIONS = 5
 """Captions of each image; the few images of COCO that have more are cut to the first five, as is usual."""
@@ -34,7 +34,7 @@ class Captioned:
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """R@1, R@5 and R@10, 0..1, of text to picture or picture to text."""
+    """R@1, R@5 and R@10, 0..1, of text to image or image to text."""
 
     direction: str
     queries: int
@@ -95,7 +95,7 @@ def load_coco(folder: Path) -> Captioned:
     return _captioned(found, file)
 
 
-def embed_pictures(
+def embed_image_files(
     pictures: Sequence[Path],
     embed: Callable[[Sequence[Path]], Vectors],
     kept: Path,
@@ -105,7 +105,7 @@ def embed_pictures(
 ) -> Vectors:
     """``(len(pictures), dim)`` in batches, each kept in the folder ``kept``: a cut-off run goes on there.
 
-    ``about`` says which embedder and pictures they are. Raises ``AskpixError`` when ``kept`` is of others.
+    ``about`` says which embedder and images they are. Raises ``AskpixError`` when ``kept`` is of others.
     """
     try:
         kept.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def judge_captions(
     for start in range(0, len(owners), _ROWS):
         scores = captions[start : start + _ROWS] @ pictures.T
         ahead = scores >= best[None, :]
-        # A picture's own captions never stand before its best one.
+        # An image's own captions never stand before its best one.
         ahead[np.arange(len(scores)), owners[start : start + _ROWS]] = False
         above += ahead.sum(0)
     return CaptionsReport(
@@ -157,7 +157,7 @@ def judge_captions(
         embedder,
         len(pictures),
         len(owners),
-        (_direction("text to picture", to_picture), _direction("picture to text", above + 1)),
+        (_direction("text to image", to_picture), _direction("image to text", above + 1)),
     )
 
 
@@ -210,5 +210,5 @@ class _Places:
         inside = [self._main / inner] if isinstance(inner, str) else []
         for folder in (*inside, *self._folders):
             if (folder / str(name)).is_file():
-                return picture_in(folder, name)
-        raise AskpixError(f"no picture {str(name)!r} under {str(self._main)!r}")
+                return image_in(folder, name)
+        raise AskpixError(f"no image {str(name)!r} under {str(self._main)!r}")

@@ -23,7 +23,7 @@ def load_chartqa(folder: Path) -> list[Item]:
     items: list[Item] = []
     for name in ("human", "augmented"):
         for number, row in enumerate(read_list(place / f"test_{name}.json", ("imgname", "query", "label"))):
-            picture = picture_in(place / "png", row["imgname"])
+            picture = image_in(place / "png", row["imgname"])
             prompt = f"{row['query']}{SHORT}"
             items.append(Item(f"{name}-{number}", prompt, (picture,), (str(row["label"]),), (name,)))
     return items
@@ -54,7 +54,7 @@ def load_docvqa(folder: Path) -> list[Item]:
         if not isinstance(answers, list) or not answers:
             raise AskpixError(f"{str(found[0])!r}: question {row['questionId']!r} has no answers")
         kinds = tuple(str(kind) for kind in row.get("question_types") or ())
-        picture = picture_in(found[0].parent, row["image"])
+        picture = image_in(found[0].parent, row["image"])
         golds = tuple(str(answer) for answer in answers)
         items.append(Item(str(row["questionId"]), f"{row['question']}{SHORT}", (picture,), golds, kinds))
     return items
@@ -82,7 +82,7 @@ def load_ocrbench(folder: Path) -> list[Item]:
             Item(
                 id=f"{row['dataset_name']}-{number}",
                 prompt=str(row["question"]),
-                pictures=(picture_in(images, row["image_path"]),),
+                pictures=(image_in(images, row["image_path"]),),
                 golds=tuple(str(answer) for answer in answers),
                 groups=(str(row["type"]), f"set {row['dataset_name']}"),
             )
@@ -124,11 +124,11 @@ def read_list(path: Path, fields: tuple[str, ...], *, key: str | None = None) ->
     return rows
 
 
-def picture_in(folder: Path, name: Any) -> Path:
+def image_in(folder: Path, name: Any) -> Path:
     """The file ``name`` in ``folder`` and not elsewhere. Raises ``AskpixError`` when it is not there."""
     path = folder / str(name)
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-        raise AskpixError(f"no picture {str(name)!r} in {str(folder)!r}")
+        raise AskpixError(f"no image {str(name)!r} in {str(folder)!r}")
     return path
 
 

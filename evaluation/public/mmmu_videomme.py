@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from askpix.core.errors import AskpixError
-from askpix.evaluation.data.parquet import parquet_files, picture_bytes, read_parquet
+from askpix.evaluation.data.parquet import image_bytes, parquet_files, read_parquet
 from askpix.evaluation.public.multiple_choice import mmmu_prompt
 from askpix.evaluation.public.runner import Item
 
@@ -29,7 +29,7 @@ _PREFIXES = (
 
 def load_mmmu_parquet(folder: Path) -> list[Item]:
     """``SUBJECT/validation-*.parquet`` of ``MMMU/MMMU``: ``id, question, options`` (a list as Python writes
-    it), ``answer, question_type, image_1 .. image_7`` and ``subfield``. Pictures as they are numbered.
+    it), ``answer, question_type, image_1 .. image_7`` and ``subfield``. Images as they are numbered.
 
     The same prompt as for the TSV file (Yue et al. 2023, ``construct_prompt``).
     """
@@ -39,7 +39,7 @@ def load_mmmu_parquet(folder: Path) -> list[Item]:
         images = [f"image_{number}" for number in range(1, 8)]
         for row in read_parquet(file, _MMMU, ["subfield", *images]):
             pictures = tuple(
-                picture_bytes(row[name], f"{file.name}, {row['id']}")
+                image_bytes(row[name], f"{file.name}, {row['id']}")
                 for name in images
                 if row.get(name) is not None
             )

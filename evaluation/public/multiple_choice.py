@@ -1,4 +1,4 @@
-"""MMBench and MMMU from the TSV files that OpenCompass publishes: a question a row, pictures in base64."""
+"""MMBench and MMMU from the TSV files that OpenCompass publishes: a question a row, images in base64."""
 
 import ast
 import base64
@@ -14,7 +14,7 @@ from askpix.evaluation.public.runner import Item
 ROTATED = 1_000_000
 """A row's index modulo this is its question's: rows beyond are the same question with its options rotated."""
 _REFERENCE = 64
-"""A picture of no more characters is the index of the row that holds it."""
+"""An image of no more characters is the index of the row that holds it."""
 
 
 def load_mmbench(folder: Path) -> list[Item]:
@@ -26,7 +26,7 @@ def load_mmbench(folder: Path) -> list[Item]:
     rows = [row for row in _rows(_file(folder)) if row.get("answer")]
     if not rows:
         raise AskpixError(f"{str(folder)!r} has no answers; MMBench's test split is scored by its own server")
-    pictures = _Pictures(rows)
+    pictures = _ImageCount(rows)
     rotated = any(_index(row) >= ROTATED for row in rows)
     items: list[Item] = []
     for row in rows:
@@ -53,14 +53,14 @@ def load_mmbench(folder: Path) -> list[Item]:
 
 
 def load_mmmu(folder: Path) -> list[Item]:
-    """``MMMU_DEV_VAL.tsv``: as MMBench's, with a list of pictures in ``image`` and no options for open
+    """``MMMU_DEV_VAL.tsv``: as MMBench's, with a list of images in ``image`` and no options for open
     questions. Rows of the split ``validation`` are taken, where there is one (Yue et al. 2023).
 
     The prompt is the one of the benchmark's repository (``construct_prompt``, ``llava1.5.yaml``).
     """
     rows = [row for row in _rows(_file(folder)) if row.get("answer")]
     validation = [row for row in rows if row.get("split") == "validation"]
-    pictures = _Pictures(rows)
+    pictures = _ImageCount(rows)
     items: list[Item] = []
     for row in validation or rows:
         choices = {letter: row[letter] for letter in string.ascii_uppercase if row.get(letter)}
@@ -97,8 +97,8 @@ def _mmbench_prompt(row: dict[str, str], choices: dict[str, str]) -> str:
     return f"{hint}Question: {row['question']}\nOptions:\n{options}{please}"
 
 
-class _Pictures:
-    """Pictures by the rows that hold them; rotated rows refer to the first."""
+class _ImageCount:
+    """Images by the rows that hold them; rotated rows refer to the first."""
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
         self._held = {_index(row): row["image"] for row in rows if len(row.get("image") or "") > _REFERENCE}
@@ -109,14 +109,14 @@ class _Pictures:
         if len(image) <= _REFERENCE:
             holder = int(image) if image.isdecimal() else _index(row) % ROTATED
             if holder not in self._held:
-                raise AskpixError(f"row {_index(row)} has no picture, and row {holder} has none for it")
+                raise AskpixError(f"row {_index(row)} has no image, and row {holder} has none for it")
             image = self._held[holder]
         if image not in self._decoded:
             try:
                 whole = _listed(image) or (image,)
                 self._decoded[image] = tuple(base64.b64decode(each, validate=True) for each in whole)
             except (binascii.Error, ValueError) as error:
-                raise AskpixError(f"row {_index(row)}: its picture is not base64") from error
+                raise AskpixError(f"row {_index(row)}: its image is not base64") from error
         return self._decoded[image]
 
 

@@ -148,7 +148,7 @@ def report(
 
 
 def _key(item: Item) -> str:
-    """Changes with the prompt and the pictures' number: a changed question is asked again."""
+    """Changes with the prompt and the images' number: a changed question is asked again."""
     said = json.dumps([item.id, item.prompt, len(item.pictures)])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from askpix.core.errors import AskpixError
-from askpix.evaluation.data.parquet import parquet_files, picture_bytes, read_parquet
+from askpix.evaluation.data.parquet import image_bytes, parquet_files, read_parquet
 from askpix.evaluation.metrics.ranking import Estimate, bootstrap
 
 COLUMNS = ("questions", "nDCG@5 %", "nDCG@10 %", "R@1 %", "R@5 %")
@@ -79,7 +79,7 @@ def load_vidore(folder: Path, into: Path) -> Pages:
         for number, row in enumerate(read_parquet(file, ("query", "image", "image_filename"))):
             name = str(row["image_filename"])
             if name not in pages:
-                pages[name] = keeper.keep(picture_bytes(row["image"], f"{file.name}, row {number}"))
+                pages[name] = keeper.keep(image_bytes(row["image"], f"{file.name}, row {number}"))
             if row["query"]:  # a page that nobody asks for makes it harder to find the others
                 relevant.setdefault(str(row["query"]), {})[pages[name]] = 1.0
     return _checked(
@@ -121,7 +121,7 @@ def ndcg(found: Sequence[Path], relevant: Mapping[Path, float], k: int) -> float
 
 def _beir(parts: Mapping[str, Sequence[Path]], keeper: "_Keeper") -> Pages:
     pages = {
-        str(row["corpus-id"]): keeper.keep(picture_bytes(row["image"], f"{file.name}, {row['corpus-id']}"))
+        str(row["corpus-id"]): keeper.keep(image_bytes(row["image"], f"{file.name}, {row['corpus-id']}"))
         for file in parts["corpus"]
         for row in read_parquet(file, ("corpus-id", "image"))
     }
@@ -154,7 +154,7 @@ def _checked(pages: Pages, folder: Path) -> Pages:
 
 
 class _Keeper:
-    """Writes pictures to a folder; the same bytes once."""
+    """Writes images to a folder; the same bytes once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -57,7 +57,7 @@ def _recall(results: Sequence[Named]) -> Iterator[Figure]:
         for row in result["scores"]
     ]
     if series:
-        yield Figure("Is the right picture among the first k?", "lines", "k", "recall, %", tuple(series))
+        yield Figure("Is the right image among the first k?", "lines", "k", "recall, %", tuple(series))
 
 
 def _legs(results: Sequence[Named]) -> Iterator[Figure]:
@@ -100,12 +100,12 @@ def _answers(results: Sequence[Named]) -> Iterator[Figure]:
         groups = tuple(row["group"] for row in rows)
         ends = {
             "right": "right",
-            "misread": "wrong, the picture was there",
-            "refused": "silent, the picture was there",
-            "not_found": "the picture was not found",
+            "misread": "wrong, the image was there",
+            "refused": "silent, the image was there",
+            "not_found": "the image was not found",
         }
         yield Figure(
-            f"{name}: how questions end that a picture answers",
+            f"{name}: how questions end that an image answers",
             "bars",
             "",
             "questions",
@@ -242,7 +242,7 @@ def _embedders(results: Sequence[Named]) -> Iterator[Figure]:
 
 
 def _sweep(results: Sequence[Named]) -> Iterator[Figure]:
-    """Finding, reading and answering by size of the pictures, each embedder and generator by itself."""
+    """Finding, reading and answering by size of the images, each embedder and generator by itself."""
     for name, result in results:
         for part, about in (("recall_1", "R@1"), ("read", "answer read"), ("score", "score")):
             curves: dict[str, list[tuple[str, Mapping[str, float]]]] = {}
@@ -259,7 +259,7 @@ def _sweep(results: Sequence[Named]) -> Iterator[Figure]:
                 if points
             )
             if series:
-                title = f"{name}: {about} by size of the pictures"
+                title = f"{name}: {about} by size of the images"
                 yield Figure(title, "bars", "longer side, pixels", f"{about}, %", series)
 
 
@@ -295,7 +295,7 @@ def _has(*keys: str) -> Callable[[Result], bool]:
 _KINDS: tuple[tuple[str, Callable[[Result], bool], Callable[[Sequence[Named]], Iterator[Figure]]], ...] = (
     ("retrieval", _scores_have("recall_1", "recall_5", "recall_10"), _recall),
     ("legs of search", _scores_have("leg", "recall_1"), _legs),
-    ("absent pictures", _scores_have("false_refusals", "risks"), _absent),
+    ("absent images", _scores_have("false_refusals", "risks"), _absent),
     ("answers", _scores_have("misread", "not_found"), _answers),
     ("public benchmark", _has("benchmark", "generator", "rows"), _benchmarks),
     (

@@ -1,7 +1,7 @@
 """Answers that are wrong on purpose: how many slip through the checks that every answer goes through?
 
-From each right answer, found in a line of its picture, wrong ones are made: another number, another picture
-cited, words that stand nowhere, a name nobody wrote, an order that stands in the picture obeyed, an address
+From each right answer, found in a line of its image, wrong ones are made: another number, another image
+cited, words that stand nowhere, a name nobody wrote, an order that stands in the image obeyed, an address
 to send things to. Two right ones go with them: checks that drop these are no good either. Takes a callable
 that checks; nothing here knows how.
 """
@@ -30,7 +30,7 @@ class Checked:
 
 
 Check = Callable[[str, str, Sequence[Evidence], bool], Checked]
-"""(what was written, question, evidence, did the model see the pictures?) -> what is left."""
+"""(what was written, question, evidence, did the model see the images?) -> what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class PlantedRow:
 
     kind: str
     seen: bool
-    """The model was shown the pictures too, so that words alone do not settle it."""
+    """The model was shown the images too, so that words alone do not settle it."""
     fates: dict[str, int]
 
     @property
@@ -97,7 +97,7 @@ class PlantedReport:
 
 
 def plant_all(truths: Sequence[Truth], check: Check) -> PlantedReport:
-    """Check every kind of answer to every truth, by words alone and with the pictures shown."""
+    """Check every kind of answer to every truth, by words alone and with the images shown."""
     fates: dict[tuple[str, bool], Counter[str]] = {}
     for truth in truths:
         for plant in plants(truth):
@@ -110,7 +110,7 @@ def plant_all(truths: Sequence[Truth], check: Check) -> PlantedReport:
 
 
 def truth_of(question: str, golds: Sequence[str], evidence: Sequence[Evidence], number: int) -> Truth | None:
-    """The first line of picture ``number`` that holds a gold answer as it is; None when none does."""
+    """The first line of image ``number`` that holds a gold answer as it is; None when none does."""
     right = next(each for each in evidence if each.number == number)
     for gold in golds:
         for line in right.lines:
@@ -138,8 +138,8 @@ def plants(truth: Truth) -> Iterator[Plant]:
     others = [e for e in evidence if e.number != at and bare not in "\n".join(x.text for x in e.lines)]
     if others and any(char.isdigit() for char in value):
         wrong = others[0].number
-        yield Plant("wrong picture, quoted", f'{value} [{wrong}: "{line}"]', evidence, not_citing=wrong)
-        yield Plant("wrong picture, cited", f"It says {value} [{wrong}].", evidence, not_citing=wrong)
+        yield Plant("wrong image, quoted", f'{value} [{wrong}: "{line}"]', evidence, not_citing=wrong)
+        yield Plant("wrong image, cited", f"It says {value} [{wrong}].", evidence, not_citing=wrong)
     name = "Meridian Holdings"
     yield Plant("false name, cited", f"It was written by {name} [{at}].", evidence, (name,))
     planted = tuple(_with_order(each) if each.number == at else each for each in evidence)
@@ -161,7 +161,7 @@ def _with_order(evidence: Evidence) -> Evidence:
 
 
 def _other(value: str, evidence: Sequence[Evidence]) -> str | None:
-    """The value with one digit changed so that it stands in no picture; None when it has no digit."""
+    """The value with one digit changed so that it stands in no image; None when it has no digit."""
     text = "\n".join(line.text for each in evidence for line in each.lines)
     places = [i for i, char in enumerate(value) if char.isdigit()]
     for place in places:

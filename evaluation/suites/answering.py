@@ -1,9 +1,9 @@
-"""Questions asked through the real path: was the picture found, was it read right, was silence right?
+"""Questions asked through the real path: was the image found, was it read right, was silence right?
 
 For an answerable question there are four fates: ``right`` (its measure gives more than nothing), ``misread``
-(the picture was handed over and something else was said), ``refused`` (it was handed over and nothing was
+(the image was handed over and something else was said), ``refused`` (it was handed over and nothing was
 said) and ``not found`` (it was not handed over, whatever was said). Takes a callable: nothing here knows how
-pictures are searched or answers made.
+images are searched or answers made.
 """
 
 import math
@@ -27,7 +27,7 @@ class Reply:
     answer: str | None
     """Without citation markers; None for silence."""
     found: bool
-    """The right picture was among those that the generator was handed."""
+    """The right image was among those that the generator was handed."""
     confidence: float | None = None
     input_tokens: int = 0
     image_tokens: int = 0
@@ -37,7 +37,7 @@ class Reply:
 
 
 Ask = Callable[[Question, bool], Reply]
-"""(question, is its picture to be as if it were not there?) -> reply."""
+"""(question, is its image to be as if it were not there?) -> reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def ask_all(
     absent: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> AskingReport:
-    """Ask every question once, with ``absent`` each answerable one again without its picture."""
+    """Ask every question once, with ``absent`` each answerable one again without its image."""
     outcomes: list[Outcome] = []
     replies: list[Reply] = []
     silent: list[float | None] = []

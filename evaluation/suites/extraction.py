@@ -1,4 +1,4 @@
-"""Fields read from pictures held against those that were filled in by hand, exactly and nearly."""
+"""Fields read from images held against those that were filled in by hand, exactly and nearly."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,14 +32,14 @@ class FieldScores:
 
 @dataclass(frozen=True, slots=True)
 class FieldsReport:
-    """The fields, and last ``all``: every field of every picture."""
+    """The fields, and last ``all``: every field of every image."""
 
     pictures: int
     scores: tuple[FieldScores, ...]
     every_field_right: Estimate
     """Share of the images with every field right."""
     wrong: tuple[tuple[str, str, str, str | None], ...]
-    """(picture, field, truth, what was read), for looking at."""
+    """(image, field, truth, what was read), for looking at."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -67,8 +67,8 @@ def judge_fields(
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FieldsReport:
-    """Extract the fields ``names`` of every picture and compare those that the truth has."""
-    # For each field: (exact, ANLS, found?) of each picture.
+    """Extract the fields ``names`` of every image and compare those that the truth has."""
+    # For each field: (exact, ANLS, found?) of each image.
     scored: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in names}
     whole: list[float] = []
     wrong: list[tuple[str, str, str, str | None]] = []

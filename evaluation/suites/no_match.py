@@ -1,8 +1,8 @@
-"""Does it know when nothing matches? Each query twice: with its pictures there, and with them left out.
+"""Does it know when nothing matches? Each query twice: with its images there, and with them left out.
 
-Left out is the whole concept and not one picture: what another query of the same thing is about would still
-be found, and rightly. A picture is of a query's concept when one of its own queries shares a telling word
-with it (one that queries of at most a tenth of the pictures hold) or means nearly the same.
+Left out is the whole concept and not one image: what another query of the same thing is about would still
+be found, and rightly. An image is of a query's concept when one of its own queries shares a telling word
+with it (one that queries of at most a tenth of the images hold) or means nearly the same.
 """
 
 import re
@@ -18,10 +18,10 @@ from askpix.evaluation.data.manifest import Case
 from askpix.evaluation.metrics.ranking import Estimate, auroc
 
 Ask = Callable[[str, frozenset[str]], tuple[bool, float]]
-"""(query, paths of pictures that are to be as if they were not there) -> (matched?, confidence 0..1)."""
+"""(query, paths of images that are to be as if they were not there) -> (matched?, confidence 0..1)."""
 
 TELLING = 0.1
-"""A word is telling when queries of at most this part of the pictures hold it."""
+"""A word is telling when queries of at most this part of the images hold it."""
 SAME_MEANING = 0.4
 """Cosine of two sentences (all-MiniLM-L6-v2) about one thing."""
 COVERAGES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -50,7 +50,7 @@ class AbsentScores:
     group: str
     queries: int
     left_out: float
-    """Pictures of a concept, on the average."""
+    """Images of a concept, on the average."""
     auroc: Estimate
     false_refusals: float
     """The part of present queries that is told nothing matches."""
@@ -109,7 +109,7 @@ def judge_absence(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> AbsentReport:
     """Ask each group's cases with their concept there and without it. ``every`` are all queries of the
-    pictures in the gallery: they say what is in a picture. ``embed`` gives ``(n, dim)`` unit rows."""
+    images in the gallery: they say what is in an image. ``embed`` gives ``(n, dim)`` unit rows."""
     scores: list[AbsentScores] = []
     total, done = sum(len(cases) for _, cases in groups), 0
     for name, cases in groups:

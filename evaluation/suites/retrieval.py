@@ -1,4 +1,4 @@
-"""Retrieval measured: does each query find its picture, and how high does it stand?"""
+"""Retrieval measured: does each query find its image, and how high does it stand?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """Overall first, then by kind of query and by source of picture, where there are several."""
+    """Overall first, then by kind of query and by source of image, where there are several."""
 
     dataset: str
     gallery: int
@@ -74,7 +74,7 @@ def evaluate(
     absent: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> RetrievalReport:
-    """Ask every case. The rank of a picture is that of the first hit that has it among its sources.
+    """Ask every case. The rank of an image is that of the first hit that has it among its sources.
 
     ``absent`` queries are right when they are refused.
     """

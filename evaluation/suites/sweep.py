@@ -1,8 +1,8 @@
-"""The same questions at several sizes of the pictures, by several embedders and generators: which to take?
+"""The same questions at several sizes of the images, by several embedders and generators: which to take?
 
-One row for each choice. Where the words of the pictures stop being read as they shrink is told apart from
+One row for each choice. Where the words of the images stop being read as they shrink is told apart from
 where they stop being found and from where the generator fails: ``read`` asks only whether a right answer
-stands in what OCR read of its picture. Takes callables: nothing here knows a collection.
+stands in what OCR read of its image. Takes callables: nothing here knows a collection.
 """
 
 import unicodedata
@@ -37,7 +37,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """``side``: pixels of the longer side that pictures were shrunk to; None: as they are."""
+    """``side``: pixels of the longer side that images were shrunk to; None: as they are."""
 
     side: int | None
     embedder: str

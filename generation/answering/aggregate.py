@@ -1,7 +1,7 @@
-"""Questions about a whole collection, carried out: a plan over catalog, words and what pictures show.
+"""Questions about a whole collection, carried out: a plan over catalog, words and what images show.
 
 No model writes here. The plan goes into the answer, so that a person can see what was counted and how sure
-that is: what rests on the catalog is exact, what rests on the look of pictures has bounds.
+that is: what rests on the catalog is exact, what rests on the look of images has bounds.
 """
 
 import re
@@ -37,8 +37,8 @@ def answer_archive(
     """The answer with its plan; None when the question is not about the whole collection.
 
     ``understand`` reads dates, places and kinds off the words of a search. Exact where the catalog knows;
-    counts of what pictures show have bounds (``retrieval.classification.membership``), and nothing is counted
-    when no picture shows it clearly: ``answered`` is False then.
+    counts of what images show have bounds (``retrieval.classification.membership``), and nothing is counted
+    when no image shows it clearly: ``answered`` is False then.
     """
     began = time.perf_counter()
     asked = read_archive_question(question)

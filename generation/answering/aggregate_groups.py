@@ -1,4 +1,4 @@
-"""Pictures of a collection sorted into years, months, places, cameras: how many there are of each."""
+"""Images of a collection sorted into years, months, places, cameras: how many there are of each."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ class Groups:
 
     counts: Mapping[str, int]
     of: Mapping[str, tuple[str, ...]]
-    """The values of each picture, by its id; a picture counts once for each."""
+    """The values of each image, by its id; an image counts once for each."""
     without: int
-    """Pictures of which it is not known."""
+    """Images of which it is not known."""
 
 
 def group(members: Sequence[Member], by: By) -> Groups:
-    """Count pictures by one property."""
+    """Count images by one property."""
     of = {each.record.id: values(each.record, by) for each in members}
     counts = Counter(value for found in of.values() for value in found)
     rows = sorted(counts.items(), key=lambda row: row[0] if by in _IN_ORDER else (-row[1], row[0]))
@@ -59,7 +59,7 @@ def values(record: ImageRecord, by: By) -> tuple[str, ...]:
 
 
 def moment(record: ImageRecord) -> tuple[datetime | None, bool]:
-    """When a picture is from, and whether that is only written in it; None when nobody knows."""
+    """When an image is from, and whether that is only written in it; None when nobody knows."""
     if record.taken_at is not None:
         return record.taken_at, False
     written = derive(record).written

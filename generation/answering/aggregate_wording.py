@@ -30,7 +30,7 @@ class Said:
 
 
 def say_archive(asked: ArchiveAsked, query: Query, members: Members, lines_of: LinesOf) -> Said:
-    """The answer to what was asked of these pictures."""
+    """The answer to what was asked of these images."""
     counted = members.likely
     if not counted or (not members.clear and not members.exact):
         return _none(asked, query, members)
@@ -56,7 +56,7 @@ def _none(asked: ArchiveAsked, query: Query, members: Members) -> Said:
     nearest = tuple(sorted(members.found, key=lambda each: -each.chance)[:_EXAMPLES])
     some = f" {len(members.found)} might." if members.found else ""
     return Said(
-        f"No picture shows that clearly enough to be counted ({members.looked_at:,} looked at).{some}",
+        f"No image shows that clearly enough to be counted ({members.looked_at:,} looked at).{some}",
         nearest,
         answered=False,
         result={"pictures": None, "low": 0, "high": members.bounds[1]},
@@ -126,14 +126,14 @@ def _span(members: Members) -> Said:
     undated = len(members.likely) - len(dated)
     if not dated:
         return Said(
-            "None of the pictures has a date.",
+            "None of the images has a date.",
             _best(members.likely),
             answered=False,
             result={"undated": undated},
         )
     first, last = dated[0], dated[-1]
     text = f"From {_day(first[1].record)} [1] to {_day(last[1].record)} [2]"
-    text += f"; {undated:,} of {len(members.likely):,} pictures have no date." if undated else "."
+    text += f"; {undated:,} of {len(members.likely):,} images have no date." if undated else "."
     result = {"first": first[0].isoformat(), "last": last[0].isoformat(), "undated": undated}
     return Said(text, (first[1], last[1]), result=result)
 

@@ -17,9 +17,9 @@ from askpix.generation.questions.understand import search_text
 Retrieve: TypeAlias = Callable[[str, int], SearchResult]
 LinesOf: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[TextLine, ...]]]
 
-UNCITED = "The answer that was written cites none of the pictures, so it is left out."
+UNCITED = "The answer that was written cites none of the images, so it is left out."
 CUT = "The answer ends at the limit of its length: its end is missing."
-UNCHECKED = "The answer that was written says what is not in the pictures that it cites, so it is left out."
+UNCHECKED = "The answer that was written says what is not in the images that it cites, so it is left out."
 
 
 def answer_question(
@@ -63,11 +63,11 @@ def stream_answer(
     """Yield the search result, the pieces of the answer as they come, and last the Answer with checked
     citations.
 
-    ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in pictures. Pieces are raw:
+    ``retrieve(text, top_k)`` searches; ``lines_of(ids)`` gives the words read in images. Pieces are raw:
     they hold citations as the generator writes them. When nothing matched, the generator is not asked.
     ``why`` this generator was taken goes into the answer. ``history`` is what was said before; the question
     must stand alone all the same (``generation.questions.follow_up``). With ``second_look`` the generator
-    looks again, closely, at what a claim cites that the words of its pictures do not bear.
+    looks again, closely, at what a claim cites that the words of its images do not bear.
 
     Raises ``BadQueryError`` for an empty question, and what the callables raise.
     """
@@ -129,7 +129,7 @@ def plan_question(
 def _search(question: str, retrieve: Retrieve, top_k: int) -> tuple[str, SearchResult]:
     question = " ".join(question.split())
     if not question:
-        raise BadQueryError("the question is empty; ask something about your pictures")
+        raise BadQueryError("the question is empty; ask something about your images")
     return question, retrieve(search_text(question), top_k)
 
 

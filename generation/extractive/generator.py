@@ -1,4 +1,4 @@
-"""The generator that invents nothing: it picks the words, facts or picture that answer, and quotes them.
+"""The generator that invents nothing: it picks the words, facts or image that answer, and quotes them.
 
 A question is sorted by rules (``generation.questions.understand``). Values come from typed patterns beside
 the words that name them, from labels of forms and tables, and from the usual places of receipts; other
@@ -118,7 +118,7 @@ class ExtractiveGenerator(Generator):
         evidence = [without_planted(each) for each in evidence]
         seen = [_Seen(each) for each in evidence]
         if asked.wanted == "picture":
-            return _best_picture(asked, seen)
+            return _best_image(asked, seen)
         if asked.wanted == "reading":
             return _read_out(asked, seen)
         if asked.wanted == "judgement":
@@ -190,7 +190,7 @@ class ExtractiveGenerator(Generator):
 
 
 def _read_out(asked: Asked, seen: Sequence[_Seen]) -> str:
-    """The words of the picture that is meant, from the top, as far as an answer may be long."""
+    """The words of the image that is meant, from the top, as far as an answer may be long."""
     readable = [each for each in seen if each.page.rows]
     if not readable:
         return _nothing(asked, seen)
@@ -230,7 +230,7 @@ def _known(asked: Asked, evidence: Sequence[Evidence]) -> str:
     return f"{_safe(fact)} [{best.number}]"
 
 
-def _best_picture(asked: Asked, seen: Sequence[_Seen]) -> str:
+def _best_image(asked: Asked, seen: Sequence[_Seen]) -> str:
     """The best hit that holds the names of the question, with the row that shows it."""
     wanted = asked.named or asked.focus
     fitting = [each for each in seen if not asked.named or each.share(asked.named) >= 0.5]
@@ -241,7 +241,7 @@ def _best_picture(asked: Asked, seen: Sequence[_Seen]) -> str:
     name = _safe(file_name(record)) + (f", page {record.page}" if record.page is not None else "")
     row = _fullest_row(best.page, wanted)
     quote = f': "{_quotable(row)}"' if row else ""
-    return f"The picture that fits best is {name} [{best.evidence.number}{quote}]"
+    return f"The image that fits best is {name} [{best.evidence.number}{quote}]"
 
 
 def _fullest_row(page: Page, words: Sequence[str]) -> str | None:
@@ -268,7 +268,7 @@ def _quotable(quote: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Words from a picture or a file name as plain text: no brackets that would read as citations."""
+    """Words from an image or a file name as plain text: no brackets that would read as citations."""
     printable = "".join(char if char.isprintable() else " " for char in text)
     return _cut(" ".join(printable.replace("[", "(").replace("]", ")").split()))
 
@@ -303,7 +303,7 @@ def _facts() -> list[ModelFact]:
             role="generator",
             licence="Apache-2.0",
             languages=("en",),
-            notes="quotes the words, dates and pictures that answer; invents nothing",
+            notes="quotes the words, dates and images that answer; invents nothing",
         )
     ]
 

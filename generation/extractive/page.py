@@ -32,7 +32,7 @@ class Cell:
 
 
 class Page:
-    """The cells of one picture. ``rows`` go top to bottom, cells in a row left to right."""
+    """The cells of one image. ``rows`` go top to bottom, cells in a row left to right."""
 
     def __init__(self, lines: Sequence[TextLine]) -> None:
         self.rows: list[tuple[Cell, ...]] = [

@@ -1,4 +1,4 @@
-"""Answers from what is known of a picture rather than from what is written in it."""
+"""Answers from what is known of an image rather than from what is written in it."""
 
 from collections.abc import Callable
 

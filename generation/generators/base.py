@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from askpix.core.types import Message, Usage
-from askpix.generation.generators.image_payload import PictureOf
+from askpix.generation.generators.image_payload import ImageOf
 from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
 from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
@@ -70,14 +70,14 @@ class VisionGenerator(Generator):
         *,
         model_id: str,
         limits: ModelLimits,
-        picture_of: PictureOf,
+        image_of: ImageOf,
         max_tokens: int,
         max_output: int = MAX_OUTPUT,
         sees: bool = True,
     ) -> None:
         """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
         self.model_id, self.limits = model_id, limits
-        self.picture_of, self.max_tokens, self.max_output = picture_of, max_tokens, max_output
+        self.image_of, self.max_tokens, self.max_output = image_of, max_tokens, max_output
         self.sees = sees
         self.thinks = False
         """True if it thinks before it answers, which needs room; learned from its replies."""
@@ -112,10 +112,10 @@ class VisionGenerator(Generator):
             overhead=50 + said // 3,
         )
 
-    def showing(self, picture_of: PictureOf, *, max_tokens: int) -> Self:
+    def showing(self, image_of: ImageOf, *, max_tokens: int) -> Self:
         """Return the same model with other images to show, as it is tried with."""
         other = copy(self)
-        other.picture_of, other.max_tokens, other.sees = picture_of, max_tokens, True
+        other.image_of, other.max_tokens, other.sees = image_of, max_tokens, True
         return other
 
 
@@ -123,7 +123,7 @@ class VisionGenerator(Generator):
 class GeneratorOptions:
     """Options of a generator besides its reference; a kind takes from them what it can."""
 
-    picture_of: PictureOf
+    image_of: ImageOf
     """Opens the image of a record, to be shown."""
     max_tokens: int = 16_000
     """Most input tokens of a question."""

@@ -1,7 +1,7 @@
 """Turns as a vision-language model of transformers reads them: by its processor's chat template, or by the
 words that the few families without one were trained with.
 
-A model's own marks in the words of pictures and people are broken up before they reach the tokenizer.
+A model's own marks in the words of images and people are broken up before they reach the tokenizer.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Turns: TypeAlias = Sequence[Turn[Image.Image]]
 _ROLE_WORDS = ("llava", "llava_next", "llava_next_video", "vipllava", "video_llava")
 """Trained on "USER: ... ASSISTANT:" (Liu et al. 2023, LLaVA-1.5)."""
 ANSWERS_ALONE = ("paligemma",)
-"""Trained to answer "answer en QUESTION" about one picture with a word or two (Beyer et al. 2024): they know
+"""Trained to answer "answer en QUESTION" about one image with a word or two (Beyer et al. 2024): they know
 no evidence, no rules and no citations."""
 _FILMS = ("llava_next_video",)
 """Trained on the frames of a video as one input."""
@@ -52,7 +52,7 @@ class VlmPrompt:
         self._marks = _marks(processor, tokenizer)
 
     def inputs(self, turns: Turns) -> Any:
-        """The processor's tensors for these turns, pictures in their order."""
+        """The processor's tensors for these turns, images in their order."""
         clean = [Turn(turn.role, tuple(self._clean(part) for part in turn.parts)) for turn in turns]
         if self.answers_alone:
             return self._called(self._bare_question(clean), clean)
@@ -180,7 +180,7 @@ def _marks(processor: Any, tokenizer: Any) -> list[str]:
 
 
 def _content(turn: Turn[Image.Image]) -> list[dict[str, Any]]:
-    """Texts and pictures as templates take them; a line's end between them, as they add none."""
+    """Texts and images as templates take them; a line's end between them, as they add none."""
     content: list[dict[str, Any]] = []
     for part in turn.parts:
         if isinstance(part, Film):

@@ -37,7 +37,7 @@ _SHARE, _BESIDE = 0.8, 400 * 10**6
 """Share of the machine's memory that a model may take, and bytes of it for what is neither weights nor
 window.
 """
-_LEAST_WINDOW, _ASSUMED_WINDOW = 2_048, 4_096
+_MIN_WINDOW, _ASSUMED_WINDOW = 2_048, 4_096
 _CPU_PIXELS = 1 << 20
 """Most pixels of one image where no GPU computes: four times as many are minutes of work for one image."""
 _IMAGES, _IMAGE_BYTES = 32, 20_000_000
@@ -131,9 +131,9 @@ def window_for(header: Header, *, size: int, memory: int, wanted: int) -> int:
     room = memory - size - _BESIDE
     fitting = room // header.bytes_a_token if header.bytes_a_token else wanted
     window = min(wanted, header.context or _ASSUMED_WINDOW, fitting)
-    if window < min(_LEAST_WINDOW, header.context or _ASSUMED_WINDOW):
+    if window < min(_MIN_WINDOW, header.context or _ASSUMED_WINDOW):
         raise ModelUnavailableError(
-            f"it needs {(size + _BESIDE + _LEAST_WINDOW * header.bytes_a_token) / 1e9:.1f} GB of memory and "
+            f"it needs {(size + _BESIDE + _MIN_WINDOW * header.bytes_a_token) / 1e9:.1f} GB of memory and "
             f"{memory / 1e9:.1f} GB of this machine's are for it; take a smaller model or quantisation"
         )
     return window
@@ -184,7 +184,7 @@ def _open(reference: str, options: GeneratorOptions) -> HostedGenerator:
         engine.opened,
         model_id=f"{SCHEME}:{files.name}",
         limits=limits,
-        picture_of=options.picture_of,
+        image_of=options.image_of,
         price_of=free,
         max_tokens=options.max_tokens,
         max_output=_OUTPUT,

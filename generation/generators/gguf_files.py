@@ -29,7 +29,7 @@ _SPLIT = re.compile(r"(?P<name>.+):(?P<quant>[\w.-]+)")
 _PROJECTOR_ORDER = ("F16", "Q8_0", "BF16", "F32")
 """Half precision is what most are published in; older machines compute bfloat16 slowly."""
 _FULL, _LOW = 16, 4
-_DEEP, _MOST_FILES = 2, 2_000
+_DEEP, _MAX_FILES = 2, 2_000
 """Folders below the one named, and files in them, that are looked at."""
 
 
@@ -201,7 +201,7 @@ def _sizes(folder: Path) -> dict[str, int]:
     for path in _below(folder, _DEEP):
         if path.suffix.lower() == ".gguf" and path.is_file():
             found[path.relative_to(folder).as_posix()] = path.stat().st_size
-        if len(found) >= _MOST_FILES:
+        if len(found) >= _MAX_FILES:
             break
     return found
 
@@ -227,9 +227,9 @@ _STRING, _ARRAY = 8, 9
 _WORDS, _TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 _CONTROL, _DEFINED = (2, 3), 4
 _SHORTEST_MARK = 3
-_MOST_HEADER = 256 * 2**20
-_MOST_ENTRIES, _MOST_TENSORS, _MOST_KEPT, _MOST_NAME = 100_000, 100_000, 4_096, 2**16
-_MOST_DIMENSIONS = 8
+_MAX_HEADER = 256 * 2**20
+_MAX_ENTRIES, _MAX_TENSORS, _MAX_KEPT, _MAX_NAME = 100_000, 100_000, 4_096, 2**16
+_MAX_DIMENSIONS = 8
 _BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84),
     11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 30: (1, 2),
@@ -303,7 +303,7 @@ class _Reader:
                 f"{str(self._path)!r} is GGUF of version {version}, and 2 and 3 are read; get a newer file"
             )
         tensors, entries = self._number("<Q"), self._number("<Q")
-        if tensors > _MOST_TENSORS or entries > _MOST_ENTRIES:
+        if tensors > _MAX_TENSORS or entries > _MAX_ENTRIES:
             raise OverflowError
         values = {}
         for _ in range(entries):
@@ -320,7 +320,7 @@ class _Reader:
         for _ in range(tensors):
             self._string()
             rank = self._number("<I")
-            if rank > _MOST_DIMENSIONS:
+            if rank > _MAX_DIMENSIONS:
                 raise OverflowError
             count = prod(self._number("<Q") for _ in range(rank))
             numbers, size = _BLOCKS.get(self._number("<I"), (1, 0))
@@ -341,7 +341,7 @@ class _Reader:
                 self._skip(self._number("<Q"))
             return None
         form = _FORMATS[inner]
-        if count > _MOST_KEPT and key != _TYPES:
+        if count > _MAX_KEPT and key != _TYPES:
             self._skip(count * struct.calcsize(form))
             return None
         data = self._bytes(count * struct.calcsize(form))
@@ -352,19 +352,19 @@ class _Reader:
 
     def _string(self) -> str:
         size = self._number("<Q")
-        if size > _MOST_NAME:  # a chat template may be longer, and nobody here reads it
+        if size > _MAX_NAME:  # a chat template may be longer, and nobody here reads it
             self._skip(size)
             return ""
         return self._bytes(size).decode("utf-8", "replace")
 
     def _skip(self, size: int) -> None:
-        if self._file.seek(size, 1) > min(self._size, _MOST_HEADER):
+        if self._file.seek(size, 1) > min(self._size, _MAX_HEADER):
             raise EOFError
 
     def _bytes(self, size: int) -> bytes:
-        if size > _MOST_HEADER:
+        if size > _MAX_HEADER:
             raise EOFError
         data = self._file.read(size)
-        if len(data) < size or self._file.tell() > _MOST_HEADER:
+        if len(data) < size or self._file.tell() > _MAX_HEADER:
             raise EOFError
         return data

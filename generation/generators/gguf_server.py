@@ -33,7 +33,7 @@ _START_S, _LOAD_S, _COUNT_S = 60.0, 900.0, 60.0
 _DYING_S = 0.3
 """For a child that is about to end: its connections close before it does."""
 _ENDING_S = 5.0
-_KEPT_LINES, _LONGEST_LINE, _MOST_SAID = 40, 500, 2**16
+_KEPT_LINES, _LONGEST_LINE, _MAX_SAID = 40, 500, 2**16
 _CAUSES = ("error loading model: ", "error: ", "failed to ", "unable to ")
 """Beginnings of llama.cpp's lines that give a reason, the most telling first."""
 _GPU_KINDS = ("GPU", "IGPU")
@@ -129,7 +129,7 @@ class LlamaServer:
         try:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(request, timeout=_COUNT_S) as reply:
-                return int(json.loads(reply.read(_MOST_SAID))["input_tokens"])
+                return int(json.loads(reply.read(_MAX_SAID))["input_tokens"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             said = (
                 error.read(_LONGEST_LINE).decode("utf-8", "replace")
@@ -142,7 +142,7 @@ class LlamaServer:
         """Return what the child says next, or raise why it says nothing of use."""
         assert self._process.stdout is not None
         with deadline(self._process, seconds) as watch:
-            line = self._process.stdout.readline(_MOST_SAID)
+            line = self._process.stdout.readline(_MAX_SAID)
         try:
             told: Any = json.loads(line)
             if isinstance(told, dict) and "error" not in told:

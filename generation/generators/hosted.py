@@ -1,6 +1,6 @@
 """Vision-language models behind an API: OpenAI, Anthropic, Google, any OpenAI-compatible server, and Ollama.
 
-``pydantic-ai`` speaks their protocols. Here is what is ours: evidence becomes numbered text and pictures of
+``pydantic-ai`` speaks their protocols. Here is what is ours: evidence becomes numbered text and images of
 the size that the budget chose, the stream becomes pieces, and what went wrong becomes one clear line.
 """
 
@@ -49,7 +49,7 @@ from askpix.core.errors import (
 from askpix.core.types import ImageRecord, Message, Sent, Usage
 from askpix.generation.generators.async_stream import StreamBridge
 from askpix.generation.generators.base import MAX_OUTPUT, Piece, VisionGenerator
-from askpix.generation.generators.image_payload import PictureOf, render
+from askpix.generation.generators.image_payload import ImageOf, render
 from askpix.generation.generators.messages import Film, break_marks, build_turns
 from askpix.generation.generators.thoughts import ThoughtFilter
 from askpix.generation.prompting.budget import ModelLimits, Plan
@@ -61,7 +61,7 @@ PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
 
 _UNAUTHORISED, _NO_ACCESS, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 413, 429
-_NO_PICTURES = re.compile(
+_NO_IMAGES = re.compile(
     r"(image|vision|multi-?modal|picture)[^.]{0,80}not (be )?(support|allow|enabl|accept)|mmproj"
     r"|not (a )?(support|vision|multi-?modal)[^.]{0,40}(image|vision|model)",
     re.IGNORECASE,
@@ -124,7 +124,7 @@ class HostedGenerator(VisionGenerator):
         *,
         model_id: str,
         limits: ModelLimits,
-        picture_of: PictureOf,
+        image_of: ImageOf,
         price_of: PriceOf,
         max_tokens: int,
         max_output: int = MAX_OUTPUT,
@@ -141,7 +141,7 @@ class HostedGenerator(VisionGenerator):
         super().__init__(
             model_id=model_id,
             limits=limits,
-            picture_of=picture_of,
+            image_of=image_of,
             max_tokens=max_tokens,
             max_output=max_output,
             sees=sees,
@@ -188,11 +188,11 @@ class HostedGenerator(VisionGenerator):
             except _OverflowError as error:
                 of = "the memory of the server that runs " if error.of_memory else ""
                 raise LimitError(
-                    f"the question is too large for {of}{self.model_id!r}; ask about fewer pictures (--top-k)"
+                    f"the question is too large for {of}{self.model_id!r}; ask about fewer images (--top-k)"
                 ) from error
 
     def _generate(self, messages: Sequence[Message], plan: Plan) -> Iterator[Piece]:
-        request, plan = _request(messages, plan, self.picture_of, self.limits, self._marks)
+        request, plan = _request(messages, plan, self.image_of, self.limits, self._marks)
         _log.info("asking %r: about %d tokens, %d of images", self.model_id, plan.tokens, plan.image_tokens)
         settings = ModelSettings(
             max_tokens=self.most_output, timeout=self._waits.total_s, max_retries=self._waits.retries
@@ -306,14 +306,14 @@ def _text_of(event: Any) -> str:
 def _request(
     messages: Sequence[Message],
     plan: Plan,
-    picture_of: PictureOf,
+    image_of: ImageOf,
     limits: ModelLimits,
     marks: Sequence[str],
 ) -> tuple[list[ModelMessage], Plan]:
     """Our messages as pydantic-ai's, and the plan as it was carried out (``build_turns``)."""
 
     def show(sent: Sent, record: ImageRecord) -> BinaryContent:
-        data = render(sent, record, picture_of, max_bytes=limits.bytes)
+        data = render(sent, record, image_of, max_bytes=limits.bytes)
         detail = {"detail": limits.detail} if limits.detail else None
         return BinaryContent(data, media_type="image/jpeg", vendor_metadata=detail)
 
@@ -337,8 +337,8 @@ def _translated(error: Exception, model_id: str) -> Exception:
     said = " ".join(str(error).split())[:_KEPT]
     if isinstance(error, ModelHTTPError):
         code = error.status_code
-        if code not in (_UNAUTHORISED, _NO_ACCESS, _TOO_MANY) and _NO_PICTURES.search(str(error.body)):
-            return NoSightError(f"{model_id!r} takes no pictures: {said}")
+        if code not in (_UNAUTHORISED, _NO_ACCESS, _TOO_MANY) and _NO_IMAGES.search(str(error.body)):
+            return NoSightError(f"{model_id!r} takes no images: {said}")
         if code == _UNAUTHORISED:
             return AuthError(f"{model_id!r} does not accept the key; check its environment variable")
         if code == _NO_ACCESS:
@@ -348,9 +348,7 @@ def _translated(error: Exception, model_id: str) -> Exception:
         if code == _TOO_MANY:
             return LimitError(f"{model_id!r} is over its rate limit or out of credit; wait, or take another")
         if code == _TOO_LARGE:
-            return LimitError(
-                f"the question is too large for {model_id!r}; ask about fewer pictures (--top-k)"
-            )
+            return LimitError(f"the question is too large for {model_id!r}; ask about fewer images (--top-k)")
         return GenerationError(f"{model_id!r} failed with status {code}: {said}")
     if isinstance(error, ModelAPIError):
         return GenerationError(f"cannot reach {model_id!r}: {said}; is it running, and the address right?")

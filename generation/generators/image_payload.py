@@ -1,4 +1,4 @@
-"""Pictures as they are sent to a model: the size that the budget chose; as JPEG where they travel."""
+"""Images as they are sent to a model: the size that the budget chose; as JPEG where they travel."""
 
 import io
 from collections.abc import Callable
@@ -9,26 +9,26 @@ from PIL import Image
 from askpix.core.errors import LimitError
 from askpix.core.types import ImageRecord, Sent
 
-PictureOf: TypeAlias = Callable[[ImageRecord, int], Image.Image]
-"""The upright picture of a record, decoded to a shorter side of at least so many pixels if it has them.
+ImageOf: TypeAlias = Callable[[ImageRecord, int], Image.Image]
+"""The upright image of a record, decoded to a shorter side of at least so many pixels if it has them.
 Raises ``AskpixError`` when its file is gone or has other bytes by now."""
 
 _QUALITIES = (90, 75, 60)
 
 
-def render(sent: Sent, record: ImageRecord, picture_of: PictureOf, *, max_bytes: int) -> bytes:
-    """The JPEG to send for ``sent`` (a picture or a crop). Raises what ``picture_of`` raises, and
+def render(sent: Sent, record: ImageRecord, image_of: ImageOf, *, max_bytes: int) -> bytes:
+    """The JPEG to send for ``sent`` (an image or a crop). Raises what ``image_of`` raises, and
     ``LimitError`` when it cannot be made small enough."""
-    return encode(cut(sent, record, picture_of), max_bytes=max_bytes)
+    return encode(cut(sent, record, image_of), max_bytes=max_bytes)
 
 
-def cut(sent: Sent, record: ImageRecord, picture_of: PictureOf) -> Image.Image:
-    """The picture or crop of ``sent`` in the size that was planned. Raises what ``picture_of`` raises."""
+def cut(sent: Sent, record: ImageRecord, image_of: ImageOf) -> Image.Image:
+    """The image or crop of ``sent`` in the size that was planned. Raises what ``image_of`` raises."""
     region = sent.box
     across = (region.x1 - region.x0) if region else record.width
     # Decoded no smaller than what is to be cut out of it needs.
     scale = min(1.0, sent.width / max(1.0, across))
-    image = picture_of(record, max(1, round(min(record.width, record.height) * scale)))
+    image = image_of(record, max(1, round(min(record.width, record.height) * scale)))
     if region:
         x, y = image.width / record.width, image.height / record.height
         image = image.crop(
@@ -47,5 +47,5 @@ def encode(image: Image.Image, *, max_bytes: int) -> bytes:
         if buffer.tell() <= max_bytes:
             return buffer.getvalue()
     raise LimitError(
-        f"a picture of {image.width} x {image.height} pixels does not fit {max_bytes} bytes as JPEG"
+        f"an image of {image.width} x {image.height} pixels does not fit {max_bytes} bytes as JPEG"
     )

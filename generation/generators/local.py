@@ -11,7 +11,7 @@ from PIL import Image
 from askpix.core.pretrained import pick_device
 from askpix.core.types import ImageRecord, Message, Sent, Usage
 from askpix.generation.generators.base import GeneratorKind, GeneratorOptions, Piece, VisionGenerator
-from askpix.generation.generators.image_payload import PictureOf, cut
+from askpix.generation.generators.image_payload import ImageOf, cut
 from askpix.generation.generators.messages import as_films, build_turns
 from askpix.generation.generators.thoughts import ThoughtFilter, without_thoughts
 from askpix.generation.generators.vlm import Counted, Precision, Vlm
@@ -62,7 +62,7 @@ class LocalGenerator(VisionGenerator):
         self,
         vlm: Vlm,
         *,
-        picture_of: PictureOf,
+        image_of: ImageOf,
         max_tokens: int,
         max_output: int = 1024,
         sees: bool = True,
@@ -73,7 +73,7 @@ class LocalGenerator(VisionGenerator):
         super().__init__(
             model_id=f"transformers:{vlm.reference}",
             limits=limits_for(vlm, max_output),
-            picture_of=picture_of,
+            image_of=image_of,
             max_tokens=max_tokens,
             max_output=max_output,
             sees=sees,
@@ -87,7 +87,7 @@ class LocalGenerator(VisionGenerator):
         return super().plan(messages, within=within)
 
     def _plan_alone(self, last: Message) -> Plan:
-        """The best hit's picture and nothing else: no words of it, nothing of the other hits."""
+        """The best hit's image and nothing else: no words of it, nothing of the other hits."""
         first = tuple(replace(each, lines=()) for each in last.evidence[:1])
         plan = make_plan(
             last.text, first, self.limits, max_tokens=self.max_tokens, sees=self.sees, overhead=10
@@ -111,7 +111,7 @@ class LocalGenerator(VisionGenerator):
         alone = self._vlm.answers_alone
         seen = next((sent.number for sent in plan.sent if sent.how != "text"), None)
         if alone and seen is None:
-            yield Piece("NO ANSWER This model answers about a picture, and none could be shown to it.")
+            yield Piece("NO ANSWER This model answers about an image, and none could be shown to it.")
             yield Piece("", Usage(sent=plan.sent))
             return
         thoughts = ThoughtFilter()
@@ -120,7 +120,7 @@ class LocalGenerator(VisionGenerator):
                 self.thinks |= thoughts.thought
                 if rest := thoughts.close(whole=not part.cut):
                     yield Piece(rest)
-                # It saw one picture and cannot cite: what it says is about that one.
+                # It saw one image and cannot cite: what it says is about that one.
                 yield Piece(f" [{seen}]" if alone else "", _usage(part, plan), cut=part.cut)
             elif text := thoughts.feed(part):
                 yield Piece(text)
@@ -132,7 +132,7 @@ class LocalGenerator(VisionGenerator):
         return [without_thoughts(reply) for reply in replies]
 
     def _show(self, sent: Sent, record: ImageRecord) -> Image.Image:
-        return cut(sent, record, self.picture_of)
+        return cut(sent, record, self.image_of)
 
 
 def _usage(counted: Counted, plan: Plan) -> Usage:
@@ -175,7 +175,7 @@ def _open(reference: str, options: GeneratorOptions) -> LocalGenerator:
     source = named(reference, local_files_only=options.local_files_only)
     precision = cast(Precision, options.precision)
     vlm = Vlm.load(str(source.path), device=options.device, precision=precision, name=source.name)
-    return LocalGenerator(vlm, picture_of=options.picture_of, max_tokens=options.max_tokens)
+    return LocalGenerator(vlm, image_of=options.image_of, max_tokens=options.max_tokens)
 
 
 KIND = GeneratorKind(

@@ -1,7 +1,7 @@
-"""Messages and a plan as turns of texts and pictures, in the order in which a model is shown them.
+"""Messages and a plan as turns of texts and images, in the order in which a model is shown them.
 
-Each piece of evidence goes with the last turn: its words first, its picture right after them, the question at
-the end. What a picture is there (JPEG bytes for an API, pixels for a model in this process) is the caller's.
+Each piece of evidence goes with the last turn: its words first, its image right after them, the question at
+the end. What an image is there (JPEG bytes for an API, pixels for a model in this process) is the caller's.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,37 +13,37 @@ from askpix.core.types import ImageRecord, Message, Sent
 from askpix.generation.prompting.budget import Plan
 from askpix.generation.prompting.prompt import describe
 
-Picture = TypeVar("Picture")
+DecodedImage = TypeVar("DecodedImage")
 
 
 @dataclass(frozen=True, slots=True)
-class Film(Generic[Picture]):
+class Film(Generic[DecodedImage]):
     """Frames of one video in the order of their times, for a model that takes them as one."""
 
-    frames: tuple[Picture, ...]
+    frames: tuple[DecodedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn(Generic[Picture]):
+class Turn(Generic[DecodedImage]):
     """A turn of one side: texts, images and films as they follow each other."""
 
     role: Literal["system", "user", "assistant"]
-    parts: tuple[str | Picture | Film[Picture], ...]
+    parts: tuple[str | DecodedImage | Film[DecodedImage], ...]
 
 
 def build_turns(
-    messages: Sequence[Message], plan: Plan, show: Callable[[Sent, ImageRecord], Picture]
-) -> tuple[list[Turn[Picture]], Plan]:
+    messages: Sequence[Message], plan: Plan, show: Callable[[Sent, ImageRecord], DecodedImage]
+) -> tuple[list[Turn[DecodedImage]], Plan]:
     """The turns, and the plan as it was really carried out.
 
-    ``show`` makes the picture of a planned piece. One whose file is gone or damaged (``NotFoundError``,
+    ``show`` makes the image of a planned piece. One whose file is gone or damaged (``NotFoundError``,
     ``BadImageError``) is left with its words, and the plan that comes back says so.
     """
-    turns: list[Turn[Picture]] = [Turn(message.role, (message.text,)) for message in messages[:-1]]
-    parts: list[str | Picture] = []
+    turns: list[Turn[DecodedImage]] = [Turn(message.role, (message.text,)) for message in messages[:-1]]
+    parts: list[str | DecodedImage] = []
     really: list[Sent] = []
     for each, planned in zip(plan.evidence, plan.sent, strict=True):
-        pictures: list[Picture] = []
+        pictures: list[DecodedImage] = []
         sent = planned
         if sent.how != "text":
             try:
@@ -72,12 +72,12 @@ def break_marks(text: str, marks: Sequence[str]) -> str:
         text = broken
 
 
-def as_films(turns: Sequence[Turn[Picture]], plan: Plan) -> list[Turn[Picture]]:
+def as_films(turns: Sequence[Turn[DecodedImage]], plan: Plan) -> list[Turn[DecodedImage]]:
     """The turns of ``build_turns`` with the frames of a video, two or more of one, gathered into a film.
 
     The film follows the description of the video's last frame; what is said of each frame stays where it was.
     """
-    films: dict[str, list[tuple[float, Picture]]] = {}
+    films: dict[str, list[tuple[float, DecodedImage]]] = {}
     last = turns[-1]
     at = 0
     places: list[tuple[int, str, float]] = []
@@ -90,7 +90,7 @@ def as_films(turns: Sequence[Turn[Picture]], plan: Plan) -> list[Turn[Picture]]:
         frame = last.parts[place]
         if not isinstance(frame, str | Film):
             films.setdefault(uri, []).append((time_s, frame))
-    parts: list[str | Picture | Film[Picture]] = list(last.parts)
+    parts: list[str | DecodedImage | Film[DecodedImage]] = list(last.parts)
     for uri, frames in films.items():
         mine = [place for place, of, _ in places if of == uri]
         if len(frames) < 2:
@@ -103,11 +103,11 @@ def as_films(turns: Sequence[Turn[Picture]], plan: Plan) -> list[Turn[Picture]]:
     return [*turns[:-1], replace(last, parts=kept)]
 
 
-_FOLLOWS = "(the picture follows)"
+_FOLLOWS = "(the image follows)"
 
 
 def _shown(sent: Sent) -> str:
     if sent.how == "text":
-        return "\n(the picture itself is not shown)"
-    part = "a part of the picture, in full width, around the lines that fit" if sent.box else "the picture"
+        return "\n(the image itself is not shown)"
+    part = "a part of the image, in full width, around the lines that fit" if sent.box else "the image"
     return f"\n({part} follows)"

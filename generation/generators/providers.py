@@ -195,7 +195,7 @@ def _hosted(
         model,
         model_id=generator_id,
         limits=limits_of(name),
-        picture_of=options.picture_of,
+        image_of=options.image_of,
         price_of=price,
         max_tokens=options.max_tokens,
         thinks=thinks,
@@ -222,7 +222,7 @@ def _provider(provider: Provider, *variables: str) -> GeneratorKind:
         role="generator",
         licence="hosted",
         languages=("*",),
-        notes="pictures leave this machine, for money",
+        notes="images leave this machine, for money",
     )
     return GeneratorKind(
         reference="MODEL",

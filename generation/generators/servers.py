@@ -313,7 +313,7 @@ def _open(reference: str, options: GeneratorOptions) -> HostedGenerator:
         server.open,
         model_id=generator_id,
         limits=limits_of(name),
-        picture_of=options.picture_of,
+        image_of=options.image_of,
         price_of=free if on_this_machine(url) and not in_the_cloud(name) else unknown_price,
         max_tokens=options.max_tokens,
         server=server,

@@ -1,6 +1,6 @@
-"""Proof of sight: does a model really see the pictures it is sent?
+"""Proof of sight: does a model really see the images it is sent?
 
-Many servers accept pictures and drop them, with a fluent answer made from the text alone. A picture of a
+Many servers accept images and drop them, with a fluent answer made from the text alone. An image of a
 number that nobody can guess tells: who reads it sees.
 """
 
@@ -17,11 +17,11 @@ from askpix.generation.generators.base import Generator
 
 _SIDE = 448
 _CITATION = re.compile(r"\[\d+\]")
-_QUESTION = "A number is written in the picture. Answer with its digits alone."
+_QUESTION = "A number is written in the image. Answer with its digits alone."
 
 
 def draw_canary(number: int) -> Image.Image:
-    """A white picture with the number in large black digits."""
+    """A white image with the number in large black digits."""
     image = Image.new("RGB", (_SIDE, _SIDE), "white")
     ImageDraw.Draw(image).text(
         (_SIDE / 2, _SIDE / 2), str(number), font=ImageFont.load_default(120), fill="black", anchor="mm"
@@ -30,7 +30,7 @@ def draw_canary(number: int) -> Image.Image:
 
 
 def canary_record() -> ImageRecord:
-    """The record that the picture goes by: nothing in it tells the number."""
+    """The record that the image goes by: nothing in it tells the number."""
     return ImageRecord("canary", "canary.png", "photo", _SIDE, _SIDE)
 
 
@@ -48,7 +48,7 @@ def read_canary(generator: Generator, *, number: int) -> Reading:
     """
     evidence = Evidence(1, Hit(1, canary_record(), 1.0))
     messages: Sequence[Message] = [
-        Message("system", "You look at pictures and say what is in them."),
+        Message("system", "You look at images and say what is in them."),
         Message("user", _QUESTION, (evidence,)),
     ]
     try:

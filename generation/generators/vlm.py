@@ -37,7 +37,7 @@ _FOREIGN = (RuntimeError, ValueError, TypeError, IndexError, KeyError, Attribute
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Tokens that really went in and came out; ``images`` are those that stand for pictures."""
+    """Tokens that really went in and came out; ``images`` are those that stand for images."""
 
     given: int
     images: int
@@ -79,7 +79,7 @@ class Vlm:
         """The model in a directory or hub repository ``OWNER/NAME[@REVISION]``; ``name`` is what to call it.
 
         Raises ``ModelUnavailableError``: an extra is missing, it is not there or not whole, it sees no
-        pictures, or it would have to run code of its own.
+        images, or it would have to run code of its own.
         """
         torch, transformers = import_torch(f"transformers:{reference}")
         where = pick_device(torch, device)
@@ -88,7 +88,7 @@ class Vlm:
         dtype = pick_dtype(torch, where, "auto" if precision in ("int8", "int4") else precision)
         processor = from_pretrained(transformers.AutoProcessor.from_pretrained, reference)
         if getattr(processor, "image_processor", None) is None:
-            raise ModelUnavailableError(f"{reference!r} has no image processor: it takes no pictures")
+            raise ModelUnavailableError(f"{reference!r} has no image processor: it takes no images")
         packed = _packed(transformers, precision, dtype)
         try:
             model = load_model(load, reference, device=where, dtype=dtype, packed=packed)
@@ -149,7 +149,7 @@ class Vlm:
             raise self._translated(outcome.error) from outcome.error
         if outcome.too_late:
             raise GenerationError(
-                f"{self._name} took longer than {within_s:g} s; ask about fewer pictures "
+                f"{self._name} took longer than {within_s:g} s; ask about fewer images "
                 "(--top-k), or take a smaller model"
             )
         assert outcome.counted is not None
@@ -240,7 +240,7 @@ class Vlm:
         if room < 1:
             raise LimitError(
                 f"the question takes {given} tokens and {self._name} holds {self.context}; "
-                "ask about fewer pictures (--top-k)"
+                "ask about fewer images (--top-k)"
             )
         with torch.inference_mode():
             made = self._model.generate(
@@ -268,7 +268,7 @@ class Vlm:
         if _is_full(error):
             return LimitError(
                 f"the memory of {str(self._model.device)!r} does not hold this question for "
-                f"{self._name}; ask about fewer pictures (--top-k), or take a smaller model"
+                f"{self._name}; ask about fewer images (--top-k), or take a smaller model"
             )
         if isinstance(error, _FOREIGN):
             return GenerationError(f"{self._name} failed: {said}")
@@ -285,11 +285,11 @@ def _loader(transformers: Any, kind: str, reference: str) -> Any:
     auto = transformers.models.auto.modeling_auto
     if kind in auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return transformers.AutoModelForImageTextToText
-    # Models of pictures and sound have a class of their own since transformers 5.
+    # Models of images and sound have a class of their own since transformers 5.
     if kind in getattr(auto, "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES", {}):
         return transformers.AutoModelForMultimodalLM
     raise ModelUnavailableError(
-        f"{reference!r} is a {kind!r}, which does not write about pictures; name a vision-language model"
+        f"{reference!r} is a {kind!r}, which does not write about images; name a vision-language model"
     )
 
 
@@ -309,7 +309,7 @@ def _packed(transformers: Any, precision: str, dtype: Any) -> Any:
 
 
 def _image_ids(config: Any, processor: Any) -> set[int]:
-    """The tokens in whose place a picture's features stand."""
+    """The tokens in whose place an image's features stand."""
     holders = (config, getattr(config, "vision_config", None))
     names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
     found = {getattr(holder, name, None) for holder in holders for name in names}

@@ -1,4 +1,4 @@
-"""Citations against what they cite: a quote is shown only when its words stand in the picture."""
+"""Citations against what they cite: a quote is shown only when its words stand in the image."""
 
 import re
 import unicodedata

@@ -2,20 +2,20 @@
 
 A claim is a sentence or a line of a list. It is kept, kept with a doubt, or dropped:
 
-    a quote that the cited picture does not hold      another picture holds it: the citation is mended
+    a quote that the cited image does not hold      another image holds it: the citation is mended
                                                       none does: dropped
     a number that is in no words of what it cites     nothing but words was shown: dropped
-                                                      the model saw the picture, or nobody read it: a doubt
+                                                      the model saw the image, or nobody read it: a doubt
     a name in the same case                           a doubt
     words that read like an instruction to a model,   dropped
     and nothing else to rest on
-    an address on the web that no picture cited holds taken out
+    an address on the web that no image cited holds taken out
     a number and no citation                          in no evidence: dropped; in some: a doubt
 
-A doubt about a number or name in a picture that the model saw may be settled by a second look at the place:
+A doubt about a number or name in an image that the model saw may be settled by a second look at the place:
 what is shown there is kept without the doubt, what is not is dropped (``generation.grounding.second_look``).
 
-Links and pictures in markdown and HTML are always undone: an answer that is rendered must not fetch anything.
+Links and images in markdown and HTML are always undone: an answer that is rendered must not fetch anything.
 """
 
 import re
@@ -52,15 +52,15 @@ _SMALL = 20
 """Whole numbers up to it are counted as often as read."""
 _MONTHS = "january february march april may june july august september october november december".split()
 
-NO_QUOTE = "the words quoted are not in the picture"
+NO_QUOTE = "the words quoted are not in the image"
 _NOT_READ = "is not in the words of what it cites"
 NO_NUMBER = "the number {} " + _NOT_READ
 NO_NAME = "{!r} " + _NOT_READ
-NOT_SEEN = "a second look at the picture did not find it"
+NOT_SEEN = "a second look at the image did not find it"
 UNCITED = "it cites nothing"
 ORDERED = "it rests on words that read like an instruction to a model"
 BESIDE = "it rests on words right under an instruction to a model"
-MOVED = "the words quoted are in picture {}, not in {}"
+MOVED = "the words quoted are in image {}, not in {}"
 ADDRESS = "an address on the web that is not in what it cites was taken out"
 
 
@@ -153,7 +153,7 @@ def judge(
 ) -> Judged:
     """Read an answer and hold each of its claims against what it cites.
 
-    ``seen`` are the numbers of evidence that was shown as a picture; ``look`` looks at such a picture again
+    ``seen`` are the numbers of evidence that was shown as an image; ``look`` looks at such an image again
     where a claim is doubtful. What comes back is fit for
     ``generation.grounding.citations.verify``: claims that were dropped are gone from the text, with their
     citations.
@@ -251,7 +251,7 @@ def _hold(
 def _looked_at(
     parsed: ParsedAnswer, doubts: list[Doubt], seen: Sequence[Evidence], look: Look
 ) -> list[Doubt]:
-    """The doubts after a second look at the first picture that the claim cites and the model saw."""
+    """The doubts after a second look at the first image that the claim cites and the model saw."""
     open_ = [each for each in doubts if each.reason.endswith(_NOT_READ)]
     pictures = {each.number: each for each in seen}
     cited = next((each for each in parsed.cited if each.marker in pictures), None)
@@ -288,7 +288,7 @@ def _wrong_numbers(claim: str, question: str, basis: Sequence[_Shown]) -> Iterat
 
 
 def _mended(parsed: ParsedAnswer, shown: Mapping[int, _Shown]) -> tuple[ParsedAnswer, list[str]]:
-    """Quotes that stand in another picture than the one they cite are said to be of that one."""
+    """Quotes that stand in another image than the one they cite are said to be of that one."""
     reasons: list[str] = []
     text, cited = parsed.text, list(parsed.cited)
     for at, each in enumerate(cited):
@@ -296,7 +296,7 @@ def _mended(parsed: ParsedAnswer, shown: Mapping[int, _Shown]) -> tuple[ParsedAn
         if not each.quote or on is None or locate(each.quote, on.evidence.lines) is not None:
             continue
         if len(squeeze(each.quote)) < 4:
-            continue  # too short to be of one picture
+            continue  # too short to be of one image
         holders = [n for n, other in shown.items() if locate(each.quote, other.evidence.lines) is not None]
         if len(holders) == 1:
             reasons.append(MOVED.format(holders[0], each.marker))

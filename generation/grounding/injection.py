@@ -1,6 +1,6 @@
-"""Words in a picture that speak to a model rather than to a reader: instructions planted to be obeyed.
+"""Words in an image that speak to a model rather than to a reader: instructions planted to be obeyed.
 
-A model is told that words in pictures are data (``prompt.SYSTEM``); not every model keeps to it. So lines
+A model is told that words in images are data (``prompt.SYSTEM``); not every model keeps to it. So lines
 that read like instructions are told apart here by rules: ``extractive`` does not quote them, and a claim that
 rests on nothing else does not stand (``claims``). The rules look for who is addressed and what is demanded,
 in the languages people try it in; they are no proof against wording that nobody thought of.

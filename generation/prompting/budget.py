@@ -1,6 +1,6 @@
 """Budget of a prompt: how each piece of evidence is shown, so that a question stays within its limits.
 
-Words go with every picture: both together answer better than either alone. Cutting pixels ruins reading
+Words go with every image: both together answer better than either alone. Cutting pixels ruins reading
 long before it hurts anything else (LLaVA-OneVision with 40 % of its visual tokens keeps MMBench and loses a
 tenth of DocVQA), so a page that is to be read keeps its size longest:
 
@@ -31,7 +31,7 @@ _MARGIN = 0.6
 _LONGEST_SHAPE = 100
 """Models see nothing in strips, and several refuse those over 200 : 1."""
 _FEW = 12
-"""Lines of a picture that is left with its words alone when there is no room for more."""
+"""Lines of an image that is left with its words alone when there is no room for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def make_plan(
 ) -> Plan:
     """Plan how each piece of evidence is shown within ``max_tokens`` of input.
 
-    ``sees`` False: a model that takes no pictures gets words alone. ``overhead`` are the tokens of all that
+    ``sees`` False: a model that takes no images gets words alone. ``overhead`` are the tokens of all that
     is said besides. Raises ``LimitError`` when not even the words fit.
     """
     words = content_words(question)
@@ -134,8 +134,8 @@ def make_plan(
         too_many = _pictures(ladders) > limits.images
         if not _give_way(ladders, words, too_many=too_many):
             raise LimitError(
-                f"the words of {len(evidence)} pictures alone take about {_total(ladders)} tokens and there "
-                f"is room for {max(room, 0)}; ask about fewer pictures (--top-k) or allow more tokens"
+                f"the words of {len(evidence)} images alone take about {_total(ladders)} tokens and there "
+                f"is room for {max(room, 0)}; ask about fewer images (--top-k) or allow more tokens"
             )
     chosen = tuple(ladder.evidence for ladder in ladders)
     sent = tuple(replace(ladder.sent, lines=len(ladder.evidence.lines)) for ladder in ladders)
@@ -189,7 +189,7 @@ def _fits(line: TextLine, words: Sequence[str]) -> bool:
 
 
 def region_to_read(evidence: Evidence, words: Sequence[str]) -> Box | None:
-    """Around the lines with one of these words; None without any, and where that is half of the picture."""
+    """Around the lines with one of these words; None without any, and where that is half of the image."""
     record = evidence.hit.record
     fitting = [line for line in evidence.lines if _fits(line, words)]
     if not fitting:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 
 class Seen(NamedTuple):
-    """A picture as the model sees it. Sending more pixels than these buys nothing."""
+    """An image as the model sees it. Sending more pixels than these buys nothing."""
 
     tokens: int
     width: int
@@ -93,7 +93,7 @@ def merged_patches(width: int, height: int, *, factor: int, least: int, most: in
     """Qwen2-VL, 2.5-VL and GLM-V (28), Qwen3-VL and 3.5 (32): sides rounded to ``factor``, ``least`` to
     ``most`` pixels.
 
-    As ``smart_resize`` of transformers; pictures over 200 : 1 are refused there.
+    As ``smart_resize`` of transformers; images over 200 : 1 are refused there.
     """
     new_height, new_width = round(height / factor) * factor, round(width / factor) * factor
     if new_height * new_width > most:
@@ -124,8 +124,8 @@ def grid(width: int, height: int, *, tile: int, per_tile: int, most: int) -> See
 
 def squares(width: int, height: int, *, side: int, tile: int, per_tile: int) -> Seen:
     """Idefics3 and SmolVLM: the longer side brought to ``side``, squares of ``tile`` pixels with a mark at
-    each and at each row's end, and the whole picture once. As ``Idefics3Processor`` of transformers; the
-    marks count, a line's end before the whole picture does not (some tokenizers join it to another)."""
+    each and at each row's end, and the whole image once. As ``Idefics3Processor`` of transformers; the
+    marks count, a line's end before the whole image does not (some tokenizers join it to another)."""
     shape = width / height
     if width >= height:
         across, down = side, int(side / shape)
@@ -149,7 +149,7 @@ def anyres(
     most: int | None = None,
 ) -> Seen:
     """LLaVA-1.6 (NeXT): the best of the ``pinpoints`` (height, width), unpadded, a newline a row, and the
-    whole picture once; LLaVA-OneVision: shrunk to about ``most`` tiles' worth of tokens. As
+    whole image once; LLaVA-OneVision: shrunk to about ``most`` tiles' worth of tokens. As
     ``LlavaNextProcessor`` and ``LlavaOnevisionProcessor`` of transformers."""
     best_height, best_width = _pinpoint(width, height, pinpoints)
     side = tile // patch
@@ -165,8 +165,8 @@ def anyres(
 
 
 def masked_tiles(width: int, height: int, *, tile: int, patch: int, most: int) -> Seen:
-    """Phi-4-multimodal: as many tiles as the picture covers, ``most`` of the nearest shape at most; padding
-    is masked, patches are merged two by two, a newline a row; and the whole picture as one tile, with 16
+    """Phi-4-multimodal: as many tiles as the image covers, ``most`` of the nearest shape at most; padding
+    is masked, patches are merged two by two, a newline a row; and the whole image as one tile, with 16
     newlines and a separator. As ``Phi4MultimodalImageProcessor`` of transformers."""
     columns, rows = math.ceil(width / tile), math.ceil(height / tile)
     if columns * rows > most:
@@ -209,8 +209,8 @@ def rows_of_patches(width: int, height: int, *, side: int, patch: int) -> Seen:
 
 
 def canvas(width: int, height: int, *, tile: int, per_tile: int, most: int) -> Seen:
-    """Llama 4: the smallest canvas of up to ``most`` tiles that holds the picture, else the one that shrinks
-    it least; a mark after each tile, and the whole picture between three. As ``Llama4Processor``."""
+    """Llama 4: the smallest canvas of up to ``most`` tiles that holds the image, else the one that shrinks
+    it least; a mark after each tile, and the whole image between three. As ``Llama4Processor``."""
     shapes = [(x, y) for x in range(1, most + 1) for y in range(1, most + 1) if x * y <= most]
     scales = {(x, y): min(x * tile / width, y * tile / height) for x, y in shapes}
     enlarging = [scale for scale in scales.values() if scale >= 1]
@@ -224,7 +224,7 @@ def canvas(width: int, height: int, *, tile: int, per_tile: int, most: int) -> S
 def whole_or_tiles(
     width: int, height: int, *, factor: int, least: int, most: int, tile: int, tiles: tuple[int, int]
 ) -> Seen:
-    """LFM2-VL: ``least`` to ``most`` tokens of ``factor`` pixels a side; a picture of more than twice that is
+    """LFM2-VL: ``least`` to ``most`` tokens of ``factor`` pixels a side; an image of more than twice that is
     cut into ``tiles`` (from, to) as well, with a mark at each. As ``Lfm2VlProcessor`` of transformers."""
     columns, rows = max(1, round(width / factor)), max(1, round(height / factor))
     large = max(factor / 2, round(width / factor) * factor) * max(factor / 2, round(height / factor) * factor)
@@ -245,7 +245,7 @@ def whole_or_tiles(
 
 
 def slices(width: int, height: int, *, side: int, unit: int, most: int, per_slice: int | None = None) -> Seen:
-    """MiniCPM-V: the whole picture, and up to ``most`` slices where it is larger than ``side`` squared, marks
+    """MiniCPM-V: the whole image, and up to ``most`` slices where it is larger than ``side`` squared, marks
     around each and a line's end a row. ``per_slice`` tokens each (up to 4.5), else one for each
     ``unit`` pixels squared (4.6, as its processor in transformers)."""
     grid = _slice_grid(width, height, width * height / (side * side), most)
@@ -278,7 +278,7 @@ def _slice_grid(width: int, height: int, ratio: float, most: int) -> tuple[int, 
 
 
 def _brought_to(width: float, height: float, side: int, unit: int, *, enlarge: bool) -> tuple[int, int]:
-    """Units across and down of a picture brought to about ``side`` squared."""
+    """Units across and down of an image brought to about ``side`` squared."""
     if enlarge or width * height > side * side:
         shape = width / height
         height = int(side / math.sqrt(shape))
@@ -287,7 +287,7 @@ def _brought_to(width: float, height: float, side: int, unit: int, *, enlarge: b
 
 
 def _nearest_shape(width: int, height: int, shapes: list[tuple[int, int]], tile: int) -> tuple[int, int]:
-    """The grid whose shape is the picture's; of equal ones the last that it fills by half."""
+    """The grid whose shape is the image's; of equal ones the last that it fills by half."""
     best, least = (1, 1), math.inf
     for shape in shapes:
         apart = abs(width / height - shape[0] / shape[1])
@@ -319,10 +319,10 @@ FORMULAS: Mapping[str, Formula] = {
 def image_tokens(width: int, height: int, formula: str, **numbers: Any) -> Seen:
     """Return the cost of an image of this size (pixels, at least 1 x 1) by the formula of that name.
 
-    Raises ``ValueError`` for a picture without pixels and ``KeyError`` for an unknown formula.
+    Raises ``ValueError`` for an image without pixels and ``KeyError`` for an unknown formula.
     """
     if width < 1 or height < 1:
-        raise ValueError(f"a picture of {width} x {height} pixels")
+        raise ValueError(f"an image of {width} x {height} pixels")
     return FORMULAS[formula](width, height, **numbers)
 
 
@@ -337,7 +337,7 @@ def _count(width: int, height: int, patch: int) -> int:
 
 
 def _pinpoint(width: int, height: int, pinpoints: list[tuple[int, int]]) -> tuple[int, int]:
-    """Most of the picture kept, least wasted: ``select_best_resolution``."""
+    """Most of the image kept, least wasted: ``select_best_resolution``."""
 
     def worth(size: tuple[int, int]) -> tuple[int, int]:
         scale = min(size[1] / width, size[0] / height)

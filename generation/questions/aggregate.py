@@ -1,9 +1,9 @@
-"""Questions about the whole collection rather than about a few pictures: "How many receipts in 2018?"
+"""Questions about the whole collection rather than about a few images: "How many receipts in 2018?"
 
-Read by rules that are precise rather than clever: what is counted must be pictures ("photos", "receipts",
+Read by rules that are precise rather than clever: what is counted must be images ("photos", "receipts",
 "screens I took"), or something that somebody photographed. "How many pages does the report have?" asks what
-stands in a picture and is none of these. What is left of the words is a search: dates, places and what
-pictures show are read from it elsewhere.
+stands in an image and is none of these. What is left of the words is a search: dates, places and what
+images show are read from it elsewhere.
 """
 
 import re
@@ -137,7 +137,7 @@ def _counted(text: str) -> ArchiveAsked | None:
         return None
     opened = re.match(
         rf"(?:{patterns.MINE}|(?:were|are|was|is) (?:taken|shot|made|dated|tagged|from|of|in|with|about|"
-        rf"scanned)|{patterns.OF_PICTURE})\b",
+        rf"scanned)|{patterns.OF_IMAGE})\b",
         rest,
         re.IGNORECASE,
     )
@@ -160,7 +160,7 @@ def _ordered(text: str) -> ArchiveAsked | None:
         return None
     rest = match["rest"].strip()
     if rest and not re.match(
-        rf"(?:{patterns.OF_PICTURE}|(?:i|we|that|taken|was|is) )\b", f"{rest} ", re.IGNORECASE
+        rf"(?:{patterns.OF_IMAGE}|(?:i|we|that|taken|was|is) )\b", f"{rest} ", re.IGNORECASE
     ):
         return None
     noun = _singular(match["noun"])
@@ -202,11 +202,11 @@ def _singular(noun: str) -> str:
 
 
 _ANY_NOUN = frozenset({"picture", "image", "pic", "snap", "shot", "snapshot", "file", "photograph", "photo"})
-"""Nouns that name no kind: every picture is one."""
+"""Nouns that name no kind: every image is one."""
 
 
 def _search(noun: str, rest: str, adjectives: str = "") -> str:
-    """``rest`` as words of a search, with the noun where it says what the pictures are."""
+    """``rest`` as words of a search, with the noun where it says what the images are."""
     left = _rest(rest)
     adjectives = re.sub(r"\b(?:different|distinct|of|all|my|our|the)\b", " ", adjectives, flags=re.IGNORECASE)
     said = " ".join(f"{adjectives} {'' if noun in _ANY_NOUN else noun + 's'} {left}".split())

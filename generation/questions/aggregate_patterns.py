@@ -26,7 +26,7 @@ LEAD = (
     r"^(?:(?:and|so|ok|okay|please|hey|hi|now|then),? )*(?:(?:can|could|would|will) you (?:please )?)?"
     r"(?:(?:tell|show|give|let) me(?: know)? |do you know |i (?:want|would like|'d like) to know )?"
 )
-OF_PICTURE = (
+OF_IMAGE = (
     r"(?:of|with|without|not|never|outside|except|excluding|other than|but|"
     r"show(?:s|ing)?|contain(?:s|ing)?|about|from|in|at|on|near|by|for|taken|"
     r"shot|made|dated|tagged|"
@@ -175,7 +175,7 @@ EXTREME = re.compile(
 INSIDE = frozenset(
     {"page", "slide", "file", "form", "letter", "menu", "chart", "graph", "frame", "bill", "ticket"}
 )
-"""Things that stand in pictures too ("How many pages are there?"): somebody's own are meant when so said."""
+"""Things that stand in images too ("How many pages are there?"): somebody's own are meant when so said."""
 OWN = re.compile(
     r"\b(?:my|our|do (?:i|we|you)|did (?:i|we)|have (?:i|we)|(?:i|we) (?:have|took|scanned)|in here|"
     r"(?:archive|collection|library))\b",

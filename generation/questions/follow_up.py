@@ -2,11 +2,11 @@
 
 Rules, so that it works with no model; each is sure of what it does or leaves the question alone:
 
-    the second one, number 3, the next one    one of the pictures that the last answer rests on
-    who issued it? the address? when?         the picture that the last answer cites
+    the second one, number 3, the next one    one of the images that the last answer rests on
+    who issued it? the address? when?         the image that the last answer cites
     and in 2019? what about Berlin?           the last question, with its date or place put in another's stead
     and the taxi receipt? how about cats?     the last question about something else
-    more, any others?                         the pictures after those
+    more, any others?                         the images after those
 
 A conversation is folded from its first question on: nothing has to be remembered between two requests.
 """
@@ -32,15 +32,15 @@ class Standing:
     question: str
     """For whoever answers."""
     about: str
-    """The question whose pictures it is about: itself, mostly."""
+    """The question whose images it is about: itself, mostly."""
     pick: int | None = None
-    """Only the picture with this rank among the hits of ``about``; below 0 counts from the last."""
+    """Only the image with this rank among the hits of ``about``; below 0 counts from the last."""
     pages: int = 0
     """So many pages of hits further."""
 
     @property
     def leans(self) -> bool:
-        """True if it is about one picture, or about further ones, of ``about``."""
+        """True if it is about one image, or about further ones, of ``about``."""
         return self.pick is not None or self.pages > 0
 
 
@@ -114,7 +114,7 @@ _LONGEST, _LONGEST_ABOUT = 400, 500
 def stand_alone(messages: Sequence[Message], *, clauses_of: ClausesOf) -> Standing | None:
     """The last user message of a conversation as a question of its own; None when no user said anything.
 
-    ``messages`` are turns of user and assistant in their order; an answer's ``[2]`` says which picture it
+    ``messages`` are turns of user and assistant in their order; an answer's ``[2]`` says which image it
     rests on.
     """
     standing: Standing | None = None
@@ -140,7 +140,7 @@ def follow(
     cited: tuple[Standing, str] | None = None,
 ) -> Standing:
     """``question`` after ``before`` was answered with ``said``. ``cited`` is the last question whose answer
-    cited a picture, with that answer: "it" is of that one, where the last answer found nothing."""
+    cited an image, with that answer: "it" is of that one, where the last answer found nothing."""
     question = " ".join(question.split())
     alone = Standing(question, question)
     if before is None or len(question) > _LONGEST or len(before.about) > _LONGEST_ABOUT:
@@ -181,7 +181,7 @@ class _Turn:
 
     @property
     def cited(self) -> int:
-        """The rank of the picture that the answer rests on."""
+        """The rank of the image that the answer rests on."""
         if self.before.pick is not None:
             return self.before.pick
         found = _MARK.search(self.said)
@@ -226,7 +226,7 @@ def _narrowed(turn: _Turn) -> Standing | None:
 
 
 def _about_it(turn: _Turn) -> Standing | None:
-    """ "Who issued it?", "the address?", "when?": of the picture that the last answer cites."""
+    """ "Who issued it?", "the address?", "when?": of the image that the last answer cites."""
     question, plain, before = turn.question, turn.plain, turn.before
     if read_archive_question(question):
         return None

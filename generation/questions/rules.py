@@ -1,6 +1,6 @@
 """Rules that read the type of answer from the words of a question. The first rule that matches decides.
 
-Order: questions on the picture as a thing, then what no reading can answer (colours, reckoning), then typed
+Order: questions on the image as a thing, then what no reading can answer (colours, reckoning), then typed
 values, from the particular to the general. Rules see the question normalised, without its quoted parts.
 """
 

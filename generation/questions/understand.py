@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from askpix.generation.questions.rules import PICTURE, Wanted, wanted_by
 from askpix.generation.word_match import content_words, normalise, tokens
 
-# Words that say what kind of thing the picture is or what kind of answer is wanted, not which one.
+# Words that say what kind of thing the image is or what kind of answer is wanted, not which one.
 _FILLER = frozenset(
     content_words(
         """photo photograph picture image shot snapshot pic screenshot frame scan selfie receipt invoice
@@ -59,10 +59,10 @@ _HEAD_END = re.compile(
     r"will|would|can|that|who|which)\b|[\"“”]",
     re.IGNORECASE,
 )
-_ABOUT_PICTURES: frozenset[Wanted] = frozenset(
+_ABOUT_IMAGES: frozenset[Wanted] = frozenset(
     {"picture", "taken", "place", "camera", "size", "file", "moment"}
 )
-# "Which picture shows a dog?", "Where was the photo of the dog taken?" look for "a dog", "the dog".
+# "Which image shows a dog?", "Where was the photo of the dog taken?" look for "a dog", "the dog".
 _WRAPPING = re.compile(
     r"^(?:please |can you |could you )*(?:show|find|get|give|open|display)(?: me| us)?\b|"
     r"^(?:is|are) there\b|^(?:do|did|have) (?:i|we|you)(?: have| got)?\b|"
@@ -148,14 +148,14 @@ def _named(text: str) -> set[str]:
 def search_text(question: str) -> str:
     """The question as a search. Quotes and minus words stay as they are.
 
-    A question about words in a picture is searched as it stands: measured on 212 questions to charts, 133
-    to screens and 120 to receipts among 969 pictures, taking question words out found the right picture
-    less often (R@1 0.27 for 0.30, 0.49 for 0.52, 0.83 for 0.91). Only what wraps the thing that a picture
-    shows is taken off: "Which picture shows a dog?" -> "a dog".
+    A question about words in an image is searched as it stands: measured on 212 questions to charts, 133
+    to screens and 120 to receipts among 969 images, taking question words out found the right image
+    less often (R@1 0.27 for 0.30, 0.49 for 0.52, 0.83 for 0.91). Only what wraps the thing that an image
+    shows is taken off: "Which image shows a dog?" -> "a dog".
     """
     plain = " ".join(question.split())
     wanted = understand(question).wanted
-    if wanted not in _ABOUT_PICTURES:
+    if wanted not in _ABOUT_IMAGES:
         return plain
     if wanted == "moment":
         return " ".join(_MOMENT.sub(" ", plain).rstrip("?!. ").split()) or plain

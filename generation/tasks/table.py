@@ -1,4 +1,4 @@
-"""A table off a picture by a model that sees it, held against the words that were read there."""
+"""A table off an image by a model that sees it, held against the words that were read there."""
 
 import json
 import re
@@ -38,10 +38,10 @@ def table_with(generator: Generator, evidence: Evidence) -> Table | None:
     )
     guessed = sum(cell is not None and cell.startswith("~") for row in rows for cell in row)
     doubts = [
-        f"{unread} numbers are not among the words read in the picture" if unread else "",
+        f"{unread} numbers are not among the words read in the image" if unread else "",
         f"{guessed} numbers were read off an axis" if guessed else "",
     ]
-    why = "; ".join(filter(None, doubts)) or "every number is among the words read in the picture"
+    why = "; ".join(filter(None, doubts)) or "every number is among the words read in the image"
     return Table(columns, rows, boxes, not (unread or guessed), why)
 
 

@@ -1,7 +1,7 @@
 """The catalog: the ledger of collections, sources and images, and of what has been done to each.
 
 An image counts as ``embedded`` only once the store has its vector, so what the catalog lists can be found.
-Every call is one transaction. The words read in pictures have a ledger of their own, ``Catalog.texts``.
+Every call is one transaction. The words read in images have a ledger of their own, ``Catalog.texts``.
 """
 
 import re
@@ -388,7 +388,7 @@ class Catalog:
             return list(connection.execute(wanted).scalars())
 
     def lines(self, ids: Sequence[str]) -> dict[str, tuple[TextLine, ...]]:
-        """Lines of text by image id; pictures that were not read are left out."""
+        """Lines of text by image id; images that were not read are left out."""
         return self.texts.lines(ids)
 
 

@@ -20,7 +20,7 @@ class Folder:
     failed: int
     images: int
     pending: int
-    """Pictures whose words have not been read yet."""
+    """Images whose words have not been read yet."""
 
 
 def folders(engine: Engine, collection: Collection, *, most: int = 200) -> list[Folder]:

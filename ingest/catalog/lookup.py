@@ -1,4 +1,4 @@
-"""The catalog asked by one picture: which collection it is in, and where its files are."""
+"""The catalog asked by one image: which collection it is in, and where its files are."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ _COLLECTION = [collections.c[field] for field in Collection.__slots__]
 
 
 class Lookup:
-    """The part of the catalog that answers for single pictures. Thread-safe."""
+    """The part of the catalog that answers for single images. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def image(self, image_id: str) -> tuple[Collection, ImageRecord, str] | None:
-        """A picture that can be found, with its collection and SHA-256; None when there is none."""
+        """An image that can be found, with its collection and SHA-256; None when there is none."""
         try:
             wanted_id = str(uuid.UUID(image_id))
         except ValueError:
@@ -37,7 +37,7 @@ class Lookup:
         return (collection, to_record(row, uris), row.sha256) if uris else None
 
     def records(self, ids: Sequence[str]) -> list[ImageRecord]:
-        """Pictures that can be found, in the order of ``ids``; others are left out."""
+        """Images that can be found, in the order of ``ids``; others are left out."""
         wanted = select(images).where(images.c.id.in_(ids), images.c.embedded)
         with transaction(self._engine, write=False) as connection:
             rows = {row.id: row for row in connection.execute(wanted)}
@@ -49,7 +49,7 @@ class Lookup:
         return [to_record(row, names) for row, names in found if names]
 
     def ids_of(self, collection: Collection, sha256: str) -> list[str]:
-        """The pictures with these bytes, in order of page."""
+        """The images with these bytes, in order of page."""
         wanted = (
             select(images.c.id)
             .where(images.c.collection_id == collection.id, images.c.sha256 == sha256, images.c.embedded)
@@ -59,7 +59,7 @@ class Lookup:
             return list(connection.execute(wanted).scalars())
 
     def page(self, collection: Collection, *, limit: int, offset: int) -> list[str]:
-        """Ids of a collection's pictures, in a steady order."""
+        """Ids of a collection's images, in a steady order."""
         wanted = (
             select(images.c.id)
             .where(images.c.collection_id == collection.id, images.c.embedded)

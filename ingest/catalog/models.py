@@ -4,13 +4,13 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-MOST_KILLS = 2
+MAX_KILLS = 2
 """Decoders that one file may end. The first time, something else may have taken the memory or the cores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A named set of pictures with one embedder. ``id`` is a UUID."""
+    """A named set of images with one embedder. ``id`` is a UUID."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class Collection:
     """Kind of store that keeps the vectors, now and later: ``edge``, ``qdrant`` or ``faiss``."""
 
     def image_id(self, sha256: str, page: int | None) -> str:
-        """The id of a picture: the same bytes and page in the same collection, the same id."""
+        """The id of an image: the same bytes and page in the same collection, the same id."""
         return str(uuid.uuid5(uuid.UUID(self.id), f"{sha256}#{page or 0}"))
 
 
@@ -51,4 +51,4 @@ class SourceState:
     @property
     def set_aside(self) -> bool:
         """True if the decoder is not to be started on the file again."""
-        return (self.kills or 0) >= MOST_KILLS
+        return (self.kills or 0) >= MAX_KILLS

@@ -1,4 +1,4 @@
-"""The ledger of words about pictures: which sources are to be looked into for them, and what was found.
+"""The ledger of words about images: which sources are to be looked into for them, and what was found.
 
 A source is described once; again when it or a file beside it changes, or ``FORMAT`` is raised.
 """
@@ -16,7 +16,7 @@ from askpix.ingest.catalog.texts import chunks
 from askpix.ingest.metadata.model import About
 
 FORMAT = "1 "
-"""Raised when more is read about pictures than before: then all sources are looked into again."""
+"""Raised when more is read about images than before: then all sources are looked into again."""
 
 _COLUMNS = ("taken_at", "camera", "lat", "lon", "about")
 
@@ -34,7 +34,7 @@ class Undescribed:
 
 
 class NoteLedger:
-    """The part of the catalog that knows what was written about pictures. Thread-safe."""
+    """The part of the catalog that knows what was written about images. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -88,7 +88,7 @@ class NoteLedger:
         facts: Mapping[str, Mapping[str, Any]],
         looked: Iterable[Undescribed],
     ) -> None:
-        """Enter what was found about pictures by id, with the columns (``facts``) that follow from it, and
+        """Enter what was found about images by id, with the columns (``facts``) that follow from it, and
         that these sources were looked into as they were."""
         change = (
             update(images)
@@ -121,7 +121,7 @@ class NoteLedger:
                 connection.execute(seen, stamps)
 
     def write(self, texts: Mapping[str, str], kind: NoteKind, writer: str | None) -> None:
-        """Words about pictures by id, in place of those of this kind; pictures that are gone are ignored."""
+        """Words about images by id, in place of those of this kind; images that are gone are ignored."""
         with transaction(self._engine) as connection:
             self._write(connection, texts, kind, writer)
 
@@ -149,7 +149,7 @@ class NoteLedger:
             )
 
     def texts(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """Words about pictures by id, the owner's before a generator's; those without are left out."""
+        """Words about images by id, the owner's before a generator's; those without are left out."""
         found: dict[str, list[str]] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):
@@ -170,7 +170,7 @@ class NoteLedger:
         return found
 
     def unstored(self, collection: Collection, *, limit: int) -> list[str]:
-        """Ids of pictures of which the store does not have the words."""
+        """Ids of images of which the store does not have the words."""
         wanted = (
             select(notes.c.image_id)
             .join(images, images.c.id == notes.c.image_id)
@@ -182,7 +182,7 @@ class NoteLedger:
             return list(connection.execute(wanted).scalars())
 
     def mark_stored(self, ids: Sequence[str]) -> None:
-        """The store has the words about these pictures now."""
+        """The store has the words about these images now."""
         with transaction(self._engine) as connection:
             for part in chunks(ids):
                 mine = notes.c.image_id.in_(part)
@@ -201,7 +201,7 @@ class NoteLedger:
             return connection.execute(wanted).scalar_one()
 
     def uncaptioned(self, collection: Collection, *, size: int = 500) -> Iterator[list[str]]:
-        """Ids of the pictures without a caption, a page at a time; each once."""
+        """Ids of the images without a caption, a page at a time; each once."""
         last = ""
         while True:
             wanted = select(images.c.id).where(_uncaptioned(collection), images.c.id > last)
@@ -214,7 +214,7 @@ class NoteLedger:
 
 
 def unstore(connection: Connection, ids: Sequence[str]) -> None:
-    """The store does not have the words about these pictures: within a transaction."""
+    """The store does not have the words about these images: within a transaction."""
     for part in chunks(ids):
         connection.execute(update(notes).where(notes.c.image_id.in_(part)).values(stored=False))
 

@@ -1,6 +1,6 @@
 """Ledger of images that are pages worth many vectors, and of those that could not be embedded as such.
 
-What is done is asked of the page store itself: a picture is there or it is not, so nothing can disagree after
+What is done is asked of the page store itself: an image is there or it is not, so nothing can disagree after
 a kill.
 """
 
@@ -24,7 +24,7 @@ class PageLedger:
         self._engine = engine
 
     def wanted(self, collection: Collection) -> list[str]:
-        """Ids of the pictures that should have a page matrix, files in order, less those that failed."""
+        """Ids of the images that should have a page matrix, files in order, less those that failed."""
         query = (
             select(images.c.id)
             .outerjoin(texts, texts.c.image_id == images.c.id)
@@ -36,7 +36,7 @@ class PageLedger:
             return list(connection.execute(query).scalars())
 
     def describe(self, collection: Collection, ids: Sequence[str]) -> list[PendingText]:
-        """Content, page and files of these pictures, in this order; removed ones are left out."""
+        """Content, page and files of these images, in this order; removed ones are left out."""
         found: dict[str, PendingText] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):

@@ -21,7 +21,7 @@ class Sheet(NamedTuple):
 
 
 class SheetLedger:
-    """The part of the catalog that knows of pictures on pictures."""
+    """The part of the catalog that knows of images on images."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

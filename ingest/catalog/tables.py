@@ -98,14 +98,14 @@ sources = Table(
     Column("tried_with", Text),
     # How often these bytes ended their decoder, or were being decoded for long when everything ended.
     Column("kills", Integer),
-    # The files beside it that tell about it, and what they were when its pictures were told of them.
+    # The files beside it that tell about it, and what they were when its images were told of them.
     Column("beside", Text),
     Column("described", Text),
     UniqueConstraint("collection_id", "uri"),
     Index("sources_by_content", "collection_id", "sha256"),
 )
 
-# A picture with these bytes and this page, or place of a film's frame (``content.place_of``); 0 = neither.
+# An image with these bytes and this page, or place of a film's frame (``content.place_of``); 0 = neither.
 # ``embedded``: its vector is in the store.
 images = Table(
     "images",
@@ -132,7 +132,7 @@ images = Table(
     # What is written about it in the file and beside it (``ingest.metadata.model``); NULL = nothing, or not
     # looked.
     Column("about", JSON(none_as_null=True)),
-    # Where pictures lie on it (``askpix.ingest.vision.regions``): [[x0, y0, x1, y1], ...]; NULL = nowhere.
+    # Where images lie on it (``askpix.ingest.vision.regions``): [[x0, y0, x1, y1], ...]; NULL = nowhere.
     Column("regions", JSON(none_as_null=True)),
     Index("images_by_content", "collection_id", "sha256"),
     Index("images_by_text_state", "collection_id", "text_state", "sha256", "page"),
@@ -144,7 +144,7 @@ images = Table(
     ),
 )
 
-# The labels that a collection's pictures are tagged with, and the model that did it.
+# The labels that a collection's images are tagged with, and the model that did it.
 vocabularies = Table(
     "vocabularies",
     METADATA,
@@ -154,7 +154,7 @@ vocabularies = Table(
     Column("embedder", String, nullable=False),
 )
 
-# What was read in a picture: [[text, x0, y0, x1, y1, confidence], ...].
+# What was read in an image: [[text, x0, y0, x1, y1, confidence], ...].
 texts = Table(
     "texts",
     METADATA,
@@ -163,7 +163,7 @@ texts = Table(
     Column("lines", JSON, nullable=False),
 )
 
-# Words about a picture that are not in it: ``about`` its owner's, ``caption`` a generator's. Searched like
+# Words about an image that are not in it: ``about`` its owner's, ``caption`` a generator's. Searched like
 # those in it. ``stored``: the store has them.
 notes = Table(
     "notes",
@@ -186,11 +186,11 @@ page_errors = Table(
 
 
 REWRITTEN = ("taken_at", "camera", "lat", "lon", "phash", "preview", "regions")
-"""Columns that a picture gets anew when it is embedded again: the catalog says what the store has."""
+"""Columns that an image gets anew when it is embedded again: the catalog says what the store has."""
 
 
 def image_row(record: ImageRecord) -> dict[str, Any]:
-    """A new row of ``images`` for a picture that is in the store, less its collection and content."""
+    """A new row of ``images`` for an image that is in the store, less its collection and content."""
     same = {
         f: getattr(record, f)
         for f in ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash", "preview")
@@ -206,7 +206,7 @@ def image_row(record: ImageRecord) -> dict[str, Any]:
 
 
 def own_tags(about: dict[str, Any] | None) -> tuple[str, ...]:
-    """The tags that a picture has from its file and from those beside it."""
+    """The tags that an image has from its file and from those beside it."""
     return About.from_json(about).tags if about else ()
 
 

@@ -1,6 +1,6 @@
-"""Tags of a collection's own vocabulary: each picture is held against it once, from the vector it has.
+"""Tags of a collection's own vocabulary: each image is held against it once, from the vector it has.
 
-The catalog keeps the vocabulary, so that later runs use the same one, and each picture's tags: NULL until
+The catalog keeps the vocabulary, so that later runs use the same one, and each image's tags: NULL until
 it has been looked at. Another vocabulary, threshold or model makes all NULL again. The store learns first.
 """
 
@@ -22,7 +22,7 @@ Tagger = Callable[[Vectors], Sequence[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The labels that pictures are tagged with; without any, tags are removed.
+    """The labels that images are tagged with; without any, tags are removed.
 
     ``threshold`` is the least probability of a tag; None = the usual one of the embedder.
     """
@@ -82,7 +82,7 @@ class TagLedger:
             return list(connection.execute(wanted).scalars())
 
     def own(self, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The tags that pictures have from their files, whatever the vocabulary."""
+        """The tags that images have from their files, whatever the vocabulary."""
         wanted = select(images.c.id, images.c.about).where(images.c.id.in_(ids), images.c.about.is_not(None))
         with transaction(self._engine, write=False) as connection:
             return {image_id: own_tags(about) for image_id, about in connection.execute(wanted)}

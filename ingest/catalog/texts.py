@@ -15,7 +15,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class PendingText:
-    """A picture whose words have not been read yet, and the files that hold it."""
+    """An image whose words have not been read yet, and the files that hold it."""
 
     image_id: str
     sha256: str
@@ -32,7 +32,7 @@ class TextLedger:
         self._engine = engine
 
     def counts(self, collection_id: str) -> dict[str, int]:
-        """Pictures by state: ``{"pending", "done", "failed"}``; pending is all that is neither."""
+        """Images by state: ``{"pending", "done", "failed"}``; pending is all that is neither."""
         wanted = (
             select(images.c.text_state, func.count())
             .where(images.c.collection_id == collection_id, images.c.embedded)
@@ -59,7 +59,7 @@ class TextLedger:
             return left if connection.execute(read).first() else 0
 
     def pending(self, collection_id: str, *, page_size: int = 1000) -> Iterator[PendingText]:
-        """Every picture that was not read when its turn came, once; pages of one file together, in order."""
+        """Every image that was not read when its turn came, once; pages of one file together, in order."""
         last = ("", 0)
         while True:
             after = or_(images.c.sha256 > last[0], and_(images.c.sha256 == last[0], images.c.page > last[1]))
@@ -81,7 +81,7 @@ class TextLedger:
     def save(
         self, lines: Mapping[str, Sequence[TextLine]], errors: Mapping[str, str], *, engine: str
     ) -> None:
-        """Keep what was read, and why some could not be. Pictures removed meanwhile are ignored."""
+        """Keep what was read, and why some could not be. Images removed meanwhile are ignored."""
         if not lines and not errors:
             return
         with transaction(self._engine) as connection:
@@ -90,12 +90,12 @@ class TextLedger:
             _set_states(connection, [*states, *((i, "failed", why) for i, why in errors.items())])
 
     def keep(self, lines: Mapping[str, Sequence[TextLine]], *, engine: str) -> None:
-        """Keep what the store has of pictures that are still to be read."""
+        """Keep what the store has of images that are still to be read."""
         with transaction(self._engine) as connection:
             _keep(connection, lines, engine)
 
     def mark_stored(self, ids: Iterable[str]) -> None:
-        """The store has the words of these pictures now."""
+        """The store has the words of these images now."""
         with transaction(self._engine) as connection:
             _set_states(connection, [(image_id, "done", None) for image_id in ids])
 
@@ -107,7 +107,7 @@ class TextLedger:
                 connection.execute(update(images).where(had).values(text_state="done"))
 
     def mark_read(self, ids: Sequence[str]) -> None:
-        """The store does not have the words of these pictures any more: they are to go there again."""
+        """The store does not have the words of these images any more: they are to go there again."""
         with transaction(self._engine) as connection:
             for part in chunks(ids):
                 lost = and_(images.c.id.in_(part), images.c.text_state == "done")
@@ -118,13 +118,13 @@ class TextLedger:
         return self.count_pending(collection_id) > 0 or bool(self.unstored(collection_id, limit=1))
 
     def unstored(self, collection_id: str, *, limit: int) -> list[str]:
-        """Ids of pictures whose words were read but are not in the store yet."""
+        """Ids of images whose words were read but are not in the store yet."""
         wanted = select(images.c.id).where(_in_state(collection_id, "read")).limit(limit)
         with transaction(self._engine, write=False) as connection:
             return list(connection.execute(wanted).scalars())
 
     def lines(self, ids: Sequence[str]) -> dict[str, tuple[TextLine, ...]]:
-        """Lines of text by image id; pictures that were not read are left out."""
+        """Lines of text by image id; images that were not read are left out."""
         found: dict[str, tuple[TextLine, ...]] = {}
         with transaction(self._engine, write=False) as connection:
             for part in chunks(ids):
@@ -164,7 +164,7 @@ def _existing(connection: Connection, ids: Sequence[str]) -> list[str]:
 
 
 def _keep(connection: Connection, lines: Mapping[str, Sequence[TextLine]], engine: str) -> list[str]:
-    """Enter lines; the ids of those pictures that are there."""
+    """Enter lines; the ids of those images that are there."""
     there = _existing(connection, list(lines))
     rows = [{"image_id": i, "engine": engine, "lines": [_packed(line) for line in lines[i]]} for i in there]
     if rows:

@@ -1,6 +1,6 @@
-"""A collection as one long wall of pictures, newest first: order, shapes, months and places, for a page.
+"""A collection as one long wall of images, newest first: order, shapes, months and places, for a page.
 
-Pictures without a date of their own come last, as their files were found. Read anew when something was added
+Images without a date of their own come last, as their files were found. Read anew when something was added
 or taken away; else the last reading is kept, since every page of a scroll asks for it.
 """
 
@@ -31,14 +31,14 @@ _STEPS = 32
 
 
 class Month(NamedTuple):
-    """``2024-05``, or None for pictures without a date; and how many there are."""
+    """``2024-05``, or None for images without a date; and how many there are."""
 
     month: str | None
     pictures: int
 
 
 class Place(NamedTuple):
-    """Pictures near each other: the middle in degrees, how many, and one of them."""
+    """Images near each other: the middle in degrees, how many, and one of them."""
 
     lat: float
     lon: float
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """Every picture in order. ``shapes`` has a byte each: ``128 + 32 * log2(width / height)``."""
+    """Every image in order. ``shapes`` has a byte each: ``128 + 32 * log2(width / height)``."""
 
     ids: tuple[str, ...]
     shapes: bytes
@@ -57,7 +57,7 @@ class Wall:
     """Latitude, longitude and id of those that know where they were taken."""
 
     def places(self, degrees: float) -> list[Place]:
-        """``spots`` in squares of so many degrees, most pictures first."""
+        """``spots`` in squares of so many degrees, most images first."""
         squares: dict[tuple[int, int], list[tuple[float, float, str]]] = {}
         for spot in self.spots:
             squares.setdefault((floor(spot[0] / degrees), floor(spot[1] / degrees)), []).append(spot)
@@ -89,7 +89,7 @@ class Timeline:
         self._walls: OrderedDict[str, _Kept] = OrderedDict()
 
     def wall(self, collection: Collection) -> Wall:
-        """The whole order; a third of a second for 100,000 pictures, then at once."""
+        """The whole order; a third of a second for 100,000 images, then at once."""
         with self._lock:  # those who ask while it is read wait for it rather than read it too
             kept = self._walls.get(collection.id)
             now = time.monotonic()
@@ -108,7 +108,7 @@ class Timeline:
             return kept.wall
 
     def records(self, collection: Collection, ids: Sequence[str]) -> list[tuple[ImageRecord, str]]:
-        """Pictures with their SHA-256, in the order of ``ids``; those that are gone are left out."""
+        """Images with their SHA-256, in the order of ``ids``; those that are gone are left out."""
         found = {}
         with transaction(self._engine, write=False) as connection:
             rows = [
@@ -145,7 +145,7 @@ class Timeline:
 
 @lru_cache(maxsize=4096)
 def shape(width: int, height: int) -> int:
-    """A byte for how wide a picture is for its height."""
+    """A byte for how wide an image is for its height."""
     return min(255, max(0, round(128 + _STEPS * log2(max(width, 1) / max(height, 1)))))
 
 

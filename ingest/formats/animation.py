@@ -1,5 +1,5 @@
 """Animated images (GIF, WebP, PNG, AVIF): the scenes that come after their first frame, and the frame of any
-moment. The first frame is the picture itself, as for everybody who shows it as one.
+moment. The first frame is the image itself, as for everybody who shows it as one.
 
 A frame lasts as long as the file says, and a tenth of a second where it says a hundredth or less: browsers
 show it so (WebKit, Gecko and Blink alike).
@@ -14,17 +14,17 @@ from PIL import Image
 
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.color import to_rgb
-from askpix.core.imaging.decode import DECODING, FORMATS, ImageLimits, Picture, check_size
+from askpix.core.imaging.decode import DECODING, FORMATS, DecodedImage, ImageLimits, check_size
 from askpix.core.imaging.decoder_errors import as_bad_image
 from askpix.ingest.formats.base import Format, Page
 from askpix.ingest.formats.content import place_at
 from askpix.ingest.formats.image import ImageFile, may_move, media_type
 from askpix.ingest.formats.scenes import SMALL, Scenes
 
-_MOST_FRAMES = 5_000
-_MOST_PIXELS = 1_000_000_000
+_MAX_FRAMES = 5_000
+_MAX_PIXELS = 1_000_000_000
 """Most pixels of all frames together: some ten seconds of decoding. Later frames are not decoded."""
-_MOST_SCENES = 100
+_MAX_SCENES = 100
 _TOO_SHORT, _INSTEAD = 10, 100
 """Milliseconds of a frame."""
 
@@ -33,13 +33,13 @@ class Scene(NamedTuple):
     """A frame and where it is: ``askpix.ingest.formats.content.place_at`` of its moment."""
 
     place: int
-    picture: Picture
+    picture: DecodedImage
 
 
 class Animation(ImageFile):
     """An animated image in memory."""
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``."""
         if place:
             return frame_at(self.data, place, limits=self.limits, min_side=min_side)
@@ -86,11 +86,11 @@ def _later(data: bytes, limits: ImageLimits, min_side: int | None) -> Iterator[S
         if begins and number:
             taken += 1
             yield Scene(place_at(at / 1000), _picture(image, min_side))
-        if taken >= _MOST_SCENES:
+        if taken >= _MAX_SCENES:
             return
 
 
-def frame_at(data: bytes, place: int, *, limits: ImageLimits, min_side: int | None = None) -> Picture:
+def frame_at(data: bytes, place: int, *, limits: ImageLimits, min_side: int | None = None) -> DecodedImage:
     """The frame that is shown at a place. Raises ``BadImageError`` where there is none."""
     for at, image in _frames(data, limits):
         if place_at(at / 1000) >= place:
@@ -103,7 +103,7 @@ def _frames(data: bytes, limits: ImageLimits) -> Iterator[tuple[int, Image.Image
     with as_bad_image(data), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         check_size(*opened.size, limits)
         count = getattr(opened, "n_frames", 1)
-        most = min(count, _MOST_FRAMES, _MOST_PIXELS // (opened.width * opened.height))
+        most = min(count, _MAX_FRAMES, _MAX_PIXELS // (opened.width * opened.height))
         if count == 1:
             return
         at = 0
@@ -118,10 +118,10 @@ def _frames(data: bytes, limits: ImageLimits) -> Iterator[tuple[int, Image.Image
             opened.close()
 
 
-def _picture(image: Image.Image, min_side: int | None) -> Picture:
+def _picture(image: Image.Image, min_side: int | None) -> DecodedImage:
     shorter = min(image.size)
     shown = image.copy() if min_side is None or min_side >= shorter else _shrunk(image, min_side / shorter)
-    return Picture(shown, image.width, image.height, "animation", 1, Image.Exif())
+    return DecodedImage(shown, image.width, image.height, "animation", 1, Image.Exif())
 
 
 def _shrunk(image: Image.Image, scale: float) -> Image.Image:

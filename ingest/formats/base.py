@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Self
 
 from askpix.core.errors import BadImageError, DecoderKilledError
-from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decode import DecodedImage, ImageLimits
 from askpix.core.types import Kind, TextLine
 from askpix.ingest.formats.content import time_at
 
@@ -27,13 +27,13 @@ class Page:
     place: int | None
     """Place in the file, as ``askpix.ingest.formats.content.place_of`` encodes it."""
     kind: Kind
-    picture: Picture | None
+    picture: DecodedImage | None
     error: str | None = None
     killed: bool = False
     """True if it crashed its decoder, or exceeded one of the decoder's limits."""
 
     @classmethod
-    def of(cls, place: int | None, kind: Kind, found: Picture | BadImageError) -> "Page":
+    def of(cls, place: int | None, kind: Kind, found: DecodedImage | BadImageError) -> "Page":
         """Make a page of what its decoding gave."""
         if isinstance(found, BadImageError):
             return cls(place, kind, None, str(found), isinstance(found, DecoderKilledError))
@@ -63,7 +63,7 @@ class Document:
     def __init__(self, data: bytes, limits: ImageLimits) -> None:
         self.data, self.limits = data, limits
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """Decode one page. ``place`` as ``askpix.ingest.formats.content.place_of`` has it, at least 1 in a
         child process; ``min_side`` as in ``askpix.core.imaging.decode.open_image``, or ignored."""
         raise NotImplementedError
@@ -78,7 +78,7 @@ class Document:
 
     def lines(self, place: int | None) -> list[TextLine] | None:
         """Return the text that the file has for a page, boxes in pixels of its size; None: it is to be read
-        as a picture."""
+        as an image."""
         del place
         return None
 
@@ -111,7 +111,7 @@ class Format:
     decoder: str = ""
     """``package.module:Class``, a ``Document`` for a child process; made with the bytes and the limits."""
     kind: Kind = "photo"
-    """"photo": one picture; "page": numbered pages, as many as the decoder's ``count``."""
+    """"photo": one image; "page": numbered pages, as many as the decoder's ``count``."""
     open: Callable[[Any, ImageLimits], Document] | None = None
     """Given a ``Content``: for a format that is decoded in another way than by its ``decoder``."""
     sniff_unnamed: Callable[[bytes], bool] | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import Picture, open_image, open_images
+from askpix.core.imaging.decode import DecodedImage, open_image, open_images
 from askpix.core.imaging.decoder_errors import signature
 from askpix.ingest.formats.base import UNKNOWN, Document, Format, Page
 
@@ -24,7 +24,7 @@ _MEDIA_TYPES = {
 class ImageFile(Document):
     """An image file in memory."""
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``."""
         return open_image(self.data, limits=self.limits, min_side=min_side, page=place or 1)
 
@@ -45,7 +45,7 @@ class ImageFile(Document):
             yield Page(None, "photo", first)
 
 
-def _numbered(found: Iterator[Picture | BadImageError], start: int = 1) -> Iterator[Page]:
+def _numbered(found: Iterator[DecodedImage | BadImageError], start: int = 1) -> Iterator[Page]:
     return (Page.of(number, "page", each) for number, each in enumerate(found, start))
 
 

@@ -9,14 +9,14 @@ import pillow_jxl  # noqa: F401 - registers the format
 from PIL import ExifTags, Image
 
 from askpix.core.imaging.color import to_rgb
-from askpix.core.imaging.decode import Picture, check_size, upright
+from askpix.core.imaging.decode import DecodedImage, check_size, upright
 from askpix.ingest.formats.base import Document
 
 
 class JpegXlDecoder(Document):
     """A JPEG XL image; of an animation the first frame."""
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``; ``min_side`` does not matter."""
         del place, min_side
         with Image.open(io.BytesIO(self.data), formats=("JXL",)) as opened:
@@ -27,4 +27,4 @@ class JpegXlDecoder(Document):
             if getattr(opened, "jpeg", False):
                 # libjxl turns what it decodes; a JPEG that was packed comes out as it went in.
                 image = upright(image, exif.get(ExifTags.Base.Orientation, 1))
-        return Picture(image, *image.size, "JPEG XL", 1, exif)
+        return DecodedImage(image, *image.size, "JPEG XL", 1, exif)

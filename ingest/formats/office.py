@@ -30,7 +30,7 @@ NO_OFFICE = "an office document: install LibreOffice and set ASKPIX_OFFICE=soffi
 _TIMES = 2
 """``ImageLimits.decode_seconds``, by the clock, for one document; LibreOffice takes one to three to start."""
 _KEPT_BYTES = 128 * 2**20
-_MOST_SAID = 4096
+_MAX_SAID = 4096
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = {"WordDocument": "doc", "PowerPoint Document": "ppt", "Workbook": "xls", "Book": "xls"}
 _PARTS = {"word/document.xml": "docx", "ppt/presentation.xml": "pptx", "xl/workbook.xml": "xlsx"}
@@ -163,8 +163,8 @@ def _run(command: list[str], here: Path, seconds: float) -> list[str]:
         finally:
             kill_group(process)
             process.wait()
-        words.seek(max(0, words.seek(0, os.SEEK_END) - _MOST_SAID))
-        said = words.read(_MOST_SAID)
+        words.seek(max(0, words.seek(0, os.SEEK_END) - _MAX_SAID))
+        said = words.read(_MAX_SAID)
     finally:
         words.close()
         os.close(lifeline)

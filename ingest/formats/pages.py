@@ -10,7 +10,7 @@ from pathlib import Path
 
 from askpix.core.errors import AskpixError, BadImageError
 from askpix.core.files import read_whole
-from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decode import DecodedImage, ImageLimits
 from askpix.core.imaging.decoder_errors import one_line
 from askpix.core.registry import Registry
 from askpix.ingest.formats.base import Document, Format, Page
@@ -111,7 +111,7 @@ def open_pages(content: Content, *, limits: ImageLimits, min_side: int | None = 
 
 def open_page(
     content: Content, place: int | None, *, limits: ImageLimits, min_side: int | None = None
-) -> Picture:
+) -> DecodedImage:
     """Decode one page of a file; ``place`` as ``ingest.formats.content.place_of`` has it. Raises
     ``BadImageError``."""
     with open_document(content, limits) as document:

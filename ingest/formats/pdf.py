@@ -1,6 +1,6 @@
 """PDF documents. PDFium draws them in a child process (``ingest.formats.pdf_decoder``).
 
-Pages are pictures here, with sizes and boxes at one resolution however they are drawn, so that a box on a
+Pages are images here, with sizes and boxes at one resolution however they are drawn, so that a box on a
 page means the same place at every call.
 """
 

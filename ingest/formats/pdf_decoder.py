@@ -1,4 +1,4 @@
-"""PDF: pages as pictures, at a resolution of one's choice, and the text that lies in them.
+"""PDF: pages as images, at a resolution of one's choice, and the text that lies in them.
 
 PDFium draws untrusted files in C++ and cannot be interrupted, so only child processes load this
 (``ingest.formats.sandboxed``).
@@ -16,7 +16,7 @@ from PIL import Image
 from pypdfium2 import raw
 
 from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import PDF_DPI, ImageLimits, Picture, check_size
+from askpix.core.imaging.decode import PDF_DPI, DecodedImage, ImageLimits, check_size
 from askpix.core.imaging.decoder_errors import one_line
 from askpix.core.text.layout import reading_order
 from askpix.core.types import Box, TextLine
@@ -24,14 +24,14 @@ from askpix.ingest.formats.base import Document
 
 _SCALE = PDF_DPI / 72 * (1 - 1e-9)
 """Pixels a point. A hair less, so that 60 points are 125 pixels and not 125.00000000000001, rounded up."""
-_MOST_CHARACTERS = 100_000
+_MAX_CHARACTERS = 100_000
 """Most characters of a page: a newspaper's has 30,000."""
 _GAP = 1.2
 """Times the height of its letters, between two pieces of one line: columns of a table lie further apart."""
 _UNREADABLE = 0.1
 """Share of characters without a meaning that is put up with: fonts need not say which letters they draw."""
-_UNREAD_PICTURES = 0.1
-"""Share of the page under pictures without a letter of the text on them, from which words may be in those."""
+_UNREAD_IMAGES = 0.1
+"""Share of the page under images without a letter of the text on them, from which words may be in those."""
 
 # It warns of forms it cannot draw: nothing below api/ writes to the console.
 logging.getLogger("pypdfium2").addHandler(logging.NullHandler())
@@ -71,7 +71,7 @@ class PdfDecoder(Document):
         """See ``Document``."""
         self._document.close()
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``. ``width`` and ``height`` are those at ``PDF_DPI``, also where ``limits.pdf_dpi``
         has the page drawn larger or smaller."""
         with self._sheet(place or 1) as sheet:
@@ -85,13 +85,13 @@ class PdfDecoder(Document):
                 image: Image.Image = bitmap.to_pil()  # from BGR, so with pixels of its own
             finally:
                 bitmap.close()
-        return Picture(image, width, height, "PDF", self.count, Image.Exif())
+        return DecodedImage(image, width, height, "PDF", self.count, Image.Exif())
 
     def lines(self, place: int | None) -> list[TextLine] | None:
         """Return the text of a page, boxes in pixels of the whole drawn page, in reading order.
 
-        None where there is none, where it makes no sense, and where pictures lie on the page that it says
-        nothing of: those pages are to be read as pictures.
+        None where there is none, where it makes no sense, and where images lie on the page that it says
+        nothing of: those pages are to be read as images.
         """
         with self._sheet(place or 1) as sheet:
             check_size(*_size(sheet), self.limits)
@@ -102,7 +102,7 @@ class PdfDecoder(Document):
             if not readable or odd > _UNREADABLE * len(readable):
                 return None
             lines = list(_lines(characters))
-            if _unread(sheet, placing, lines) > _UNREAD_PICTURES:
+            if _unread(sheet, placing, lines) > _UNREAD_IMAGES:
                 return None
             return reading_order(lines, 0, 0.0)
 
@@ -169,7 +169,7 @@ def _characters(sheet: Any, place: Place) -> Characters:
     text = sheet.get_textpage()
     try:
         count = raw.FPDFText_CountChars(text)
-        if count > _MOST_CHARACTERS:
+        if count > _MAX_CHARACTERS:
             return []
         sides = [c_double() for _ in range(4)]
         for index in range(count):
@@ -232,7 +232,7 @@ def _around(one: Box, other: Box) -> Box:
 
 
 def _unread(sheet: Any, place: Place, lines: Sequence[TextLine]) -> float:
-    """Share of the page under pictures on which none of the lines lies. A scan that was read has its own
+    """Share of the page under images on which none of the lines lies. A scan that was read has its own
     words on it."""
     width, height = _size(sheet)
     covered = 0.0

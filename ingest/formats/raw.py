@@ -24,7 +24,7 @@ def is_raw(data: bytes) -> bool:
 
 
 def _is_raw_tiff(data: bytes) -> bool:
-    """Cameras' files are TIFFs that begin with a small picture and keep the large one below it."""
+    """Cameras' files are TIFFs that begin with a small image and keep the large one below it."""
     try:
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as opened:
             tags: Any = opened.tag_v2  # type: ignore[attr-defined]

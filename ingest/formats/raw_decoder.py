@@ -1,4 +1,4 @@
-"""Camera raw files by LibRaw: the preview that the camera wrote, or the picture developed from its sensor.
+"""Camera raw files by LibRaw: the preview that the camera wrote, or the image developed from its sensor.
 
 The preview has the camera's own colours and costs a hundredth; nearly all cameras write one of full size,
 some older ones one of 1,620 pixels or less: those are developed, and all are with ``ImageLimits.develop``.
@@ -13,7 +13,7 @@ import rawpy
 from PIL import ExifTags, Image
 
 from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import ImageLimits, Picture, check_size, open_image
+from askpix.core.imaging.decode import DecodedImage, ImageLimits, check_size, open_image
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS, one_line
 from askpix.ingest.formats.base import Document
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class RawDecoder(Document):
     """A camera raw file. Its preview counts where it is large enough."""
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``."""
         try:
             return _open(self.data, self.limits, min_side)
@@ -39,7 +39,7 @@ class RawDecoder(Document):
             raise BadImageError(f"damaged raw file: {one_line(error)}") from error
 
 
-def _open(data: bytes, limits: ImageLimits, min_side: int | None) -> Picture:
+def _open(data: bytes, limits: ImageLimits, min_side: int | None) -> DecodedImage:
     with rawpy.imread(io.BytesIO(data)) as raw:
         flip = int(raw.sizes.flip)
         width, height = int(raw.sizes.width), int(raw.sizes.height)
@@ -60,12 +60,12 @@ def _open(data: bytes, limits: ImageLimits, min_side: int | None) -> Picture:
             # LibRaw reads the camera's time as if it were this machine's.
             here = taken.astimezone().strftime("%Y:%m:%d %H:%M:%S")
             exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = here
-    return Picture(image, width, height, "RAW", 1, exif)
+    return DecodedImage(image, width, height, "RAW", 1, exif)
 
 
 def _preview(
     raw: rawpy.RawPy, flip: int, wide: bool, limits: ImageLimits, min_side: int | None
-) -> Picture | None:
+) -> DecodedImage | None:
     """Upright; None where there is none that can be read."""
     try:
         found = raw.extract_thumb()
@@ -74,7 +74,7 @@ def _preview(
             turned = picture.exif.get(ExifTags.Base.Orientation, 1) not in (0, 1)
         else:
             image = Image.fromarray(np.asarray(found.data))
-            picture, turned = Picture(image, *image.size, "RAW", 1, Image.Exif()), False
+            picture, turned = DecodedImage(image, *image.size, "RAW", 1, Image.Exif()), False
     except (BadImageError, *_ERRORS) as error:
         _log.info("a raw file without a preview: %s", error)
         return None
@@ -82,10 +82,10 @@ def _preview(
     # Some cameras write it upright, some as the sensor lay; a tag of its own was applied, where it has one.
     if not turned and flip in _TURNS and (flip == 3 or (image.width >= image.height) != wide):
         image = image.transpose(_TURNS[flip])
-    return Picture(image, *image.size, "RAW", 1, picture.exif)
+    return DecodedImage(image, *image.size, "RAW", 1, picture.exif)
 
 
-def _exif(data: bytes, preview: Picture | None) -> Image.Exif:
+def _exif(data: bytes, preview: DecodedImage | None) -> Image.Exif:
     """Return the EXIF block of the preview where that has a date, else of the file, where that is a TIFF."""
     candidates = [preview.exif] if preview else []
     try:

@@ -14,13 +14,13 @@ from typing import Any
 from PIL import Image
 
 from askpix.core.errors import BadImageError, DecoderKilledError
-from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits, Picture, check_size
+from askpix.core.imaging.decode import DEFAULT_LIMITS, DecodedImage, ImageLimits, check_size
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS, one_line
 from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, Children, StoppedError, answer_all
 from askpix.core.types import Box, TextLine
 from askpix.ingest.formats.base import Document, Format
 
-_MOST_KILLS = 2
+_MAX_KILLS = 2
 """Most kills by one document: its other pages are then left out, else a long one takes hours."""
 CHILDREN = Children("askpix.ingest.formats.sandboxed")
 
@@ -49,7 +49,7 @@ class SandboxedDocument(Document):
             self.close()
             raise
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``."""
         with self._served() as child:
             question = {"do": "picture", "page": place or 1, "min_side": min_side}
@@ -61,7 +61,7 @@ class SandboxedDocument(Document):
                 exif.load(bytes.fromhex(answer["exif"]))
             except DECODER_ERRORS:
                 exif = Image.Exif()
-        return Picture(image, width, height, self._format.name, self.count, exif)
+        return DecodedImage(image, width, height, self._format.name, self.count, exif)
 
     def lines(self, place: int | None) -> list[TextLine] | None:
         """See ``Document``."""
@@ -90,7 +90,7 @@ class SandboxedDocument(Document):
     @contextmanager
     def _served(self) -> Iterator[Child]:
         """The process with this document, a new one where the last has ended."""
-        if self._kills >= _MOST_KILLS:
+        if self._kills >= _MAX_KILLS:
             name = self._format.name
             raise BadImageError(f"not read: the {name} has ended its reader {self._kills} times before")
         try:
@@ -176,7 +176,7 @@ def _loaded(decoder: str, name: str) -> type[Document]:
     return found
 
 
-def _drawn(picture: Picture, limits: ImageLimits) -> tuple[dict[str, Any], bytes]:
+def _drawn(picture: DecodedImage, limits: ImageLimits) -> tuple[dict[str, Any], bytes]:
     check_size(picture.width, picture.height, limits)
     try:
         exif = picture.exif.tobytes().hex()

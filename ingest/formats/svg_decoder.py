@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import resvg_py
 
 from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import Picture, open_image
+from askpix.core.imaging.decode import DecodedImage, open_image
 from askpix.ingest.formats.base import Document
 
 LONGEST = 1600
@@ -20,7 +20,7 @@ _LENGTH = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(?:px|pt|pc|mm|cm|in|em|ex)?
 class SvgDecoder(Document):
     """A drawing, on white."""
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``; ``min_side`` does not matter."""
         del place, min_side
         root = ET.fromstring(self.data)  # noqa: S314 - expat bounds entities and opens none; and it is a child process

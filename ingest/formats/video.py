@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from askpix.core.errors import BadImageError, DecoderKilledError
-from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decode import DecodedImage, ImageLimits
 from askpix.core.imaging.decoder_errors import signature
 from askpix.core.sandbox import NONSENSE, TOO_LONG, Child, Children, answer_all
 from askpix.ingest.formats.base import UNKNOWN, Document, Format, Page
@@ -47,7 +47,7 @@ def container_of(head: bytes) -> str | None:
     Never left to be guessed: some of its formats are lists of other files to open.
     """
     if head[4:8] == b"ftyp":
-        # Pictures begin so too; CR3, a camera's raw picture, as well.
+        # Images begin so too; CR3, a camera's raw image, as well.
         return None if signature(head) or head[8:12] in (b"crx ", b"jxl ", b"M4A ", b"M4B ") else "mov"
     if head[4:8] in _BOXES and head[:1] == b"\0":
         return "mov"
@@ -99,8 +99,8 @@ class SandboxedVideo(Document):
                 raise
             return
 
-    def moments(self, min_side: int | None) -> Iterator[tuple[int, Picture]]:
-        """Places (``ingest.formats.content.place_at``) and pictures of the moments that tell the film, in
+    def moments(self, min_side: int | None) -> Iterator[tuple[int, DecodedImage]]:
+        """Places (``ingest.formats.content.place_at``) and images of the moments that tell the film, in
         order.
 
         Ends with a ``BadImageError`` where the film does before its time: what came before it holds.
@@ -133,7 +133,7 @@ class SandboxedVideo(Document):
         except BadImageError as error:
             yield Page.of(None, "frame", error)
 
-    def picture(self, place: int | None, min_side: int | None) -> Picture:
+    def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """See ``Document``: the frame of a place, without one the first."""
         at = (place or 1) - 1
         question = {"do": "frame", "at": at, "min_side": min_side}
@@ -152,10 +152,12 @@ class SandboxedVideo(Document):
     def _crashed(self) -> bool:
         return self._child is None
 
-    def _picture(self, answer: dict[str, Any], pixels: bytes, milliseconds: int) -> Picture:
+    def _picture(self, answer: dict[str, Any], pixels: bytes, milliseconds: int) -> DecodedImage:
         width, height = (int(side) for side in answer["sides"])
         image = Image.frombytes("RGB", (width, height), pixels)
-        return Picture(image, self.width, self.height, "video", 1, film_exif(self.said, milliseconds / 1000))
+        return DecodedImage(
+            image, self.width, self.height, "video", 1, film_exif(self.said, milliseconds / 1000)
+        )
 
     @contextmanager
     def _answering(self) -> Iterator[Child]:

@@ -1,4 +1,4 @@
-"""Films: the moments worth a picture of their own, and the frame of any moment.
+"""Films: the moments worth an image of their own, and the frame of any moment.
 
 Scenes are found among the key frames, which encoders put where a scene begins and every few seconds besides:
 decoding those alone costs a fiftieth of decoding all. Where they lie far apart (screen recordings) frames
@@ -26,7 +26,7 @@ _STEP = 1.0
 """Seconds between two looks at least; one cut a second is a fast trailer's."""
 _GAP, _BETWEEN = 10.0, 5.0
 """Key frames further apart than the first have looks between them, every so often."""
-_MOST_LOOKS = 4_000
+_MAX_LOOKS = 4_000
 """Most frames sampled from one film: in longer ones the samples lie further apart."""
 _LONGEST = 24 * 3600.0
 _SAID = (
@@ -65,7 +65,7 @@ class Film:
         shown = [each for each in self._container.streams.video if not _is_cover(each)]
         if not shown:
             self.close()
-            raise BadImageError("there are no moving pictures in it")
+            raise BadImageError("there are no moving images in it")
         self._stream = shown[0]
         self._stream.codec_context.thread_count = 1  # as many films as cores are open at once
         self._base = self._stream.time_base or Fraction(1, 1000)
@@ -173,7 +173,7 @@ class Film:
         if not self.cut_off and promised > end + 5 and promised > 1.1 * end:
             self.cut_off = f"cut off after {end:.0f} of {promised:.0f} s"
         self._keys = sorted(keys) or [0.0]
-        step = max(_STEP, end / _MOST_LOOKS)
+        step = max(_STEP, end / _MAX_LOOKS)
         looks: list[float] = []
         for key, following in zip(self._keys, [*self._keys[1:], end], strict=True):
             if not looks or key - looks[-1] >= step:
@@ -232,7 +232,7 @@ class Film:
 
 
 def _is_cover(stream: Any) -> bool:
-    """A song's picture is a stream of one frame."""
+    """A song's image is a stream of one frame."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 

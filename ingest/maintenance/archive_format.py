@@ -1,14 +1,14 @@
 """A collection as one file: a ZIP archive, written and read piece by piece, that no store or machine owns.
 
-manifest.json           what it is: ``FORMAT``, version, models, how many pictures, sources and parts
+manifest.json           what it is: ``FORMAT``, version, models, how many images, sources and parts
 sources/00000.jsonl     files as they were when last looked into, up to 10,000 a piece (deflated)
-parts/00000.jsonl       pictures, up to 1,000 a piece: what the catalog knows of each, its words with their
+parts/00000.jsonl       images, up to 1,000 a piece: what the catalog knows of each, its words with their
                         boxes, its content's SHA-256, and how many passages it has (deflated)
 parts/00000.image.f32   their image vectors: float32, little-endian, row by row, in the same order (stored)
 parts/00000.text.f32    their passages, one after the other (stored)
 parts/00000.pages.f16   where there is a page embedder: the many vectors of pages, float16, one page after the
                         other (stored)
-parts/00000.sheets.f16  where there are sheets: the vectors of the pictures on them, in the same way
+parts/00000.sheets.f16  where there are sheets: the vectors of the images on them, in the same way
 
 There are no ids in it: they follow from the content and the collection that it becomes part of. Nothing in
 it is ever unpacked to a path it names, and nothing is believed: see ``ingest.maintenance.archive_reader``.
@@ -25,7 +25,7 @@ from askpix.retrieval.stores.pages import Matrix
 FORMAT, VERSION = "askpix-collection", 1
 PART = 1_000
 SOURCES = 10_000
-_MOST_DIM = 65_536
+_MAX_DIM = 65_536
 
 
 def _text(most: int) -> Any:
@@ -60,15 +60,15 @@ class Manifest(Checked):
     version: int
     name: Text
     embedder: Text
-    dim: int = Field(ge=1, le=_MOST_DIM)
+    dim: int = Field(ge=1, le=_MAX_DIM)
     text_embedder: Text
-    text_dim: int = Field(ge=1, le=_MOST_DIM)
+    text_dim: int = Field(ge=1, le=_MAX_DIM)
     pictures: int = Field(ge=0)
     parts: int = Field(ge=0, le=10_000_000)
     source_parts: int = Field(ge=0, le=10_000_000)
     vocabulary: dict[str, Any] | None = None
     page_embedder: Text | None = None
-    page_dim: int | None = Field(default=None, ge=1, le=_MOST_DIM)
+    page_dim: int | None = Field(default=None, ge=1, le=_MAX_DIM)
 
 
 class Source(Checked):
@@ -82,7 +82,7 @@ class Source(Checked):
     tried_with: Text | None = None
 
 
-class Picture(Checked):
+class DecodedImage(Checked):
     """A row of ``images`` with its lines, and how many passages its text has in the store."""
 
     sha256: Sha
@@ -115,17 +115,17 @@ class Picture(Checked):
     patches: int = Field(default=0, ge=0, le=100_000)
     """Vectors of the page embedder."""
     embedded_regions: int = Field(default=0, ge=0, le=100)
-    """Vectors of the pictures on it: none, or one for each region."""
+    """Vectors of the images on it: none, or one for each region."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Up to ``PART`` pictures, their image vectors, and the passages of each."""
+    """Up to ``PART`` images, their image vectors, and the passages of each."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[DecodedImage, ...]
     image: Vectors
     passages: tuple[Vectors, ...]
     pages: tuple[Matrix, ...] = ()
-    """The matrices of those pictures that have ``patches``, in order."""
+    """The matrices of those images that have ``patches``, in order."""
     sheets: tuple[Matrix, ...] = ()
     """Likewise of those with ``embedded_regions``."""

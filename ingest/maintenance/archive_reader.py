@@ -17,19 +17,19 @@ from askpix.ingest.maintenance.archive_format import (
     PART,
     SOURCES,
     VERSION,
+    DecodedImage,
     Manifest,
     Part,
-    Picture,
     Source,
 )
 from askpix.ingest.sources.zip_files import UNREADABLE
 
 _OF_PAGES, _OF_SHEETS = (0.0, 1.5), (0.98, 1.02)
 """Between which the squared lengths of half-precision vectors are: a model may leave padding at zero."""
-_MOST_MANIFEST = 1 << 20
-_MOST_LINES = 1 << 30
-"""Bytes of one piece of JSON lines, unpacked: a thousand pictures with a megabyte of words each."""
-_MOST_LINE = 64 << 20
+_MAX_MANIFEST = 1 << 20
+_MAX_LINES = 1 << 30
+"""Bytes of one piece of JSON lines, unpacked: a thousand images with a megabyte of words each."""
+_MAX_LINE = 64 << 20
 
 
 class ArchiveReader:
@@ -59,7 +59,7 @@ class ArchiveReader:
         self._zip.close()
 
     def _manifest(self) -> Manifest:
-        raw = self._bytes("manifest.json", _MOST_MANIFEST)
+        raw = self._bytes("manifest.json", _MAX_MANIFEST)
         try:
             found = _json(raw)
         except (ValueError, RecursionError) as error:
@@ -77,11 +77,11 @@ class ArchiveReader:
             yield self._lines(Source, f"sources/{number:05}.jsonl", SOURCES)
 
     def parts(self) -> Iterator[Part]:
-        """The pictures, piece by piece."""
+        """The images, piece by piece."""
         seen = 0
         for number in range(self.manifest.parts):
             stem = f"parts/{number:05}"
-            pictures = self._lines(Picture, f"{stem}.jsonl", PART)
+            pictures = self._lines(DecodedImage, f"{stem}.jsonl", PART)
             seen += len(pictures)
             image = self._rows(f"{stem}.image.f32", len(pictures), self.manifest.dim)
             counts = [picture.passages for picture in pictures]
@@ -91,7 +91,7 @@ class ArchiveReader:
             sheets = self._sheets(f"{stem}.sheets.f16", pictures)
             yield Part(tuple(pictures), image, _cut(text, counts), _cut(pages, patches), sheets)
         if seen != self.manifest.pictures:
-            raise self._bad(f"it holds {seen} of {self.manifest.pictures} pictures")
+            raise self._bad(f"it holds {seen} of {self.manifest.pictures} images")
 
     def _rows(self, name: str, count: int, dim: int) -> Vectors:
         wanted = 4 * count * dim
@@ -110,11 +110,11 @@ class ArchiveReader:
             raise self._bad("it has vectors of pages, and does not say of which model")
         return self._halves(name, count, dim, _OF_PAGES)
 
-    def _sheets(self, name: str, pictures: Sequence[Picture]) -> tuple[Any, ...]:
+    def _sheets(self, name: str, pictures: Sequence[DecodedImage]) -> tuple[Any, ...]:
         laid = [picture for picture in pictures if picture.embedded_regions]
         counts = [picture.embedded_regions for picture in laid]
         if counts != [len(picture.regions) for picture in laid]:
-            raise self._bad(f"{name!r} does not have a vector for each picture on a sheet")
+            raise self._bad(f"{name!r} does not have a vector for each image on a sheet")
         if not counts:
             return ()
         return _cut(self._halves(name, sum(counts), self.manifest.dim, _OF_SHEETS), counts)
@@ -132,12 +132,12 @@ class ArchiveReader:
     def _lines(self, kind: Any, name: str, most: int) -> list[Any]:
         info = self._info(name)
         rows: list[Any] = []
-        if info.file_size > _MOST_LINES:
-            raise self._bad(f"{name!r} is larger than {_MOST_LINES >> 20} MB")
+        if info.file_size > _MAX_LINES:
+            raise self._bad(f"{name!r} is larger than {_MAX_LINES >> 20} MB")
         try:
             with self._zip.open(info) as file:
-                while line := file.readline(_MOST_LINE + 1):
-                    if len(line) > _MOST_LINE or len(rows) == most:
+                while line := file.readline(_MAX_LINE + 1):
+                    if len(line) > _MAX_LINE or len(rows) == most:
                         raise self._bad(f"{name!r} is larger than an export's")
                     rows.append(self._validated(kind, _json(line), f"line {len(rows) + 1} of {name!r}"))
         except UNREADABLE as error:

@@ -24,7 +24,7 @@ class ArchiveWriter:
         self._sources += 1
 
     def part(self, part: Part) -> None:
-        """A piece of the pictures."""
+        """A piece of the images."""
         stem = f"parts/{self._parts:05}"
         self._lines(f"{stem}.jsonl", part.pictures)
         self._rows(f"{stem}.image.f32", [part.image])

@@ -14,7 +14,7 @@ from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.tables import images, notes, sources, texts, vocabularies
 from askpix.ingest.catalog.texts import chunks
-from askpix.ingest.maintenance.archive_format import PART, SOURCES, Part, Picture, Source
+from askpix.ingest.maintenance.archive_format import PART, SOURCES, DecodedImage, Part, Source
 from askpix.ingest.maintenance.archive_writer import ArchiveWriter
 from askpix.ingest.pipeline.report import OnTransfer, TransferReport
 from askpix.retrieval.stores.base import OpenStore, VectorStore
@@ -35,7 +35,7 @@ def export_collection(
     """Write all of a collection to ``path``, whole or not at all; a file that is there is replaced.
 
     Vectors of the embedder in use, words, tags and the catalog's rows, and with ``open_pages`` the many
-    vectors of pages, with ``open_sheets`` those of pictures on sheets; not the pictures themselves. Raises
+    vectors of pages, with ``open_sheets`` those of images on sheets; not the images themselves. Raises
     ``AskpixError`` when ``path`` cannot be written.
     """
     draft = path.with_name(path.name + ".part")
@@ -159,8 +159,8 @@ def _picture(
     passages: int,
     patches: int,
     on_it: int,
-) -> Picture:
-    return Picture(
+) -> DecodedImage:
+    return DecodedImage(
         sha256=row.sha256,
         page=record.page or 0,
         kind=record.kind,

@@ -14,7 +14,7 @@ from askpix.core.types import Box, ImageRecord
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.tables import collections, images, notes, sources, texts, vocabularies
 from askpix.ingest.formats.content import place_at
-from askpix.ingest.maintenance.archive_format import Picture
+from askpix.ingest.maintenance.archive_format import DecodedImage
 from askpix.ingest.maintenance.archive_reader import ArchiveReader
 from askpix.ingest.metadata.model import About
 from askpix.ingest.pipeline.report import OnTransfer, TransferReport
@@ -48,7 +48,7 @@ def import_parts(
                 continue
             records = [_record(collection, picture) for picture in part.pictures]
             if len({record.id for record in records}) != len(records):
-                raise AskpixError("cannot import: a picture is in it twice")
+                raise AskpixError("cannot import: an image is in it twice")
             store.upsert(records, part.image)
             worded = [at for at, picture in enumerate(part.pictures) if picture.passages]
             if worded:
@@ -79,7 +79,7 @@ def _set_pages(store: PageStore, ids: Sequence[str], matrices: Sequence[Matrix])
         store.set_pages(ids[at : at + _PAGES], matrices[at : at + _PAGES])
 
 
-def _record(collection: Collection, picture: Picture) -> ImageRecord:
+def _record(collection: Collection, picture: DecodedImage) -> ImageRecord:
     try:
         taken = datetime.fromisoformat(picture.taken_at).replace(tzinfo=None) if picture.taken_at else None
     except ValueError as error:
@@ -104,12 +104,12 @@ def _record(collection: Collection, picture: Picture) -> ImageRecord:
     )
 
 
-def _place(picture: Picture) -> int | None:
+def _place(picture: DecodedImage) -> int | None:
     return place_at(picture.time_s) if picture.time_s is not None else picture.page or None
 
 
 def _enter(
-    engine: Engine, collection: Collection, records: list[ImageRecord], pictures: tuple[Picture, ...]
+    engine: Engine, collection: Collection, records: list[ImageRecord], pictures: tuple[DecodedImage, ...]
 ) -> None:
     same = ("id", "kind", "width", "height", "taken_at", "camera", "lat", "lon", "phash")
     abouts = [About.from_json(picture.about) for picture in pictures]

@@ -1,4 +1,4 @@
-"""A catalog that is gone, made again from what the store keeps of each picture and from the files.
+"""A catalog that is gone, made again from what the store keeps of each image and from the files.
 
 The store has ids, places, sizes, dates, cameras, tags and words. Where the files are as they were, their
 digests come from them. Boxes of words, descriptions, captions and previews are lost: the next indexing run

@@ -1,6 +1,6 @@
 """Another model for a collection: its vectors are made anew beside those in use, from the same files.
 
-    ledger -> [ read, check the hash -> decode -> embed ] x threads -> new store (picture and words) -> proof
+    ledger -> [ read, check the hash -> decode -> embed ] x threads -> new store (image and words) -> proof
 
 Search goes on with the old vectors meanwhile. The ledger says what there is to do and the new store what is
 done, so a killed run goes on where it was. Words are not read again: the ledger has them.
@@ -34,7 +34,7 @@ from askpix.retrieval.stores.base import OpenStore, VectorStore
 _AT_ONCE = 256
 """Contents asked of the ledger, and ids compared, in one go."""
 _CHUNK = 16
-"""Pictures a thread embeds together."""
+"""Images a thread embeds together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class BuildReport:
 
     @property
     def complete(self) -> bool:
-        """Every picture of the ledger is in the new vectors."""
+        """Every image of the ledger is in the new vectors."""
         return not self.missing_ids
 
 
@@ -114,7 +114,7 @@ def build(
 def align(collection: Collection, *, catalog: Catalog, store: VectorStore) -> int:
     """Bring vectors that were out of use up to the ledger, as far as it goes without the model.
 
-    Pictures that were removed leave the store and copies are noted. What was added, or read, since then is
+    Images that were removed leave the store and copies are noted. What was added, or read, since then is
     marked in the ledger as not being there: the next indexing run does it. Returns how many those are.
     """
     ledger, vectors = set(catalog.embedded_ids(collection)), set(store.ids())
@@ -176,7 +176,7 @@ class _Maker:
 
 
 class _Writer:
-    """Pictures and their words into the new store."""
+    """Images and their words into the new store."""
 
     def __init__(self, catalog: Catalog, store: VectorStore, text_embedder: TextEmbedder) -> None:
         self._catalog, self._store, self._text_embedder = catalog, store, text_embedder
@@ -191,14 +191,14 @@ class _Writer:
             self.write_text([record.id for record in made.records])
 
     def write_text(self, ids: Sequence[str]) -> None:
-        """The words that the ledger has of these pictures."""
+        """The words that the ledger has of these images."""
         ids = [i for i, text in zip(ids, texts_of(self._catalog, ids), strict=True) if text]
         if ids:
             self._store.set_text(ids, *prepare(self._catalog, ids, self._text_embedder))
 
 
 def _prove(new: Collection, catalog: Catalog, store: VectorStore, writer: _Writer) -> None:
-    """A kill may have come between a picture and its words, and copies may have moved: what differs is
+    """A kill may have come between an image and its words, and copies may have moved: what differs is
     written again."""
     for records in _records(new, catalog):
         ids = [record.id for record in records]
@@ -214,7 +214,7 @@ def _prove(new: Collection, catalog: Catalog, store: VectorStore, writer: _Write
 
 
 def _records(collection: Collection, catalog: Catalog) -> Iterator[list[ImageRecord]]:
-    """Every picture of the ledger, some hundred contents at a time."""
+    """Every image of the ledger, some hundred contents at a time."""
     contents = catalog.embedded_contents(collection)
     for start in range(0, len(contents), _AT_ONCE):
         found = catalog.records_by_content(collection, contents[start : start + _AT_ONCE])

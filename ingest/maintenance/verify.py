@@ -1,6 +1,6 @@
-"""Does every picture of the catalog have exactly one vector set in the store? If not, how it gets one.
+"""Does every image of the catalog have exactly one vector set in the store? If not, how it gets one.
 
-A picture's vector set is its image vector with its record, and the words that the catalog has for it.
+An image's vector set is its image vector with its record, and the words that the catalog has for it.
 """
 
 import logging
@@ -31,9 +31,9 @@ _AT_ONCE = 256
 class Proof:
     """Ids by what is wrong with them; nothing is when all are empty.
 
-    ``missing`` have no vector, ``strays`` are vectors of no picture, ``twice`` are there more than once,
+    ``missing`` have no vector, ``strays`` are vectors of no image, ``twice`` are there more than once,
     ``spoiled`` have a vector that is not of length one, ``moved`` name other files than the catalog,
-    ``unworded`` other words, and ``orphans`` are pictures of no file. ``images`` is how many are right.
+    ``unworded`` other words, and ``orphans`` are images of no file. ``images`` is how many are right.
     """
 
     images: int
@@ -47,7 +47,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Every picture has exactly one vector set, and nothing else is there."""
+        """Every image has exactly one vector set, and nothing else is there."""
         return not any(
             (self.missing, self.strays, self.twice, self.spoiled, self.moved, self.unworded, self.orphans)
         )
@@ -55,20 +55,20 @@ class Proof:
     def __str__(self) -> str:
         found = (
             (self.missing, "pictures without a vector"),
-            (self.strays, "vectors without a picture"),
-            (self.twice, "pictures with two vectors"),
+            (self.strays, "vectors without an image"),
+            (self.twice, "images with two vectors"),
             (self.spoiled, "damaged vectors"),
-            (self.moved, "pictures with old file names"),
-            (self.unworded, "pictures with other words than were read"),
-            (self.orphans, "pictures that no file holds"),
+            (self.moved, "images with old file names"),
+            (self.unworded, "images with other words than were read"),
+            (self.orphans, "images that no file holds"),
         )
         wrong = ", ".join(f"{len(ids)} {what}" for ids, what in found if ids)
-        return wrong or f"{self.images} pictures, each with one vector set"
+        return wrong or f"{self.images} images, each with one vector set"
 
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """``found`` was wrong; ``embedded`` pictures got new vectors; ``left`` could not, for now: the next
+    """``found`` was wrong; ``embedded`` images got new vectors; ``left`` could not, for now: the next
     indexing run of their folder tries again."""
 
     found: Proof
@@ -77,7 +77,7 @@ class Mended:
 
 
 def prove(collection: Collection, *, catalog: Catalog, store: VectorStore) -> Proof:
-    """Look at every picture and every vector; memory is that of the ids. Nobody may be indexing meanwhile."""
+    """Look at every image and every vector; memory is that of the ids. Nobody may be indexing meanwhile."""
     ledger, held = set(catalog.embedded_ids(collection)), Counter(store.ids())
     everything = 2**31
     waiting = {
@@ -127,9 +127,9 @@ def restore(
     limits: ImageLimits,
     on_progress: OnProgress | None = None,
 ) -> Mended:
-    """Give every picture its one vector set again, from its file, and remove what belongs to none.
+    """Give every image its one vector set again, from its file, and remove what belongs to none.
 
-    A picture whose file is gone, or whose model is not here, is noted as not embedded: what was read in it
+    An image whose file is gone, or whose model is not here, is noted as not embedded: what was read in it
     is kept, and the next indexing run sees to it. Hold the collection around it.
     """
     catalog.begin_run(collection)

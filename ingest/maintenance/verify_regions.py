@@ -1,4 +1,4 @@
-"""Does every sheet have one vector for each picture on it (``ingest.vision.regions``), and nothing else has
+"""Does every sheet have one vector for each image on it (``ingest.vision.regions``), and nothing else has
 any?
 
 What is wrong is mended by the stage itself: it removes what is no sheet and makes what is missing.
@@ -20,7 +20,7 @@ class SheetsProof:
     """Ids by what is wrong with them; nothing is when all are empty.
 
     ``missing`` sheets have no vectors, ``strays`` have some and are no sheets, ``spoiled`` ones have more or
-    fewer than pictures, or some that are not of length one. ``sheets`` is how many are right.
+    fewer than images, or some that are not of length one. ``sheets`` is how many are right.
     """
 
     sheets: int = 0
@@ -30,17 +30,17 @@ class SheetsProof:
 
     @property
     def holds(self) -> bool:
-        """Every picture on every sheet has its vector."""
+        """Every image on every sheet has its vector."""
         return not (self.missing or self.strays or self.spoiled)
 
     def __str__(self) -> str:
         found = (
-            (self.missing, "sheets without the vectors of their pictures"),
+            (self.missing, "sheets without the vectors of their images"),
             (self.strays, "sheets' vectors without a sheet"),
             (self.spoiled, "sheets with damaged vectors"),
         )
         wrong = ", ".join(f"{len(ids)} {what}" for ids, what in found if ids)
-        return wrong or f"{self.sheets} sheets, each with the vectors of its pictures"
+        return wrong or f"{self.sheets} sheets, each with the vectors of its images"
 
 
 def prove_sheets(collection: Collection, *, catalog: Catalog, store: PageStore) -> SheetsProof:

@@ -98,7 +98,7 @@ def listed_captions(listing: Path) -> dict[str, list[str]]:
 
 
 def without_stamps(captions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Captions less those that stand on many pictures: an album's name tells none of them from the others."""
+    """Captions less those that stand on many images: an album's name tells none of them from the others."""
     counts = Counter(caption.casefold() for found in captions.values() for caption in set(found))
     most = max(3, len(captions) // 50)
     kept = {

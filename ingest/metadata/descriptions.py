@@ -1,4 +1,4 @@
-"""Words that people or their programs wrote into a picture's file. Hostile values are none.
+"""Words that people or their programs wrote into an image's file. Hostile values are none.
 
 EXIF ImageDescription, XPTitle, XPComment, XPSubject and XPKeywords; XMP dc:title, dc:description and
 dc:subject; IPTC headline, caption and keywords.
@@ -28,7 +28,7 @@ _IPTC_CAPTIONS, _IPTC_KEYWORDS = ((2, 105), (2, 120)), (2, 25)
 
 
 def read_descriptions(image: Image.Image) -> list[str]:
-    """Titles, descriptions and keywords (joined on one line) of an opened picture, not yet decoded."""
+    """Titles, descriptions and keywords (joined on one line) of an opened image, not yet decoded."""
     found: list[str] = []
     for part in (_exif, _xmp, _iptc):
         found += _safely(partial(_listed, part, image)) or []

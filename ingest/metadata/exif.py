@@ -32,7 +32,7 @@ _QUARTER = 15
 class Metadata:
     """``taken_at`` is local time without a zone; ``lat``/``lon`` in degrees (WGS 84).
 
-    ``offset_minutes`` is how far local time is ahead of UTC, where the picture says so or its satellites'
+    ``offset_minutes`` is how far local time is ahead of UTC, where the image says so or its satellites'
     time tells it. ``from_gps``: only those gave the time.
     """
 
@@ -164,7 +164,7 @@ def _camera(make: Any, model: Any) -> str | None:
 def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
     lat = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef), "S", 90.0)
     lon = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef), "W", 180.0)
-    # Cameras without a fix write 0, 0: a spot in the Atlantic where few pictures are taken.
+    # Cameras without a fix write 0, 0: a spot in the Atlantic where few images are taken.
     if lat is None or lon is None or (lat == 0 and lon == 0):
         return None, None
     return lat, lon

@@ -75,7 +75,7 @@ def combine(name: str, inside: list[About], stamp: str | None, read: ReadBeside)
 
 
 def read_bytes_inside(data: bytes) -> list[About]:
-    """EXIF, XMP and IPTC of a picture of which these are the first bytes."""
+    """EXIF, XMP and IPTC of an image of which these are the first bytes."""
     return _inside(io.BytesIO(data))
 
 
@@ -88,11 +88,11 @@ def _inside(file: IO[bytes]) -> list[About]:
                 image.close()
             return found
     except DECODER_ERRORS:
-        return []  # no picture: a PDF, a film, a raw file
+        return []  # no image: a PDF, a film, a raw file
 
 
 def read_inside(image: Image.Image) -> list[About]:
-    """EXIF, XMP and IPTC of an opened picture, not yet decoded; each may be broken on its own."""
+    """EXIF, XMP and IPTC of an opened image, not yet decoded; each may be broken on its own."""
     found: list[About] = []
     for part in (_exif, _xmp, _iptc):
         try:

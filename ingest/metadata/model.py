@@ -2,15 +2,15 @@
 
 Precedence, field by field, the first that has a value:
 
-1. an XMP file beside the picture: a person's program wrote it after the picture was made, to correct it
-2. the picture's own EXIF, which the camera wrote: local time, with the zone where it knows it
-3. the picture's own XMP, then IPTC: older programs leave IPTC behind when they change XMP
+1. an XMP file beside the image: a person's program wrote it after the image was made, to correct it
+2. the image's own EXIF, which the camera wrote: local time, with the zone where it knows it
+3. the image's own XMP, then IPTC: older programs leave IPTC behind when they change XMP
 4. a Google Takeout file: its moment is UTC and its place is often Google's guess. It comes before 2 where
    the owner changed it there: a moment that no zone explains, a place other than the EXIF one it quotes
 5. the name that cameras and phones give a file (``IMG_20190503_140000``)
 
 Keywords, people and albums are united. The date of a file is never ``taken_at``: copying, downloading and
-unpacking set it. Who shows a picture of which nothing else is known takes it from its source, and says so.
+unpacking set it. Who shows an image of which nothing else is known takes it from its source, and says so.
 """
 
 import re
@@ -23,9 +23,9 @@ from askpix.ingest.metadata.exif import parse_date
 
 TakenFrom: TypeAlias = Literal["exif", "gps", "xmp", "iptc", "takeout", "name"]
 
-_MOST_NAMES = 64
-"""Keywords, people or albums of one picture."""
-_MOST_CHARS = 4_000
+_MAX_NAMES = 64
+"""Keywords, people or albums of one image."""
+_MAX_CHARS = 4_000
 _NAME_STAMP = re.compile(
     r"(?:^|[^0-9])(19[89]\d|20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
     r"(?:[-_. T]|\sat\s|\sum\s)*([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)(?![0-9]{4})"
@@ -116,7 +116,7 @@ def merged(sources: Sequence[About]) -> About:
         found[name] = next((v for each in sources if (v := getattr(each, name)) is not None), None)
     for name in ("keywords", "people", "albums"):
         every = dict.fromkeys(word for each in sources for word in getattr(each, name))
-        found[name] = tuple(every)[:_MOST_NAMES]
+        found[name] = tuple(every)[:_MAX_NAMES]
     # What belongs together is taken from one: a moment with its zone, a latitude with its longitude.
     when = next((each for each in sources if each.taken_at), About())
     where = next((each for each in sources if each.lat is not None and each.lon is not None), About())
@@ -140,7 +140,7 @@ def from_name(name: str) -> About:
     return About(taken_at=moment, taken_from="name") if moment else About()
 
 
-def clean_text(value: Any, *, most: int = _MOST_CHARS) -> str | None:
+def clean_text(value: Any, *, most: int = _MAX_CHARS) -> str | None:
     """Return any value as one line of text; None when nothing readable is left."""
     if not isinstance(value, str):
         return None
@@ -150,8 +150,8 @@ def clean_text(value: Any, *, most: int = _MOST_CHARS) -> str | None:
 
 def clean_names(values: Any) -> tuple[str, ...]:
     """Keywords, people and albums: short, each once."""
-    found = (clean_text(value, most=200) for value in list(values)[: 4 * _MOST_NAMES])
-    return tuple(dict.fromkeys(name for name in found if name))[:_MOST_NAMES]
+    found = (clean_text(value, most=200) for value in list(values)[: 4 * _MAX_NAMES])
+    return tuple(dict.fromkeys(name for name in found if name))[:_MAX_NAMES]
 
 
 def on_earth(lat: Any, lon: Any) -> tuple[float | None, float | None]:

@@ -33,7 +33,7 @@ _STILLS = (".heic", ".jpg", ".jpeg", ".png", ".heif")
 
 
 class Sidecar(NamedTuple):
-    """A file beside a picture, as it is on the disk. ``name`` is within the same folder."""
+    """A file beside an image, as it is on the disk. ``name`` is within the same folder."""
 
     name: str
     size: int
@@ -42,7 +42,7 @@ class Sidecar(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The files of a folder that may tell about its pictures, by the name in small letters."""
+    """The files of a folder that may tell about its images, by the name in small letters."""
 
     entries: Mapping[str, os.DirEntry[str]]
     albums: tuple[os.DirEntry[str], ...]
@@ -72,7 +72,7 @@ class Beside:
                     found.append(Sidecar(entry.name, status.st_size, status.st_mtime_ns))
             except OSError as error:
                 _log.debug("not looked at %r: %s", entry.path, error)
-                continue  # as if it were not there: the picture is
+                continue  # as if it were not there: the image is
         return json.dumps(found, ensure_ascii=True) if found else None
 
 
@@ -92,7 +92,7 @@ def is_album(name: str) -> bool:
 
 
 def candidates(name: str) -> Iterator[str]:
-    """Names, in small letters, that a file about the picture ``name`` may have; the surest first."""
+    """Names, in small letters, that a file about the image ``name`` may have; the surest first."""
     name = name.casefold()
     stem, dot, kind = name.rpartition(".")
     if not dot:

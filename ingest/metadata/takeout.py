@@ -1,4 +1,4 @@
-"""The JSON files that Google Takeout puts beside pictures, and into the folders of albums. Never trusted."""
+"""The JSON files that Google Takeout puts beside images, and into the folders of albums. Never trusted."""
 
 import json
 import logging
@@ -62,7 +62,7 @@ class Takeout:
 
 
 def read_takeout(data: bytes) -> Takeout | None:
-    """A picture's file; None when it is another kind of JSON."""
+    """An image's file; None when it is another kind of JSON."""
     found = _object(data)
     if found is None or not isinstance(found.get("photoTakenTime"), dict):
         return None

@@ -1,4 +1,4 @@
-"""XMP: what programs write about a picture, in it or in a file beside it (ISO 16684-1). Never trusted.
+"""XMP: what programs write about an image, in it or in a file beside it (ISO 16684-1). Never trusted.
 
 Read: dc, photoshop, xmp, exif, Iptc4xmpCore and Iptc4xmpExt fields; people from face regions (MWG 2010, and
 Microsoft's), PersonInImage and Lightroom's "People|Ann". No document type, hence no entity, is let in.
@@ -17,7 +17,7 @@ from askpix.ingest.metadata.model import About, clean_names, clean_text, on_eart
 _log = logging.getLogger(__name__)
 MAX_XMP = 4 * 2**20
 """Bytes; darktable's and Lightroom's histories of edits take some hundred thousand."""
-_MOST_NODES, _DEEPEST = 100_000, 32
+_MAX_NODES, _DEEPEST = 100_000, 32
 _NAMESPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
     "xmp": "http://ns.adobe.com/xap/1.0/",
@@ -48,7 +48,7 @@ class _Builder(ElementTree.TreeBuilder):
     def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
         self._depth += 1
         self._nodes += 1
-        if self._depth > _DEEPEST or self._nodes > _MOST_NODES:
+        if self._depth > _DEEPEST or self._nodes > _MAX_NODES:
             raise ValueError("too many elements")
         return super().start(tag, attrs)
 

@@ -48,7 +48,7 @@ class OcrEngine:
         for runtime in runtimes:
             try:
                 engine = _make(runtime, weights)
-                # Networks are loaded at their first use; broken ones must fail here and not at every picture.
+                # Networks are loaded at their first use; broken ones must fail here and not at every image.
                 _try(engine)
                 if runtime == "openvino":
                     _bound_memory(engine)
@@ -72,7 +72,7 @@ class OcrEngine:
     def find_lines(self, image: Image.Image, side: int = DETECT_SIDE) -> list[Found]:
         """Return all likely text, however unsure, in no special order. Raises ``BadImageError``.
 
-        Lines are looked for at a longer side of ``side`` and then cut out of the picture as it is: with one
+        Lines are looked for at a longer side of ``side`` and then cut out of the image as it is: with one
         of twice the side 90 % of the words of 5-point print were read on A4 pages of 1811 pixels, and 61 %
         when the pages were themselves shrunk to 1280. From 6 points on both read all.
         """
@@ -94,7 +94,7 @@ class OcrEngine:
         try:
             return self._engine(pixels, use_det=True, use_rec=use_rec)  # it keeps what the last call said
         except Exception as error:
-            # It raises whatever its parts raise; this one picture cannot be read.
+            # It raises whatever its parts raise; this one image cannot be read.
             raise BadImageError(f"words cannot be read: {_last_line(error)}") from error
 
 
@@ -139,7 +139,7 @@ def _make(runtime: str, weights: dict[str, Path]) -> Any:
             "Global.text_score": 0.0,  # the caller judges
             # Turns lines that stand on their head one by one; whole pages are turned by the caller.
             "Global.use_cls": False,
-            "Global.max_side_len": 100_000,  # the caller's picture is cut as it is
+            "Global.max_side_len": 100_000,  # the caller's image is cut as it is
             "Det.engine_type": EngineType(runtime),
             "Rec.engine_type": EngineType(runtime),
             # Named files are taken as they are. Without a name it checks sums, and fetches what differs.

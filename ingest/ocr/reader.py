@@ -1,4 +1,4 @@
-"""The words in pictures: OCR lines with boxes, and the passages that their meaning is searched by."""
+"""The words in images: OCR lines with boxes, and the passages that their meaning is searched by."""
 
 import math
 import re
@@ -18,7 +18,7 @@ from askpix.ingest.ocr.engine import Found, OcrEngine, engine_id
 from askpix.ingest.ocr.resolution import DETECT_SIDE, detect_side, is_page, regions
 
 READ_SIDE = 2048
-"""Longer sides are shrunk to this before lines are cut out of the picture, except on pages of small print."""
+"""Longer sides are shrunk to this before lines are cut out of the image, except on pages of small print."""
 _GLANCE_SIDE = 640
 """Longer side, in pixels, at which an image that is no page is searched for any text: found in 42 of 42
 documents, charts and screens and in 10 of 10 photos of 1280 pixels with one sign of 10-pixel letters, at a
@@ -39,7 +39,7 @@ _MAX_PIECES = 150
 
 
 class TextReader(Protocol):
-    """Reads the words in pictures."""
+    """Reads the words in images."""
 
     @property
     def engine_id(self) -> str:
@@ -56,7 +56,7 @@ class TextReader(Protocol):
 
         What stands in one visual row stays together, left to right, as separate lines where there is a gap
         between them ("GRAND TOTAL", then "67.85"): ``core.text.layout.rows`` gives the rows back. Raises
-        ``BadImageError`` when this picture makes the engine fail.
+        ``BadImageError`` when this image makes the engine fail.
         """
         ...
 
@@ -101,7 +101,7 @@ class RapidOcrReader:
         )
 
     def read(self, image: Image.Image, /) -> list[TextLine]:
-        """See ``TextReader.read``. A blank or tiny picture has no lines."""
+        """See ``TextReader.read``. A blank or tiny image has no lines."""
         if min(image.size) < 8 or max(image.size) > 100 * min(image.size):
             return []
         try:
@@ -200,7 +200,7 @@ def passages(lines: Sequence[TextLine]) -> list[str]:
 
 
 def pieces_of(text: str) -> list[str]:
-    """The same for words that stand in no picture: a line of theirs is a row."""
+    """The same for words that stand in no image: a line of theirs is a row."""
     nowhere = Box(0, 0, 0, 0)
     return [piece for line in text.splitlines() for piece in passages([TextLine(line, nowhere)])]
 
@@ -228,7 +228,7 @@ def _parts(row: str) -> Iterator[str]:
 
 
 def _tiles(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Tops and bottoms, overlapping; one tile unless the picture is tall and would have to be shrunk."""
+    """Tops and bottoms, overlapping; one tile unless the image is tall and would have to be shrunk."""
     if height <= _TALL * width or height <= 0.75 * READ_SIDE:
         yield 0, height
         return

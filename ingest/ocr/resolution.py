@@ -24,7 +24,7 @@ CLOSEST = 4096
 """The most that text is looked for at: 6 points on A0. A sheet of A1 with 5,500 words of 5 points took 33 CPU
 seconds and 1.3 GB."""
 _PAPER = 0.6
-"""Share of the pixels within a twentieth of the most frequent brightness, from which a picture counts as a
+"""Share of the pixels within a twentieth of the most frequent brightness, from which an image counts as a
 page. Such were 99 % of 299 receipts and forms, 97 % of 240 charts, 40 % of 30 phone screens, and 4.5 % of 600
 photos."""
 _LOW, _USUAL = 9.5, 12.0
@@ -33,7 +33,7 @@ _ENOUGH = 7.0
 """Height of boxes found in full, shrunk to the size they are to be found at: print of 6 pixels."""
 _INK = 24
 _MISSED = 0.1
-"""Share of the ink that may lie outside of all lines found, as rulings and pictures do."""
+"""Share of the ink that may lie outside of all lines found, as rulings and images do."""
 _FEW = 3
 _CELL = 8
 _REACH = range(-3, 4)
@@ -151,7 +151,7 @@ def _joined(boxes: list[Box]) -> list[Box]:
 def _needed(finder: Finder, image: Image.Image, window: Box, shown: int) -> float:
     """The side at which lines of the height of those in ``window`` are found; 0 when there are none.
 
-    ``window`` in shares of the picture; it is looked at as it is in the picture of longer side ``shown``.
+    ``window`` in shares of the image; it is looked at as it is in the image of longer side ``shown``.
     """
     pixels = tuple(
         round(share * length) for share, length in zip(window, (image.width, image.height) * 2, strict=True)

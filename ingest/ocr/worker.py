@@ -1,7 +1,7 @@
-"""Words read in processes apart: a picture that makes the networks' runtime crash costs itself and no other.
+"""Words read in processes apart: an image that makes the networks' runtime crash costs itself and no other.
 
-Each process has an engine on one core and reads one picture at a time, so that as many as there are cores
-read side by side without one interpreter's lock. One that ends is replaced; its picture is tried once more,
+Each process has an engine on one core and reads one image at a time, so that as many as there are cores
+read side by side without one interpreter's lock. One that ends is replaced; its image is tried once more,
 for it may have been ended from outside. See ``askpix.core.sandbox``.
 """
 
@@ -23,7 +23,7 @@ from askpix.core.types import Box, TextLine
 _log = logging.getLogger(__name__)
 CPU_SECONDS = 600
 """Most CPU seconds for one image; a full page takes some seconds."""
-_MOST_PIXELS = 3 * 200_000_000
+_MAX_PIXELS = 3 * 200_000_000
 _MEMORY = 12 * 2**30
 """Bytes: 5 GB are taken by a sheet of 144 megapixels that is full of print. Of writable memory, not of
 addresses: an engine's threads reserve those by the core."""
@@ -99,7 +99,7 @@ class ApartTextReader:
 
 
 def _loaded(question: dict[str, Any]) -> Child:
-    """A child with an engine. Raises ``ModelUnavailableError``: no picture is to blame."""
+    """A child with an engine. Raises ``ModelUnavailableError``: no image is to blame."""
     child = Child("askpix.ingest.ocr.worker")
     try:
         child.ask(question, seconds=CPU_SECONDS)
@@ -137,4 +137,4 @@ def serve() -> None:
         lines = reader.read(Image.frombytes("RGB", (width, height), data))
         return {"lines": [[line.text, line.confidence, *line.box] for line in lines]}, b""
 
-    answer_all(answer, most=_MOST_PIXELS, memory=_MEMORY, limit="RLIMIT_DATA")
+    answer_all(answer, most=_MAX_PIXELS, memory=_MEMORY, limit="RLIMIT_DATA")

@@ -1,4 +1,4 @@
-"""The last stage: pictures into sentences by a generator, searched like words in them. Within a budget.
+"""The last stage: images into sentences by a generator, searched like words in them. Within a budget.
 
 Captions go to the catalog as they are written, so a kill costs those under way; what has one is not asked for
 again, whoever wrote it.
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _TOGETHER = 8
 """Batch size for a model in this process; servers are sent half as many at a time."""
 _STORE_EVERY = 64
-_MOST_FAILURES = 5
+_MAX_FAILURES = 5
 """Most failures in a row: after them the images are not the cause."""
 
 
@@ -64,7 +64,7 @@ class _Spent:
         self.usd = None if self.usd is None or usage.cost_usd is None else self.usd + usage.cost_usd
 
 
-def caption_pictures(
+def caption_images(
     *,
     collection: Collection,
     catalog: Catalog,
@@ -75,9 +75,9 @@ def caption_pictures(
     on_progress: Callable[[Progress], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> CaptionReport:
-    """Caption every picture that has none, until the budget is spent. Hold ``collection_run`` around it.
+    """Caption every image that has none, until the budget is spent. Hold ``collection_run`` around it.
 
-    A picture that fails is reported and tried again in the next run; after five in a row it stops. Raises
+    An image that fails is reported and tried again in the next run; after five in a row it stops. Raises
     ``BadQueryError`` for a budget in dollars where the price is not known, and ``StoreUnavailableError``.
     """
     began, spent, stopped = clock(), _Spent(), None
@@ -92,8 +92,8 @@ def caption_pictures(
                 allowed, stopped = _affordable(generator, evidence, budget, spent)
                 texts = _write(generator, evidence[:allowed], pool, spent)
                 catalog.notes.write(texts, "caption", generator.model_id)
-                if spent.in_a_row >= _MOST_FAILURES:
-                    stopped = f"{spent.in_a_row} pictures in a row failed"
+                if spent.in_a_row >= _MAX_FAILURES:
+                    stopped = f"{spent.in_a_row} images in a row failed"
                 if spent.pictures - handed >= _STORE_EVERY:
                     hand_over_notes(collection, catalog, open_store, text_embedder)
                     handed = spent.pictures

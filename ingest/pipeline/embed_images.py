@@ -4,7 +4,7 @@
 
 Each thread takes a chunk of files and does all of it: decoding and embedding release the interpreter lock, so
 the cores are busy without queues between stages, and memory is that of a few chunks. The calling thread
-writes (``askpix.ingest.pipeline.writer``). Ids follow from content, so doing a picture again changes nothing.
+writes (``askpix.ingest.pipeline.writer``). Ids follow from content, so doing an image again changes nothing.
 """
 
 import logging

@@ -1,9 +1,9 @@
-"""The stage between pictures and their words: what is written about each, in its file and beside it.
+"""The stage between images and their words: what is written about each, in its file and beside it.
 
     sources not described -> [ header, XMP, IPTC, name, files beside ] -> one ``About`` a content -> written
 
 Only headers are read. Where nothing is said that the first stage did not see, the store is not touched; where
-something is, the picture is written again with the vectors it has: nothing is embedded twice.
+something is, the image is written again with the vectors it has: nothing is embedded twice.
 """
 
 import os
@@ -47,7 +47,7 @@ def describe(
     on_progress: Callable[[Progress], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:
-    """Describe every content that has a source which was not looked into; returns how many pictures changed.
+    """Describe every content that has a source which was not looked into; returns how many images changed.
 
     A source that is gone, away or changed meanwhile is left for the next run. ``look`` reads one source (for
     sources that are no files). Killed at any moment, the next run goes on. Hold ``collection_run`` around it.
@@ -175,7 +175,7 @@ def _fitting(record: ImageRecord, about: About, before: About) -> About:
 
 
 def _facts(record: ImageRecord, about: About, before: About) -> dict[str, object]:
-    """The columns of a picture. What neither the file nor anything beside it says any more is taken back."""
+    """The columns of an image. What neither the file nor anything beside it says any more is taken back."""
     again = about if about.taken_at or before.taken_at else None
     placed = about if about.lat is not None or before.lat is not None else None
     return {

@@ -1,6 +1,6 @@
-"""Stage two of ingestion: the words in pictures, read after all of them can be found by what they show.
+"""Stage two of ingestion: the words in images, read after all of them can be found by what they show.
 
-Lines go to the catalog as they are read, so that a kill costs a few pictures. The store is opened only now
+Lines go to the catalog as they are read, so that a kill costs a few images. The store is opened only now
 and then, to hand over what was read: meanwhile other processes may search.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from askpix.core.errors import BadImageError, StoreUnavailableError
-from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decode import DecodedImage, ImageLimits
 from askpix.core.sandbox import StoppedError, stop_questions
 from askpix.core.types import Box, TextLine, Vectors
 from askpix.ingest.catalog.catalog import Catalog
@@ -68,9 +68,9 @@ def read_texts(
     on_progress: OnProgress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> ReadReport:
-    """Read every picture that has not been read, and make the words searchable.
+    """Read every image that has not been read, and make the words searchable.
 
-    A picture that cannot be read is marked and the run goes on; one whose file is gone, away or has other
+    An image that cannot be read is marked and the run goes on; one whose file is gone, away or has other
     bytes by now is left for the next run. On KeyboardInterrupt what was read is kept. Hold
     ``collection_run`` around it. Raises ``StoreUnavailableError`` when the words cannot be handed over in
     the end; they are kept in the catalog, and the next run hands them over.
@@ -174,7 +174,7 @@ def _read_group(
 
 
 def _lines(document: Document, place: int | None, reader: TextReader) -> list[TextLine]:
-    """A file's own text where it has one: exact, and at a hundredth of the cost of reading the picture."""
+    """A file's own text where it has one: exact, and at a hundredth of the cost of reading the image."""
     if (own := document.lines(place)) is not None:
         return own
     picture = document.picture(place, _MIN_SIDE)
@@ -185,8 +185,8 @@ def _lines(document: Document, place: int | None, reader: TextReader) -> list[Te
     return on_original(reader.read(picture.image), picture)
 
 
-def on_original(lines: Sequence[TextLine], picture: Picture) -> list[TextLine]:
-    """Boxes in pixels of the upright original instead of those of the picture as it was decoded."""
+def on_original(lines: Sequence[TextLine], picture: DecodedImage) -> list[TextLine]:
+    """Boxes in pixels of the upright original instead of those of the image as it was decoded."""
     x, y = picture.width / picture.image.width, picture.height / picture.image.height
     if x == y == 1:
         return list(lines)

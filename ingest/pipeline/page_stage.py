@@ -2,7 +2,7 @@
 
     ledger - page store -> [ read, check the hash -> decode ] ahead -> embed -> page store, now and then
 
-The ledger says which pictures are pages and the page store which are done, so a killed run costs a few pages
+The ledger says which images are pages and the page store which are done, so a killed run costs a few pages
 and the next one goes on. The store is opened now and then only: meanwhile other processes may search.
 """
 
@@ -98,7 +98,7 @@ def embed_pages(
 
 
 _Decoded = tuple[PendingText, Image.Image | BadImageError | None]
-"""A picture, why it cannot be decoded, or None where no file has its bytes now."""
+"""An image, why it cannot be decoded, or None where no file has its bytes now."""
 
 
 def _decoded(

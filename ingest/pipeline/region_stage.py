@@ -1,11 +1,11 @@
-"""After stage one: the pictures that lie on sheets (``ingest.vision.regions``), each embedded as one of its
+"""After stage one: the images that lie on sheets (``ingest.vision.regions``), each embedded as one of its
 own.
 
-    ledger - store of sheets -> [ read, check the hash -> decode as closely as its smallest picture needs
+    ledger - store of sheets -> [ read, check the hash -> decode as closely as its smallest image needs
     -> cut out -> embed ] x threads -> store of sheets, now and then
 
-A sheet is kept as a page of many vectors, one for each picture, in the order of the ledger's boxes. The
-ledger says which pictures are sheets and the store which are done, so a killed run costs a few of them.
+A sheet is kept as a page of many vectors, one for each image, in the order of the ledger's boxes. The
+ledger says which images are sheets and the store which are done, so a killed run costs a few of them.
 """
 
 import threading
@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decode import DecodedImage, ImageLimits
 from askpix.core.sandbox import stop_questions
 from askpix.core.types import Box
 from askpix.ingest.catalog.catalog import Catalog
@@ -35,11 +35,11 @@ from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.stores.pages import Matrix, OpenPages
 
 _AT_ONCE = 64
-_MOST_SIDE = 4096
+_MAX_SIDE = 4096
 """Shorter side that a sheet is decoded at, at most."""
 
 _Made: TypeAlias = Matrix | BadImageError | None
-"""A vector for each picture on a sheet, why it cannot be decoded, or None where no file has its bytes now."""
+"""A vector for each image on a sheet, why it cannot be decoded, or None where no file has its bytes now."""
 
 
 def embed_sheets(
@@ -122,13 +122,13 @@ def _cut_out(
 
 
 def _side(sheet: Sheet, needed: int) -> int:
-    """The shorter side of the sheet at which its smallest picture has the pixels that the model looks at."""
+    """The shorter side of the sheet at which its smallest image has the pixels that the model looks at."""
     least = min(min(box.x1 - box.x0, box.y1 - box.y0) for box in sheet.boxes)
     shorter = min(sheet.width, sheet.height)
-    return min(shorter, _MOST_SIDE, max(needed, round(shorter * needed / max(1.0, least))))
+    return min(shorter, _MAX_SIDE, max(needed, round(shorter * needed / max(1.0, least))))
 
 
-def _embedded(picture: Picture, sheet: Sheet, embedder: Embedder) -> Matrix:
+def _embedded(picture: DecodedImage, sheet: Sheet, embedder: Embedder) -> Matrix:
     x, y = picture.image.width / sheet.width, picture.image.height / sheet.height
     pieces = [picture.image.crop(_corners(box, x, y)) for box in sheet.boxes]
     matrix: Matrix = embedder.embed_images(pieces).astype(np.float16)

@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ReadReport:
-    """Stage two: pictures looked at for words, those that had some, and those that failed."""
+    """Stage two: images looked at for words, those that had some, and those that failed."""
 
     read: int = 0
     with_text: int = 0
@@ -48,7 +48,7 @@ class PagesReport:
 
 @dataclass(frozen=True, slots=True)
 class SheetsReport:
-    """After stage one: sheets looked at again, how many pictures lie on them, and those that failed."""
+    """After stage one: sheets looked at again, how many images lie on them, and those that failed."""
 
     embedded: int = 0
     pictures: int = 0
@@ -58,14 +58,14 @@ class SheetsReport:
 
 @dataclass(frozen=True, slots=True)
 class CaptionReport:
-    """The last stage, where it was asked for: pictures captioned, what it cost, and why it stopped early."""
+    """The last stage, where it was asked for: images captioned, what it cost, and why it stopped early."""
 
     captioned: int = 0
     failed: tuple[Failure, ...] = ()
     tokens: int = 0
     cost_usd: float | None = 0.0
     left: int = 0
-    """Pictures without a caption."""
+    """Images without a caption."""
     stopped: str | None = None
     seconds: float = 0.0
 
@@ -94,12 +94,12 @@ class IngestReport:
     text: ReadReport = field(default_factory=ReadReport)
     sheets: SheetsReport = field(default_factory=SheetsReport)
     tagged: int = 0
-    """Pictures held against the collection's vocabulary in this run."""
+    """Images held against the collection's vocabulary in this run."""
     pages: PagesReport = field(default_factory=PagesReport)
     captions: CaptionReport = field(default_factory=CaptionReport)
     embedding_seconds: float = 0.0
     described: int = 0
-    """Pictures of which something new was found written: dates, places, names, words."""
+    """Images of which something new was found written: dates, places, names, words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +115,4 @@ class TransferReport:
 
 
 OnTransfer = Callable[[int, int], None]
-"""Told how many pictures of how many went in or out."""
+"""Told how many images of how many went in or out."""

@@ -12,7 +12,7 @@ _AT_ONCE = 512
 """Images in memory at a time: their vectors and what is found."""
 
 
-def tag_pictures(
+def tag_images(
     *,
     collection: Collection,
     ledger: TagLedger,
@@ -20,7 +20,7 @@ def tag_pictures(
     tagger: Tagger,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> int:
-    """Tag every picture that has not been; returns how many. Killed at any moment, the next run goes on."""
+    """Tag every image that has not been; returns how many. Killed at any moment, the next run goes on."""
     done, total = 0, ledger.count_untagged(collection)
     while ids := ledger.untagged(collection, limit=_AT_ONCE):
         records = store.get(ids)

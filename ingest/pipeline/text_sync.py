@@ -1,4 +1,4 @@
-"""Words into the store: those read in pictures, and those written about them, as one text a picture."""
+"""Words into the store: those read in images, and those written about them, as one text an image."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ _AT_ONCE = 256
 
 
 def texts_of(catalog: Catalog, ids: Sequence[str]) -> list[str]:
-    """The text of each picture as the store should have it: lines read in it, then words about it."""
+    """The text of each image as the store should have it: lines read in it, then words about it."""
     lines, written = catalog.lines(ids), catalog.notes.texts(ids)
     return ["\n".join(filter(None, (join_lines(lines.get(i, ())), *written.get(i, ())))) for i in ids]
 
@@ -42,9 +42,9 @@ def hand_over_notes(
     *,
     rewritten: bool = False,
 ) -> int:
-    """Give the store all words that the catalog has and it has not, when something about pictures changed.
+    """Give the store all words that the catalog has and it has not, when something about images changed.
 
-    ``text_embedder`` is asked for only then. Returns for how many pictures. Raises
+    ``text_embedder`` is asked for only then. Returns for how many images. Raises
     ``StoreUnavailableError``; the next run hands them over.
     """
     done = 0

@@ -1,6 +1,6 @@
 """Writer of a run: first the store, then the catalog, so that what the catalog lists can be found.
 
-A kill between the two leaves pictures in the store that the catalog does not know. The catalog notes when a
+A kill between the two leaves images in the store that the catalog does not know. The catalog notes when a
 run begins and when it has come to its end; after one that has not, both are compared and made to agree.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from askpix.core.types import ImageRecord, Vectors
 from askpix.ingest.catalog.catalog import Catalog
-from askpix.ingest.catalog.models import MOST_KILLS, Collection, SourceState
+from askpix.ingest.catalog.models import MAX_KILLS, Collection, SourceState
 from askpix.ingest.pipeline.plan import Plan
 from askpix.ingest.pipeline.report import Failure
 from askpix.ingest.pipeline.worker import Contents, Outcome
@@ -77,7 +77,7 @@ class Writer:
             if outcome.sha256 and outcome.first is None:
                 indexed = outcome.sha256 in batch.added
                 self._contents.settle(outcome.sha256, indexed=indexed, error=outcome.error)
-        # A picture that was embedded again may have sources which this run does not look at.
+        # An image that was embedded again may have sources which this run does not look at.
         held = self._catalog.sources_of(self._collection, list(batch.added))
         self._touched |= {sha256 for sha256, uris in held.items() if len(uris) > 1}
         self.embedded += len(records)
@@ -105,7 +105,7 @@ class Writer:
     def _state(self, outcome: Outcome, error: str | None, *, kills: int) -> SourceState:
         source, before = outcome.task.source, outcome.task.before
         if kills and before and (before.sha256, before.tried_with) == (outcome.sha256, self._conditions):
-            kills = min(kills + (before.kills or 0), MOST_KILLS)
+            kills = min(kills + (before.kills or 0), MAX_KILLS)
         state = SourceState(
             source.size,
             source.mtime_ns,
@@ -201,7 +201,7 @@ class Writer:
 def mend(collection: Collection, catalog: Catalog, store: VectorStore) -> None:
     """Make store and catalog agree after a crash, or when either was put back from a backup.
 
-    Pictures that the catalog does not know leave the store. Those that the store lost are embedded again
+    Images that the catalog does not know leave the store. Those that the store lost are embedded again
     when their files are looked at; words that were read in them are kept.
     """
     _log.info("making store and catalog of %r agree: the last run was cut off", collection.name)

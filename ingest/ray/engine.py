@@ -99,7 +99,7 @@ class RayEngine:
         return report
 
     def read_texts(self, *, engine_id: str) -> ReadReport:
-        """The words in all pictures that were not read yet; the catalog says which after a kill."""
+        """The words in all images that were not read yet; the catalog says which after a kill."""
         from ray.data import ActorPoolStrategy, from_items
 
         began = time.perf_counter()

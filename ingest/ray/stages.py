@@ -26,7 +26,7 @@ from askpix.retrieval.embedders.base import Embedder, TextEmbedder
 from askpix.retrieval.stores.base import OpenStore
 
 Batch = Mapping[str, Any]
-_MOST_PIXELS = 100_000_000
+_MAX_PIXELS = 100_000_000
 """Decoded pixels that travel between two stages: 300 MB. A longer document is embedded where it is read."""
 
 
@@ -48,7 +48,7 @@ OpenTools = Callable[[], Tools]
 
 
 class _TooLargeError(Exception):
-    """More pictures than should travel."""
+    """More images than should travel."""
 
 
 class _Later(Embedder):
@@ -63,17 +63,17 @@ class _Later(Embedder):
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         self._pixels += sum(image.width * image.height for image in images)
-        if self._pixels > _MOST_PIXELS:
+        if self._pixels > _MAX_PIXELS:
             raise _TooLargeError
         self.kept += images
         return np.zeros((len(images), self.dim), np.float32)
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
-        raise NotImplementedError  # a worker embeds pictures
+        raise NotImplementedError  # a worker embeds images
 
 
 def decode(batch: Batch, *, open_tools: OpenTools, collection: Collection, image_side: int) -> dict[str, Any]:
-    """Files into pictures: read, hashed, held against the catalog, decoded. Bad ones carry their error."""
+    """Files into images: read, hashed, held against the catalog, decoded. Bad ones carry their error."""
     tools = open_tools()
     tasks: list[Task] = [pickle.loads(data) for data in batch["state"]]  # noqa: S301 - ours
     outcomes: list[tuple[Outcome, list[Image.Image] | None]] = []
@@ -97,7 +97,7 @@ def decode(batch: Batch, *, open_tools: OpenTools, collection: Collection, image
 
 
 class Embed:
-    """Pictures into vectors: an actor, on a GPU where there are any."""
+    """Images into vectors: an actor, on a GPU where there are any."""
 
     def __init__(self, open_tools: OpenTools, collection: Collection) -> None:
         self._tools, self._collection = open_tools(), collection
@@ -170,7 +170,7 @@ class Write:
 
 
 class Read:
-    """Words in pictures: an actor on one core, so that a crash of the engine costs a batch."""
+    """Words in images: an actor on one core, so that a crash of the engine costs a batch."""
 
     def __init__(self, open_tools: OpenTools) -> None:
         self._tools = open_tools()

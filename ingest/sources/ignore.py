@@ -1,6 +1,6 @@
 """Ignore rules of the owner: ``.askpixignore`` files and globs of the command line, as in git.
 
-A file's rules count below its folder, and those nearer to a picture before those further up, so ``!keep.jpg``
+A file's rules count below its folder, and those nearer to an image before those further up, so ``!keep.jpg``
 brings back what an outer file leaves out; as in git, nothing is brought back from a folder that is left out.
 """
 
@@ -15,7 +15,7 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 from askpix.core.errors import AskpixError
 
 IGNORE_FILE = ".askpixignore"
-_MOST_BYTES = 2**20
+_MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Ignores:
         path = Path(folder) / IGNORE_FILE
         try:
             with path.open("rb") as file:
-                data = file.read(_MOST_BYTES + 1)
+                data = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
             return self
         except OSError as error:
             # Indexing what was to be left out cannot be undone for the owner.
             raise AskpixError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-        if len(data) > _MOST_BYTES:
-            raise AskpixError(f"{str(path)!r} is over {_MOST_BYTES >> 20} MB: no list of ignore rules")
+        if len(data) > _MAX_BYTES:
+            raise AskpixError(f"{str(path)!r} is over {_MAX_BYTES >> 20} MB: no list of ignore rules")
         spec = _spec(data.decode("utf-8-sig", "replace").splitlines(), str(path))
         return Ignores(folder, spec, self, self.given)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from askpix.core.errors import BadImageError, NotFoundError
-from askpix.core.imaging.decode import ImageLimits, Picture
+from askpix.core.imaging.decode import DecodedImage, ImageLimits
 from askpix.core.types import ImageRecord
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.formats.content import Content, place_of, sha256_of
@@ -22,8 +22,8 @@ def open_original(
     *,
     limits: ImageLimits,
     min_side: int | None = None,
-) -> Picture:
-    """The picture of a record, decoded as ``min_side`` allows (see ``core.imaging.decode.open_image``).
+) -> DecodedImage:
+    """The image of a record, decoded as ``min_side`` allows (see ``core.imaging.decode.open_image``).
 
     Raises ``NotFoundError`` when no file has its bytes any more, ``BadImageError`` when they cannot be
     decoded.

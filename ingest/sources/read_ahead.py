@@ -1,7 +1,7 @@
 """Files that are needed soon are asked for now, so that no core waits for the disk.
 
 The kernel reads them meanwhile (``posix_fadvise``), which costs no thread: one more than there are cores,
-there to wait for files, moves the others from core to core and cost 0 to 6 % of the pictures a second.
+there to wait for files, moves the others from core to core and cost 0 to 6 % of the images a second.
 """
 
 import os
@@ -20,7 +20,7 @@ def read_ahead(paths: Iterable[str]) -> None:
         return
     for path in paths:
         try:
-            # Never waits: of a pipe that took a picture's place since the walk neither.
+            # Never waits: of a pipe that took an image's place since the walk neither.
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError):
             continue

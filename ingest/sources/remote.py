@@ -1,5 +1,5 @@
 """Sources of any kind: files, entries of archives, objects in buckets (``s3://``, ``gs://``, ``az://``) and
-pictures on the web, one or many.
+images on the web, one or many.
 
 They are held to the limits of files. What the server says of each (etag, size, date) stands for the file's
 stat, so what is unchanged there is not fetched. URLs on the web are fetched by the rules of
@@ -31,7 +31,7 @@ from askpix.ingest.sources.walk import Skipped, Source, check_paths, is_ignored,
 
 _log = logging.getLogger(__name__)
 _REMOTE = re.compile(r"(s3|gs|az|https?):/{1,2}(?=[^/])", re.IGNORECASE)
-_MOST_LIST = 64 * 2**20
+_MAX_LIST = 64 * 2**20
 _HEAD = 512 * 1024
 _SAID = re.compile(r"^cannot read '[^']*': ")
 _AT_ONCE = 16
@@ -74,7 +74,7 @@ class Remote:
         return chain(walk(near, ignore=ignore, limits=limits), without_missing(elsewhere, limits))
 
     def find(self, uri: str, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
-        """Every picture and document that a URI stands for: below a prefix, on a list, or itself.
+        """Every image and document that a URI stands for: below a prefix, on a list, or itself.
 
         What cannot be listed is one ``Skipped`` that begins with "cannot read", so that nothing is pruned.
         """
@@ -90,7 +90,7 @@ class Remote:
         if _extension(uri) in by_extension():
             yield self._asked(uri)
             return
-        limits = FetchLimits(max_bytes=_MOST_LIST, ports=self.ports)
+        limits = FetchLimits(max_bytes=_MAX_LIST, ports=self.ports)
         body = b"".join(fetch(uri, limits=limits, resolve=self.resolve, allowed=self.allowed))
         listed = [line.strip() for line in body.decode("utf-8-sig", "replace").splitlines()]
         urls = iter(dict.fromkeys(line for line in listed if line and not line.startswith("#")))

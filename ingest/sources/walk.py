@@ -64,10 +64,10 @@ def check_paths(paths: Sequence[Path]) -> None:
 def walk(
     paths: Sequence[Path], *, ignore: Sequence[str] = (), limits: ImageLimits | None = DEFAULT_LIMITS
 ) -> Iterator[Source | Skipped]:
-    """Every picture and document under ``paths``, each file once, sorted within its folder.
+    """Every image and document under ``paths``, each file once, sorted within its folder.
 
     A file that is named is always taken; in folders only known extensions, and files without one that
-    begin like a picture. Links to folders are not followed; a link to a file only when it is named.
+    begin like an image. Links to folders are not followed; a link to a file only when it is named.
     ``ignore`` (globs as git has them, relative to each path) and ``.askpixignore`` files leave out more.
     Formats that cannot be opened here (videos, office documents) are left out with the reason, unless
     ``limits`` is None: another machine opens them. What cannot be read is reported and the walk goes on.
@@ -213,9 +213,9 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
             return _link(path, known, inside)
         if extension == "zip":
             return Skipped(_shown(path), "an archive; name it to index what is in it")
-        if not known and ("." in name or not entry.is_file() or not _begins_like_picture(path)):
+        if not known and ("." in name or not entry.is_file() or not _begins_like_image(path)):
             return None
-        if form and extension in form.ambiguous and not _begins_like_picture(path):
+        if form and extension in form.ambiguous and not _begins_like_image(path):
             return None
         if not known and here.ignores.leaves_out(path, is_folder=False):
             return None
@@ -271,7 +271,7 @@ def _extension(name: str) -> str:
     return name.rpartition(".")[2].casefold() if "." in name else ""
 
 
-def _begins_like_picture(path: str) -> bool:
+def _begins_like_image(path: str) -> bool:
     descriptor = os.open(path, _OPEN)
     try:
         head = os.read(descriptor, HEAD)

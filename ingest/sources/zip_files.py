@@ -1,4 +1,4 @@
-"""Pictures inside zip archives, as they lie there: nothing is unpacked to the disk.
+"""Images inside zip archives, as they lie there: nothing is unpacked to the disk.
 
 A source's address is ``zip:///ARCHIVE.zip!/NAME``. Names in an archive are only names: nothing is ever
 written by them. What an entry says of its size is not believed; no more than the limit is inflated.
@@ -40,7 +40,7 @@ ZIP_ERRORS = (
 UNREADABLE = (OSError, *ZIP_ERRORS)
 """Exceptions of an archive, with those of the disk."""
 _SCHEME, _MARK = "zip://", ".zip!/"
-_MOST_ENTRIES = 2_000_000
+_MAX_ENTRIES = 2_000_000
 _HEAD = 512 * 1024
 _ENCRYPTED = 1
 
@@ -61,15 +61,15 @@ def is_inside(uri: str) -> bool:
 
 
 def find_inside(path: Path, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
-    """Every picture, document and film in an archive, by name. What cannot be read is said."""
+    """Every image, document and film in an archive, by name. What cannot be read is said."""
     start = zip_uri(path)
     try:
         infos = _opened(path).infolist()
     except UNREADABLE as error:
         yield Skipped(str(path), f"cannot read: {_why(error)}")
         return
-    if len(infos) > _MOST_ENTRIES:
-        yield Skipped(str(path), f"cannot read: more than {_MOST_ENTRIES:,} entries, which is the limit")
+    if len(infos) > _MAX_ENTRIES:
+        yield Skipped(str(path), f"cannot read: more than {_MAX_ENTRIES:,} entries, which is the limit")
         return
     ignores = Ignores.of(ignore, start.rstrip("/")) if ignore else Ignores()
     folders: dict[str, list[zipfile.ZipInfo]] = {}

@@ -1,9 +1,9 @@
-"""Pictures that lie on a larger sheet: an album page, a contact sheet, a slide, a magazine's page.
+"""Images that lie on a larger sheet: an album page, a contact sheet, a slide, a magazine's page.
 
 Shrunk to what a model looks at, the whole of such a sheet shows none of them.
 
 A sheet has one colour all around its edge. What differs from that colour and hangs together is a piece; one
-that is large enough, fills its box, and differs much (print seen from afar is a light grey) is a picture.
+that is large enough, fills its box, and differs much (print seen from afar is a light grey) is an image.
 Measured by ``tools/measure_sheets.py`` (README): nearly as good as files, while tiles of a fixed
 grid find a fifth less on album pages and would have to be made of every page.
 """
@@ -19,7 +19,7 @@ from PIL import Image
 from askpix.core.types import Box
 
 MOST = 24
-"""Pictures of one sheet that count, the largest ones."""
+"""Images of one sheet that count, the largest ones."""
 _SIDE = 256
 """Pixels of the longer side that is looked at, at most: 1.2 to 2.3 mm of an A4 page each."""
 _EDGE = 0.75
@@ -28,7 +28,7 @@ _NEAR, _FAR = 24, 64
 """Thresholds, of 255 in any colour: up to the first a pixel is still the sheet; the second is beyond what
 distant print reaches.
 """
-_LEAST_SIDE = 0.08
+_MIN_SIDE = 0.08
 """Shortest side of an image on a sheet, as a share of the sheet's longer side: 24 mm of A4."""
 _LARGEST = 0.8
 """Largest share of the sheet: whatever fills more is the image itself, in a frame."""
@@ -45,14 +45,14 @@ class _Seen(NamedTuple):
     apart: NDArray[np.uint8]
 
 
-def pictures_on(image: Image.Image, small: Image.Image | None = None) -> list[Box]:
+def images_on(image: Image.Image, small: Image.Image | None = None) -> list[Box]:
     """Return the boxes of the images on a sheet, in pixels, the largest first; none where it is no sheet.
 
     ``small`` is ``image`` shrunk to some 100 pixels, if that is at hand. By it nearly all photos, and most
     pages of print and charts, are told to have none.
     """
     coarse = _seen(small or _reduced(image, 128))
-    # There all pictures may be one piece, so it may be as large as the sheet.
+    # There all images may be one piece, so it may be as large as the sheet.
     if coarse is None or not any(_large(coarse, slack=0.8)):
         return []
     seen = _seen(_reduced(image, _SIDE))
@@ -70,9 +70,9 @@ def pictures_on(image: Image.Image, small: Image.Image | None = None) -> list[Bo
 
 
 def _large(seen: _Seen, slack: float = 1.0) -> Iterator[tuple[int, int, int, int, int]]:
-    """Area, x0, y0, x1, y1 of what may be a picture; with less ``slack`` more may be."""
+    """Area, x0, y0, x1, y1 of what may be an image; with less ``slack`` more may be."""
     apart = seen.apart
-    least = max(2.0, slack * _LEAST_SIDE * max(apart.shape))
+    least = max(2.0, slack * _MIN_SIDE * max(apart.shape))
     near = (apart > _NEAR).view(np.uint8)
     x, y, width, height, pieces = _opencv().connectedComponentsWithStats(near, connectivity=8)[2][1:].T
     area = width * height
@@ -115,9 +115,9 @@ def _steps(colours: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
 
 @cache
 def _opencv() -> Any:
-    """Loaded where a picture has an edge of one colour: it takes 0.15 s and 16 MB."""
+    """Loaded where an image has an edge of one colour: it takes 0.15 s and 16 MB."""
     import cv2  # noqa: PLC0415
 
-    # It would wake threads for the smallest picture; the workers use the cores.
+    # It would wake threads for the smallest image; the workers use the cores.
     cv2.setNumThreads(1)
     return cv2

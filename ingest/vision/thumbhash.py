@@ -1,8 +1,8 @@
-"""A picture in some 25 bytes: what a page paints, blurred, until the picture itself has come.
+"""An image in some 25 bytes: what a page paints, blurred, until the image itself has come.
 
 ThumbHash (Evan Wallace, 2023, https://evanw.github.io/thumbhash/, MIT): the lowest frequencies of a cosine
-transform of lightness and of two colour differences, in four bits each. It knows the picture's shape too.
-Transparency never occurs here, since every picture is laid on white when it is opened.
+transform of lightness and of two colour differences, in four bits each. It knows the image's shape too.
+Transparency never occurs here, since every image is laid on white when it is opened.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from askpix.core.types import Box
-from askpix.ingest.vision.regions import pictures_on
+from askpix.ingest.vision.regions import images_on
 from askpix.retrieval.search.perceptual_hash import perceptual_hash, shrunk
 
 _SIDE, _LIGHT, _COLOUR = 64, 7, 3
@@ -20,14 +20,14 @@ _SIDE, _LIGHT, _COLOUR = 64, 7, 3
 
 
 def looks(image: Image.Image) -> tuple[str, str, list[Box]]:
-    """The perceptual hash, the preview, and where pictures lie on it, with one look at its pixels."""
+    """The perceptual hash, the preview, and where images lie on it, with one look at its pixels."""
     small = shrunk(image)
     shown = preview(small.resize(_shape(image), Image.Resampling.BILINEAR))
-    return perceptual_hash(small), shown, pictures_on(image, small)
+    return perceptual_hash(small), shown, images_on(image, small)
 
 
 def preview(image: Image.Image) -> str:
-    """The hash in hexadecimal, 40 to 50 digits, of an upright RGB picture of any size."""
+    """The hash in hexadecimal, 40 to 50 digits, of an upright RGB image of any size."""
     width, height = _shape(image)
     small = image.convert("RGB")
     if small.size != (width, height):

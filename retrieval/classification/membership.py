@@ -1,10 +1,10 @@
 """Members of a class in a whole collection, with how sure each is: for counting, not for ranking.
 
-A picture belongs by what is known of it (a tag, its file's name), by what is written in it, or by what it
+An image belongs by what is known of it (a tag, its file's name), by what is written in it, or by what it
 shows. For the last the embedder gives a chance (``zero_shot``: the label against sentences about everyday
-pictures), which is honest in its order and too low in its size. So a count has bounds:
+images), which is honest in its order and too low in its size. So a count has bounds:
 
-    clear      pictures whose chance reaches the embedder's own threshold of a tag
+    clear      images whose chance reaches the embedder's own threshold of a tag
     likely     half of that threshold: the estimate
     possible   a tenth of it
     low, high  0.6 x clear, 1.5 x possible
@@ -32,7 +32,7 @@ from askpix.retrieval.text.tokenize import content_words, tokens
 Reason: TypeAlias = Literal["filter", "tag", "name", "words", "kind of paper", "picture"]
 
 MOST = 200_000
-"""Pictures that are looked at: their vectors are read a few thousand at a time."""
+"""Images that are looked at: their vectors are read a few thousand at a time."""
 LOWER, UPPER = 0.6, 1.5
 _AT_ONCE = 2048
 _WRITTEN = 1.0
@@ -40,7 +40,7 @@ _WRITTEN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A picture that belongs. ``chance`` is in units of the embedder's threshold for a tag: 1 is clear."""
+    """An image that belongs. ``chance`` is in units of the embedder's threshold for a tag: 1 is clear."""
 
     record: ImageRecord
     chance: float
@@ -62,7 +62,7 @@ class Members:
     found: tuple[Member, ...]
     """Chance 0.1 or more."""
     passed: int
-    """Pictures that satisfy the filter."""
+    """Images that satisfy the filter."""
     looked_at: int
     """Number of images compared by their look: all, up to ``MOST``."""
     paper: str | None = None
@@ -108,11 +108,11 @@ class Members:
 def find_members(
     store: VectorStore, where: Where, subject: str, embedder: Embedder, *, by_sight: bool = True
 ) -> Members:
-    """Every picture that passes ``where`` and shows, or speaks of, ``subject`` ("" is everything).
+    """Every image that passes ``where`` and shows, or speaks of, ``subject`` ("" is everything).
 
     Names of papers ("receipts from Starbucks") ask for that kind of paper with the other words written on
-    it; a thing ("dogs") is looked for in tags, file names and pictures, and in words where it is written
-    in a picture that is no page of text. ``by_sight`` False leaves out what pictures show (a name that
+    it; a thing ("dogs") is looked for in tags, file names and images, and in words where it is written
+    in an image that is no page of text. ``by_sight`` False leaves out what images show (a name that
     nobody knows is not seen in them).
     """
     passed = store.count(where)

@@ -1,10 +1,10 @@
-"""Labels nobody trained for: what is in a picture, told by the embedder alone (Radford et al. 2021, CLIP).
+"""Labels nobody trained for: what is in an image, told by the embedder alone (Radford et al. 2021, CLIP).
 
 A label's vector is the mean of its sentences (``prompt_templates``). Probabilities come from the cosines as
 the model was trained (``Likelihood``):
 
     classify   softmax (CLIP): over the given labels. sigmoid (SigLIP): of each label alone.
-    tag        softmax: a label c against sentences b about everyday pictures, so that a picture may bear
+    tag        softmax: a label c against sentences b about everyday images, so that an image may bear
                several tags or none: exp(s c) / (exp(s c) + sum exp(s b)). sigmoid: as above.
 
 Measured with ``mini`` (scale 10, chosen by calibration) on 2,300 photos labelled with 20 everyday things:
@@ -33,7 +33,7 @@ pairs are low (its bias is for one right text in thousands); no weights were at 
 
 
 class ZeroShot:
-    """An embedder and its labels, ready for any number of pictures. Immutable, so threads may share it."""
+    """An embedder and its labels, ready for any number of images. Immutable, so threads may share it."""
 
     def __init__(
         self, embedder: Embedder, labels: Sequence[str], *, templates: Sequence[str] = DEFAULT
@@ -77,7 +77,7 @@ class ZeroShot:
         ]
 
     def chances(self, images: Vectors, /) -> Vectors:
-        """``(n, labels)`` probability that a picture shows each label, whatever the others are."""
+        """``(n, labels)`` probability that an image shows each label, whatever the others are."""
         return self._apart(images)
 
     def _logits(self, images: Vectors) -> Vectors:

@@ -1,13 +1,13 @@
 """Learning from a person's own captions: a linear map from image vectors to caption vectors, in closed form.
 
-With image vectors X ``(n, dim)`` and the mean vector of each picture's captions Y ``(n, e)``, both less their
+With image vectors X ``(n, dim)`` and the mean vector of each image's captions Y ``(n, e)``, both less their
 means, ridge regression (Hoerl and Kennard 1970) gives
 
-    W = (X'X + lambda I)^-1 X'Y      a picture's second vector is unit(x W), a query's unit(caption - mean)
+    W = (X'X + lambda I)^-1 X'Y      an image's second vector is unit(x W), a query's unit(caption - mean)
     score = (cosine of the embedder + weight * cosine of the second vectors) / (1 + weight)
 
 ``lambda`` and ``weight`` are chosen by cross-validation in five folds. What is reported is honest: a fold's
-captions are looked for among the fold's pictures and those without captions, none of which the map has seen,
+captions are looked for among the fold's images and those without captions, none of which the map has seen,
 with what was chosen on the other folds.
 A map is worth keeping when it raises the mean reciprocal rank beyond what chance would.
 """
@@ -23,9 +23,9 @@ from askpix.core.types import Vectors
 from askpix.retrieval.embedders.base import unit
 
 LEAST = 40
-"""Captioned pictures without which no map is tried."""
+"""Captioned images without which no map is tried."""
 MOST = 5_000
-"""Captioned pictures that are used: more make cross-validation slow and the map no better."""
+"""Captioned images that are used: more make cross-validation slow and the map no better."""
 _FOLDS = 5
 _LAMBDAS = (0.1, 0.3, 1.0, 3.0, 10.0)
 _WEIGHTS = (0.25, 0.5, 1.0, 2.0)
@@ -45,7 +45,7 @@ class RidgeMap:
     """``(e,)``"""
 
     def of_images(self, images: Vectors, /) -> Vectors:
-        """``(n, e)`` second vectors of pictures, length one, from ``(n, dim)``."""
+        """``(n, e)`` second vectors of images, length one, from ``(n, dim)``."""
         return unit(np.asarray((images - self.image_mean) @ self.matrix, np.float32))
 
     def of_texts(self, texts: Vectors, /) -> Vectors:
@@ -55,7 +55,7 @@ class RidgeMap:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Shares of captions whose picture comes first, among the first five, ten; mean reciprocal rank."""
+    """Shares of captions whose image comes first, among the first five, ten; mean reciprocal rank."""
 
     at_1: float
     at_5: float
@@ -65,7 +65,7 @@ class Recall:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A map and what it is worth, by cross-validation on ``pictures`` pictures with ``captions`` captions."""
+    """A map and what it is worth, by cross-validation on ``pictures`` images with ``captions`` captions."""
 
     ridge: RidgeMap
     weight: float
@@ -75,11 +75,11 @@ class Fit:
     gain: float
     """Gain of the mean reciprocal rank, averaged over images."""
     error: float
-    """Standard error of ``gain``, captions of one picture counted together."""
+    """Standard error of ``gain``, captions of one image counted together."""
     pictures: int
     captions: int
     gallery: int
-    """Pictures among which a caption had to find its own, on the average."""
+    """Images among which a caption had to find its own, on the average."""
 
     @property
     def wins(self) -> bool:
@@ -93,18 +93,18 @@ def fit_map(
     """Fit and cross-validate.
 
     ``images`` is ``(n, dim)``; ``captions`` ``(m, e)`` are vectors of the text embedder and ``owners[i]`` is
-    the row of the picture that caption i is of; ``queries`` ``(m, dim)`` the same captions by the embedder
-    itself; ``others`` ``(k, dim)`` pictures without captions, which make the search harder.
-    Raises ``AskpixError`` for fewer than ``LEAST`` pictures.
+    the row of the image that caption i is of; ``queries`` ``(m, dim)`` the same captions by the embedder
+    itself; ``others`` ``(k, dim)`` images without captions, which make the search harder.
+    Raises ``AskpixError`` for fewer than ``LEAST`` images.
     """
     owner = np.asarray(owners, np.int64)
     if len(images) < LEAST:
         raise AskpixError(
-            f"{len(images)} captioned pictures are too few to learn from; it takes {LEAST} (200 and more pay)"
+            f"{len(images)} captioned images are too few to learn from; it takes {LEAST} (200 and more pay)"
         )
     counts = np.bincount(owner, minlength=len(images))
     if counts.min() == 0:
-        raise ValueError("a picture without a caption")
+        raise ValueError("an image without a caption")
     targets = np.zeros((len(images), captions.shape[1]), np.float32)
     np.add.at(targets, owner, captions)
     targets /= counts[:, None]

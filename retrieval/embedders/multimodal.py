@@ -33,12 +33,12 @@ GEMMA_DIMS = (768, 512, 256, 128)
 GEMMA_TOKENS = (70, 140, 280, 560, 1120)
 GEMMA_QUERY = "task: search result | query: "
 _QWEN_DIMS = range(64, 4097)
-MOST_TOKENS = 1800
+MAX_TOKENS = 1800
 """An image's in Qwen3-VL-Embedding, where nobody says less."""
-_QWEN_TOKENS = range(4, MOST_TOKENS + 1)
+_QWEN_TOKENS = range(4, MAX_TOKENS + 1)
 _QWEN_IMAGE = "Represent the user's input."
 _QWEN_QUERY = "Retrieve images or text relevant to the user's query."
-_LEAST_TOKENS = 4
+_MIN_TOKENS = 4
 _WINDOW = 2048
 """Tokens (characters for Qwen) of a text; both read 8192 tokens and more, and nobody looks for a novel."""
 
@@ -123,8 +123,8 @@ def qwen_towers(
     mark = model.config.image_token_id
     merged = int(processor.merge_size) ** 2
     pixels = (int(processor.patch_size) * int(processor.merge_size)) ** 2
-    most = options.tokens or MOST_TOKENS
-    size = {"shortest_edge": min(_LEAST_TOKENS, most) * pixels, "longest_edge": most * pixels}
+    most = options.tokens or MAX_TOKENS
+    size = {"shortest_edge": min(_MIN_TOKENS, most) * pixels, "longest_edge": most * pixels}
 
     def chat(instruction: str, content: dict[str, str]) -> str:
         messages = [

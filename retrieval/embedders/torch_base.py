@@ -21,9 +21,9 @@ Arrays = Mapping[str, NDArray[Any]]
 
 _LONGEST_TEXT = 4000
 """Characters; every model's window is shorter, and tokenizers slow down on novels."""
-_TEXTS_A_PICTURE = 4
-"""A text is a fraction of a picture's tokens, and mostly a smaller tower."""
-_MOST_ASPECT = 50
+_TEXTS_PER_IMAGE = 4
+"""A text is a fraction of an image's tokens, and mostly a smaller tower."""
+_MAX_ASPECT = 50
 """Largest aspect ratio; of longer strips the middle counts: cropping models would enlarge them to millions
 of pixels first.
 """
@@ -35,7 +35,7 @@ _TOLERANCE = 1e-3
 class Towers:
     """A model's four functions.
 
-    ``picture`` prepares one RGB picture, without the batch axis; ``images`` takes such arrays stacked, as
+    ``picture`` prepares one RGB image, without the batch axis; ``images`` takes such arrays stacked, as
     tensors on the device, and returns ``(n, dim)``. ``tokens`` prepares texts; ``texts`` encodes them.
     """
 
@@ -65,13 +65,13 @@ class TorchEmbedder(Embedder):
         self.batch = runner.batch
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
-        """``(len(images), dim)`` from upright pictures of any size."""
+        """``(len(images), dim)`` from upright images of any size."""
         return self._runner.rows(images, self._pictures, self._towers.images, dim=self.dim)
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         """``(len(texts), dim)``; what does not fit the model's window is cut."""
         return self._runner.rows(
-            texts, self._tokens, self._towers.texts, dim=self.dim, times=_TEXTS_A_PICTURE
+            texts, self._tokens, self._towers.texts, dim=self.dim, times=_TEXTS_PER_IMAGE
         )
 
     def _pictures(self, images: Sequence[Image.Image]) -> Tensors:
@@ -87,7 +87,7 @@ class TorchEmbedder(Embedder):
             return self._towers.tokens([t[:_LONGEST_TEXT].encode("utf-8", "replace").decode() for t in texts])
 
     def _probe(self) -> int:
-        """The dimension, from one picture and one text. Raises ``ModelUnavailableError``."""
+        """The dimension, from one image and one text. Raises ``ModelUnavailableError``."""
         side = self.image_side
         prepared = self._pictures([Image.new("RGB", (side, side))])
         try:
@@ -95,11 +95,11 @@ class TorchEmbedder(Embedder):
             said = self._runner.rows(["a dog"], self._tokens, self._towers.texts, dim=0).shape
         except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise ModelUnavailableError(
-                f"{self.model_id!r} cannot embed pictures and texts: {error}"
+                f"{self.model_id!r} cannot embed images and texts: {error}"
             ) from error
         if shown != said:
             raise ModelUnavailableError(
-                f"{self.model_id!r} has no pictures and texts in one space (shapes {shown}, {said})"
+                f"{self.model_id!r} has no images and texts in one space (shapes {shown}, {said})"
             )
         self._runner.grow(
             lambda count: self._runner.rows(
@@ -124,9 +124,9 @@ def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def shaped(image: Image.Image) -> Image.Image:
-    """The picture in RGB; of a strip, its middle."""
+    """The image in RGB; of a strip, its middle."""
     image = image if image.mode == "RGB" else image.convert("RGB")
-    width, height = (min(side, _MOST_ASPECT * min(image.size)) for side in image.size)
+    width, height = (min(side, _MAX_ASPECT * min(image.size)) for side in image.size)
     if (width, height) == image.size:
         return image
     left, top = (image.width - width) // 2, (image.height - height) // 2

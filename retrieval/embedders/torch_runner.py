@@ -1,7 +1,7 @@
 """A torch model at work: batches of a size that fits, prepared on all cores while the device computes.
 
 The same code serves CUDA, MPS and the CPU. On CUDA a batch is put into pinned memory and sent without
-waiting, so the next one is prepared meanwhile; pictures travel as bytes and become floats over there.
+waiting, so the next one is prepared meanwhile; images travel as bytes and become floats over there.
 """
 
 import logging
@@ -56,7 +56,7 @@ class TorchRunner:
         """``(len(items), dim)``, rows of length one.
 
         ``prepare`` makes CPU tensors of some items; ``forward`` takes them by name on the device and returns
-        ``(n, dim)``. ``times`` as many items go at once as pictures would. A batch that does not fit is
+        ``(n, dim)``. ``times`` as many items go at once as images would. A batch that does not fit is
         halved, and so are those after it. Raises ``ModelUnavailableError`` when not even one item fits.
         """
         found: list[Any] = []

@@ -1,7 +1,7 @@
 """CLIP, SigLIP, SigLIP 2 and their kin through transformers: models with two towers (``multimodal``: of one).
 
 Preprocessing and tokens are the library's own (its Pillow processors, whose results do not depend on what
-else is installed), with two changes: pictures are prepared in threads, and bytes become normalised
+else is installed), with two changes: images are prepared in threads, and bytes become normalised
 floats on the device. A probe at loading compares the two ways; where they differ the library's way is taken.
 """
 
@@ -26,7 +26,7 @@ from askpix.core.pretrained import (
 from askpix.retrieval.embedders.base import EmbedderKind, EmbedderOptions
 from askpix.retrieval.embedders.multimodal import (
     GEMMA,
-    MOST_TOKENS,
+    MAX_TOKENS,
     MULTIMODAL,
     check_options,
     gemma_towers,
@@ -228,7 +228,7 @@ def side_of(processor: Any, tokens: int | None = None) -> int:
         return math.ceil(cell * math.sqrt(tokens or int(processor.max_soft_tokens)))
     if getattr(processor, "merge_size", None):
         cell = int(processor.patch_size) * int(processor.merge_size)
-        return math.ceil(cell * math.sqrt(tokens or MOST_TOKENS))
+        return math.ceil(cell * math.sqrt(tokens or MAX_TOKENS))
     if getattr(processor, "max_num_patches", None):
         patch = processor.patch_size
         patch = patch if isinstance(patch, int) else max(patch.values())

@@ -1,7 +1,7 @@
 """Records of a FAISS store in SQLite: the truth that its other files follow.
 
-A picture's row has the number of its image vector in the log. A new vector is a new number; the old one is
-dead until the store is packed. Facts that a picture has several of (tags, dates, amounts) stand in ``facts``.
+An image's row has the number of its image vector in the log. A new vector is a new number; the old one is
+dead until the store is packed. Facts that an image has several of (tags, dates, amounts) stand in ``facts``.
 """
 
 import json
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS logs(name TEXT PRIMARY KEY, file TEXT NOT NULL, rows 
 """
 _MANY = ("tags", "tag_keys", "written", "written_years", "years", "months", "weekdays", "amounts")
 _SINGLE = ("kind", "country", "city", "region", "camera")
-"""Facts of which a picture has one; they stand in ``facts`` too, to be counted."""
+"""Facts of which an image has one; they stand in ``facts`` too, to be counted."""
 _COLUMNS = "id payload kind camera_key taken_at hour country lat lon paths squeezed length".split()
 _PART = 500
 """Values bound to one statement at most."""
@@ -97,16 +97,16 @@ class FaissRows:
     # --- writing -------------------------------------------------------------------------------------
 
     def put(self, number: int, record: ImageRecord) -> None:
-        """Write a picture that is not there, whose image vector has this number."""
+        """Write an image that is not there, whose image vector has this number."""
         self._insert(number, record)
 
     def rewrite(self, number: int, record: ImageRecord) -> None:
-        """Write a picture anew under the number that it has."""
+        """Write an image anew under the number that it has."""
         self._clear(number)
         self._insert(number, record)
 
     def set_paths(self, number: int, record: ImageRecord) -> None:
-        """Rewrite where a picture lies."""
+        """Rewrite where an image lies."""
         row = self._database.execute("SELECT payload FROM points WHERE n = ?", (number,)).fetchone()
         # Fields without a value are left out of a payload.
         payload = {k: v for k, v in (json.loads(row[0]) | path_fields(record)).items() if v != []}
@@ -116,14 +116,14 @@ class FaissRows:
         )
 
     def put_passages(self, number: int, first: int, count: int) -> None:
-        """Passages ``first`` and the following ones are the only ones of picture ``number``."""
+        """Passages ``first`` and the following ones are the only ones of image ``number``."""
         self._database.execute("DELETE FROM passages WHERE n = ?", (number,))
         self._database.executemany(
             "INSERT INTO passages VALUES (?, ?)", ((first + at, number) for at in range(count))
         )
 
     def remove(self, ids: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Remove pictures with all that hangs on them; the numbers that they and their passages had."""
+        """Remove images with all that hangs on them; the numbers that they and their passages had."""
         numbers = [number for _, number in self.numbers(ids)]
         passages = self.passages_of(numbers)
         for number in numbers:
@@ -132,7 +132,7 @@ class FaissRows:
         return numbers, passages
 
     def passages_of(self, numbers: Sequence[int]) -> list[int]:
-        """The passages of pictures, ascending."""
+        """The passages of images, ascending."""
         found: list[int] = []
         for number in numbers:
             found += [
@@ -170,11 +170,11 @@ class FaissRows:
     # --- reading -------------------------------------------------------------------------------------
 
     def all_numbers(self) -> Numbers:
-        """The numbers of all pictures."""
+        """The numbers of all images."""
         return _column(self._database.execute("SELECT n FROM points"))
 
     def owners(self) -> tuple[Numbers, Numbers]:
-        """Passages and the pictures they belong to, by number."""
+        """Passages and the images they belong to, by number."""
         rows = np.array(self._database.execute("SELECT p, n FROM passages").fetchall(), np.int64)
         rows = rows.reshape(-1, 2)
         return rows[:, 0], rows[:, 1]
@@ -218,7 +218,7 @@ class FaissRows:
         return [row[0] for row in self._database.execute("SELECT id FROM points ORDER BY id LIMIT ?", (n,))]
 
     def matching(self, where: Where) -> Numbers:
-        """Numbers of the pictures that satisfy the filter, in no order."""
+        """Numbers of the images that satisfy the filter, in no order."""
         check, (condition, values) = Check(where), to_sql(where)
         if not check.fields:
             return _column(self._database.execute(f"SELECT n FROM points WHERE {condition}", values))  # noqa: S608
@@ -268,7 +268,7 @@ class FaissRows:
         return int(self._database.execute("SELECT count(*) FROM points WHERE length > 0").fetchone()[0])
 
     def postings(self, term: str) -> NDArray[np.int64]:
-        """``(n, 3)``: the pictures whose text has the term, how often, and how long their text is."""
+        """``(n, 3)``: the images whose text has the term, how often, and how long their text is."""
         rows = self._database.execute(
             "SELECT n, count, length FROM postings JOIN points USING (n) WHERE term = ?",
             (term.encode("utf-8", "replace").decode(),),

@@ -35,7 +35,7 @@ _SPARE = 8
 _IDS = 200_000
 """Ids kept in memory, some 100 bytes each; read all at once where there are no more."""
 _REMEMBERED = 8
-"""Filters whose pictures are remembered until the next write: the legs of a search ask the same one."""
+"""Filters whose images are remembered until the next write: the legs of a search ask the same one."""
 
 
 class FaissStore(VectorStore):
@@ -101,7 +101,7 @@ class FaissStore(VectorStore):
     # --- writing -------------------------------------------------------------------------------------
 
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
-        """Add or replace pictures with their image vectors; durable on return, all or nothing."""
+        """Add or replace images with their image vectors; durable on return, all or nothing."""
         if image_vectors.shape != (len(records), self._dim):
             raise ValueError(f"{image_vectors.shape} is not {(len(records), self._dim)}")
         last = {record.id: at for at, record in enumerate(records)}
@@ -123,7 +123,7 @@ class FaissStore(VectorStore):
             self._image.enliven(first, len(kept))
 
     def set_text(self, ids: Sequence[str], texts: Sequence[str], vectors: Sequence[Vectors], /) -> None:
-        """Attach words and passage vectors to pictures that are there; durable on return, all or nothing."""
+        """Attach words and passage vectors to images that are there; durable on return, all or nothing."""
         given = dict(zip(ids, zip(texts, vectors, strict=True), strict=True))
         for rows in vectors:
             if len(rows) and rows.shape[1:] != (self._text_dim,):
@@ -152,14 +152,14 @@ class FaissStore(VectorStore):
             self._text.enliven(first, at - first)
 
     def set_copies(self, record: ImageRecord, /) -> None:
-        """Rewrite where the picture lies; ignored if it is not there."""
+        """Rewrite where the image lies; ignored if it is not there."""
         with self._change():
             for _, number in self._rows.numbers([record.id]):
                 self._rows.set_paths(number, record)
             self._commit()
 
     def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
-        """Rewrite the tags of pictures; unknown ids are ignored."""
+        """Rewrite the tags of images; unknown ids are ignored."""
         with self._change():
             records = self._rows.records(list(tags))
             for key, number in self._rows.numbers(list(tags)):
@@ -167,7 +167,7 @@ class FaissStore(VectorStore):
             self._commit()
 
     def delete(self, ids: Sequence[str], /) -> None:
-        """Remove pictures; unknown ids are ignored."""
+        """Remove images; unknown ids are ignored."""
         with self._change():
             gone, passages = self._rows.remove(ids)
             self._commit()
@@ -227,7 +227,7 @@ class FaissStore(VectorStore):
         return hits[offset:wanted]
 
     def _ids_of(self, numbers: list[int]) -> dict[int, str]:
-        """A number is one picture's for ever, so what was read once holds: SQLite takes 0.2 ms to say it."""
+        """A number is one image's for ever, so what was read once holds: SQLite takes 0.2 ms to say it."""
         known = self._ids
         ids = {number: known[number] for number in numbers if number in known}
         missing = [number for number in numbers if number not in ids]
@@ -308,7 +308,7 @@ class FaissStore(VectorStore):
                 numbers = dict(self._rows.numbers(ids))
             for key in ids:
                 if key not in numbers:
-                    raise NotFoundError(f"no picture with id {key!r}")
+                    raise NotFoundError(f"no image with id {key!r}")
             return self._image.log.rows(np.array([numbers[key] for key in ids], np.int64))
 
     def sample_vectors(self, n: int, /) -> Vectors:
@@ -318,7 +318,7 @@ class FaissStore(VectorStore):
         return self.image_vectors(ids)
 
     def passages(self, ids: Sequence[str], /) -> list[Vectors]:
-        """The passage vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``."""
+        """The passage vectors of images, ``(n_i, text_dim)`` each, in the order of ``ids``."""
         with self._reading():
             with self._sql:
                 numbers = dict(self._rows.numbers(ids))

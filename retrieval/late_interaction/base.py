@@ -1,4 +1,4 @@
-"""Many vectors a picture: what a late-interaction model is, how its matrices are compared and made smaller.
+"""Many vectors an image: what a late-interaction model is, how its matrices are compared and made smaller.
 
 A page becomes one vector for each patch the model looks at, a query one for each token. They are compared by
 MaxSim: every query vector looks for its best patch, and the scores are summed (ColBERT, Khattab and Zaharia
@@ -39,7 +39,7 @@ class LateEmbedder(Protocol):
         ...
 
     def embed_images(self, images: Sequence[Image.Image], /) -> list[Matrix]:
-        """A ``(n_i, dim)`` matrix for each upright RGB picture. Thread-safe."""
+        """A ``(n_i, dim)`` matrix for each upright RGB image. Thread-safe."""
         ...
 
     def embed_texts(self, texts: Sequence[str], /) -> list[Matrix]:

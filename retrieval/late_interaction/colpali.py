@@ -85,7 +85,7 @@ class ColPaliEmbedder:
         )
 
     def embed_images(self, images: Sequence[Image.Image], /) -> list[Matrix]:
-        """``(n_i, dim)`` for each upright RGB picture: its patches and the tokens of the model's prompt."""
+        """``(n_i, dim)`` for each upright RGB image: its patches and the tokens of the model's prompt."""
         return self._in_batches([_page_shaped(image) for image in images], "images")
 
     def embed_texts(self, texts: Sequence[str], /) -> list[Matrix]:
@@ -93,7 +93,7 @@ class ColPaliEmbedder:
         return self._in_batches([self._plain(text) for text in texts], "text")
 
     def _plain(self, text: str) -> str:
-        """Cut, and without the marks that tell the model where a picture stands."""
+        """Cut, and without the marks that tell the model where an image stands."""
         text = text[:_QUERY_CHARACTERS].encode("utf-8", "replace").decode()  # half characters stop tokenizers
         for token in self._special:
             text = text.replace(token, " ")
@@ -126,7 +126,7 @@ def _side(processor: Any) -> int:
 
 
 def _page_shaped(image: Image.Image) -> Image.Image:
-    """The picture; a strip on a white ground that is not quite so long."""
+    """The image; a strip on a white ground that is not quite so long."""
     longer, shorter = max(image.size), min(image.size)
     if longer <= _MAX_ASPECT * shorter:
         return image

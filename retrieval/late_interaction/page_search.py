@@ -20,7 +20,7 @@ PAGE_DEPTH = 50
 """Pages that the leg brings into a search, however many hits are asked for."""
 SAMPLE = 32
 """Pages that say what is usual: their ids are hashes, so the first ones are a fair sample."""
-_LEAST_SPREAD = 0.01
+_MIN_SPREAD = 0.01
 """Least spread of mean cosines: fewer pages, or pages all alike, would make any difference look large."""
 _FEW = 8
 """Pages below which a sample tells nothing of what is usual."""
@@ -71,7 +71,7 @@ class PageLeg:
         return PageScores(
             {hit.id: hit.score for hit in hits},
             float(np.mean(usual)),
-            max(_LEAST_SPREAD, float(np.std(usual))),
+            max(_MIN_SPREAD, float(np.std(usual))),
             # The best of n unrelated ones stands some sqrt(2 ln n) spreads above the mean.
             math.sqrt(2 * math.log(max(2, self._pages.count()))) + _BEYOND_CHANCE,
         )

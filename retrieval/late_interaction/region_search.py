@@ -1,6 +1,6 @@
-"""The leg of search that compares a query with the pictures on sheets, each a picture of its own.
+"""The leg of search that compares a query with the images on sheets, each an image of its own.
 
-A sheet is as near as its nearest picture, by the same cosine as any other picture, so both stand in one
+A sheet is as near as its nearest image, by the same cosine as any other image, so both stand in one
 ranking. Without this leg no captioned photo on a drawn album page was found among the first ten; with it as
 many as when the photos are files (``tools/measure_sheets.py``).
 """
@@ -21,7 +21,7 @@ BoxesOf = Callable[[Sequence[str]], Mapping[str, Sequence[Box]]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """The picture on a sheet that fits best: where it lies, and its vector ``(dim,)``."""
+    """The image on a sheet that fits best: where it lies, and its vector ``(dim,)``."""
 
     box: Box
     vector: Vectors
@@ -38,12 +38,12 @@ class SheetLeg:
         dim: int,
         lift: Callable[[Vectors], Vectors] | None = None,
     ) -> None:
-        """``boxes_of`` tells where the pictures of sheets lie, in the order of their vectors. ``lift`` brings
+        """``boxes_of`` tells where the images of sheets lie, in the order of their vectors. ``lift`` brings
         vectors of ``dim`` numbers into the space that queries come from (``retrieval.stores.adapted``)."""
         self._pages, self._boxes_of, self._dim, self._lift = pages, boxes_of, dim, lift
 
     def find(self, query: Vectors, *, among: Collection[str] | None = None) -> dict[str, float]:
-        """The cosine of the nearest picture on each of the ``SHEET_DEPTH`` nearest sheets, among those ids or
+        """The cosine of the nearest image on each of the ``SHEET_DEPTH`` nearest sheets, among those ids or
         all, by id."""
         own = query[: self._dim]
         asked: Matrix = (own / max(float(np.linalg.norm(own)), 1e-12))[None].astype(np.float16)
@@ -53,7 +53,7 @@ class SheetLeg:
         return {key: float((rows @ query).max()) for key, rows in self._rows([h.id for h in hits]).items()}
 
     def best(self, ids: Sequence[str], query: Vectors) -> dict[str, Piece]:
-        """The picture on each of these sheets that the query is nearest to; unknown ids are left out."""
+        """The image on each of these sheets that the query is nearest to; unknown ids are left out."""
         found, boxes = self._rows(ids), self._boxes_of(ids)
         pieces: dict[str, Piece] = {}
         for key, rows in found.items():
@@ -80,7 +80,7 @@ class SheetsFound:
     """
 
     def join(self, seen: dict[str, float], nearest: Sequence[str], *, first: int) -> list[str]:
-        """Put them in ``seen``, which has the cosine of every whole picture that is there: those that are
+        """Put them in ``seen``, which has the cosine of every whole image that is there: those that are
         gone, or left out, have none. Returns the ``first`` nearest of them and of ``nearest``."""
         self.cosines = {key: c for key, c in self.cosines.items() if c > seen.get(key, np.inf)}
         seen |= self.cosines
@@ -93,7 +93,7 @@ class SheetsFound:
         return {key: piece.box for key, piece in self._best(ids).items()}
 
     def shown(self, ids: Sequence[str], vectors: Vectors) -> Vectors:
-        """``vectors`` of these pictures, with that of the nearest picture in the place of its sheet's."""
+        """``vectors`` of these images, with that of the nearest image in the place of its sheet's."""
         best = self._best(ids)
         if best:
             vectors = vectors.copy()

@@ -1,4 +1,4 @@
-"""Late interaction as a second look: MaxSim of the question's tokens and the picture's patches."""
+"""Late interaction as a second look: MaxSim of the question's tokens and the image's patches."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from askpix.retrieval.stores.pages import PageStore
 class LateReranker:
     """A ``Reranker`` by a late-interaction model: exact, over all vectors.
 
-    With ``pages``, pictures are compared by the matrices kept there, and those without one (photos) are not
-    judged. Without, every picture is embedded now, which takes as long as indexing it: seconds a picture on a
+    With ``pages``, images are compared by the matrices kept there, and those without one (photos) are not
+    judged. Without, every image is embedded now, which takes as long as indexing it: seconds an image on a
     CPU.
     """
 
@@ -20,7 +20,7 @@ class LateReranker:
         self.model_id = f"late interaction by {embedder.model_id}"
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
-        """Mean best cosines; None where there is no matrix, or the picture cannot be opened."""
+        """Mean best cosines; None where there is no matrix, or the image cannot be opened."""
         (asked,) = self._embedder.embed_texts([query])
         ids = [candidate.record.id for candidate in candidates]
         if self._pages is not None:

@@ -109,7 +109,7 @@ def route(text: str, embedder_id: str, text_embedder_id: str | None = None) -> R
     elif reading is not None:
         words = ", of the words in them only equal ones are found"
     note = (
-        f"this looks like {name}, which the embedder {embedder_id!r} {how}: what pictures show may be "
+        f"this looks like {name}, which the embedder {embedder_id!r} {how}: what images show may be "
         f"missed{words}; ask in English, or see `askpix models` for one that serves it"
     )
     return Route(note, pictures=weak, texts=texts)

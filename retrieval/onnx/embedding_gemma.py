@@ -33,7 +33,7 @@ _DIMS = (768, 512, 256, 128)
 _TOKENS = (70, 140, 280, 560, 1120)
 _PROCESSORS = ("Gemma4ImageProcessor", "Gemma4ImageProcessorFast", "Gemma4ImageProcessorPil")
 _TEXT_TOKENS = 2048
-_MOST_ASPECT = 50
+_MAX_ASPECT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,6 @@ def _soft_tokens(layout: Layout, options: ModelOptions) -> SoftTokens:
 
 def _middle(image: Image.Image) -> Image.Image:
     """The image; of a strip, its middle."""
-    width, height = (min(side, _MOST_ASPECT * min(image.size)) for side in image.size)
+    width, height = (min(side, _MAX_ASPECT * min(image.size)) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))

@@ -1,7 +1,7 @@
 """CLIP, SigLIP and SigLIP 2 as ONNX exports: full models without torch, on CPU, CUDA or CoreML.
 
 What goes in and comes out is read from the graphs, since exports differ in names, types and fixed sizes;
-how pictures and texts are prepared is read from the configuration files beside them.
+how images and texts are prepared is read from the configuration files beside them.
 """
 
 import logging
@@ -57,7 +57,7 @@ class OnnxEmbedder(Embedder):
         texts = self._words(["a photo of a dog", "two people on a bench in the rain"])
         self.dim = choose_outputs(shown, said, pictures, texts)
         self.likelihood = find_likelihood(layout, shown, said, pictures, texts)
-        shown.run(pictures)  # numbers that are none are told now, not at the first picture
+        shown.run(pictures)  # numbers that are none are told now, not at the first image
         said.run(texts)
 
     @classmethod
@@ -107,14 +107,14 @@ class OnnxEmbedder(Embedder):
             raise ModelUnavailableError(f"cannot embed with {reference!r}: {reason}") from error
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
-        """``(len(images), dim)`` from upright RGB pictures of any size."""
+        """``(len(images), dim)`` from upright RGB images of any size."""
         rows = []
         for start in range(0, len(images), _BATCH):
             rows.append(self._vision.run(_stacked(images[start : start + _BATCH], self._pixels)))
         return unit(np.concatenate(rows)) if rows else np.zeros((0, self.dim), np.float32)
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
-        """``(len(texts), dim)`` in the space of the pictures; texts longer than the window are cut."""
+        """``(len(texts), dim)`` in the space of the images; texts longer than the window are cut."""
         rows = []
         for start in range(0, len(texts), _BATCH):
             rows.append(self._text.run(self._words(texts[start : start + _BATCH])))
@@ -128,14 +128,14 @@ def _prepared(layout: Layout, vision: Tower) -> Pixels | Patches:
             return from_naflex(config)
         if config.get("max_num_patches"):
             raise ModelUnavailableError(
-                f"{layout.vision.name!r} takes whole pictures, but its preprocessing makes patches (NaFlex)"
+                f"{layout.vision.name!r} takes whole images, but its preprocessing makes patches (NaFlex)"
             )
         return replace(from_preprocessor(config), as_bytes=vision.takes_bytes)
     config = layout.config("visual/preprocess_cfg.json", "preprocess_cfg.json", "open_clip_config.json")
     config = config.get("preprocess_cfg", config)
     if not config:
         raise ModelUnavailableError(
-            f"{str(layout.folder)!r} does not say how pictures are prepared (preprocessor_config.json)"
+            f"{str(layout.folder)!r} does not say how images are prepared (preprocessor_config.json)"
         )
     return replace(from_open_clip(config), as_bytes=vision.takes_bytes)
 
@@ -161,7 +161,7 @@ def _providers(device: str) -> list[str]:
 
 
 def _probes(side: int) -> list[Image.Image]:
-    """Two pictures that no model takes for the same."""
+    """Two images that no model takes for the same."""
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return [Image.new("RGB", (side, side), "gray"), Image.fromarray(noise)]
 

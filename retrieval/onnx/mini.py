@@ -6,10 +6,10 @@ one. Weights are stored as int8 with a scale per channel and computed in float32
 that a text's vector does not depend on the texts beside it.
 
 ``mini`` is ConSE (Norouzi et al. 2013, "Zero-Shot Learning by Convex Combination of Semantic Embeddings"):
-a picture is the mean of the embeddings of the ImageNet classes, weighted by an image classifier's
+an image is the mean of the embeddings of the ImageNet classes, weighted by an image classifier's
 probabilities; a text is its own embedding in the same space. Here:
 
-    picture  --squash to 260 x 260, bicubic, (x - 127) / 128-->  [n, 3, 260, 260]
+    image  --squash to 260 x 260, bicubic, (x - 127) / 128-->  [n, 3, 260, 260]
              --EfficientNet-Lite2-->                             [n, 1000] logits
              --softmax at temperature 2-->                       [n, 1000] probabilities
              --times the class embeddings, each less their mean--> [n, 384], length one
@@ -150,13 +150,13 @@ class MiniEmbedder(Embedder):
         return [(names[i], float(row[i])) for i in row.argsort()[::-1][:count]]
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
-        """``(len(images), 384)`` from upright RGB pictures of any size."""
+        """``(len(images), 384)`` from upright RGB images of any size."""
         # Not "@": OpenBLAS would wake threads of its own, which spin between calls and take a tenth of the
         # cores from the workers.
         return unit(np.einsum("nk,kd->nd", self.probabilities(images), self._classes))
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
-        """``(len(texts), 384)`` in the space of the pictures."""
+        """``(len(texts), 384)`` in the space of the images."""
         return unit(self._text.embed_texts(texts) - self._mean)
 
     def encode_queries(self, texts: Sequence[str], /) -> Vectors:
@@ -166,7 +166,7 @@ class MiniEmbedder(Embedder):
 
 def _squash(image: Image.Image) -> Image.Image:
     # Squashed, not cropped: captions speak of what stands at the edges too. reducing_gap shrinks by whole
-    # factors first, as sharp and several times faster for large pictures.
+    # factors first, as sharp and several times faster for large images.
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     return rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
 

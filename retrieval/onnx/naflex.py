@@ -1,6 +1,6 @@
-"""SigLIP 2 NaFlex: pictures of any shape as patches, as its processor in transformers makes them.
+"""SigLIP 2 NaFlex: images of any shape as patches, as its processor in transformers makes them.
 
-A picture is enlarged or shrunk, its aspect nearly kept, to the most patches that fit into the budget, and cut
+An image is enlarged or shrunk, its aspect nearly kept, to the most patches that fit into the budget, and cut
 into them row by row; what is left of the budget is padding (Tschannen et al. 2025, "SigLIP 2", 2.4.2).
 """
 
@@ -16,7 +16,7 @@ from PIL import Image
 from askpix.retrieval.onnx.preprocess import normalized, three_numbers, whole_number
 
 _EPS = 1e-5
-_MOST_SCALE = 100.0
+_MAX_SCALE = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def fitting_size(height: int, width: int, patch: int, most: int) -> tuple[int, i
         tall, wide = (max(patch, math.ceil(side * scale / patch) * patch) for side in (height, width))
         return tall, wide
 
-    low, high = _EPS / 10, _MOST_SCALE
+    low, high = _EPS / 10, _MAX_SCALE
     while high - low >= _EPS:
         scale = (low + high) / 2
         tall, wide = sizes(scale)

@@ -1,4 +1,4 @@
-"""Pictures into the numbers a model was trained on, as its configuration files say: nothing is assumed.
+"""Images into the numbers a model was trained on, as its configuration files say: nothing is assumed.
 
 ``preprocessor_config.json`` of transformers (CLIP, SigLIP, ViT processors) and jina-clip, and
 ``preprocess_cfg.json`` of open_clip. Equal to the processors of transformers on Pillow
@@ -28,7 +28,7 @@ _JINA = "JinaCLIPImageProcessor"
 """Comes with jina-clip's weights; its configuration has the keys of open_clip, whose transform it copies."""
 _MAX_SIDE = 4096
 _STRIP = 64
-"""Times the crop: of a picture that would become longer only the middle is made."""
+"""Times the crop: of an image that would become longer only the middle is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Pixels:
         return self.crop or self.size
 
     def __call__(self, image: Image.Image) -> NDArray[Any]:
-        """``(3, height, width)`` from an upright picture."""
+        """``(3, height, width)`` from an upright image."""
         image = image if image.mode == "RGB" else image.convert("RGB")
         image = _cropped(self._resized(image), self.crop)
         if self.as_bytes:
@@ -93,7 +93,7 @@ class Pixels:
 def normalized(
     image: Image.Image, rescale: float, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> NDArray[np.float32]:
-    """``(height, width, 3)`` of a picture's bytes, ``(x * rescale - mean) / std``."""
+    """``(height, width, 3)`` of an image's bytes, ``(x * rescale - mean) / std``."""
     values = np.asarray(image, np.float32) * np.float32(rescale)
     values -= np.array(mean, np.float32)
     values /= np.array(std, np.float32)
@@ -109,7 +109,7 @@ def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
         return from_open_clip(config)
     if not _PROCESSORS.fullmatch(str(name)):
         raise ModelUnavailableError(
-            f"how the model's image processor {name!r} prepares pictures is not known here; take an export "
+            f"how the model's image processor {name!r} prepares images is not known here; take an export "
             "whose preprocessor_config.json names one of CLIP, SigLIP or ViT"
         )
     size = config.get("size")
@@ -133,7 +133,7 @@ def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
             else (whole_number(given),) * 2
         )
     if crop is None and resize in ("shortest", "none"):
-        raise ModelUnavailableError("the model's preprocessing leaves pictures of different sizes")
+        raise ModelUnavailableError("the model's preprocessing leaves images of different sizes")
     normalise = config.get("do_normalize", True)
     return Pixels(
         resize=resize,

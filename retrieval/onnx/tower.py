@@ -30,7 +30,7 @@ _PLAIN = (
 _OTHER: dict[Role, Role] = {"image": "text", "text": "image"}
 _NEVER = ("logit", "loss", "mask", "attention")
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
-_LEAST_DIM = 8
+_MIN_DIM = 8
 _MOVED = 1e-6
 _ALIKE = 0.1
 """Int8 graphs scale by the batch they are given, so that rows differ a little with their company."""
@@ -38,7 +38,7 @@ _FROZEN = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Tower:
-    """A graph that is given pictures or texts. Thread-safe."""
+    """A graph that is given images or texts. Thread-safe."""
 
     def __init__(self, path: Path, role: Role, session: Session) -> None:
         opened: Any = session
@@ -209,7 +209,7 @@ class Tower:
         if any(word in name.lower() for word in _NEVER):
             return False
         shape = (rows.shape[0], *(size for size in rows.shape[1:] if size > 1)) if rows.ndim else ()
-        return len(shape) == 2 and shape[0] == 2 and shape[1] >= _LEAST_DIM and rows.dtype.kind == "f"
+        return len(shape) == 2 and shape[0] == 2 and shape[1] >= _MIN_DIM and rows.dtype.kind == "f"
 
     def _rank(self, name: str) -> tuple[int, int]:
         """Small for what is likely: projected ones of this tower, pooled ones, others, the other tower's."""
@@ -227,7 +227,7 @@ class Tower:
 def choose_outputs(vision: Tower, text: Tower, pictures: Feed, texts: Feed) -> int:
     """Sets both towers' outputs to the likeliest pair of one dimension, and returns that.
 
-    Raises ``ModelUnavailableError`` when pictures and texts have no such pair.
+    Raises ``ModelUnavailableError`` when images and texts have no such pair.
     """
     shown, said = vision.try_outputs(pictures), text.try_outputs(texts)
     pairs = [
@@ -238,7 +238,7 @@ def choose_outputs(vision: Tower, text: Tower, pictures: Feed, texts: Feed) -> i
     ]
     if not pairs:
         raise ModelUnavailableError(
-            f"the export gives pictures and texts different numbers of features ({_listed(shown)}; "
+            f"the export gives images and texts different numbers of features ({_listed(shown)}; "
             f"{_listed(said)}): it lacks its projections"
         )
     _, _, vision.output, text.output = min(pairs)

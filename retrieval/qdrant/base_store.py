@@ -1,6 +1,6 @@
 """A vector store on Qdrant's engine, in this process or on a server.
 
-Three vectors a picture: ``image`` (dense), ``text`` (one row per passage read in it, best row counts) and
+Three vectors an image: ``image`` (dense), ``text`` (one row per passage read in it, best row counts) and
 ``words`` (BM25).
 """
 
@@ -29,7 +29,7 @@ _WIDE = 1_000
 
 
 class QdrantStore(VectorStore):
-    """The pictures of one collection. Threads may share it."""
+    """The images of one collection. Threads may share it."""
 
     def __init__(self, engine: Engine, dims: tuple[int, int]) -> None:
         self._engine = engine
@@ -49,7 +49,7 @@ class QdrantStore(VectorStore):
     # --- writing -------------------------------------------------------------------------------------
 
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
-        """Add or replace pictures with their image vectors; durable on return."""
+        """Add or replace images with their image vectors; durable on return."""
         if image_vectors.shape != (len(records), self._dim):
             raise ValueError(f"{image_vectors.shape} is not {(len(records), self._dim)}")
         last = {record.id: at for at, record in enumerate(records)}
@@ -58,7 +58,7 @@ class QdrantStore(VectorStore):
             self._engine.put(points)
 
     def set_text(self, ids: Sequence[str], texts: Sequence[str], vectors: Sequence[Vectors], /) -> None:
-        """Attach words and passage vectors to pictures that are there; a picture has all of it or none."""
+        """Attach words and passage vectors to images that are there; an image has all of it or none."""
         given = dict(zip(ids, zip(texts, vectors, strict=True), strict=True))
         for rows in vectors:
             if len(rows) and rows.shape[1:] != (self._text_dim,):
@@ -71,12 +71,12 @@ class QdrantStore(VectorStore):
             self._engine.put(points)
 
     def set_copies(self, record: ImageRecord, /) -> None:
-        """Rewrite where the picture lies; ignored if it is not there."""
+        """Rewrite where the image lies; ignored if it is not there."""
         with self._writing:
             self._engine.set_payload(point_ids([record.id]), path_fields(record))
 
     def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
-        """Rewrite the tags of pictures; unknown ids are ignored."""
+        """Rewrite the tags of images; unknown ids are ignored."""
         alike: dict[tuple[str, ...], list[Any]] = {}
         for key in point_ids(list(tags)):
             alike.setdefault(tuple(tags[key]), []).append(key)
@@ -85,7 +85,7 @@ class QdrantStore(VectorStore):
                 self._engine.set_payload(keys, tag_fields(found))
 
     def delete(self, ids: Sequence[str], /) -> None:
-        """Remove pictures; unknown ids are ignored."""
+        """Remove images; unknown ids are ignored."""
         with self._writing:
             self._engine.delete(point_ids(ids))
 
@@ -174,11 +174,11 @@ class QdrantStore(VectorStore):
         by_id = {str(point.id): point.vector["image"] for point in points}
         for key in ids:
             if key not in by_id:
-                raise NotFoundError(f"no picture with id {key!r}")
+                raise NotFoundError(f"no image with id {key!r}")
         return np.array([by_id[key] for key in ids], np.float32).reshape(len(ids), self._dim)
 
     def passages(self, ids: Sequence[str], /) -> list[Vectors]:
-        """The text vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
+        """The text vectors of images, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
         points = self._engine.retrieve(point_ids(ids), vectors=["text"])
         held = {str(point.id): (point.vector or {}).get("text", ()) for point in points}
         return [np.array(held.get(key, ()), np.float32).reshape(-1, self._text_dim) for key in ids]

@@ -4,7 +4,7 @@ import qdrant_edge as edge
 
 
 def edge_config(dim: int, text_dim: int, *, graph: bool) -> edge.EdgeConfig:
-    """Three vectors a picture. Without a graph: a scan over 4-bit codes, rescored with the originals."""
+    """Three vectors an image. Without a graph: a scan over 4-bit codes, rescored with the originals."""
     index = edge.HnswIndexConfig(m=16 if graph else 0, ef_construct=128, full_scan_threshold=10_000)
     codes = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
     best_row = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)

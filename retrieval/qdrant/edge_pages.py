@@ -1,5 +1,5 @@
 """Page matrices in Qdrant's engine in this process: a shard of its own beside the vectors of a collection,
-because the words of a picture are rewritten whole when they have been read, and 0.2 MB a page should not be
+because the words of an image are rewritten whole when they have been read, and 0.2 MB a page should not be
 with them.
 """
 
@@ -13,7 +13,7 @@ from askpix.retrieval.qdrant.edge_shard import Shard
 from askpix.retrieval.qdrant.edge_store import EdgeEngine
 
 _WEIGHT = 50
-"""Writing a page is as much as writing so many pictures."""
+"""Writing a page is as much as writing so many images."""
 
 
 class QdrantEdgePages(QdrantPages):

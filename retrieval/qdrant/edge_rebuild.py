@@ -1,6 +1,6 @@
 """Rebuilding a Qdrant Edge shard beside the one in use, in a process of its own.
 
-The engine's ``optimize`` keeps Python's lock for as long as it runs, minutes at a million pictures, and
+The engine's ``optimize`` keeps Python's lock for as long as it runs, minutes at a million images, and
 with it every search. So a copy of the shard is optimised by a child process, and taken into use when it is
 ready (``qdrant_shard``). The child dies with its parent, and yields the processor to those who search.
 """

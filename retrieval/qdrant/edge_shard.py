@@ -1,7 +1,7 @@
 """A folder with one Qdrant Edge shard: who may open it, whether it is whole, and its errors made ours.
 
 folder/shard*/      Qdrant's own files; the manifest says which, others are leftovers of a rebuild
-folder/closed.json  how many pictures it held when last closed in order; gone while it is open
+folder/closed.json  how many images it held when last closed in order; gone while it is open
 (and what ``store_folder`` keeps there)
 """
 
@@ -264,7 +264,7 @@ class Shard:
                 if count != before:
                     engine.close()
                     raise StoreUnavailableError(
-                        f"the vectors in {str(self._folder)!r} are damaged: {count} of {before} pictures are"
+                        f"the vectors in {str(self._folder)!r} are damaged: {count} of {before} images are"
                         " left; delete that folder and index again"
                     )
                 closed.unlink()

@@ -1,6 +1,6 @@
 """The store that needs no server: Qdrant's engine in this process, in a folder.
 
-Up to half a million pictures a scan over 4-bit codes, rescored with the originals, is both exact and fast,
+Up to half a million images a scan over 4-bit codes, rescored with the originals, is both exact and fast,
 and no filter can break it; above that a graph is built (measured: README, "Numbers").
 """
 
@@ -24,7 +24,7 @@ _EXACT_TO = 2_000
 
 
 class EdgeEngine(Engine):
-    """The points in a folder; ``weight``: how much writing one of them is, in pictures."""
+    """The points in a folder; ``weight``: how much writing one of them is, in images."""
 
     facet_spare = 10_000
 
@@ -144,7 +144,7 @@ class EdgeEngine(Engine):
 
 
 GRAPH_FROM = 500_000
-"""Pictures from which a graph pays: below, the quantised scan takes some 10 ms and finds everything."""
+"""Images from which a graph pays: below, the quantised scan takes some 10 ms and finds everything."""
 
 
 class QdrantEdgeStore(QdrantStore):
@@ -177,7 +177,7 @@ class QdrantEdgeStore(QdrantStore):
         return self._shard.payload_version < PAYLOAD and self.count() > 0
 
     def optimize(self) -> None:
-        """Quantise, and from ``GRAPH_FROM`` pictures on build the graph. Blocks until done."""
+        """Quantise, and from ``GRAPH_FROM`` images on build the graph. Blocks until done."""
         with self._writing:
             self._derive_again()
         # Not under the writers' lock: what takes long goes on in a process of its own, and changes with it.

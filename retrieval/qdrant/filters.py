@@ -30,7 +30,7 @@ INDEXES: dict[str, Any] = {
     "city": edge.KeywordIndexParams(memory=_COLD),
     "region": edge.KeywordIndexParams(memory=_COLD),
 }
-"""Payload fields with an index. Mapped rather than loaded: as fast, and half the time to open 100k pictures.
+"""Payload fields with an index. Mapped rather than loaded: as fast, and half the time to open 100k images.
 A substring is found about five times faster in an indexed field."""
 
 

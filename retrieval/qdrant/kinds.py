@@ -68,7 +68,7 @@ class ServerKind(StoreKind):
             server.close()
 
     def open(self, spec: VectorSpec, /) -> QdrantServerStore:
-        """Open the collection's pictures in the server's collection for its models."""
+        """Open the collection's images in the server's collection for its models."""
         server = self._server(spec.collection)
         from askpix.retrieval.qdrant.server_store import QdrantServerStore
 
@@ -84,7 +84,7 @@ class ServerKind(StoreKind):
         )
 
     def drop(self, spec: VectorSpec, /) -> None:
-        """Remove the collection's pictures from the server."""
+        """Remove the collection's images from the server."""
         with self.open(spec) as store:
             store.delete_all()
         super().drop(spec)
@@ -136,7 +136,7 @@ class ServerKind(StoreKind):
 
 def physical_name(spec: VectorSpec) -> str:
     """The server's collection for all of ours with the same models; apart from other generations, whose
-    pictures have the same ids."""
+    images have the same ids."""
     made_with = (spec.model_id, spec.dim, spec.text_model_id, spec.text_dim)
     return f"askpix-{_digest(*made_with)}-{spec.generation}"
 

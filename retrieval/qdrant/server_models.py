@@ -10,7 +10,7 @@ from askpix.retrieval.qdrant.filters import INDEXES, Dialect, to_conditions
 from askpix.retrieval.stores.conditions import Clause
 
 TENANT = "tenant"
-"""The payload field that says which collection a picture belongs to."""
+"""The payload field that says which collection an image belongs to."""
 
 _COLD = models.Memory.COLD
 _SUBSTRING_FIELDS = ("camera_key", "paths", "squeezed", "city")

@@ -1,11 +1,11 @@
 """A Qdrant server or cluster as a ``VectorStore``: any number of collections in one physical collection.
 
-Pictures made with the same models share a physical collection and are told apart by the payload field
+Images made with the same models share a physical collection and are told apart by the payload field
 ``tenant``, which every request filters on: a physical collection costs a server memory of its own, a tenant
 next to none. Each tenant has a graph of its own, and word statistics (IDF) of its own. An id names its
 collection (it is hashed from the collection's), so two tenants never meet on one point.
 
-Unlike the stores in a folder, several processes may have one open. Of two that write the same picture at the
+Unlike the stores in a folder, several processes may have one open. Of two that write the same image at the
 same moment the later wins. The server quantises and builds graphs by itself, beside the searches.
 """
 
@@ -18,7 +18,7 @@ _BATCH = 200
 
 
 class QdrantServerStore(QdrantStore):
-    """The pictures of one tenant. Threads and processes may share it."""
+    """The images of one tenant. Threads and processes may share it."""
 
     _engine: ServerEngine
 
@@ -38,7 +38,7 @@ class QdrantServerStore(QdrantStore):
         text_dim: int,
         shape: ClusterShape | None = None,
     ) -> "QdrantServerStore":
-        """The pictures of ``tenant`` in the physical collection, made (in this ``shape``) when missing.
+        """The images of ``tenant`` in the physical collection, made (in this ``shape``) when missing.
 
         Raises ``StoreUnavailableError`` (not reached, key refused, too old) and ``IndexMismatchError``.
         """
@@ -52,6 +52,6 @@ class QdrantServerStore(QdrantStore):
         return cls(server, physical, tenant, (dim, text_dim))
 
     def delete_all(self) -> None:
-        """Remove the tenant with all its pictures."""
+        """Remove the tenant with all its images."""
         with self._writing:
             self._engine.delete_all()

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from askpix.retrieval.query.base import Claim, Context, text_before
 from askpix.retrieval.query.date_spans import M, Span, Y, month_of, span_of
-from askpix.retrieval.query.dates import AFTER_PICTURES, EXPRESSION
+from askpix.retrieval.query.dates import AFTER_IMAGES, EXPRESSION
 
 _ITEM = rf"(?:{EXPRESSION}|{M})"
 _JOINT = r"\s*(?:,\s*(?:(?:or|and)\s+)?|(?:or|and|&)\s+)(?:(?:in|from|of|during)\s+)?"
@@ -64,11 +64,11 @@ def _spans(match: re.Match[str], words: list[str], text: str, context: Context) 
     forms = {form for form, _ in found}
     if (
         not match["p"]
-        and not AFTER_PICTURES.search(text_before(text, match.start()))
+        and not AFTER_IMAGES.search(text_before(text, match.start()))
         and forms & {"year", "decade", "numeric"}
     ):
         return None
-    if any(form.startswith("quarter") for form in forms) and not context.about_pictures:
+    if any(form.startswith("quarter") for form in forms) and not context.about_images:
         return None
     if "year" in forms and len(forms) > 1 and "named" in forms:
         return None  # "on 12 May 2018, 2019 things"

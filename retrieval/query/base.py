@@ -67,15 +67,15 @@ class Context:
         now: datetime | None = None,
         day_first: bool = True,
         known: Callable[[], Known] | None = None,
-        beside_picture: bool = False,
+        beside_image: bool = False,
     ) -> None:
-        self.now, self.day_first, self.beside_picture = now, day_first, beside_picture
+        self.now, self.day_first, self.beside_image = now, day_first, beside_image
         self._known = known
-        self.about_pictures = bool(_ABOUT_PICTURES.search(text))
+        self.about_images = bool(_ABOUT_IMAGES.search(text))
         asks = _QUESTION.match(text) or text.rstrip().endswith("?")
-        self.about_content = bool(asks) and not (_NAMES_PICTURES.search(text) or _FIRST_PERSON.search(text))
+        self.about_content = bool(asks) and not (_NAMES_IMAGES.search(text) or _FIRST_PERSON.search(text))
         """A question about what stands in a chart or a page: "in 2015" is part of what is asked."""
-        self.printed = bool(_PRINTED.match(text)) and not self.about_pictures
+        self.printed = bool(_PRINTED.match(text)) and not self.about_images
         """Copied from a page: "DATE: March 27, 1984". Its words are what is sought, and no filter."""
         self.about_money = bool(_MONEY.search(text))
 
@@ -102,13 +102,13 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _PRINTED = re.compile(r"\W*(?:[A-Z][\w./ -]{1,40}:\s|(?:DATE|Date)\b(?! (?:of|from)\b))")
-_ABOUT_PICTURES = re.compile(
+_ABOUT_IMAGES = re.compile(
     r"\b(?:photo|photograph|picture|pic|image|snapshot|shot|selfie|video|screenshot|screen ?shot"
     r"|receipt|invoice|bill"
     r"|ticket|scan|document|statement|trip|vacation|holiday|wedding|birthday|honeymoon|travel|party)s?\b",
     re.IGNORECASE,
 )
-_NAMES_PICTURES = re.compile(
+_NAMES_IMAGES = re.compile(
     r"\b(?:photo|photograph|picture|image|snapshot|selfie|video|screenshot|receipt|invoice)s?\b",
     re.IGNORECASE,
 )

@@ -1,8 +1,8 @@
 """Reader of dates in a query: "in May 2018", "between March and May 2020", "on Sundays", "after 10 pm".
 
 An expression of time is believed by itself when it can be nothing else ("May 2018", "last summer"). What may
-be many things needs a preposition ("in 2019"), a word for pictures beside it ("photos 2019") or a collection
-that holds such pictures. What stays unread stays words.
+be many things needs a preposition ("in 2019"), a word for images beside it ("photos 2019") or a collection
+that holds such images. What stays unread stays words.
 """
 
 import re
@@ -95,13 +95,13 @@ _SURE = frozenset(
     "iso named month season season_ago feast feast_ago past ago relative today weekday month_ago part".split()
 )
 """Forms that are believed without a preposition."""
-_PICTURES = (
+_IMAGES = (
     r"(?:photo|photograph|picture|pic|image|snapshot|shot|selfie|video|screenshot|receipt|invoice|bill"
     r"|ticket|scan|document"
     r"|statement|trip|vacation|holiday|wedding|birthday|honeymoon|party|album)s?"
 )
-AFTER_PICTURES = re.compile(rf"\b{_PICTURES}\W{{0,2}}$", re.IGNORECASE)
-_BEFORE_PICTURES = re.compile(rf"^\W{{0,2}}(?:\w+ )?{_PICTURES}\b", re.IGNORECASE)
+AFTER_IMAGES = re.compile(rf"\b{_IMAGES}\W{{0,2}}$", re.IGNORECASE)
+_BEFORE_IMAGES = re.compile(rf"^\W{{0,2}}(?:\w+ )?{_IMAGES}\b", re.IGNORECASE)
 _NAMES = frozenset({"april", "may", "june", "august"})
 """Months that are people too: a letter "from May"."""
 
@@ -119,7 +119,7 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
             continue
         if word == "before" and text_before(text, match.start()).casefold().endswith("the day "):
             continue  # "the day before yesterday"
-        if _of_sales(found[0], match["e"]) and not context.about_pictures:
+        if _of_sales(found[0], match["e"]) and not context.about_images:
             continue
         if found[0] == "decade" and context.known and not _any_year(found[1], context.known.years):
             continue  # "a kitchen from the 1950s" is what an image of today shows
@@ -128,7 +128,7 @@ def read_dates(text: str, context: Context) -> Iterator[Claim]:
 
 
 def _bare(text: str, context: Context) -> Iterator[Claim]:
-    """Without a preposition: what can be nothing else, or stands beside a word for pictures."""
+    """Without a preposition: what can be nothing else, or stands beside a word for images."""
     for match in _ONE.finditer(text):
         found = span_of(match["e"], now=context.now, day_first=context.day_first)
         if found is None:
@@ -136,15 +136,15 @@ def _bare(text: str, context: Context) -> Iterator[Claim]:
         form, span = found
         if _listed(text, match):
             continue
-        near = AFTER_PICTURES.search(text_before(text, match.start())) or _BEFORE_PICTURES.match(
+        near = AFTER_IMAGES.search(text_before(text, match.start())) or _BEFORE_IMAGES.match(
             text[match.end() :]
         )
         alone = not (text[: match.start()] + text[match.end() :]).strip(" \n.,;!")
         sure = form in _SURE and not (form == "today" and not match["e"].islower())
         if form in ("iso", "named"):
-            # Beside other words it may be what stands in the picture: "ACME 12/05/2018", "ACME 5 MAR 2018".
+            # Beside other words it may be what stands in the image: "ACME 12/05/2018", "ACME 5 MAR 2018".
             written = form == "named" and not match["e"].isupper()
-            sure = context.about_pictures or alone or written
+            sure = context.about_images or alone or written
         if form in ("numeric", "slash_month", "iso_month", "decade") and alone:
             sure = True
         if _of_sales(form, match["e"]) and not near:
@@ -163,7 +163,7 @@ def _any_year(span: Span, years: Set[int]) -> bool:
 
 
 def _of_sales(form: str, words: str) -> bool:
-    """Quarters and halves are of sales unless the query speaks of pictures."""
+    """Quarters and halves are of sales unless the query speaks of images."""
     return form.startswith("quarter") or bool(re.search(r"\b(?:half|quarter)\b", words, re.IGNORECASE))
 
 
@@ -232,7 +232,7 @@ def _ranges(text: str, context: Context) -> Iterator[Claim]:
         if first.start >= last.end or (listed and first.end != last.start):
             continue
         years = form == "year" and re.fullmatch(r"\d{4}", match["a"].strip()) is not None
-        near = AFTER_PICTURES.search(text_before(text, match.start())) or _BEFORE_PICTURES.match(
+        near = AFTER_IMAGES.search(text_before(text, match.start())) or _BEFORE_IMAGES.match(
             text[match.end() :]
         )
         if years and not (preposition or near or dash or joint in ("to", "until", "through")):
@@ -296,7 +296,7 @@ def read_months(text: str, context: Context) -> Iterator[Claim]:
     """A month of any year: "in May". "since May" is the last one that has come."""
     for match in _MONTH_ALONE.finditer(text):
         word, name = match["p"].casefold(), match["m"].casefold().rstrip(".")
-        about = AFTER_PICTURES.search(text_before(text, match.start()))
+        about = AFTER_IMAGES.search(text_before(text, match.start()))
         if word in ("of", "from") and not about:
             continue
         if word == "of" and name in _NAMES:
@@ -316,10 +316,10 @@ def read_months(text: str, context: Context) -> Iterator[Claim]:
 
 
 def read_seasons(text: str, context: Context) -> Iterator[Claim]:
-    """ "Photos in the summer", "taken in winter": of any year. Alone a season is what a picture shows."""
+    """ "Photos in the summer", "taken in winter": of any year. Alone a season is what an image shows."""
     del context
     for match in _SEASON_ALONE.finditer(text):
-        if match["v"] or AFTER_PICTURES.search(text_before(text, match.start())):
+        if match["v"] or AFTER_IMAGES.search(text_before(text, match.start())):
             first = SEASON_MONTHS[match["n"].casefold()]
             wanted = tuple((first + each - 1) % 12 + 1 for each in range(3))
             yield Claim(

@@ -12,7 +12,7 @@ from datetime import datetime, time
 from askpix.core.types import Part
 from askpix.retrieval.query.base import TAKEN, Claim, Context
 from askpix.retrieval.query.date_spans import SEASON_MONTHS, WEEKDAYS, M, W, month_of, span_of
-from askpix.retrieval.query.dates import AFTER_PICTURES, EXPRESSION
+from askpix.retrieval.query.dates import AFTER_IMAGES, EXPRESSION
 from askpix.retrieval.query.media import brand_or_known_camera, kind_claim
 from askpix.retrieval.query.operators import UNWANTED
 from askpix.retrieval.query.places import named_place
@@ -198,7 +198,7 @@ def _time(text: str, at: int, context: Context, *, weak: bool, said: str, began:
         and (not weak or said.startswith(("in", "during")))
         and not _OF_A_YEAR.match(text, season.end())
     )
-    if season and about and AFTER_PICTURES.search(text[max(0, began - 40) : began]):
+    if season and about and AFTER_IMAGES.search(text[max(0, began - 40) : began]):
         first = SEASON_MONTHS[season["n"].casefold()]
         months = tuple((first + each - 1) % 12 + 1 for each in range(3))
         return Claim(at, season.end(), "month", f"{months[0]:02}-{months[-1]:02}", {"months": months})

@@ -82,7 +82,7 @@ def read_quotes(text: str, context: Context) -> Iterator[Claim]:
 
 
 def read_minus(text: str, context: Context) -> Iterator[Claim]:
-    """``-word``: not in the text, and rather not in the picture."""
+    """``-word``: not in the text, and rather not in the image."""
     del context
     for match in _MINUS_WORD.finditer(text):
         yield _excluded(match, match["word"].strip(_AROUND))
@@ -106,13 +106,13 @@ def read_weights(text: str, context: Context) -> Iterator[Claim]:
 
 
 def read_likeness(text: str, context: Context) -> Iterator[Claim]:
-    """ "Like this but at night" beside a picture: the words before "at night" mean the picture."""
-    if context.beside_picture and (match := _LIKE.match(text)):
+    """ "Like this but at night" beside an image: the words before "at night" mean the image."""
+    if context.beside_image and (match := _LIKE.match(text)):
         yield Claim(match.start(), match.end(), "picture", "like this")
 
 
 def read_unwanted(text: str, context: Context) -> Iterator[Claim]:
-    """ "Without people", "not at night", "no text": rather not in the picture."""
+    """ "Without people", "not at night", "no text": rather not in the image."""
     del context
     for pattern in (_WITHOUT, _NOT, _NO):
         for match in pattern.finditer(text):

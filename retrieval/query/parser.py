@@ -96,19 +96,19 @@ def parse(
     locale: str = "en",
     off: Collection[str] = (),
     known: Callable[[], Known] | None = None,
-    beside_picture: bool = False,
+    beside_image: bool = False,
 ) -> Query:
     """Understand ``raw`` on top of the caller's filter.
 
-    ``"exact words"`` must stand in the picture's text; ``-word`` and ``-"some words"`` must not. A minus
+    ``"exact words"`` must stand in the image's text; ``-word`` and ``-"some words"`` must not. A minus
     counts at the beginning of a word and before a letter ("x-ray", "-5" and a lone "-" are words); a quote
     that is not closed is a character like any other. ``field:value`` and plain language set the other filters
     (README, "What a query understands"). The rest is searched by meaning. Control characters count as spaces.
 
     ``now`` is local time; without it "last summer" stays words. ``locale`` ("en_US") says whether 05/12 is in
     December. ``off`` holds fields or words of clauses that shall stay words, or ``EVERYTHING``. ``known``
-    tells what the collection holds; asked at most once, and only when words depend on it. ``beside_picture``
-    says that a picture is asked with: "like this but at night" means it.
+    tells what the collection holds; asked at most once, and only when words depend on it. ``beside_image``
+    says that an image is asked with: "like this but at night" means it.
 
     Raises ``BadQueryError`` for text over ``MAX_LENGTH`` characters, for one that means over ``MAX_CLAUSES``
     filters and parts, and when the same words are both demanded and excluded.
@@ -123,7 +123,7 @@ def parse(
             now=now,
             day_first=re.split(r"[-_.@]", locale.casefold() + "_")[1] not in _MONTH_FIRST,
             known=known,
-            beside_picture=beside_picture,
+            beside_image=beside_image,
         )
         readers = _SIGNS if context.about_content or context.printed else _SIGNS + _PROSE
         # What is taken out may bring words together that mean something now: "photos #a in #b May".

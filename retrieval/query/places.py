@@ -1,6 +1,6 @@
 """Reader of places in a query: "near Berlin", "my trip to Lisbon", "in France", "5 km from 48.2,16.37".
 
-A name alone is a place only when the collection holds pictures taken there: most names of cities are also
+A name alone is a place only when the collection holds images taken there: most names of cities are also
 names of people, dishes and things. In a collection without positions no word is a place.
 """
 
@@ -107,7 +107,7 @@ def read_points(text: str, context: Context) -> Iterator[Claim]:
 
 
 def read_places(text: str, context: Context) -> Iterator[Claim]:
-    """Names of cities and countries behind a preposition, and alone where pictures were taken there."""
+    """Names of cities and countries behind a preposition, and alone where images were taken there."""
     if context.known is not None and not (context.known.cities or context.known.countries):
         return
     title_case = not re.search(r"\b[a-z]{3,}", text)
@@ -302,7 +302,7 @@ def _part_of_a_name(text: str, end: int) -> bool:
 
 
 def _held(text: str, context: Context) -> Iterator[Claim]:
-    """Names of places where the collection's pictures were taken, at the end of the text or of a clause."""
+    """Names of places where the collection's images were taken, at the end of the text or of a clause."""
     known = context.known
     assert known is not None
     for match in re.finditer(r"(?<![\w#'’./-])[^\W\d_][\w'’-]*", text):

@@ -53,7 +53,7 @@ def read_moments(text: str, context: Context) -> Iterator[Claim]:
 
 
 def read_times(text: str, context: Context) -> Iterator[Claim]:
-    """Hours of the day by the clock, and "taken at night"; "at night" alone is what a picture shows."""
+    """Hours of the day by the clock, and "taken at night"; "at night" alone is what an image shows."""
     del context
     for match in _TIME.finditer(text):
         hours = _since(match["p"].casefold(), match["e"]) if match["p"] else _between(match)

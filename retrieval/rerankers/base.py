@@ -1,6 +1,6 @@
 """The second look: the first hits of a search judged one by one by a slower model, and put in its order.
 
-The legs compare vectors that were made before the question was known; a reranker sees question and picture
+The legs compare vectors that were made before the question was known; a reranker sees question and image
 (or its text) together. Only the first ``DEPTH`` hits are looked at, always the same ones whatever page is
 asked for, so pages joined are one long result; what comes after keeps its order.
 """
@@ -22,15 +22,15 @@ DEPTH = 50
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hit as a reranker sees it: the record with its text, and the picture when it is asked for."""
+    """A hit as a reranker sees it: the record with its text, and the image when it is asked for."""
 
     record: ImageRecord
     open_image: Callable[[], Image.Image | None]
-    """The upright picture; None when its file is gone, away or unreadable now."""
+    """The upright image; None when its file is gone, away or unreadable now."""
 
 
 class Reranker(Protocol):
-    """Judges how well pictures answer a question."""
+    """Judges how well images answer a question."""
 
     @property
     def model_id(self) -> str: ...

@@ -1,8 +1,8 @@
-"""Cross-encoders over the text of pictures: question and text read together by one model.
+"""Cross-encoders over the text of images: question and text read together by one model.
 
 Two ways to run one: ONNX Runtime (exports of ms-marco-MiniLM, bge-reranker and the like; no torch) and the
-sequence classification of transformers. The score of a picture is that of its best window (MaxP, Dai and
-Callan 2019), as the model's logit; a picture without text gets none.
+sequence classification of transformers. The score of an image is that of its best window (MaxP, Dai and
+Callan 2019), as the model's logit; an image without text gets none.
 """
 
 import threading
@@ -40,7 +40,7 @@ class CrossEncoder:
         self.model_id, self._score = model_id, score
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
-        """The best window's logit of each; None for a picture without text."""
+        """The best window's logit of each; None for an image without text."""
         asked = _clean(query)[:_QUERY_CHARACTERS]
         pieces = [windows(_clean(candidate.record.text), asked) for candidate in candidates]
         pairs = [(asked, piece) for group in pieces for piece in group]

@@ -1,8 +1,8 @@
-"""A vision-language model as a second look: is this picture what is asked for, yes or no?
+"""A vision-language model as a second look: is this image what is asked for, yes or no?
 
 The prompt is that of Qwen3-VL-Reranker to the letter, which was trained on it; any other image-text-to-text
 model of transformers understands it too. The score is how much likelier "yes" is than "no" as the next token
-(a difference of logits), so one forward pass a picture and nothing is generated.
+(a difference of logits), so one forward pass an image and nothing is generated.
 """
 
 import threading
@@ -27,7 +27,7 @@ _MAX_ASPECT = 50
 
 
 class VlmReranker:
-    """A ``Reranker`` of pictures. Calls from several threads wait for each other."""
+    """A ``Reranker`` of images. Calls from several threads wait for each other."""
 
     def __init__(
         self, torch: Any, model: Any, processor: Any, *, model_id: str, device: str, answers: tuple[int, int]
@@ -65,7 +65,7 @@ class VlmReranker:
         )
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
-        """Logit of yes minus logit of no; None where the picture cannot be opened."""
+        """Logit of yes minus logit of no; None where the image cannot be opened."""
         found: list[float | None] = []
         for candidate in candidates:
             image = candidate.open_image()
@@ -103,7 +103,7 @@ def _answers(tokenizer: Any, reference: str) -> tuple[int, int]:
 
 
 def _shown(image: Image.Image) -> Image.Image:
-    """The picture, no larger than is worth its tokens, and no thinner than processors accept."""
+    """The image, no larger than is worth its tokens, and no thinner than processors accept."""
     scale = _MAX_SIDE / max(image.size)
     least = max(1, max(image.size) // _MAX_ASPECT)
     width, height = (max(side, least) for side in image.size)

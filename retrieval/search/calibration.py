@@ -1,34 +1,34 @@
 """Does anything match at all? What this embedder says of this collection when nothing should.
 
-A flat cut-off cannot work: what is a high cosine differs between models, and the best of a million pictures
+A flat cut-off cannot work: what is a high cosine differs between models, and the best of a million images
 is higher than the best of ten. So everything is measured in what is usual for this embedder on this
-collection, and two sets of sentences tell what that is (``null_captions``). For the FIRST nearest pictures
+collection, and two sets of sentences tell what that is (``null_captions``). For the FIRST nearest images
 
-    fit(picture) = (cosine(query, picture) - SHARE * mean cosine of the TOP of PICTURES that fit it best
-                    - (1 - SHARE) * mean cosine of sentence and picture) / spread of a sentence's cosines
+    fit(image) = (cosine(query, image) - SHARE * mean cosine of the TOP of PICTURES that fit it best
+                    - (1 - SHARE) * mean cosine of sentence and image) / spread of a sentence's cosines
 
-takes down pictures that are near to every sentence, and those that show something else plainly. Where the
-collection is large, what is there is there more than once, and its pictures are more like each other than
+takes down images that are near to every sentence, and those that show something else plainly. Where the
+collection is large, what is there is there more than once, and its images are more like each other than
 each is like its surroundings, the TENTH of the collection nearest to it; the best of many unrelated ones are
 not, and receipts are like each other whatever is asked:
 
     likeness = (mean cosine among the nearest SEVERAL - theirs with their surroundings) / its usual spread
     fitness  = (1 - a) * best fit + a * (mean fit of SEVERAL + LIKENESS * likeness)
 
-with a = pictures / (pictures + MANY). How much fitness tells is measured too, for embedders differ: of a good
+with a = images / (images + MANY). How much fitness tells is measured too, for embedders differ: of a good
 one, sentences about what is there reach far more than those about nothing; of a weak one hardly more, and a
 query that is answered there reaches hardly more as well.
 
-    signal   = QUANTILE of the fitness of the sentences about pictures - mean of that of those about nothing
+    signal   = QUANTILE of the fitness of the sentences about images - mean of that of those about nothing
     evidence = fitness - USUAL * signal * ordinary
 
 ``ordinary`` is the query's cosine with the nearest of PICTURES, in standard deviations of theirs among each
-other: a sentence that says what pictures usually show fits some of them anyhow. A query matches by what
-pictures show when its evidence is above the mean of that of the sentences about NOTHING in the same
+other: a sentence that says what images usually show fits some of them anyhow. A query matches by what
+images show when its evidence is above the mean of that of the sentences about NOTHING in the same
 collection by more than NEEDED of the signal.
 
 No sentence is about nothing where text is photographed: "interest rates went up again" is near to a chart,
-for embedders read a little. So sentences about NOTHING are measured on pictures that show something: those
+for embedders read a little. So sentences about NOTHING are measured on images that show something: those
 that the best tenth of PICTURES fit better than the best tenth of NOTHING.
 
 The constants were chosen on captions of photos, alone and among charts, papers and screens, with ``mini``
@@ -56,7 +56,7 @@ from askpix.retrieval.text.null_captions import NOTHING, PICTURES
 
 _log = logging.getLogger(__name__)
 FIRST = 10
-"""Pictures looked at for a verdict: the nearest ones."""
+"""Images looked at for a verdict: the nearest ones."""
 _SHARE, _TOP = 0.5, 10
 _SEVERAL, _LIKENESS, _USUAL, _MANY = 5, 0.5, 0.025, 200
 _QUANTILE, _NEEDED = 0.98, 0.22
@@ -64,13 +64,13 @@ _SAMPLE, _SURROUNDINGS = 512, 256
 _TENTH = 10
 _ROUNDING = 1e-4
 _REACH = 100
-"""Pictures nearest to a sentence about nothing, among which those that show something are looked for."""
-_LEAST_SENTENCES = 20
-"""Fewer are no measure: then pictures of all sorts are."""
-_LEAST_SPREAD, _LEAST_SIGNAL = 0.01, 0.1
+"""Images nearest to a sentence about nothing, among which those that show something are looked for."""
+_MIN_SENTENCES = 20
+"""Fewer are no measure: then images of all sorts are."""
+_MIN_SPREAD, _MIN_SIGNAL = 0.01, 0.1
 _GROWTH = 0.2
 _PRIOR = 10
-"""Few pictures say little about one query's cosines: what is known of all sentences' counts as so many."""
+"""Few images say little about one query's cosines: what is known of all sentences' counts as so many."""
 _CAPTIONS = crc32("\n".join((*PICTURES, *NOTHING)).encode())
 
 
@@ -81,9 +81,9 @@ class Calibration:
     model_id: str
     count: int
     mean: Vectors
-    """``(dim,)`` mean of the pictures' vectors: a query's dot product with it is its usual cosine."""
+    """``(dim,)`` mean of the images' vectors: a query's dot product with it is its usual cosine."""
     centre: float
-    """Mean cosine of sentence and picture."""
+    """Mean cosine of sentence and image."""
     spread: float
     """Usual standard deviation of one sentence's cosines over the collection, above 0."""
     threshold: float
@@ -93,9 +93,9 @@ class Calibration:
     nothing: Vectors
     """``(len(NOTHING), dim)``"""
     sample: Vectors
-    """``(n, dim)`` pictures of the collection."""
+    """``(n, dim)`` images of the collection."""
     likeness: float = 0.0
-    """Mean cosine of two pictures."""
+    """Mean cosine of two images."""
     likeness_spread: float = 1.0
     """Standard deviation of the likeness, above 0."""
     captions: int = _CAPTIONS
@@ -114,7 +114,7 @@ class Calibration:
         return self.model_id == model_id and self.captions == _CAPTIONS
 
     def usual(self, query: Vectors) -> float:
-        """The cosine that a query ``(dim,)`` has with pictures of this collection on the average."""
+        """The cosine that a query ``(dim,)`` has with images of this collection on the average."""
         return _blend(self.count, float(query @ self.mean), self.centre)
 
     def evidence(self, query: Vectors, vectors: Vectors) -> float:
@@ -142,17 +142,17 @@ class Calibration:
         return (1 - share) * float(fits.max()) + share * many
 
     def _surroundings(self, vectors: Vectors) -> float:
-        """Mean cosine of pictures with the tenth of the collection that is nearest to each."""
+        """Mean cosine of images with the tenth of the collection that is nearest to each."""
         if len(self.sample) < 3:
             return self.likeness
         near = np.einsum("sd,nd->sn", self.sample, vectors)
         tenth = max(2, len(near) // _TENTH)
-        # Less the nearest: it may be the picture itself.
+        # Less the nearest: it may be the image itself.
         nearest = np.sort(np.partition(near, len(near) - tenth, axis=0)[len(near) - tenth :], axis=0)
         return float(nearest[:-1].mean())
 
     def shows(self, vectors: Vectors) -> NDArray[np.bool_]:
-        """Return whether sentences about pictures fit each of ``(n, dim)`` better than those about nothing
+        """Return whether sentences about images fit each of ``(n, dim)`` better than those about nothing
         do.
         """
         best = [
@@ -172,7 +172,7 @@ class Calibration:
     def _among(self) -> tuple[float, float]:
         """Mean and standard deviation of the cosines of the sentences with each other."""
         among = (self.pictures @ self.pictures.T)[~np.eye(len(self.pictures), dtype=bool)]
-        return float(among.mean()), max(float(among.std()), _LEAST_SPREAD)
+        return float(among.mean()), max(float(among.std()), _MIN_SPREAD)
 
     def confidence(self, evidence: float) -> float:
         """0..1, and 0.5 at the threshold: for ordering verdicts, not a probability of any population."""
@@ -219,25 +219,25 @@ def calibrate(embedder: Embedder, store: VectorStore, known: Calibration | None 
         count=count,
         mean=sample.mean(axis=0),
         centre=float(cosines.mean()),
-        spread=max(_blend(count, float(cosines.std(axis=1).mean()), float(cosines.std())), _LEAST_SPREAD),
+        spread=max(_blend(count, float(cosines.std(axis=1).mean()), float(cosines.std())), _MIN_SPREAD),
         threshold=0.0,
         pictures=pictures,
         nothing=nothing,
         sample=sample[:: max(1, -(-len(sample) // _SURROUNDINGS))],
         likeness=float(among.mean()),
-        likeness_spread=max(float(among.std()), _LEAST_SPREAD),
+        likeness_spread=max(float(among.std()), _MIN_SPREAD),
     )
     found = [_nearest(sentence, store, _REACH) for sentence in nothing]
     shows = np.split(made.shows(np.concatenate(found)), np.cumsum([len(vectors) for vectors in found])[:-1])
     shown = [vectors[kept][:FIRST] for vectors, kept in zip(found, shows, strict=True)]
-    if sum(len(vectors) > 0 for vectors in shown) < min(_LEAST_SENTENCES, len(nothing)):
+    if sum(len(vectors) > 0 for vectors in shown) < min(_MIN_SENTENCES, len(nothing)):
         shown = [vectors[:FIRST] for vectors in found]
     measured = [(sentence, vectors) for sentence, vectors in zip(nothing, shown, strict=True) if len(vectors)]
     if not measured:  # emptied a moment ago
         return made
     silent = float(np.mean([made._fitness(*each) for each in measured]))
     plain = [made._fitness(sentence, _nearest(sentence, store, FIRST)) for sentence in pictures]
-    signal = max(float(np.quantile(plain, _QUANTILE)) - silent, _LEAST_SIGNAL)
+    signal = max(float(np.quantile(plain, _QUANTILE)) - silent, _MIN_SIGNAL)
     ordinary = float(np.mean([made._ordinary(sentence) for sentence, _ in measured]))
     return replace(made, signal=signal, threshold=silent + (_NEEDED - _USUAL * ordinary) * signal)
 

@@ -1,12 +1,12 @@
 """Bursts and near duplicates become one hit, and a page may be spread over what there is.
 
-Two pictures are one for a person when any of these holds, and nothing that is written in them differs:
+Two images are one for a person when any of these holds, and nothing that is written in them differs:
 
     edited     their perceptual hashes differ in at most EDITED of 256 bits (saved anew, shrunk, brightened)
     retouched  in at most RETOUCHED, and their vectors are much alike (a small crop, a slight turn)
     burst      taken within BURST_S seconds with the same camera, and their vectors are much alike
 
-"Much alike" is ALIKE standard deviations above the mean cosine of two pictures of this collection, but no
+"Much alike" is ALIKE standard deviations above the mean cosine of two images of this collection, but no
 higher than ``NEARLY_ONE``. Forms, receipts of one shop and charts of one style look the same and say other
 things: so where words were read, nearly all of them must be in both, and every number.
 
@@ -36,13 +36,13 @@ _FEW_WORDS = 3
 not in another.
 """
 _AT_ONCE = 512
-"""Pictures that are compared with all heads and each other in one go."""
+"""Images that are compared with all heads and each other in one go."""
 _DIGITS = re.compile(r"\d{2,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A found picture as it is compared with others."""
+    """A found image as it is compared with others."""
 
     record: ImageRecord
     vector: Vectors
@@ -50,7 +50,7 @@ class Seen:
 
 
 def alike_from(mean: float, spread: float) -> float:
-    """The cosine from which two pictures are much alike, where two usually have ``mean`` +- ``spread``."""
+    """The cosine from which two images are much alike, where two usually have ``mean`` +- ``spread``."""
     return min(mean + ALIKE * spread, NEARLY_ONE)
 
 
@@ -99,7 +99,7 @@ def same_words(one: str, other: str) -> bool:
 
 
 def collapsed(found: Sequence[Seen], *, alike: float) -> list[tuple[int, list[int]]]:
-    """Positions of the pictures that stay, in order, each with those that are the same as it."""
+    """Positions of the images that stay, in order, each with those that are the same as it."""
     doubles = Doubles(alike)
     doubles.add(found)
     return doubles.groups
@@ -108,7 +108,7 @@ def collapsed(found: Sequence[Seen], *, alike: float) -> list[tuple[int, list[in
 class Doubles:
     """Gathers doubles, best hits first.
 
-    A picture is compared with the ones that stayed before it and with nothing behind it: what is found
+    An image is compared with the ones that stayed before it and with nothing behind it: what is found
     further down changes nothing above, so pages follow each other without gaps or repeats.
     """
 

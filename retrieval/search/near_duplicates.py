@@ -1,4 +1,4 @@
-"""Found pictures as they are shown: doubles gathered into one hit, fed with a ranking that grows.
+"""Found images as they are shown: doubles gathered into one hit, fed with a ranking that grows.
 
 A search among many copies must walk past all of them before its page is full. So what was compared once is
 not compared again when the ranking is asked for further: only what is new in it is read from the store.

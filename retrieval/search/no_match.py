@@ -1,15 +1,15 @@
-"""Does anything match? What pictures show, what their text says, how their files are called.
+"""Does anything match? What images show, what their text says, how their files are called.
 
-By what pictures show: ``calibration``. By their text a picture matches when the part of the query's words
+By what images show: ``calibration``. By their text an image matches when the part of the query's words
 in it, rare ones counting more, and half the cosine of its best passage add up to enough. How much that is
 depends on how the query is put:
 
-    a question      "What is the value of India Bar?"   most of its words ask and stand in no picture
+    a question      "What is the value of India Bar?"   most of its words ask and stand in no image
     words           "fire extinguisher report"          what is looked for says so itself
     with a number   "SYARIKAT PERNIAGAAN 12/05/2018"    a code, a date, an amount is read or is not there:
-                                                        what pictures show says nothing of it
+                                                        what images show says nothing of it
 
-A file's name matches when it holds every word of the query and the picture is among the nearest.
+A file's name matches when it holds every word of the query and the image is among the nearest.
 
 The three thresholds were chosen on one half of receipts, forms, charts and screenshots so that few right
 answers are hidden, and checked on the other half (README, "Numbers"; ``askpix eval retrieval --absent``).
@@ -86,9 +86,9 @@ def decide(
 ) -> Verdict:
     """The verdict on a query ``text``.
 
-    ``shown`` is the evidence of the nearest pictures and ``needed`` the least that means something, both None
-    when pictures were not compared; ``text_fit`` is None when texts were not asked. ``uris`` are the nearest
-    pictures' files.
+    ``shown`` is the evidence of the nearest images and ``needed`` the least that means something, both None
+    when images were not compared; ``text_fit`` is None when texts were not asked. ``uris`` are the nearest
+    images' files.
     """
     says = 0.0 if text_fit is None else text_confidence(text, text_fit)
     if text_fit is not None and text_enough(text) == NUMBERED:

@@ -5,7 +5,7 @@ The signs of the 16 x 16 lowest frequencies of a cosine transform around their m
 and told less: shrinking a chart by half changes 41 of 256 bits of one, here 10. A few lines of numpy; the
 package imagehash would bring SciPy and PyWavelets for them.
 
-A picture most of which is one shade (paper, a chart, a screen) is marked: many such look alike and say other
+An image most of which is one shade (paper, a chart, a screen) is marked: many such look alike and say other
 things, so where nothing was read in them little can be concluded from how they look.
 """
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 BITS = 256
 PLAIN = "-plain"
-"""Ends the hash of a picture most of which is one shade."""
+"""Ends the hash of an image most of which is one shade."""
 _SHADES, _MOST = 16, 0.5
 """A shade is two steps of 16 of 256: pages pass half of it in 299 of 299, charts in 99 %, photos in 11 %."""
 _SIDE, _LOW = 64, 16
@@ -24,7 +24,7 @@ _WAVES = np.cos(np.pi * (2 * np.arange(_SIDE) + 1) * np.arange(_LOW)[:, None] / 
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """64 hexadecimal digits, and ``PLAIN`` where it is so, for an upright RGB picture of any size."""
+    """64 hexadecimal digits, and ``PLAIN`` where it is so, for an upright RGB image of any size."""
     small = shrunk(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     shades = np.asarray(small)
     waves = (_WAVES @ shades.astype(np.float32) @ _WAVES.T).ravel()

@@ -1,4 +1,4 @@
-"""The vector that pictures are compared with: of words, of a picture, or of both."""
+"""The vector that images are compared with: of words, of an image, or of both."""
 
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ from askpix.retrieval.embedders.base import Embedder
 from askpix.retrieval.stores.base import VectorStore
 
 
-def picture_vector(
+def image_vector(
     embedder: Embedder, store: VectorStore, image: Image.Image | None, image_id: str | None
 ) -> Vectors | None:
     """Embed an image, or take the vector of one in the store. Raises ``NotFoundError``."""

@@ -106,7 +106,7 @@ class Ranking:
         return fuse(shows, says)
 
     def _fill_cosines(self, seen: dict[str, float], vector: Vectors, search: Search) -> None:
-        """Cosines of the pictures that only the text legs found: each is judged by all legs."""
+        """Cosines of the images that only the text legs found: each is judged by all legs."""
         missing = [point for point in search.others if point not in seen and point not in search.filled]
         if missing:
             missing, vectors = self.vectors(missing)

@@ -20,7 +20,7 @@ from askpix.retrieval.model_hub.languages import Route, route
 from askpix.retrieval.search.calibration import Calibration, calibrate
 from askpix.retrieval.search.diversity import alike_from
 from askpix.retrieval.search.near_duplicates import Group, Groups, spread
-from askpix.retrieval.search.query_vector import picture_vector, query_vector
+from askpix.retrieval.search.query_vector import image_vector, query_vector
 from askpix.retrieval.search.ranking import Ranking, Search
 from askpix.retrieval.search.sub_queries import PAGES, REGIONS, SubQueries
 from askpix.retrieval.search.text_search import FoundTexts, find_texts
@@ -66,11 +66,11 @@ class Retriever:
         return self._store
 
     def without(self, ids: Collection[str]) -> "Retriever":
-        """The same, as if the pictures ``ids`` were not there; what is usual is not measured anew."""
+        """The same, as if the images ``ids`` were not there; what is usual is not measured anew."""
         return self._on(LeftOut(self._store, ids), self._sheet_leg)
 
     def with_sheets(self, leg: SheetLeg | None) -> "Retriever":
-        """The same, which looks at the pictures on sheets too."""
+        """The same, which looks at the images on sheets too."""
         return self if leg is None else self._on(self._store, leg)
 
     def _on(self, store: VectorStore, sheets: SheetLeg | None) -> "Retriever":
@@ -103,10 +103,10 @@ class Retriever:
         diverse: float | None = None,
         partial: bool = False,
     ) -> SearchResult:
-        """The best ``top_k`` after ``offset``; by words, by a picture (``image``, ``image_id``), or both.
+        """The best ``top_k`` after ``offset``; by words, by an image (``image``, ``image_id``), or both.
 
-        When nothing matches, ``hits`` is empty unless ``show_all``. A picture always has nearest ones: with
-        one, something matches unless the filter leaves nothing. Mode ``image`` compares pictures only,
+        When nothing matches, ``hits`` is empty unless ``show_all``. An image always has nearest ones: with
+        one, something matches unless the filter leaves nothing. Mode ``image`` compares images only,
         ``text`` only the words in them; ``auto`` and ``hybrid`` do all that the query allows. A query of
         filters alone lists the newest first, with score 0.
 
@@ -114,17 +114,17 @@ class Retriever:
         the order) spreads the first ``POOL`` hits over what there is.
 
         ``partial``: where texts, pages or regions cannot be searched, a note says so and the rest is
-        returned. Where pictures, or all that was to be searched, cannot, it is a ``StoreUnavailableError``.
+        returned. Where images, or all that was to be searched, cannot, it is a ``StoreUnavailableError``.
 
-        Raises ``BadQueryError`` for a query that asks for nothing, a page that cannot be, or a picture in
+        Raises ``BadQueryError`` for a query that asks for nothing, a page that cannot be, or an image in
         mode ``text``; ``NotFoundError`` for an unknown ``image_id``.
         """
         began = time.perf_counter()
         if top_k < 1 or offset < 0:
             raise BadQueryError(f"a page of {top_k} hits after {offset} cannot be; ask for at least one")
-        by_picture = picture_vector(self._embedder, self._store, image, image_id)
+        by_picture = image_vector(self._embedder, self._store, image, image_id)
         if by_picture is not None and mode == "text":
-            raise BadQueryError("mode 'text' searches words only; leave the picture out or take mode 'auto'")
+            raise BadQueryError("mode 'text' searches words only; leave the image out or take mode 'auto'")
         if diverse is not None and not 0 <= diverse <= 1:
             raise BadQueryError(f"diverse is {diverse}; it goes from 0 (unlike each other) to 1 (best first)")
         by_language = route(

@@ -1,6 +1,6 @@
 """A collection searched with what was learned from its owner's captions (``retrieval.embedders.adaptation``).
 
-To whoever searches, embedder and store have one space of ``dim + e`` numbers: a picture's vector and its
+To whoever searches, embedder and store have one space of ``dim + e`` numbers: an image's vector and its
 second one, joined so that a dot product is the weighted mean of both cosines. Nothing is written into the
 store: second vectors are made from those it has when they are needed. Candidates come from two linear
 searches of the store (the query as it is, and the query moved by the map), and are scored exactly.
@@ -123,11 +123,11 @@ class AdaptedEmbedder(Embedder):
         return self._embedder.model_id
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
-        """``(len(images), dim)`` from upright RGB pictures."""
+        """``(len(images), dim)`` from upright RGB images."""
         return self._adaptation.join_images(self._embedder.embed_images(images))
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
-        """``(len(texts), dim)`` in the space of the pictures."""
+        """``(len(texts), dim)`` in the space of the images."""
         return self._adaptation.join_texts(self._embedder.embed_texts(texts), self._text.embed_texts(texts))
 
     def embed_queries(self, texts: Sequence[str], /) -> Vectors:
@@ -177,7 +177,7 @@ class AdaptedStore(StoreView):
         return self._adaptation.join_images(self._store.image_vectors(ids))
 
     def sample_vectors(self, n: int, /) -> Vectors:
-        """Joined vectors of up to ``n`` pictures, the same ones at every call."""
+        """Joined vectors of up to ``n`` images, the same ones at every call."""
         return self._adaptation.join_images(self._store.sample_vectors(n))
 
 

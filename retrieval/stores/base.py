@@ -38,7 +38,7 @@ class Closing:
 
 
 class VectorStore(Closing, ABC):
-    """Pictures of one collection: an image vector, text vectors and words each, and a payload to filter on.
+    """Images of one collection: an image vector, text vectors and words each, and a payload to filter on.
 
     A store is created for ``(model_id, dim, text_model_id, text_dim)`` and refuses to be opened with
     others (``IndexMismatchError``). Writes are durable when the call returns. Threads may share one store.
@@ -58,26 +58,26 @@ class VectorStore(Closing, ABC):
 
     @abstractmethod
     def upsert(self, records: Sequence[ImageRecord], image_vectors: Vectors, /) -> None:
-        """Add or replace pictures; ``image_vectors`` is ``(len(records), dim)``.
+        """Add or replace images; ``image_vectors`` is ``(len(records), dim)``.
 
-        A replaced picture keeps no text vectors of its former self: call ``set_text`` after it.
+        A replaced image keeps no text vectors of its former self: call ``set_text`` after it.
         """
 
     @abstractmethod
     def set_text(self, ids: Sequence[str], texts: Sequence[str], vectors: Sequence[Vectors], /) -> None:
-        """Attach the words read in pictures that are already there.
+        """Attach the words read in images that are already there.
 
         ``vectors[i]`` is ``(n_i, text_dim)``, one row per passage; ``n_i`` may be 0 (no text). Ids that are
-        not in the store are ignored (the picture was removed meanwhile).
+        not in the store are ignored (the image was removed meanwhile).
         """
 
     @abstractmethod
     def set_copies(self, record: ImageRecord, /) -> None:
-        """Rewrite ``uri`` and ``copies`` of a picture that is already there; ignored if it is not."""
+        """Rewrite ``uri`` and ``copies`` of an image that is already there; ignored if it is not."""
 
     @abstractmethod
     def set_tags(self, tags: Mapping[str, Sequence[str]], /) -> None:
-        """Rewrite the tags of pictures by id; unknown ids are ignored."""
+        """Rewrite the tags of images by id; unknown ids are ignored."""
 
     @abstractmethod
     def search(
@@ -100,15 +100,15 @@ class VectorStore(Closing, ABC):
 
     @abstractmethod
     def sample_vectors(self, n: int, /) -> Vectors:
-        """Image vectors of up to ``n`` pictures, the same ones at every call: ``(min(n, count), dim)``."""
+        """Image vectors of up to ``n`` images, the same ones at every call: ``(min(n, count), dim)``."""
 
     @abstractmethod
     def passages(self, ids: Sequence[str], /) -> list[Vectors]:
-        """The text vectors of pictures, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
+        """The text vectors of images, ``(n_i, text_dim)`` each, in the order of ``ids``; unknown: none."""
 
     @abstractmethod
     def delete(self, ids: Sequence[str], /) -> None:
-        """Remove pictures; unknown ids are ignored."""
+        """Remove images; unknown ids are ignored."""
 
     @abstractmethod
     def ids(self) -> Iterator[str]:

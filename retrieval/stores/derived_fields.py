@@ -14,7 +14,7 @@ class Derived:
     """Follows from the record alone; what its fields mean for a filter is said at ``core.types.Where``."""
 
     written: tuple[date, ...] = ()
-    """Dates of the text, where the picture has no ``taken_at``."""
+    """Dates of the text, where the image has no ``taken_at``."""
     written_years: tuple[int, ...] = ()
     """Years of the text, where it has neither."""
     years: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""A store that keeps silent about some of its pictures: what would be found were they not there?"""
+"""A store that keeps silent about some of its images: what would be found were they not there?"""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -9,9 +9,9 @@ from askpix.retrieval.stores.view import StoreView
 
 
 class LeftOut(StoreView):
-    """A ``VectorStore`` to read from, less the pictures ``ids``.
+    """A ``VectorStore`` to read from, less the images ``ids``.
 
-    Vectors are the store's own: what is usual (``sample_vectors``) does not change with a few pictures.
+    Vectors are the store's own: what is usual (``sample_vectors``) does not change with a few images.
     """
 
     def __init__(self, store: VectorStore, ids: Collection[str]) -> None:

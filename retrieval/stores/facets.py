@@ -14,14 +14,14 @@ MOST = 100
 
 
 class Count(NamedTuple):
-    """A value and how many pictures have it. Years and months (1-12) are numbers."""
+    """A value and how many images have it. Years and months (1-12) are numbers."""
 
     value: str | int
     pictures: int
 
 
 Facets: TypeAlias = Mapping[Facet, tuple[Count, ...]]
-"""Every facet, the most frequent value first, ties by value. A picture counts once for each of its values."""
+"""Every facet, the most frequent value first, ties by value. An image counts once for each of its values."""
 
 
 def facet_values(record: ImageRecord) -> dict[Facet, tuple[str | int, ...]]:

@@ -1,4 +1,4 @@
-"""A picture's record as stores keep it: JSON, with further fields that only filters use."""
+"""An image's record as stores keep it: JSON, with further fields that only filters use."""
 
 import math
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def derived_fields(record: ImageRecord) -> dict[str, Any]:
 
 
 def path_fields(record: ImageRecord) -> dict[str, Any]:
-    """The fields that say where a picture lies."""
+    """The fields that say where an image lies."""
     return {
         "uri": _pack(record.uri),
         "copies": [_pack(uri) for uri in record.copies],
@@ -64,12 +64,12 @@ def path_fields(record: ImageRecord) -> dict[str, Any]:
 
 
 def tag_fields(tags: Sequence[str]) -> dict[str, Any]:
-    """The fields of a picture's tags."""
+    """The fields of an image's tags."""
     return {"tags": [clean(tag) for tag in tags], "tag_keys": [name_as_seen(tag) for tag in tags]}
 
 
 def text_fields(text: str) -> dict[str, Any]:
-    """The fields of the words in a picture."""
+    """The fields of the words in an image."""
     text = clean(text)
     return {"text": text or None, "squeezed": squeeze(text) or None}
 

@@ -1,4 +1,4 @@
-"""Dates, years and amounts of money that are written in a picture's text: receipts have no other.
+"""Dates, years and amounts of money that are written in an image's text: receipts have no other.
 
 Pure functions of the text. OCR swallows spaces and swaps punctuation, so patterns are loose where that costs
 nothing; what cannot be a date or an amount is left out, never an error.
@@ -15,7 +15,7 @@ FIRST_YEAR, LAST_YEAR = 1950, 2049
 _MAX_TEXT = 20_000
 """Characters that are looked at: the dates and totals of a page stand on it, not in a book."""
 _MAX_FOUND = 32
-"""Dates or amounts of one picture: a table of thousands would satisfy any filter."""
+"""Dates or amounts of one image: a table of thousands would satisfy any filter."""
 
 MONTHS = {
     name: number

@@ -1,4 +1,4 @@
-"""The piece of a picture's text that shows why it was found."""
+"""The piece of an image's text that shows why it was found."""
 
 from collections.abc import Mapping, Sequence
 

@@ -31,7 +31,7 @@ STOP_WORDS = FUNCTION_WORDS | frozenset(
     him list many more most much no nor not own she should
     """.split()
 )
-"""English; words of a question that say nothing about a picture."""
+"""English; words of a question that say nothing about an image."""
 
 normalise = folded
 

@@ -202,7 +202,7 @@ class MemoryStore(VectorStore):
     def image_vectors(self, ids: Sequence[str], /) -> Vectors:
         for point in ids:
             if point not in self._images:
-                raise NotFoundError(f"no picture with id {point!r}")
+                raise NotFoundError(f"no image with id {point!r}")
         return np.array([self._images[point] for point in ids], np.float32).reshape(len(ids), self._dim)
 
     def passages(self, ids: Sequence[str], /) -> list[Vectors]:

@@ -293,7 +293,7 @@ def test_through_real_reading(tmp_path: Path) -> None:
     assert len(refused) <= 1, refused
 
 
-def test_the_shared_picture(shared_data: Path, tmp_path: Path) -> None:
+def test_the_shared_image(shared_data: Path, tmp_path: Path) -> None:
     from askpix.ingest.ocr.reader import RapidOcrReader
 
     with tarfile.open(shared_data / "nasty_files.tar") as archive:

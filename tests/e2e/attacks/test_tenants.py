@@ -22,7 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, T
     service = Service(Settings(home=home, ocr="off", requests_per_minute=0))
     service.start()
     for name, colour in (("ours", "red"), ("theirs", "blue")):
-        folder = home / f"pictures of {name}"
+        folder = home / f"images of {name}"
         folder.mkdir()
         (folder / f"{name}.jpg").write_bytes(jpeg(colour))
         made = service.workspace.create_collection(name)
@@ -86,7 +86,7 @@ def test_a_never_learns_of_b(place: Any) -> None:
     mine = service.catalog.lookup.page(ours, limit=1, offset=0)[0]
     job = service.enqueue(theirs, "files", {"files": []}).id
     nothing = "00000000-0000-4000-8000-000000000000"
-    secrets = [theirs.id, picture, "theirs.jpg", str(service.settings.home / "pictures of theirs")]
+    secrets = [theirs.id, picture, "theirs.jpg", str(service.settings.home / "images of theirs")]
 
     def ask(method: str, path: str, body: Any = None) -> Any:
         return client.request(method, path, headers=bearer(texts["ours admin"]), json=body)

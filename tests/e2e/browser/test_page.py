@@ -48,7 +48,7 @@ def seen(chromium: Any, url: str) -> Iterator[Tab]:
 def names(page: Any) -> list[str]:
     """Of the pictures shown, in order."""
     return [
-        text.removeprefix("Picture ")
+        text.removeprefix("DecodedImage ")
         for text in page.eval_on_selector_all(
             ".tile", "tiles => tiles.map(tile => tile.getAttribute('aria-label'))"
         )
@@ -90,7 +90,7 @@ def test_the_last_search_wins(seen: Tab) -> None:
     assert names(page)[0] == "cat.jpg"
 
 
-def test_search_by_a_dropped_and_a_pasted_picture(seen: Tab) -> None:
+def test_search_by_a_dropped_and_a_pasted_image(seen: Tab) -> None:
     page = seen.page
     data = list((PICTURES / "receipts" / "sakura-sushi.jpg").read_bytes())
     send = """([bytes, kind]) => {
@@ -146,7 +146,7 @@ def test_a_citation_is_drawn_where_the_words_stand(seen: Tab, url: str) -> None:
     with Image.open(PICTURES / "receipts" / "hotel-alpenblick.jpg") as original:
         width, height = original.size
     sheet = page.evaluate(BOX, ".sheet img")
-    assert abs(sheet[2] / sheet[3] - width / height) < 0.01, "the picture is not squeezed"
+    assert abs(sheet[2] / sheet[3] - width / height) < 0.01, "the image is not squeezed"
     shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
     left, top = round(sheet[0]), round(sheet[1])
     part = shot[top : top + round(sheet[3]), left : left + round(sheet[2])]
@@ -199,7 +199,7 @@ def test_upload_with_a_broken_file(seen: Tab, tmp_path: Path) -> None:
     assert "broken.jpg" in page.inner_text(".failures") and "fresh.jpg" not in page.inner_text(".failures")
     assert "1 added" in page.inner_text("#shelf")
     page.keyboard.press("Escape")
-    page.wait_for_selector('.tile[aria-label="Picture fresh.jpg"]', state="attached")
+    page.wait_for_selector('.tile[aria-label="DecodedImage fresh.jpg"]', state="attached")
 
 
 def test_by_keyboard_alone(seen: Tab) -> None:
@@ -222,7 +222,7 @@ def test_by_keyboard_alone(seen: Tab) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     page.wait_for_selector("#viewer", state="hidden")
-    assert "Picture" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert "DecodedImage" in page.evaluate("document.activeElement.getAttribute('aria-label')")
     for _ in range(12):  # no trap: Tab walks on and the ring is always to be seen
         page.keyboard.press("Tab")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") is not None

@@ -43,7 +43,7 @@ def test_a_scene_is_found_and_played_from_there(url: str, tmp_path: Path) -> Non
         page.wait_for_selector("#viewer", state="hidden")
 
 
-def test_an_animation_plays_as_the_picture_that_it_is(url: str, tmp_path: Path) -> None:
+def test_an_animation_plays_as_the_image_that_it_is(url: str, tmp_path: Path) -> None:
     """The scenes of a GIF are tiles of their own; its first frame is the picture."""
     client = until_ready(url)
     client.create_collection("moving")

@@ -145,7 +145,7 @@ def test_a_wall_of_twenty_thousand(seen: Tab) -> None:
     page.wait_for_timeout(100)
     page.focus(".tile")
     page.keyboard.press("End")
-    until(page, "document.activeElement.getAttribute('aria-label') === 'Picture 19999.jpg'")
+    until(page, "document.activeElement.getAttribute('aria-label') === 'DecodedImage 19999.jpg'")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('#viewer h2').textContent === '19999.jpg'")
 

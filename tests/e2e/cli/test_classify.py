@@ -146,7 +146,7 @@ def test_an_export_answers_as_its_model_does(photos: Path, saved: tuple[Any, ...
 
 
 @pytest.mark.parametrize("saved", ["clip", "siglip"], indirect=True)
-def test_pictures_are_tagged_at_indexing(photos: Path, saved: tuple[Any, ...]) -> None:
+def test_images_are_tagged_at_indexing(photos: Path, saved: tuple[Any, ...]) -> None:
     name, folder, *_ = saved
     model = ("--embedder", f"transformers:{folder}")
     index = ("index", str(photos), *model, "--ocr", "off")

@@ -136,7 +136,7 @@ def test_facets_of_a_collection(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     assert set(facets) == {"kinds", "years", "months", "countries", "cities", "cameras", "tags"}
 
 
-def test_search_by_picture_and_filters(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
+def test_search_by_image_and_filters(indexed: tuple[Askpix, dict[str, Any]], album: Path) -> None:
     askpix, _ = indexed
     by_picture = found(askpix("search", "--image", PICTURES / "photos/cat.jpg", "--json", "--top-k", "1"))
     assert by_picture[0] in ("cat.jpg", "a copy of the cat.jpg")

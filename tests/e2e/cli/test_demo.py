@@ -18,7 +18,7 @@ from tests.support.cli import runner
 FILES = sorted(path for path in PICTURES.rglob("*") if path.is_file())
 
 
-def test_about_thirty_pictures_under_five_megabytes() -> None:
+def test_about_thirty_images_under_five_megabytes() -> None:
     assert 28 <= len(FILES) <= 36
     assert sum(path.stat().st_size for path in FILES) < 5_000_000
     for path in FILES:
@@ -75,4 +75,4 @@ def test_the_demo_finds_what_it_promises(tmp_path: Path) -> None:
             assert Path(answer["citations"][0]["uri"]).name == asked.cites
             assert asked.holds and asked.holds in answer["answer"] and answer["citations"][0]["box"]
     again = askpix("demo")
-    assert f"{len(FILES)} unchanged" in again.stdout and "Now your own pictures" in again.stdout
+    assert f"{len(FILES)} unchanged" in again.stdout and "Now your own images" in again.stdout

@@ -25,7 +25,7 @@ TOY = Format(
 DECODER = """
 import os, struct, sys
 from PIL import Image
-from askpix.core.imaging.decode import Picture
+from askpix.core.imaging.decode import DecodedImage
 from askpix.ingest.formats.base import Document
 
 assert "sandboxed:serve" in sys.argv[0], "untrusted bytes are decoded in a child process alone"
@@ -41,7 +41,7 @@ class ToyDecoder(Document):
         size = 3 * self.width * self.height
         pixels = self.data[9 + size * (place - 1):][:size]
         image = Image.frombytes("RGB", (self.width, self.height), pixels)
-        return Picture(image, *image.size, "toy", self.count, Image.Exif())
+        return DecodedImage(image, *image.size, "toy", self.count, Image.Exif())
 """
 
 

@@ -25,7 +25,7 @@ def best(done: Any) -> dict[str, str]:
     return {Path(row["path"]).name: row["labels"][0]["label"] for row in json.loads(done.stdout)}
 
 
-def test_classify_pictures_pages_and_folders(askpix: Askpix, tmp_path: Path) -> None:
+def test_classify_images_pages_and_folders(askpix: Askpix, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in (

@@ -58,13 +58,13 @@ def test_moments_are_found_by_meaning_and_by_words(askpix: Askpix) -> None:
     assert rocket["time_s"] == pytest.approx(3.0, abs=0.3)
     bill = hits(askpix, "Hotel Alpenblick", "--top-k", "1")[0]
     assert bill["time_s"] == pytest.approx(6.0, abs=0.3)
-    assert len(hits(askpix, "a picture", "--kind", "frame")) == 3
+    assert len(hits(askpix, "an image", "--kind", "frame")) == 3
     shown = askpix("search", "a rocket launch", "--top-k", "1").stdout
     assert "VID_20240309_150000.mp4#t=3" in shown, shown
 
 
 def test_the_date_in_a_films_name_is_that_of_its_first_frame(askpix: Askpix) -> None:
-    found = {str(hit["time_s"]): str(hit["taken_at"]) for hit in hits(askpix, "a picture", "--kind", "frame")}
+    found = {str(hit["time_s"]): str(hit["taken_at"]) for hit in hits(askpix, "an image", "--kind", "frame")}
     assert sorted(found.values()) == ["2024-03-09T15:00:00", "2024-03-09T15:00:03", "2024-03-09T15:00:06"], (
         found
     )
@@ -86,17 +86,17 @@ def test_a_second_run_does_nothing_and_the_health_is_good(askpix: Askpix) -> Non
 
 
 def test_films_move_to_another_home_and_back(askpix: Askpix, tmp_path: Path) -> None:
-    before = {str(hit["id"]): hit["time_s"] for hit in hits(askpix, "a picture")}
+    before = {str(hit["id"]): hit["time_s"] for hit in hits(askpix, "an image")}
     askpix("collections", "export", "default", tmp_path / "archive.askpix")
     other = runner(tmp_path / "other", tmp_path)
     other("collections", "import", tmp_path / "archive.askpix")
-    moved = hits(other, "a picture")
+    moved = hits(other, "an image")
     assert sorted(str(hit["time_s"]) for hit in moved) == sorted(str(at) for at in before.values())
     again = json.loads(other("index", Path(str(moved[0]["uri"])).parent, "--json", code=3).stdout)
     assert again["added"] == 0, "the catalog knows them"
 
 
-def test_pictures_of_films_can_be_looked_at_by_themselves(askpix: Askpix, folder: Path) -> None:
+def test_images_of_films_can_be_looked_at_by_themselves(askpix: Askpix, folder: Path) -> None:
     rows = json.loads(
         askpix(
             "classify", folder / "VID_20240309_150000.mp4", "--labels", "cat,rocket,receipt", "--json"

@@ -175,7 +175,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_every_picture_is_there_exactly_once(tmp_path: Path, photos: Path) -> None:
+def test_killed_at_random_moments_every_image_is_there_exactly_once(tmp_path: Path, photos: Path) -> None:
     whole = start(photos, tmp_path / "whole")
     began = time.monotonic()
     assert finish(whole) == 0

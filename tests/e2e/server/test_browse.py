@@ -112,7 +112,7 @@ def test_folders_say_what_became_of_their_files(place: tuple[Service, TestClient
     fill(service, collection, {
         "/a/1.jpg": {},
         "/a/2.jpg": {},
-        "/a/3.jpg": {"picture": False, "error": "no picture"},
+        "/a/3.jpg": {"picture": False, "error": "no image"},
         "/a/b/4.jpg": {},
     })  # fmt: skip
     found = client.get("/v1/collections/holiday/folders").json()
@@ -125,7 +125,7 @@ def test_folders_say_what_became_of_their_files(place: tuple[Service, TestClient
     assert client.get("/v1/collections/holiday/folders").json()["indexing"] is True
 
 
-def test_pictures_without_a_preview_get_one_when_they_are_shown(
+def test_images_without_a_preview_get_one_when_they_are_shown(
     place: tuple[Service, TestClient, Collection], tmp_path: Path
 ) -> None:
     service, client, _ = place
@@ -204,7 +204,7 @@ def test_a_question_may_lean_on_what_was_said(place: tuple[Service, TestClient, 
     assert client.post("/v1/collections/holiday/ask", json=body).status_code == 422
 
 
-def test_a_picture_tells_what_was_written_about_it(
+def test_a_image_tells_what_was_written_about_it(
     place: tuple[Service, TestClient, Collection],
 ) -> None:
     service, client, collection = place

@@ -65,7 +65,7 @@ def test_llama_index_gets_image_nodes(url: str) -> None:
     assert retriever.retrieve('"no such words anywhere"') == []
 
 
-def test_the_client_speaks_of_one_picture(url: str, tmp_path: Path) -> None:
+def test_the_client_speaks_of_one_image(url: str, tmp_path: Path) -> None:
     client = Client(url)
     [cat] = client.classify([PICTURES / "photos/cat.jpg"], ["cat", "rocket"])
     assert cat.labels[0].label == "cat"

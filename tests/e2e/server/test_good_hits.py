@@ -84,7 +84,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Service, TestClient]]:
         service.stop()
 
 
-def test_the_route_notes_pictures_of_the_collection(served: tuple[Service, TestClient]) -> None:
+def test_the_route_notes_images_of_the_collection(served: tuple[Service, TestClient]) -> None:
     service, client = served
     for name in ("mine", "other"):
         client.post("/v1/collections", json={"name": name}).raise_for_status()

@@ -59,7 +59,7 @@ def askpix(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_words_and_pictures_find(client: Client) -> None:
+def test_words_and_images_find(client: Client) -> None:
     found = client.search("album", "a cat", top_k=1)
     assert found.matched and found.hits[0].uri == "upload:cat.jpg"
     again = client.search("album", image=PICTURES / "photos/cat.jpg", top_k=1)
@@ -89,7 +89,7 @@ def test_doubles_are_one_hit_or_each_their_own_and_a_second_look_is_asked_for(
 TOTAL = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
 
 
-def test_a_picture_becomes_words_an_object_and_verdicts(client: Client) -> None:
+def test_a_image_becomes_words_an_object_and_verdicts(client: Client) -> None:
     (receipt,) = client.search("album", "hotel receipt total", top_k=1).hits
     for image in (receipt.id, PICTURES / "receipts/hotel-alpenblick.jpg"):
         found = client.extract(image, TOTAL)
@@ -106,10 +106,10 @@ def test_a_picture_becomes_words_an_object_and_verdicts(client: Client) -> None:
 @pytest.mark.parametrize(
     ("route", "body", "says"),
     [
-        ("caption", {"images": ["data:image/png;base64,AAAA"]}, "not a picture"),
+        ("caption", {"images": ["data:image/png;base64,AAAA"]}, "not an image"),
         ("caption", {"images": ["data:image/png;base64,"]}, "empty"),
         ("caption", {"images": ["data:image/png,plain"]}, "base64"),
-        ("caption", {"images": ["00000000-0000-0000-0000-000000000000"]}, "no picture"),
+        ("caption", {"images": ["00000000-0000-0000-0000-000000000000"]}, "no image"),
         ("caption", {"images": []}, "at least 1"),
         ("extract", {"image": "x", "schema": {"type": "array"}}, "must describe an object"),
         (
@@ -133,7 +133,7 @@ def test_what_cannot_be_described_is_one_line(
     assert says in str(found.value) and "\n" not in str(found.value)
 
 
-def test_a_picture_is_classified(client: Client) -> None:
+def test_a_image_is_classified(client: Client) -> None:
     cat = client.search("album", "a cat", top_k=1).hits[0].id
     [classified] = client.classify([cat], ["rocket", "cat", "receipt"])
     assert classified.labels[0].label == "cat"

@@ -31,7 +31,7 @@ def fake(folder: Path, name: str, **told: object) -> Driver:
     return Driver(name, (sys.executable, str(folder / f"{name}.py")), {})
 
 
-def test_pictures_a_second_and_milliseconds_become_ratios_above_one_where_we_are_faster(
+def test_images_a_second_and_milliseconds_become_ratios_above_one_where_we_are_faster(
     tmp_path: Path,
 ) -> None:
     one = fake(tmp_path, "one", index={"seconds": 2, "pictures": 100}, query={"p50_ms": 4})
@@ -61,7 +61,7 @@ def test_a_driver_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
         run_driver(missing, "index", tmp_path, tmp_path, queries=1)
 
 
-def test_our_own_driver_indexes_and_searches_real_pictures(tmp_path: Path) -> None:
+def test_our_own_driver_indexes_and_searches_real_images(tmp_path: Path) -> None:
     folder = ROOT / "api" / "demo" / "pictures" / "photos"
     there = len([path for path in folder.rglob("*") if path.suffix in (".jpg", ".webp", ".png")])
     first = run_driver(ours(), "index", folder, tmp_path / "home", queries=0)
@@ -95,7 +95,7 @@ def test_searches_of_the_same_vectors_must_find_the_same(tmp_path: Path) -> None
     assert (rows["query"].ratio, rows["filtered"].ratio) == (2, 3)
     other = {"p50_ms": 8, "found": [["a", "x"], ["c", "d"]]}
     unlike = replace(fake(tmp_path, "unlike", index=index, query=other, filtered=other), phases=two.phases)
-    with pytest.raises(AskpixError, match="not the same pictures were found"):
+    with pytest.raises(AskpixError, match="not the same images were found"):
         compare_with(one, unlike, tmp_path, tmp_path / "unlike-homes", rounds=1)
 
 

@@ -387,7 +387,7 @@ def test_folders_are_looked_through_for_images(tmp_path: Path) -> None:
     for name in ("b.jpg", "sub/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         picture.save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "letter.docx").write_bytes(b"PK")  # the server may open what this machine cannot
     [batch] = batches(tmp_path)
     assert sorted(path.name for path, _ in batch) == ["a.png", "b.jpg", "letter.docx"]

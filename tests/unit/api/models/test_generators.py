@@ -56,7 +56,7 @@ def sighted(wire: Wire, reader: RapidOcrReader) -> Wire:
 
 def options(wire: Wire, **more: object) -> GeneratorOptions:
     made: dict[str, object] = {
-        "picture_of": lambda record, side: picture("red"),
+        "image_of": lambda record, side: picture("red"),
         "max_tokens": 8000,
         "environment": os.environ,
         "servers": [f"{wire.url}/v1"],
@@ -234,7 +234,7 @@ def test_a_hosted_model_is_used_when_it_is_named(
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sighted.url}/v1")
     generator, why = taken("openai:gpt-4o", tmp_path, sighted)
-    assert isinstance(generator, VisionGenerator) and generator.sees and why == "it sees pictures"
+    assert isinstance(generator, VisionGenerator) and generator.sees and why == "it sees images"
     assert sighted.asked[0].headers["authorization"] == "Bearer secret"
 
 

@@ -118,7 +118,7 @@ def test_what_fails_is_named_and_the_rest_is_shown(world: World, part: str, at: 
     assert world.search(show_all=True)["query"]["notes"] == [], "it is asked again the next time"
 
 
-def test_all_but_the_pictures_may_fail(world: World) -> None:
+def test_all_but_the_images_may_fail(world: World) -> None:
     world.fail("pages", "regions", "text", "words")
     found = world.search(show_all=True)
     assert len(found["query"]["notes"]) == 4 and names(found)[0] == "red"
@@ -135,7 +135,7 @@ def test_all_but_the_pictures_may_fail(world: World) -> None:
         (("pictures", "pages", "regions"), {}),
     ],
 )
-def test_where_the_pictures_or_all_fail_it_is_an_error(
+def test_where_the_images_or_all_fail_it_is_an_error(
     world: World, parts: tuple[str, ...], options: dict[str, Any]
 ) -> None:
     world.fail(*parts)

@@ -55,7 +55,7 @@ def test_every_node_takes_one_of_what_holds_something_of_this_home(
     made = back_up(settings.home, tmp_path / "b.zip", settings=settings)
     taken = [(request.node, request.path.split("/")[2]) for request in cluster.asked("POST", ".*/snapshots")]
     physical = {name for _, name in taken}
-    assert len(cluster.collections()) == 3, "pictures of each home, and pages that both share"
+    assert len(cluster.collections()) == 3, "images of each home, and pages that both share"
     assert len(physical) == 2 and sum(name.startswith("askpix-pages-") for name in physical) == 1
     assert sorted(taken) == [(node, name) for node in (0, 1) for name in sorted(physical)]
     assert {(each.node, each.collection) for each in made.snapshots} == {

@@ -133,7 +133,7 @@ def test_it_is_the_same_collection_in_another_store_on_another_machine(tmp_path:
     assert [each.name for each in third.catalog.list_collections()] == ["other"]
 
 
-def test_what_was_written_about_pictures_comes_along(tmp_path: Path) -> None:
+def test_what_was_written_about_images_comes_along(tmp_path: Path) -> None:
     first, second = home(tmp_path / "a"), home(tmp_path / "b")
     old = fill(first, 20)
     told = About(title="Lighthouse", people=("Ann Lee",), rating=4, taken_at=datetime(2019, 7, 14, 1, 2, 3))
@@ -262,7 +262,7 @@ def manifest(**fields: Any) -> Callable[[str, bytes], bytes | None]:
     return change
 
 
-def first_picture(**fields: Any) -> Callable[[str, bytes], bytes | None]:
+def first_image(**fields: Any) -> Callable[[str, bytes], bytes | None]:
     def change(name: str, content: bytes) -> bytes:
         if name != "parts/00000.jsonl":
             return content
@@ -313,15 +313,15 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "infinity": (vectors(float("inf")), "not of length one"),
     "long": (vectors(3.0), "not of length one"),
     "cut vectors": (lambda n, c: c[:-4] if n.endswith("image.f32") else c, "is not 20 vectors"),
-    "no hash": (first_picture(sha256="../../etc/passwd"), "wrong 'sha256'"),
-    "no kind": (first_picture(kind="evil"), "wrong 'kind'"),
-    "NUL in a path": (first_picture(uri="/a\0b"), "wrong 'uri'"),
-    "a long path": (first_picture(uri="/" + "a" * 20_000), "wrong 'uri'"),
-    "no date": (first_picture(taken_at="yesterday"), "is no date"),
-    "NaN in JSON": (first_picture(lat=float("nan")), "is damaged"),
-    "a billion passages": (first_picture(passages=10**9), "wrong 'passages'"),
-    "more passages than there are": (first_picture(passages=900), "vectors of 8 numbers"),
-    "a line with words for a box": (first_picture(lines=[["a", "b", 1, 2, 3, 4]]), "wrong 'lines"),
+    "no hash": (first_image(sha256="../../etc/passwd"), "wrong 'sha256'"),
+    "no kind": (first_image(kind="evil"), "wrong 'kind'"),
+    "NUL in a path": (first_image(uri="/a\0b"), "wrong 'uri'"),
+    "a long path": (first_image(uri="/" + "a" * 20_000), "wrong 'uri'"),
+    "no date": (first_image(taken_at="yesterday"), "is no date"),
+    "NaN in JSON": (first_image(lat=float("nan")), "is damaged"),
+    "a billion passages": (first_image(passages=10**9), "wrong 'passages'"),
+    "more passages than there are": (first_image(passages=900), "vectors of 8 numbers"),
+    "a line with words for a box": (first_image(lines=[["a", "b", 1, 2, 3, 4]]), "wrong 'lines"),
     "a picture twice": (twice, "twice"),
     "no JSON lines": (lambda n, c: b"nonsense\n" if n == "parts/00000.jsonl" else c, "is damaged"),
     "too many in a part": (

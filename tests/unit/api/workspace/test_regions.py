@@ -26,7 +26,7 @@ from askpix.core.types import Box, SearchResult
 from askpix.ingest.catalog.catalog import Collection
 from askpix.ingest.pipeline import region_stage as stage
 from askpix.ingest.pipeline.report import IngestReport
-from askpix.ingest.vision.regions import MOST, pictures_on
+from askpix.ingest.vision.regions import MOST, images_on
 from askpix.retrieval.query.parser import parse
 from tests.support.browser import browser, ready, tab
 from tests.support.fakes import grain
@@ -78,8 +78,8 @@ def found(workspace: Workspace, text: str, name: str = "default") -> SearchResul
 
 
 @pytest.mark.parametrize("paper", ["white", "black", "wheat"])
-def test_each_picture_on_a_sheet_is_found_where_it_lies(paper: str) -> None:
-    boxes = pictures_on(album("red", "blue", "green", "purple", paper=paper))
+def test_each_image_on_a_sheet_is_found_where_it_lies(paper: str) -> None:
+    boxes = images_on(album("red", "blue", "green", "purple", paper=paper))
     assert len(boxes) == 4
     for place in PLACES:
         assert any(near(box, place) for box in boxes), (place, boxes)
@@ -87,12 +87,12 @@ def test_each_picture_on_a_sheet_is_found_where_it_lies(paper: str) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_pictures_that_lie_askew_are_found_too() -> None:
+def test_images_that_lie_askew_are_found_too() -> None:
     sheet = Image.new("RGB", SIZE, "white")
     tilted = grain("red", (200, 150)).convert("RGBA").rotate(6, expand=True)
     sheet.paste(tilted, (100, 100), tilted)
     sheet.paste(grain("blue", (220, 160), 1), (310, 500))
-    assert len(pictures_on(sheet)) == 2
+    assert len(images_on(sheet)) == 2
 
 
 def test_what_is_no_sheet_has_none() -> None:
@@ -100,24 +100,24 @@ def test_what_is_no_sheet_has_none() -> None:
     draw = ImageDraw.Draw(page)
     for row in range(40, 840, 14):
         draw.text((40, row), "The quick brown fox jumps over the lazy dog, again and again, " * 2, "black")
-    assert pictures_on(page) == [], "print"
+    assert images_on(page) == [], "print"
     chart = Image.new("RGB", SIZE, "white")
     for at in range(4):
         ImageDraw.Draw(chart).rectangle((80 + 120 * at, 300 - 50 * at, 170 + 120 * at, 700), fill="steelblue")
-    assert pictures_on(chart) == [], "bars are flat"
-    assert pictures_on(grain("teal", SIZE)) == [], "a photo to the edge"
+    assert images_on(chart) == [], "bars are flat"
+    assert images_on(grain("teal", SIZE)) == [], "a photo to the edge"
     framed = Image.new("RGB", SIZE, "white")
     framed.paste(grain("teal", (600, 857)), (10, 10))
-    assert pictures_on(framed) == [], "one photo with a thin frame is the picture itself"
+    assert images_on(framed) == [], "one photo with a thin frame is the picture itself"
     stamps = Image.new("RGB", SIZE, "white")
     stamps.paste(grain("red", (40, 40)), (100, 100))
-    assert pictures_on(stamps) == [], "too small"
+    assert images_on(stamps) == [], "too small"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (65_535, 1), (1, 65_535), (3, 3), (5_000, 7)])
 def test_odd_shapes_break_nothing(size: tuple[int, int]) -> None:
-    assert pictures_on(Image.new("RGB", size, "white")) == []
-    assert pictures_on(Image.new("RGB", size, "red")) == []
+    assert images_on(Image.new("RGB", size, "white")) == []
+    assert images_on(Image.new("RGB", size, "red")) == []
 
 
 def test_of_a_contact_sheet_the_largest_count() -> None:
@@ -125,13 +125,13 @@ def test_of_a_contact_sheet_the_largest_count() -> None:
     for number in range(36):
         x, y = number % 6 * 160 + 20, number // 6 * 160 + 20
         sheet.paste(grain("red" if number % 2 else "navy", (130, 110 + number % 3), number), (x, y))
-    assert len(pictures_on(sheet)) == MOST
+    assert len(images_on(sheet)) == MOST
 
 
 # --- found as pictures of their own --------------------------------------------------------------------
 
 
-def test_a_picture_on_a_sheet_is_found_with_its_place(workspace: Workspace) -> None:
+def test_a_image_on_a_sheet_is_found_with_its_place(workspace: Workspace) -> None:
     _, report = fill(workspace)
     assert (report.sheets.embedded, report.sheets.pictures, report.sheets.failed) == (1, 3, ())
     for colour, places in (("red", PLACES[:1]), ("blue", (PLACES[1], PLACES[3]))):
@@ -221,7 +221,7 @@ def test_exported_and_imported_they_go_along(workspace: Workspace, tmp_path: Pat
         old, new = found(workspace, colour).hits[0], found(workspace, colour, "copy").hits[0]
         assert new.region == old.region is not None and new.score == pytest.approx(old.score, abs=1e-4)
     check = examine_collection(workspace, "copy")
-    assert check.ok and check.detail.endswith("1 sheets, each with the vectors of its pictures")
+    assert check.ok and check.detail.endswith("1 sheets, each with the vectors of its images")
 
 
 def test_an_archive_with_spoiled_ones_is_refused(workspace: Workspace, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_an_archive_with_too_few_vectors_of_a_sheet_is_refused(workspace: Worksp
                 assert data.count(b'"embedded_regions": 3') == 1
                 data = data.replace(b'"embedded_regions": 3', b'"embedded_regions": 2')
             new.writestr(name, data)
-    with pytest.raises(AskpixError, match="a vector for each picture on a sheet"):
+    with pytest.raises(AskpixError, match="a vector for each image on a sheet"):
         import_from(workspace, forged, "copy")
     assert workspace.catalog.get_collection("copy") is None
 
@@ -276,7 +276,7 @@ def test_an_archive_with_too_few_vectors_of_a_sheet_is_refused(workspace: Worksp
 def test_doctor_finds_and_mends_what_is_wrong_with_sheets(workspace: Workspace) -> None:
     collection, _ = fill(workspace)
     doctor = partial(examine_collection, workspace, "default")
-    assert doctor().ok and "1 sheets, each with the vectors of its pictures" in doctor().detail
+    assert doctor().ok and "1 sheets, each with the vectors of its images" in doctor().detail
     with open_sheets(workspace, collection) as sheets:
         (album_id,) = sheets.ids()
         right = sheets.matrices([album_id])[album_id]
@@ -284,7 +284,7 @@ def test_doctor_finds_and_mends_what_is_wrong_with_sheets(workspace: Workspace) 
     for matrix, harm in (
         (right[:2], "1 sheets with damaged vectors"),
         (right / 2, "1 sheets with damaged vectors"),
-        (None, "1 sheets without the vectors of their pictures"),
+        (None, "1 sheets without the vectors of their images"),
         (right, "1 sheets' vectors without a sheet"),
     ):
         with open_sheets(workspace, collection) as sheets:

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.support.hostile import BAD, GREY, corners, endless_tiff, noise, save, tag_bomb, text_bomb, tiff
 
 
-def test_a_plain_picture_comes_back_as_it_is() -> None:
+def test_a_plain_image_comes_back_as_it_is() -> None:
     picture = open_image(save(corners(), "PNG"))
     assert (picture.width, picture.height, picture.format, picture.pages) == (60, 40, "PNG", 1)
     assert picture.image.mode == "RGB"
@@ -253,13 +253,13 @@ def test_a_full_document_is_taken_and_one_page_more_is_not() -> None:
 @pytest.mark.parametrize(
     "exif", [b"Exif\0\0nonsense", b"MM\0*\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"x"]
 )
-def test_broken_exif_costs_no_picture(file_format: str, exif: bytes) -> None:
+def test_broken_exif_costs_no_image(file_format: str, exif: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, as they are ignored outside of tests
         assert open_image(save(noise(), file_format, exif=exif)).image.size == (64, 48)
 
 
-def test_a_stereo_picture_is_its_first_one() -> None:
+def test_a_stereo_image_is_its_first_one() -> None:
     data = save(noise(800, 600), "MPO", save_all=True, append_images=[noise(800, 600, 1)])
     picture = open_image(data, min_side=200)
     assert (picture.pages, picture.width, picture.image.size) == (
@@ -282,9 +282,9 @@ def test_bad_files_are_one_clear_line(name: str) -> None:
     assert "\n" not in str(caught.value) and len(str(caught.value)) > 10
 
 
-def test_what_is_no_picture_is_called_so() -> None:
+def test_what_is_no_image_is_called_so() -> None:
     for name, says in (
-        ("text", "not a picture"),
+        ("text", "not an image"),
         ("html", "web page"),
         ("svg", "SVG"),
         ("postscript", "not a"),

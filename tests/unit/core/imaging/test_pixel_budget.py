@@ -19,7 +19,7 @@ from tests.support.films import moving
 LIMITS = decode.ImageLimits()
 
 
-def test_threads_share_the_budget_and_a_larger_picture_is_alone() -> None:
+def test_threads_share_the_budget_and_a_larger_image_is_alone() -> None:
     budget, lock = PixelBudget(100), threading.Lock()
     now, most = 0, 0
 
@@ -130,12 +130,12 @@ def test_a_page_is_let_go_before_the_next_one_is_decoded(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Image.Image, "close", close)
     for number, picture in enumerate(open_images(tiff(3, 500), min_side=100), start=1):
-        assert isinstance(picture, decode.Picture) and picture.image.size == (125, 125)
+        assert isinstance(picture, decode.DecodedImage) and picture.image.size == (125, 125)
         assert (picture.width, picture.height, picture.pages) == (500, 500, 3)
         assert closed == [(500, 500)] * number
 
 
-def test_only_large_pictures_are_made_smaller_and_no_smaller_than_asked(
+def test_only_large_images_are_made_smaller_and_no_smaller_than_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = io.BytesIO()

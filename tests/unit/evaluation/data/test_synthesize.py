@@ -36,7 +36,7 @@ def asked(candidates: list[Candidate]) -> dict[str, str]:
     return {each.query: each.image.name for each in candidates if each.image}
 
 
-def test_titles_that_two_pictures_share_ask_for_none() -> None:
+def test_titles_that_two_images_share_ask_for_none() -> None:
     found = made(
         known("a", captions=("Harbour at dusk",)),
         known("b", captions=("harbour  at DUSK", "the old crane")),
@@ -45,7 +45,7 @@ def test_titles_that_two_pictures_share_ask_for_none() -> None:
     assert asked(found) == {"the old crane": "b"}, "one word, or a whole essay, is no query"
 
 
-def test_a_line_is_asked_by_only_where_no_other_picture_has_its_words() -> None:
+def test_a_line_is_asked_by_only_where_no_other_image_has_its_words() -> None:
     found = made(
         known("a", lines=("Total amount due", "Invoice for roof tiles", "12.50 EUR 3 x 4")),
         known("b", lines=("TOTAL amount due", "roof", "for tiles invoice")),
@@ -54,7 +54,7 @@ def test_a_line_is_asked_by_only_where_no_other_picture_has_its_words() -> None:
     assert asked(found) == {"Total amount due: Fähre nach Büsum": "c"}
 
 
-def test_the_rarest_line_of_a_picture_is_taken_and_cut() -> None:
+def test_the_rarest_line_of_a_image_is_taken_and_cut() -> None:
     found = made(
         known("a", lines=("see our terms online", "the heron stood beside our quiet pond until the evening")),
         known("b", lines=("read our terms online", "see us")),
@@ -63,7 +63,7 @@ def test_the_rarest_line_of_a_picture_is_taken_and_cut() -> None:
     assert len(found) == 2, "one line a picture"
 
 
-def test_days_and_places_that_are_one_pictures_own() -> None:
+def test_days_and_places_that_are_one_images_own() -> None:
     found = made(
         known("a", taken_at=datetime(2021, 5, 9, 8), city="Ravensburg"),
         known("b", taken_at=datetime(2021, 5, 10, 8), city="Lindau"),
@@ -73,7 +73,7 @@ def test_days_and_places_that_are_one_pictures_own() -> None:
     assert asked(found) == {"photo from 9 May 2021": "a", "Ravensburg in May 2021": "a"}
 
 
-def test_kinds_and_pictures_take_turns() -> None:
+def test_kinds_and_images_take_turns() -> None:
     pictures = [
         known(f"{n}", captions=(f"title {n} one", f"title {n} two"), taken_at=datetime(2020, 1, n + 1))
         for n in range(8)
@@ -245,7 +245,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "one of them" in refused(pictures, "--collection", "x", *other)
     assert "nowhere" in refused("--collection", "nowhere", *other)
     (tmp_path / "empty").mkdir()
-    assert "no picture" in refused(tmp_path / "empty", *other)
+    assert "no image" in refused(tmp_path / "empty", *other)
     (tmp_path / "file").write_text("")
     assert "cannot write" in refused(pictures, "--out", tmp_path / "file" / "x")
     assert not (tmp_path / "other").exists()

@@ -171,7 +171,7 @@ def test_vidore_as_beir_through_the_command(tmp_path: Path) -> None:
     [
         ({}, "holds no .parquet file"),
         ({"corpus/a.parquet": [{"corpus-id": 1, "image": None}]}, "no folder 'queries'"),
-        ({"a.parquet": [{"query": "?", "image": None, "image_filename": "a"}]}, "row 0 holds no picture"),
+        ({"a.parquet": [{"query": "?", "image": None, "image_filename": "a"}]}, "row 0 holds no image"),
         ({"a.parquet": [{"query": "?"}]}, "no column 'image'"),
         (
             {"a.parquet": [{"query": "", "image": cell("red"), "image_filename": "a"}]},

@@ -13,7 +13,7 @@ from askpix.api.cli.main import app
 from askpix.core.errors import AskpixError
 from askpix.evaluation.public.captions import (
     Captioned,
-    embed_pictures,
+    embed_image_files,
     judge_captions,
     load_coco,
     load_flickr30k,
@@ -180,7 +180,7 @@ def test_loading_chartqa_docvqa_ocrbench(tmp_path: Path) -> None:
     (who,) = load_docvqa(tmp_path / "d")
     assert (who.id, who.golds, who.pictures) == ("9", ("A", "B"), (tmp_path / "d/documents/x_1.png",))
     file.write_text(json.dumps({"data": [{**row, "image": "../../c/test/png/1.png"}]}))
-    with pytest.raises(AskpixError, match="no picture"):
+    with pytest.raises(AskpixError, match="no image"):
         load_docvqa(tmp_path / "d")
 
     save(tmp_path / "o/OCRBench_Images/IIIT5K/1.png")
@@ -339,10 +339,10 @@ def test_vectors_are_kept(tmp_path: Path) -> None:
         return np.ones((seen[-1], 2), np.float32)
 
     for _ in range(2):
-        assert embed_pictures(pictures, embed, tmp_path / "v", about="x").shape == (70, 2)
+        assert embed_image_files(pictures, embed, tmp_path / "v", about="x").shape == (70, 2)
     assert seen == [64, 6]
     with pytest.raises(AskpixError, match="another run"):
-        embed_pictures(pictures, embed, tmp_path / "v", about="y")
+        embed_image_files(pictures, embed, tmp_path / "v", about="y")
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_the_command_on_captions(tmp_path: Path) -> None:
     assert all(each["recall_5"]["value"] == 1.0 for each in report["directions"])
 
 
-def test_a_model_that_sees_gets_the_pictures_and_the_prompt(
+def test_a_model_that_sees_gets_the_images_and_the_prompt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = base64.b64encode(png("blue")).decode()

@@ -91,9 +91,9 @@ def test_how_answers_end_and_what_is_kept() -> None:
     ends, kept = figures([("receipts", report.to_json())])
     assert {series.name: series.ys[0] for series in ends.series} == {
         "right": 1,
-        "wrong, the picture was there": 0,
-        "silent, the picture was there": 1,
-        "the picture was not found": 0,
+        "wrong, the image was there": 0,
+        "silent, the image was there": 1,
+        "the image was not found": 0,
     }
     assert kept.series[0].ys[-1] == 0, "what is kept is right"
 

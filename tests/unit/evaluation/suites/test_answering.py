@@ -160,7 +160,7 @@ def test_fields_not_found_count_as_wrong() -> None:
     assert [(field, was) for _, field, _, was in report.wrong] == [("total", "8.01"), ("total", None)]
 
 
-def receipt_picture(path: Path, company: str, total: str) -> None:
+def receipt_image(path: Path, company: str, total: str) -> None:
     path.parent.mkdir(exist_ok=True)
     image = Image.new("RGB", (560, 420), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=28)
@@ -179,7 +179,7 @@ def receipt_picture(path: Path, company: str, total: str) -> None:
 def test_the_commands_on_receipts(tmp_path: Path) -> None:
     rows = []
     for name, company, total in (("a", "GOLDEN WOK SDN BHD", "67.85"), ("b", "BLUE FISH TRADING", "12.30")):
-        receipt_picture(tmp_path / f"{name}.png", company, total)
+        receipt_image(tmp_path / f"{name}.png", company, total)
         rows.append(
             {"image": f"{name}.png", "fields": {"company": company, "date": "12/03/2018", "total": total}}
         )
@@ -230,7 +230,7 @@ def test_whether_the_answer_was_read_at_all() -> None:
 def test_a_sweep_says_where_reading_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = []
     for name, company, total in (("a", "GOLDEN WOK SDN BHD", "67.85"), ("b", "BLUE FISH TRADING", "12.30")):
-        receipt_picture(tmp_path / "in" / f"{name}.png", company, total)
+        receipt_image(tmp_path / "in" / f"{name}.png", company, total)
         rows.append(
             {"image": f"{name}.png", "fields": {"company": company, "date": "12/03/2018", "total": total}}
         )

@@ -76,7 +76,7 @@ def test_the_hybrid_is_compared_with_each_leg_query_by_query() -> None:
     assert many.to_json()["worse"]
 
 
-def test_halves_hold_whole_pictures() -> None:
+def test_halves_hold_whole_images() -> None:
     a, b = ([each for each in CASES if in_half(each, half)] for half in "ab")
     assert a and b and len(a) + len(b) == len(CASES)
     assert not {each.image for each in a} & {each.image for each in b}

@@ -40,7 +40,7 @@ def test_rows_by_kind_and_by_source() -> None:
     assert all(len(row) == len(COLUMNS) for row in report.rows())
 
 
-def test_a_picture_that_is_not_found_counts_as_such() -> None:
+def test_a_image_that_is_not_found_counts_as_such() -> None:
     cases = [Case("a", Path("/p/a.jpg"), "caption")] * 3 + [Case("b", Path("/p/b.jpg"), "caption")]
     report = evaluate("none", cases, lambda query: (False, [["/p/b.jpg"]]), gallery=2)
     (overall,) = report.scores

@@ -38,10 +38,10 @@ ASKED = [
     ("How much did I spend per month?", "sum", "receipts", "month"),
     ("which receipt has the highest total", "highest", "receipts", None),
 ]
-IN_A_PICTURE = [
+IN_AN_IMAGE = [
     "How many pages does the report have?",
     "How many photos are in the 'Camera' album?",
-    "How many people are in the picture?",
+    "How many people are in the image?",
     "How many receipts are listed in the table?",
     "how much did I spend at the hotel?",
     "What is the last page about?",
@@ -61,8 +61,8 @@ def test_read(question: str, what: str, search: str, by: str | None) -> None:
     assert (asked.what, asked.search, asked.by) == (what, search, by)
 
 
-@pytest.mark.parametrize("question", IN_A_PICTURE)
-def test_what_a_picture_holds_is_no_question_about_all(question: str) -> None:
+@pytest.mark.parametrize("question", IN_AN_IMAGE)
+def test_what_a_image_holds_is_no_question_about_all(question: str) -> None:
     assert read_archive_question(question) is None
 
 
@@ -138,7 +138,7 @@ def test_a_count_by_look_has_bounds_and_says_so(archive: Archive) -> None:
     assert result["low"] <= 4 <= result["high"] and result["low"] < result["high"]
 
 
-def test_what_no_picture_shows_is_not_counted(archive: Archive) -> None:
+def test_what_no_image_shows_is_not_counted(archive: Archive) -> None:
     answer = archive.ask("How many photos of zebras?")
     assert not answer.answered and not answer.citations
     assert "enough to be counted" in answer.text

@@ -131,7 +131,7 @@ def test_wrapping_is_taken_off_the_search_only() -> None:
     assert answer.question == writer.shown[0][-1].text == "Which picture shows a boat -sail?"
 
 
-def test_of_a_sheet_the_picture_that_was_found_is_shown_and_cited() -> None:
+def test_of_a_sheet_the_image_that_was_found_is_shown_and_cited() -> None:
     place = Box(10, 20, 110, 120)
     found = Hit(1, PHOTO, 0.9, Why(image=0.4), region=place)
     both = Hit(1, PHOTO, 0.9, Why(image=0.4, words=3.0), region=place)

@@ -220,7 +220,7 @@ def test_facts_of_the_photo(question: str, part: str) -> None:
     assert (citation.uri, citation.box) == (PHOTO.uri, None)
 
 
-def test_unknown_facts_are_not_taken_from_another_picture() -> None:
+def test_unknown_facts_are_not_taken_from_another_image() -> None:
     bare = replace(PHOTO, taken_at=None, camera=None, lat=None)
     for question in (
         "When was the photo taken?",
@@ -230,18 +230,18 @@ def test_unknown_facts_are_not_taken_from_another_picture() -> None:
         assert ask(question, evidence(1, (), bare), evidence(2, (), PHOTO)) == (None, ())
 
 
-def test_which_picture() -> None:
+def test_which_image() -> None:
     text, (citation,) = ask("Which receipt is from Sakura Sushi?", evidence(1, CHART), evidence(2, RECEIPT))
     assert text is not None
     assert "[2]" in text
     assert citation.quote == "SAKURA SUSHI SDN BHD"
     assert citation.box == Box(0, 0, 180, 20)
     text, (citation,) = ask("Show me a picture of a lake", evidence(1, (), PHOTO), evidence(2, RECEIPT))
-    assert text == "The picture that fits best is blue_lake.jpg [1]"
+    assert text == "The image that fits best is blue_lake.jpg [1]"
     assert ask("Which receipt is from Starbucks?", evidence(1, RECEIPT), evidence(2, FORM)) == (None, ())
 
 
-def test_the_picture_that_is_meant_answers_not_the_first() -> None:
+def test_the_image_that_is_meant_answers_not_the_first() -> None:
     other = page("GOLDEN DRAGON SDN BHD", "Date: 01/02/2017", "GRAND TOTAL | 11.10")
     text, (citation,) = ask(
         "What is the total of the Sakura Sushi receipt?", evidence(1, other), evidence(2, RECEIPT)
@@ -298,7 +298,7 @@ def test_reading_a_sign() -> None:
     assert citation.box == Box(0, 0, 108, 50)
 
 
-def test_a_sign_that_is_not_there_is_not_read_from_another_picture() -> None:
+def test_a_sign_that_is_not_there_is_not_read_from_another_image() -> None:
     assert ask("What is written on the whiteboard?", evidence(1, CHART)) == (None, ())
 
 

@@ -187,7 +187,7 @@ def test_the_window_is_what_the_model_and_the_memory_hold(tiny: Path) -> None:
 
 def options(**more: object) -> GeneratorOptions:
     made: dict[str, object] = {
-        "picture_of": lambda record, side: picture("red", size=(record.width, record.height)),
+        "image_of": lambda record, side: picture("red", size=(record.width, record.height)),
         "max_tokens": 4000,
         "device": "cpu",
         "environment": os.environ,
@@ -251,7 +251,7 @@ def test_images_are_sent_smaller_where_no_gpu_computes(generator: HostedGenerato
 
 
 def test_a_cut_answer_is_said_to_be_cut(generator: HostedGenerator) -> None:
-    short = generator.showing(generator.picture_of, max_tokens=4000)
+    short = generator.showing(generator.image_of, max_tokens=4000)
     short.max_output = 3
     pieces = list(short.generate(question((80, 60))))
     assert written(pieces) == SAYS[:3] and pieces[-1].cut
@@ -304,7 +304,7 @@ def test_a_crash_is_one_line_and_the_next_question_is_answered(endless: HostedGe
             asking.set()
             yield model
 
-    trial = endless.showing(endless.picture_of, max_tokens=4000)
+    trial = endless.showing(endless.image_of, max_tokens=4000)
     trial._open_model = opened
     trial.plan(question((80, 60)))
     os.kill(child, signal.SIGSTOP)  # so that it cannot have answered before it ends

@@ -50,7 +50,7 @@ def made(
     options: dict[str, object] = {
         "model_id": f"{provider}:{name}",
         "limits": limits_of(name),
-        "picture_of": photo,
+        "image_of": photo,
         "price_of": price_of(provider, name) if provider else free,
         "max_tokens": 8000,
         "waits": Waits(first_s=5, total_s=10, retries=2),
@@ -59,9 +59,7 @@ def made(
 
 
 @pytest.mark.parametrize(("provider", "name"), PROVIDERS)
-def test_every_provider_gets_words_and_pictures_and_streams(
-    wire: Wire, provider: Provider, name: str
-) -> None:
+def test_every_provider_gets_words_and_images_and_streams(wire: Wire, provider: Provider, name: str) -> None:
     wire.say = lambda asked: ["It is ", '67.85 [1: "GRAND ', 'TOTAL 67.85"].']
     pieces = list(made(wire, provider, name).generate(asked_messages()))
     assert "".join(piece.text for piece in pieces) == 'It is 67.85 [1: "GRAND TOTAL 67.85"].'
@@ -178,16 +176,16 @@ def test_a_blind_back_end_gets_words_alone_and_is_told(wire: Wire) -> None:
     list(made(wire, sees=False).generate(asked_messages()))
     [asked] = wire.asked
     assert not asked.pictures
-    assert "(the picture itself is not shown)" in asked.texts[0]
+    assert "(the image itself is not shown)" in asked.texts[0]
 
 
-def test_a_picture_whose_file_is_gone_is_left_with_its_words(wire: Wire) -> None:
+def test_a_image_whose_file_is_gone_is_left_with_its_words(wire: Wire) -> None:
     def gone(record: ImageRecord, min_side: int | None) -> Image.Image:
         if record.id == "r":
             raise NotFoundError("gone")
         return photo(record, min_side)
 
-    usage = list(made(wire, picture_of=gone).generate(asked_messages()))[-1].usage
+    usage = list(made(wire, image_of=gone).generate(asked_messages()))[-1].usage
     assert usage and [sent.how for sent in usage.sent] == ["text", "picture"]
     assert len(wire.asked[0].pictures) == 1
 
@@ -213,7 +211,7 @@ def _distance(small: Image.Image, number: int) -> float:
 
 def test_the_canary_tells_who_sees(wire: Wire) -> None:
     number = pick_number(7)
-    generator = made(wire, picture_of=lambda record, side: draw_canary(number))
+    generator = made(wire, image_of=lambda record, side: draw_canary(number))
     wire.say = lambda asked: [f"{number}"] if asked.pictures and _same(asked.pictures[0], number) else ["?"]
     assert read_canary(generator, number=number) == Reading(right=True, whole=True)
     wire.say = lambda asked: ["I see a picture with the number 1", "234 in it."]
@@ -244,7 +242,7 @@ def test_the_canary_tells_who_sees(wire: Wire) -> None:
 )
 def test_three_digits_of_four_are_sight(wire: Wire, said: str, right: bool) -> None:
     wire.say = lambda asked: [said] if said else []
-    generator = made(wire, picture_of=lambda record, side: draw_canary(4711))
+    generator = made(wire, image_of=lambda record, side: draw_canary(4711))
     assert read_canary(generator, number=4711) == Reading(right, whole=bool(said))
 
 
@@ -302,7 +300,7 @@ def test_another_machine_is_reached_through_the_proxy(proxied: list[str]) -> Non
 
 
 def test_the_price_of_a_server_elsewhere_is_not_known(wire: Wire) -> None:
-    options = GeneratorOptions(picture_of=photo)
+    options = GeneratorOptions(image_of=photo)
     for url, cost in ((f"{wire.url}/v1", 0.0), ("https://models.example/v1", None)):
         generator = open_generator(f"openai-compatible:tiny-vl@{url}", options)
         plan = generator.plan(asked_messages())
@@ -418,9 +416,7 @@ def test_thinking_models_get_room_and_are_asked_to_think_little(
     base = wire.url if provider in ("anthropic", "google") else f"{wire.url}/v1"
     keys = {f"{provider.upper()}_API_KEY": "k", f"{provider.upper()}_BASE_URL": base}
     reference = f"{name}@{base}" if provider == "openai-compatible" else name
-    generator = open_generator(
-        f"{provider}:{reference}", GeneratorOptions(picture_of=photo, environment=keys)
-    )
+    generator = open_generator(f"{provider}:{reference}", GeneratorOptions(image_of=photo, environment=keys))
     list(generator.generate(asked_messages()))
     body = wire.asked[0].body
     assert body.get("generationConfig", body)[field] == room

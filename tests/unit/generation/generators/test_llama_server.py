@@ -65,7 +65,7 @@ def url() -> Iterator[str]:
 
 def options(url: str) -> GeneratorOptions:
     return GeneratorOptions(
-        picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
+        image_of=lambda record, side: picture("red", size=(record.width, record.height)),
         max_tokens=1500,
         servers=[url],
     )
@@ -83,7 +83,7 @@ def generator(url: str, max_output: int = 24) -> HostedGenerator:
         open_server(name, url),
         model_id=f"openai-compatible:{name}@{url}",
         limits=limits_of(name),
-        picture_of=lambda record, side: picture("red", size=(record.width, record.height)),
+        image_of=lambda record, side: picture("red", size=(record.width, record.height)),
         price_of=free,
         max_tokens=1500,
         max_output=max_output,

@@ -71,7 +71,7 @@ def found(*sizes: tuple[int, int]) -> SearchResult:
 
 
 def generator(vlm: Vlm, **more: Any) -> LocalGenerator:
-    made = {"picture_of": photo, "max_tokens": 8000, "max_output": 12}
+    made = {"image_of": photo, "max_tokens": 8000, "max_output": 12}
     return LocalGenerator(vlm, **{**made, **more})
 
 
@@ -116,7 +116,7 @@ def test_a_question_goes_the_whole_way(family: str, opened: Callable[[str], Vlm]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_processor_gets_every_picture_once_and_text_is_no_picture(
+def test_the_processor_gets_every_image_once_and_text_is_no_image(
     family: str, opened: Callable[[str], Vlm]
 ) -> None:
     vlm = opened(family)
@@ -228,13 +228,13 @@ def test_the_answer_has_room_in_the_context(vlm: Vlm) -> None:
         made.plan(build_messages("x" * 26_000, evidence()[:1]))
 
 
-def test_a_damaged_picture_is_left_with_its_words(vlm: Vlm) -> None:
+def test_a_damaged_image_is_left_with_its_words(vlm: Vlm) -> None:
     def broken(record: ImageRecord, min_side: int | None) -> Image.Image:
         if record.id == "a":
             raise BadImageError("damaged")
         return photo(record, min_side)
 
-    *_, last = generator(vlm, picture_of=broken).generate(build_messages("What?", evidence()))
+    *_, last = generator(vlm, image_of=broken).generate(build_messages("What?", evidence()))
     assert last.usage
     assert [sent.how for sent in last.usage.sent] == ["text", "picture"]
 
@@ -246,7 +246,7 @@ def test_a_blind_one_gets_words_alone(vlm: Vlm) -> None:
     assert [sent.how for sent in last.usage.sent] == ["text", "text"]
 
 
-def test_paligemma_is_asked_about_one_picture_and_cites_it(
+def test_paligemma_is_asked_about_one_image_and_cites_it(
     opened: Callable[[str], Vlm],
 ) -> None:
     made = generator(opened("paligemma"))
@@ -331,7 +331,7 @@ def _cut_weights(folder: Path) -> None:
     ("harm", "message"),
     [
         (_without_weights, "holds no trained weights for 1 parts"),
-        (_a_word_model, "is a 'llama', which does not write about pictures"),
+        (_a_word_model, "is a 'llama', which does not write about images"),
         (_remote_code, "needs code that comes with it"),
         (_no_template, "has no chat template"),
         (_no_weights, "cannot load"),

@@ -33,7 +33,7 @@ def ollama(wire: Wire) -> Ollama:
 
 
 def opened(wire: Wire, name: str = "tiny-vl", **more: int) -> HostedGenerator:
-    options = GeneratorOptions(picture_of=photo, server_key="secret", **more)  # type: ignore[arg-type]
+    options = GeneratorOptions(image_of=photo, server_key="secret", **more)  # type: ignore[arg-type]
     generator = open_generator(f"openai-compatible:{name}@{wire.url}/v1", options)
     assert isinstance(generator, HostedGenerator)
     generator._waits = Waits(first_s=5, total_s=10, retries=0)
@@ -161,7 +161,7 @@ def test_ollama_is_given_the_context_that_a_question_needs(wire: Wire, ollama: O
     _, *said, last = body["messages"]
     assert {message["role"] for message in said} == {"user"} and len(said) == 16
     for words, image in zip(said[::2], said[1::2], strict=True):
-        assert words["content"].endswith("(the picture follows)") and "images" not in words
+        assert words["content"].endswith("(the image follows)") and "images" not in words
         assert len(image["images"]) == 1 and image["content"] == ""
     assert last == {"role": "user", "content": "What is the grand total?"}
     assert len(asked.pictures) == 8 and asked.pictures[0].getpixel((5, 5))[0] > 200  # type: ignore[index]
@@ -272,9 +272,9 @@ def test_replies_of_ollama_that_end_badly(wire: Wire, ollama: Ollama) -> None:
     ("status", "said", "error", "words"),
     [
         (404, "model 'tiny-vl' not found", ModelUnavailableError, "there is no model"),
-        (400, "this model does not support images", NoSightError, "takes no pictures"),
+        (400, "this model does not support images", NoSightError, "takes no images"),
         (500, '{"error":{"message":"Multimodal data provided, but model does not support multimodal requests'
-         '."}}', NoSightError, "takes no pictures"),
+         '."}}', NoSightError, "takes no images"),
         (503, "server busy, please try again. maximum pending requests exceeded", GenerationError, "503"),
     ],
 )  # fmt: skip

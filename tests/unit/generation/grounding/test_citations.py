@@ -92,7 +92,7 @@ def shown(number: int = 1, lines: tuple[TextLine, ...] = LINES) -> Evidence:
     return Evidence(number, Hit(number, record(number, uri=f"/p/{number}.jpg", page=number), 0.4), lines)
 
 
-def test_citation_carries_picture_quote_and_box() -> None:
+def test_citation_carries_image_quote_and_box() -> None:
     stands, citations = verify(ParsedAnswer("67.85 [1]", True, (Cited(1, "grand total"),)), [shown()])
     assert stands
     (citation,) = citations
@@ -118,14 +118,14 @@ def test_an_answer_without_one_good_citation_does_not_stand() -> None:
     assert verify(ParsedAnswer("x [1]", False, (Cited(1, "Kajang"),)), [shown()]) == (False, ())
 
 
-def test_a_bare_number_stands_for_the_picture() -> None:
+def test_a_bare_number_stands_for_the_image() -> None:
     stands, (citation,) = verify(ParsedAnswer("A boat [1]", True, (Cited(1),)), [shown()])
     assert stands
     assert citation.quote is None
     assert citation.box is None
 
 
-def test_unread_pictures_cannot_contradict_a_quote() -> None:
+def test_unread_images_cannot_contradict_a_quote() -> None:
     stands, (citation,) = verify(ParsedAnswer("x [1]", True, (Cited(1, "STOP"),)), [shown(lines=())])
     assert stands
     assert citation.quote is None

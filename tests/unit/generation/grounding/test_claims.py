@@ -80,7 +80,7 @@ def test_one_wrong_sentence_does_not_take_the_right_one_with_it() -> None:
     assert (shown, answered, cited, dropped) == ("It is 67.85 [1].", True, [1], 1)
 
 
-def test_a_quote_of_another_picture_moves_its_citation() -> None:
+def test_a_quote_of_another_image_moves_its_citation() -> None:
     shown, answered, cited, _ = left('429.00 [1: "TOTAL EUR 429.00"]')
     assert (shown, answered, cited) == ("429.00 [2]", True, [2])
     doubts = judge('429.00 [1: "TOTAL EUR 429.00"]', "?", BOTH).doubts
@@ -129,7 +129,7 @@ def test_planted_answers_are_counted() -> None:
 
     checked, believed = plant_all([truth], check), plant_all([truth], believes)
     fates = {(row.kind, row.seen): row.fates for row in checked.rows}
-    assert fates[RIGHT[0], False] == {"kept": 1} and fates["wrong picture, quoted", False] == {"mended": 1}
+    assert fates[RIGHT[0], False] == {"kept": 1} and fates["wrong image, quoted", False] == {"mended": 1}
     assert fates["false number, false quote", True] == {"dropped": 1}
     assert all(set(row.fates) == {"slipped"} for row in believed.rows if row.kind not in RIGHT)
     assert len(checked.cells()[0]) == 9

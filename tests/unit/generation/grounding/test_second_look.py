@@ -104,7 +104,7 @@ def test_without_it_and_without_doubt_nobody_is_asked_again() -> None:
     assert asked(sure).doubts == () and len(writer.asked) == len(sure.asked) == 1
 
 
-def test_what_is_dropped_already_and_what_cites_no_picture_is_not_looked_at() -> None:
+def test_what_is_dropped_already_and_what_cites_no_image_is_not_looked_at() -> None:
     writer = Sees('It is 67.85 [1: "SUM 67.85"]. It is 12.50.')
     asked(writer)
     assert len(writer.asked) == 1

@@ -116,7 +116,7 @@ def test_any_size_costs_something_and_sending_the_useful_size_loses_nothing(
     assert max(smaller) <= THUMBNAIL
 
 
-def test_a_picture_needs_pixels_and_a_formula_a_name() -> None:
+def test_a_image_needs_pixels_and_a_formula_a_name() -> None:
     with pytest.raises(ValueError, match="0 x 5"):
         image_tokens(0, 5, "tiles", **GPT4O)
     with pytest.raises(KeyError):
@@ -170,7 +170,7 @@ def test_the_last_gives_way_first_and_reading_keeps_its_size_longest() -> None:
     assert ["picture", "picture", "text"] in hows
 
 
-def test_no_more_pictures_than_the_model_takes() -> None:
+def test_no_more_images_than_the_model_takes() -> None:
     found = plan(*(page(n) for n in (1, 2, 3)), model="paligemma-448")
     assert [sent.how for sent in found.sent] == ["picture", "text", "text"]
 

@@ -126,7 +126,7 @@ def test_the_commands(home: Path) -> None:
     receipt = home / "receipt.png"
     text = "HARBOUR CAFE LTD\nDate: 15/03/2018\nTOTAL 18.90"
     picture("white", text, size=(800, 600)).save(receipt)
-    (home / "broken.png").write_bytes(b"no picture")
+    (home / "broken.png").write_bytes(b"no image")
     runner = CliRunner()
 
     done = runner.invoke(app, ["caption", str(home), "--json"])

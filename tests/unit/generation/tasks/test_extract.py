@@ -46,7 +46,7 @@ RECEIPT = schema(
 )
 
 
-def test_rules_fill_in_what_the_picture_says_with_proof() -> None:
+def test_rules_fill_in_what_the_image_says_with_proof() -> None:
     found = extract_by_rules(RECEIPT, lines())
     assert found.value["company"] == "HARBOUR CAFE LTD"
     assert found.value["date"] == "2018-03-15"

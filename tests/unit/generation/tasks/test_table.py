@@ -121,9 +121,7 @@ def test_a_model_reads_a_table_and_its_numbers_are_checked() -> None:
         Writes({"columns": ["", "%"], "rows": [["Lebanon", "75%"], ["Jordan", "~36"]]}), shown(SIDEWAYS)
     )
     assert other is not None and not other.sure
-    assert (
-        other.why == "1 numbers are not among the words read in the picture; 1 numbers were read off an axis"
-    )
+    assert other.why == "1 numbers are not among the words read in the image; 1 numbers were read off an axis"
     assert table_with(Writes({"columns": [], "rows": []}), shown([])) is None
 
 

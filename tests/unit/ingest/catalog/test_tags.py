@@ -12,7 +12,7 @@ from askpix.ingest.catalog.catalog import Catalog, Collection
 from askpix.ingest.catalog.models import SourceState
 from askpix.ingest.catalog.tables import METADATA, VERSION
 from askpix.ingest.catalog.tags import Vocabulary
-from askpix.ingest.pipeline.tag_stage import tag_pictures
+from askpix.ingest.pipeline.tag_stage import tag_images
 from tests.support.fakes import MemoryStore, record, unit
 
 CATS = Vocabulary(("cat", "dog"), 0.3)
@@ -50,10 +50,10 @@ def run(catalog: Catalog, filled: tuple[Collection, MemoryStore], vocabulary: Vo
     def tagger(vectors: Vectors) -> list[tuple[str, ...]]:
         return [(vocabulary.labels[int(row[0] < row[1])],) if vocabulary.labels else () for row in vectors]
 
-    return tag_pictures(collection=collection, ledger=catalog.tags, store=store, tagger=tagger)
+    return tag_images(collection=collection, ledger=catalog.tags, store=store, tagger=tagger)
 
 
-def test_pictures_are_tagged_once_in_store_and_catalog(
+def test_images_are_tagged_once_in_store_and_catalog(
     catalog: Catalog, filled: tuple[Collection, MemoryStore]
 ) -> None:
     collection, store = filled
@@ -66,7 +66,7 @@ def test_pictures_are_tagged_once_in_store_and_catalog(
     assert kept == {record(0).id: ("cat",), record(1).id: ("cat",), record(2).id: ("dog",)}
 
 
-def test_later_pictures_are_tagged_alone(catalog: Catalog, filled: tuple[Collection, MemoryStore]) -> None:
+def test_later_images_are_tagged_alone(catalog: Catalog, filled: tuple[Collection, MemoryStore]) -> None:
     collection, store = filled
     catalog.tags.use(collection, CATS)
     run(catalog, filled)
@@ -96,7 +96,7 @@ def test_without_labels_tags_go(catalog: Catalog, filled: tuple[Collection, Memo
     assert store.count(Where(tags=("cat",))) == 0 and catalog.tags.count_untagged(collection) == 0
 
 
-def test_a_picture_embedded_again_is_tagged_again(
+def test_a_image_embedded_again_is_tagged_again(
     catalog: Catalog, filled: tuple[Collection, MemoryStore]
 ) -> None:
     collection, store = filled
@@ -124,7 +124,7 @@ def test_stopped_in_the_middle_it_goes_on(catalog: Catalog, filled: tuple[Collec
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tag_pictures(collection=collection, ledger=catalog.tags, store=store, tagger=broken)
+        tag_images(collection=collection, ledger=catalog.tags, store=store, tagger=broken)
     assert run(catalog, filled) == 3
 
 

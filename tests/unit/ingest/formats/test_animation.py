@@ -49,7 +49,7 @@ def test_each_scene_is_a_frame_at_its_moment(form: str) -> None:
     assert small.image.size == (48, 36) and (small.width, small.height) == (96, 72)
 
 
-def test_a_picture_that_stands_still_stays_one() -> None:
+def test_a_image_that_stands_still_stays_one() -> None:
     for form, data in {
         "GIF": moving("GIF", ("red", 1)),
         "one scene": moving("GIF", ("red", 12)),
@@ -87,9 +87,9 @@ def test_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(later_scenes(data, limits=DEFAULT_LIMITS))) == 19
     with pytest.raises(BadImageError, match="over the limit"):
         list(later_scenes(data, limits=ImageLimits(max_pixels=96 * 72 - 1)))
-    monkeypatch.setattr(animation, "_MOST_SCENES", 5)
+    monkeypatch.setattr(animation, "_MAX_SCENES", 5)
     assert len(list(later_scenes(data, limits=DEFAULT_LIMITS))) == 5
-    monkeypatch.setattr(animation, "_MOST_PIXELS", 96 * 72 * 7)
+    monkeypatch.setattr(animation, "_MAX_PIXELS", 96 * 72 * 7)
     assert len(list(later_scenes(data, limits=DEFAULT_LIMITS))) == 3
     with pytest.raises(BadImageError, match=r"no frame at 9\.000 s"):
         frame_at(data, place_at(9.0), limits=DEFAULT_LIMITS)
@@ -122,4 +122,4 @@ def test_indexed_searched_and_shown_at_its_moment(tmp_path: Path) -> None:
     with open_searcher(workspace, workspace.collection("default")) as searcher:
         hit = searcher.retriever.retrieve(parse("blue"), show_all=True).hits[0]
     assert (hit.record.kind, hit.record.time_s) == ("frame", 0.5)
-    assert colour_of(workspace.picture_of(hit.record, None)) == "blue"
+    assert colour_of(workspace.image_of(hit.record, None)) == "blue"

@@ -60,7 +60,7 @@ def test_films_are_known_by_how_they_begin(head: bytes, container: str | None) -
     assert container_of(head) == container
 
 
-def test_films_stay_on_the_disk_and_pictures_come_as_bytes(tmp_path: Path) -> None:
+def test_films_stay_on_the_disk_and_images_come_as_bytes(tmp_path: Path) -> None:
     clip = film(tmp_path / "clip.jpg.mp4", [("cat", 1)]).rename(tmp_path / "wrongly-named.jpg")
     assert read_content(clip, limits=LIMITS) == OnDisk(clip, clip.read_bytes()[:1024])
     (tmp_path / "a.mp4").write_bytes(jpeg("red"))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from askpix.core.errors import BadImageError
-from askpix.core.imaging.decode import ImageLimits, Picture, read_bytes
+from askpix.core.imaging.decode import DecodedImage, ImageLimits, read_bytes
 from askpix.ingest.formats.pages import open_page, open_pages
 from askpix.ingest.sources.walk import Skipped, Source, walk
 from tests.conftest import ROOT
@@ -88,7 +88,7 @@ def test_tiff_pages() -> None:
         (blank((595, 842))[:200], "damaged PDF"),
         (locked_pdf(), "needs a password"),
         (pdf(b"").replace(b"/Kids[3 0 R]/Count 1", b"/Kids[]/Count 0"), "damaged PDF"),
-        (b"not a document", "not a picture"),
+        (b"not a document", "not an image"),
     ],
 )
 def test_files_that_cannot_be_opened(data: bytes, says: str) -> None:
@@ -122,7 +122,7 @@ def test_what_people_filled_in_is_drawn() -> None:
     assert picture.image.resize((3, 4)).getpixel((1, 0)) == (255, 255, 255)
 
 
-def test_a_picture_that_speaks_of_pdf_is_a_picture() -> None:
+def test_a_image_that_speaks_of_pdf_is_a_image() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = "%PDF-1.7"
     data = save(noise(), "JPEG", exif=exif)
@@ -188,7 +188,7 @@ def test_mutated_documents_fail_cleanly(data: bytes, changes: list[tuple[float, 
         assert "\n" not in str(error)
 
 
-def outcome(path: Path) -> list[Picture] | str:
+def outcome(path: Path) -> list[DecodedImage] | str:
     """The pictures of a file, or its error."""
     try:
         pages = list(open_pages(read_bytes(path), limits=LIMITS))
@@ -197,7 +197,7 @@ def outcome(path: Path) -> list[Picture] | str:
     return [page.picture for page in pages if page.picture] or str(pages[0].error)
 
 
-def small(picture: Picture) -> "NDArray[np.int64]":
+def small(picture: DecodedImage) -> "NDArray[np.int64]":
     return np.asarray(picture.image.resize((64, 64)), np.int64)
 
 

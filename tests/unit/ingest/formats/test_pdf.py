@@ -214,7 +214,7 @@ def _lives(pid: int) -> bool:
     return not stat.stdout.startswith("Z") and bool(stat.stdout.strip())
 
 
-def test_pictures_come_through_whole() -> None:
+def test_images_come_through_whole() -> None:
     with SandboxedPdf(pdf(b"1 0 0 rg 0 0 150 400 re f"), LIMITS) as document:
         image = document.picture(1, None).image
     assert image.mode == "RGB" and image.getpixel((10, 10)) == (255, 0, 0)

@@ -182,7 +182,7 @@ def test_damage_is_one_clear_line(data: bytes, says: str) -> None:
     st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=20),
     st.floats(0.1, 1),
 )
-def test_changed_bytes_give_a_picture_or_one_line(
+def test_changed_bytes_give_a_image_or_one_line(
     which: str, changes: list[tuple[float, int]], kept: float
 ) -> None:
     small = CAT.resize((60, 40))

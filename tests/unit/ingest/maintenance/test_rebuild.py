@@ -102,7 +102,7 @@ def test_a_rebuilt_collection_is_whole_and_indexing_doubles_nothing(
     catalog.close()
 
 
-def test_files_that_come_back_later_are_the_pictures_that_were_rebuilt(tmp_path: Path) -> None:
+def test_files_that_come_back_later_are_the_images_that_were_rebuilt(tmp_path: Path) -> None:
     """As from a disk that was not there, at the same place or at another."""
     photos, away, other = tmp_path / "photos", tmp_path / "away", tmp_path / "other"
     photos.mkdir()

@@ -111,7 +111,7 @@ def best(store: MemoryStore, colour: str, dim: int) -> str:
     return store.get([hit.id])[0].uri
 
 
-def test_new_vectors_hold_all_pictures_and_words(world: World) -> None:
+def test_new_vectors_hold_all_images_and_words(world: World) -> None:
     point = world.read("blue", "GRAND TOTAL 12.50")
     new = world.begin()
     report = world.build(new)
@@ -147,7 +147,7 @@ def test_an_interrupted_build_goes_on_where_it_was(world: World, monkeypatch: py
     assert (report.embedded, report.images) == (9 - done, 9)
 
 
-def test_a_kill_between_picture_and_words_is_mended(world: World) -> None:
+def test_a_kill_between_image_and_words_is_mended(world: World) -> None:
     new = world.begin()
     world.build(new)
     point = world.read("red", "INVOICE 77")
@@ -176,7 +176,7 @@ def test_any_copy_with_the_same_bytes_will_do(world: World) -> None:
     assert world.build(world.begin()).complete
 
 
-def test_pictures_removed_from_the_ledger_leave_the_new_vectors(world: World) -> None:
+def test_images_removed_from_the_ledger_leave_the_new_vectors(world: World) -> None:
     new = world.begin()
     world.build(new)
     (world.photos / "red.png").unlink()
@@ -235,7 +235,7 @@ def test_vectors_of_pages_come_from_their_pages(world: World) -> None:
 
 def test_a_file_that_cannot_be_read_is_not_waited_for(world: World) -> None:
     if os.geteuid() == 0:
-        (world.photos / "red.png").write_bytes(b"no picture")
+        (world.photos / "red.png").write_bytes(b"no image")
     else:
         (world.photos / "red.png").chmod(0)
     report = world.build(world.begin())

@@ -89,7 +89,7 @@ class World:
     def check_right(self, *, less: int = 0) -> None:
         found = self.prove()
         assert found.holds and found.images == len(COLOURS) - less, found
-        assert str(found) == f"{len(COLOURS) - less} pictures, each with one vector set"
+        assert str(found) == f"{len(COLOURS) - less} images, each with one vector set"
         with self.open() as store:
             for colour in COLOURS[less:]:
                 expected = ColourEmbedder(dim=DIM).embed_images([picture(colour, size=(64, 48))])

@@ -121,13 +121,13 @@ def test_sidecars(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
-def test_a_pipe_where_the_picture_was_does_not_hang(tmp_path: Path) -> None:
+def test_a_pipe_where_the_image_was_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     os.mkfifo(tmp_path / "a.txt")
     assert file_captions(tmp_path / "a.jpg") == []
 
 
-def test_files_that_are_gone_or_no_pictures(tmp_path: Path) -> None:
+def test_files_that_are_gone_or_no_images(tmp_path: Path) -> None:
     assert file_captions(tmp_path / "gone.jpg") == []
     (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff\xe1\xff\xff" + b"\0" * 50)
     assert file_captions(tmp_path / "b.jpg") == []
@@ -172,7 +172,7 @@ def test_lists_that_are_none_say_so(tmp_path: Path) -> None:
         listed_captions(table)
 
 
-def test_what_stands_on_many_pictures_tells_none_apart() -> None:
+def test_what_stands_on_many_images_tells_none_apart() -> None:
     told = {str(number): ["Holiday 2019", f"sight {number}"] for number in range(5)}
     assert without_stamps(told) == {key: [f"sight {key}"] for key in told}
     assert without_stamps({"a": ["x"], "b": ["x"]}) == {"a": ["x"], "b": ["x"]}

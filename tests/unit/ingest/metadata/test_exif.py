@@ -143,7 +143,7 @@ RAW = exif_of(
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(RAW) - 1), st.integers(0, 255)), min_size=1, max_size=8))
-def test_mutated_exif_costs_neither_the_picture_nor_the_run(changes: list[tuple[int, int]]) -> None:
+def test_mutated_exif_costs_neither_the_image_nor_the_run(changes: list[tuple[int, int]]) -> None:
     changed = bytearray(RAW)
     for place, value in changes:
         changed[place] = value

@@ -21,7 +21,7 @@ from askpix.ingest.metadata.sidecars import Beside, candidates, unpack
 from askpix.ingest.metadata.takeout import read_album, read_takeout
 from askpix.ingest.metadata.xmp import read_xmp
 from askpix.ingest.pipeline.metadata_stage import describe
-from askpix.ingest.pipeline.tag_stage import tag_pictures
+from askpix.ingest.pipeline.tag_stage import tag_images
 from tests.support.fakes import WordEmbedder
 from tests.support.indexing import World, paint, words
 
@@ -401,14 +401,14 @@ def test_tags_of_a_vocabulary_and_of_the_file_stand_beside_each_other(world: Wor
         return [("sky",)] * len(vectors)
 
     world.catalog.tags.use(world.collection, Vocabulary(("sky",)))
-    tag_pictures(collection=world.collection, ledger=world.catalog.tags, store=world.store, tagger=tagger)
+    tag_images(collection=world.collection, ledger=world.catalog.tags, store=world.store, tagger=tagger)
     assert names(world, Where(tags=("sky", "Ann", "steel"))) == ["a.png"]
     (world.photos / "a.xmp").unlink()
     assert tell(world) == 1
     assert names(world, Where(tags=("sky",))) == ["a.png"] and names(world, Where(tags=("steel",))) == []
 
 
-def test_a_picture_that_was_edited_keeps_what_lies_beside_it(world: World) -> None:
+def test_a_image_that_was_edited_keeps_what_lies_beside_it(world: World) -> None:
     paint(world.photos / "a.png", "blue")
     (world.photos / "a.xmp").write_text(XMP)
     tell(world)

@@ -52,7 +52,7 @@ def test_words_are_read_in_order_with_their_places(reader: RapidOcrReader) -> No
     assert 20 < total.box.y1 - total.box.y0 < 60
 
 
-def test_boxes_are_in_pixels_of_the_picture_given(reader: RapidOcrReader) -> None:
+def test_boxes_are_in_pixels_of_the_image_given(reader: RapidOcrReader) -> None:
     large = receipt().resize((2560, 1600), Image.Resampling.LANCZOS)
     total = next(line for line in reader.read(large) if line.text == "67.85")
     assert abs(total.box.x0 - 2000) < 50 and abs(total.box.y0 - 1200) < 50
@@ -61,7 +61,7 @@ def test_boxes_are_in_pixels_of_the_picture_given(reader: RapidOcrReader) -> Non
 @pytest.mark.parametrize(
     "size", [(1, 1), (7, 300), (12_000, 3), (300, 200), (2000, 40), (9, 9), (30, 2900), (60, 6000)]
 )
-def test_pictures_without_words_have_none(reader: RapidOcrReader, size: tuple[int, int]) -> None:
+def test_images_without_words_have_none(reader: RapidOcrReader, size: tuple[int, int]) -> None:
     for colour in ("white", "black"):
         assert reader.read(Image.new("RGB", size, colour)) == []
 
@@ -218,7 +218,7 @@ class BrokenEngine:
         raise RuntimeError("Traceback (most recent call last):\n  File x\nRuntimeError: bad allocation\n")
 
 
-def test_a_picture_that_breaks_the_engine_is_one_line() -> None:
+def test_a_image_that_breaks_the_engine_is_one_line() -> None:
     reader = RapidOcrReader(
         OcrEngine(BrokenEngine()), OcrEngine.load, name="broken", workers=1, max_side=2048
     )

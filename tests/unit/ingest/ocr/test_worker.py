@@ -50,7 +50,7 @@ def test_a_process_that_was_killed_costs_nothing(reader: ApartTextReader) -> Non
     assert pids(reader) != [first] and len(pids(reader)) == 1
 
 
-def test_one_that_is_killed_while_it_reads_costs_no_other_picture(reader: ApartTextReader) -> None:
+def test_one_that_is_killed_while_it_reads_costs_no_other_image(reader: ApartTextReader) -> None:
     large = picture("white", "\n".join(f"line {i} of many" for i in range(14)), size=(1100, 1300))
     (first,) = pids(reader)
 
@@ -63,7 +63,7 @@ def test_one_that_is_killed_while_it_reads_costs_no_other_picture(reader: ApartT
     assert first not in pids(reader)
 
 
-def test_a_picture_that_ends_every_process_is_an_error_and_the_next_is_read(reader: ApartTextReader) -> None:
+def test_a_image_that_ends_every_process_is_an_error_and_the_next_is_read(reader: ApartTextReader) -> None:
     reader.read(WORDS)
     child = reader._idle.pop()
 
@@ -83,7 +83,7 @@ def test_a_picture_that_ends_every_process_is_an_error_and_the_next_is_read(read
 
 
 @pytest.mark.parametrize("error", [BadImageError("its model is gone"), EOFError()])
-def test_no_picture_is_to_blame_for_an_engine_that_does_not_load(
+def test_no_image_is_to_blame_for_an_engine_that_does_not_load(
     reader: ApartTextReader, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """As when the memory is full just then: what would be marked as unreadable is tried again."""

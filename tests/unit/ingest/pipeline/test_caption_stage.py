@@ -9,7 +9,7 @@ from askpix.core.errors import BadQueryError, GenerationError
 from askpix.core.types import Message, Usage
 from askpix.generation.generators.base import Generator, Piece
 from askpix.generation.prompting.budget import Plan
-from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_pictures
+from askpix.ingest.pipeline.caption_stage import CaptionBudget, caption_images
 from askpix.ingest.pipeline.report import CaptionReport
 from tests.support.fakes import WordEmbedder
 from tests.support.indexing import World, paint, words
@@ -54,7 +54,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def caption(world: World, generator: Painter, **budget: float) -> CaptionReport:
-    return caption_pictures(
+    return caption_images(
         collection=world.collection,
         catalog=world.catalog,
         open_store=world.open_store,

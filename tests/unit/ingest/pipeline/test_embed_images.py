@@ -50,7 +50,7 @@ def summary(report: IngestReport) -> tuple[int, int, int, int, int, int]:
 # --- adding ------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_found_by_what_they_show(world: World) -> None:
+def test_images_are_found_by_what_they_show(world: World) -> None:
     for colour in ("red", "lime", "blue"):
         paint(world.photos / "deep" / f"{colour}.png", colour)
     report = world.run()
@@ -83,7 +83,7 @@ def test_records_carry_what_the_file_says(world: World) -> None:
     assert record.uri == str(world.photos / "a.jpg")
 
 
-def test_every_picture_of_many_has_its_own_vector(world: World) -> None:
+def test_every_image_of_many_has_its_own_vector(world: World) -> None:
     paths = paint_many(world.photos, 300)
     world.embedder = Counting(workers=3)
     report = world.run(batch_size=7)
@@ -161,7 +161,7 @@ def test_a_touched_file_costs_a_hash_once(world: World) -> None:
     assert world.progress == []  # nothing to look into
 
 
-def test_an_edited_file_replaces_its_picture(world: World) -> None:
+def test_an_edited_file_replaces_its_image(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     paint(world.photos / "b.png", "lime")
     world.run()
@@ -172,7 +172,7 @@ def test_an_edited_file_replaces_its_picture(world: World) -> None:
     assert world.find("blue") == "a.png"
 
 
-def test_an_edited_file_leaves_its_old_picture_to_the_copy(world: World) -> None:
+def test_an_edited_file_leaves_its_old_image_to_the_copy(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     shutil.copy(path, world.photos / "b.png")
     world.run()
@@ -200,7 +200,7 @@ def test_files_that_exchange_their_content_lose_nothing(world: World) -> None:
 # --- duplicates and renames --------------------------------------------------------------------------
 
 
-def test_the_same_bytes_are_one_picture_with_several_sources(world: World) -> None:
+def test_the_same_bytes_are_one_image_with_several_sources(world: World) -> None:
     path = paint(world.photos / "b.png", "red")
     for name in ("c.png", "a.png", "d.png"):
         shutil.copy(path, world.photos / name)
@@ -239,7 +239,7 @@ def test_what_is_newly_ignored_is_pruned(world: World, how: str) -> None:
     assert set(world.uris()) == {"a.png", "b.png"}, "a file that is named is always taken"
 
 
-def test_a_renamed_file_is_the_same_picture_under_its_new_name(world: World) -> None:
+def test_a_renamed_file_is_the_same_image_under_its_new_name(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     paint(world.photos / "stays.png", "blue")
     world.run()
@@ -251,7 +251,7 @@ def test_a_renamed_file_is_the_same_picture_under_its_new_name(world: World) -> 
     assert world.uris() == {"z.png": (), "stays.png": ()}
 
 
-def test_a_renamed_folder_keeps_all_its_pictures(world: World) -> None:
+def test_a_renamed_folder_keeps_all_its_images(world: World) -> None:
     paint_many(world.photos / "old", 30)
     world.run()
     (world.photos / "old").rename(world.photos / "new")
@@ -313,7 +313,7 @@ def test_a_file_over_the_byte_limit_is_remembered_without_being_read(world: Worl
     assert world.progress == []
 
 
-def test_an_edit_that_spoils_a_file_takes_its_picture_away(world: World) -> None:
+def test_an_edit_that_spoils_a_file_takes_its_image_away(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     world.run()
     path.write_bytes(b"nonsense")
@@ -338,7 +338,7 @@ class Meddling(Counting):
         self._meddle = getattr(self, "_meddle", lambda: None)
 
 
-def test_a_file_that_cannot_be_read_now_keeps_its_picture(world: World) -> None:
+def test_a_file_that_cannot_be_read_now_keeps_its_image(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     world.run()
     touch(path)
@@ -377,7 +377,7 @@ def save_tiff(path: Path, colours: Sequence[str]) -> None:
     first.save(path, save_all=True, append_images=rest)
 
 
-def test_pages_are_pictures_of_one_source(world: World) -> None:
+def test_pages_are_images_of_one_source(world: World) -> None:
     save_tiff(world.photos / "a.tiff", ["red", "lime", "blue"])
     report = world.run(batch_size=2)
     assert summary(report) == (1, 0, 0, 0, 0, 0)
@@ -435,7 +435,7 @@ def test_gone_files_stay_until_pruned(world: World) -> None:
     assert report.images == world.store.count() == 2
 
 
-def test_pruning_one_copy_keeps_the_picture(world: World) -> None:
+def test_pruning_one_copy_keeps_the_image(world: World) -> None:
     path = paint(world.photos / "a.png", "red")
     shutil.copy(path, world.photos / "b.png")
     world.run()
@@ -526,7 +526,7 @@ def test_a_share_that_goes_away_in_the_middle_is_taken_up_where_it_went(
 # --- crashes and trouble -----------------------------------------------------------------------------
 
 
-def test_pictures_the_catalog_does_not_know_leave_the_store(world: World) -> None:
+def test_images_the_catalog_does_not_know_leave_the_store(world: World) -> None:
     paint_many(world.photos, 3)
     world.run()
     stray = ImageRecord(id=world.collection.image_id("x", None), uri="/x", kind="photo", width=1, height=1)
@@ -547,7 +547,7 @@ def test_a_lost_store_is_filled_again_and_words_are_kept(world: World) -> None:
     assert world.catalog.texts.unstored(world.collection.id, limit=9) == ids[:1]
 
 
-def test_a_picture_embedded_again_keeps_the_sources_elsewhere(world: World) -> None:
+def test_a_image_embedded_again_keeps_the_sources_elsewhere(world: World) -> None:
     path = paint(world.photos / "x" / "b.png", "red")
     (world.photos / "y").mkdir()
     shutil.copy(path, world.photos / "y" / "a.png")
@@ -740,7 +740,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_the_words_of_other_pictures_survive_a_run(world: World) -> None:
+def test_the_words_of_other_images_survive_a_run(world: World) -> None:
     paint_many(world.photos, 5)
     world.run()
     ids = world.catalog.embedded_ids(world.collection)

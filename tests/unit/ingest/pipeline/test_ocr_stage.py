@@ -162,7 +162,7 @@ def test_words_become_searchable_and_lines_are_kept(world: World) -> None:
     assert (world.progress[-1].stage, world.progress[-1].done, world.progress[-1].total) == ("reading", 3, 3)
 
 
-def test_a_pdf_that_has_its_text_is_not_read_as_a_picture(world: World) -> None:
+def test_a_pdf_that_has_its_text_is_not_read_as_a_image(world: World) -> None:
     font = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
     drawing = b"1 0 0 rg 0 0 300 400 re f 0 g "
     written = pdf(drawing + b"BT /F 12 Tf 1 0 0 1 30 300 Tm (green grapes) Tj ET", page=font)
@@ -213,7 +213,7 @@ def test_a_large_page_is_decoded_in_full_for_its_small_print(world: World) -> No
     assert world.lines_of("sheet.jpg")[0].box == pytest.approx((1500, 1000, 4500, 3000), abs=0.1)
 
 
-def test_a_small_picture_is_read_as_it_is(world: World) -> None:
+def test_a_small_image_is_read_as_it_is(world: World) -> None:
     paint(world.photos / "r.png", RED, (333, 222))
     world.index()
     world.read()
@@ -221,7 +221,7 @@ def test_a_small_picture_is_read_as_it_is(world: World) -> None:
     assert world.lines_of("r.png")[0].box == pytest.approx((83.25, 55.5, 249.75, 166.5), abs=0.1)
 
 
-def test_a_picture_that_fails_is_marked_and_the_run_goes_on(world: World) -> None:
+def test_a_image_that_fails_is_marked_and_the_run_goes_on(world: World) -> None:
     paint(world.photos / "dark.png", BLACK)
     paint(world.photos / "r.png", RED)
     world.index()
@@ -286,7 +286,7 @@ def test_any_copy_of_the_file_will_do(world: World) -> None:
     assert world.found("wine") == ["a.png"]
 
 
-def test_the_store_is_free_while_pictures_are_read(world: World) -> None:
+def test_the_store_is_free_while_images_are_read(world: World) -> None:
     paint_many(world, 30)
     world.index()
     held: list[bool] = []
@@ -404,7 +404,7 @@ def test_a_bug_in_the_reader_is_not_hidden_and_costs_no_finished_work(world: Wor
     assert world.states()["done"] >= 19
 
 
-def test_a_picture_removed_meanwhile_is_ignored(world: World) -> None:
+def test_a_image_removed_meanwhile_is_ignored(world: World) -> None:
     path = paint(world.photos / "r.png", RED)
     world.index()
     (image_id,) = world.catalog.embedded_ids(world.collection)

@@ -11,7 +11,7 @@ from askpix.core import sandbox
 from askpix.core.errors import DecoderKilledError, StoreUnavailableError
 from askpix.core.imaging.decode import DEFAULT_LIMITS
 from askpix.core.sandbox import StoppedError
-from askpix.ingest.catalog.models import MOST_KILLS, SourceState
+from askpix.ingest.catalog.models import MAX_KILLS, SourceState
 from askpix.ingest.formats.base import Page
 from askpix.ingest.pipeline import worker
 from askpix.ingest.pipeline.report import IngestReport, Progress
@@ -53,12 +53,12 @@ def test_a_file_that_ended_two_decoders_is_left_until_it_changes(world: World, d
     bad.write_bytes(BAD)
     assert errors(world.run()) == ["it crashed"]
     (aside,) = errors(world.run())
-    assert aside.startswith("it crashed; set aside") and decoded.count(BAD) == MOST_KILLS
+    assert aside.startswith("it crashed; set aside") and decoded.count(BAD) == MAX_KILLS
     bad.touch()
     (world.photos / "copy.svg").write_bytes(BAD)
     for _ in range(3):
         assert errors(world.run()) == [aside, aside]
-    assert decoded.count(BAD) == MOST_KILLS, "neither it nor a copy of it"
+    assert decoded.count(BAD) == MAX_KILLS, "neither it nor a copy of it"
     bad.write_bytes(BAD + b"changed")
     assert "it crashed" in errors(world.run()) and decoded.count(BAD + b"changed") == 1
     assert world.find("red") == "a.png"

@@ -16,7 +16,7 @@ def test_what_cannot_be_opened_is_passed_over_and_nothing_stays_open(tmp_path: P
 
 
 @pytest.mark.timeout(10)
-def test_a_pipe_in_a_pictures_place_does_not_hold_it_up(tmp_path: Path) -> None:
+def test_a_pipe_in_a_images_place_does_not_hold_it_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     read_ahead([str(tmp_path / "pipe.jpg")])
 

@@ -19,7 +19,7 @@ def look(*paths: Path) -> tuple[list[str], dict[str, str]]:
     return found, {Path(item.path).name: item.reason for item in items if isinstance(item, Skipped)}
 
 
-def test_pictures_are_found_in_order_and_the_rest_is_ignored(tmp_path: Path) -> None:
+def test_images_are_found_in_order_and_the_rest_is_ignored(tmp_path: Path) -> None:
     for name in ("b.JPG", "a.png", "notes.txt", "clip.mov", "c.pdf", "sub/d.webp"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)

@@ -32,7 +32,7 @@ def names(found: list[Source | Skipped]) -> list[str]:
     return [each.uri.rpartition("!/")[2] for each in found if isinstance(each, Source)]
 
 
-def test_pictures_are_found_and_read_in_it(tmp_path: Path) -> None:
+def test_images_are_found_and_read_in_it(tmp_path: Path) -> None:
     path = archive(
         tmp_path / "Export.ZIP",
         {
@@ -118,7 +118,7 @@ def test_encrypted_entries_are_told(tmp_path: Path) -> None:
     assert isinstance(told, Skipped) and "encrypted" in told.reason
 
 
-def test_what_lies_beside_a_picture_in_it_counts(tmp_path: Path) -> None:
+def test_what_lies_beside_a_image_in_it_counts(tmp_path: Path) -> None:
     told = {
         "title": "a.jpg",
         "photoTakenTime": {"timestamp": "1562000000"},

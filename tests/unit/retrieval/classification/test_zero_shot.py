@@ -118,7 +118,7 @@ def mini() -> MiniEmbedder:
     return MiniEmbedder.load()
 
 
-def test_mini_on_the_sample_pictures(mini: MiniEmbedder) -> None:
+def test_mini_on_the_sample_images(mini: MiniEmbedder) -> None:
     """The golden has what was found when its scale was measured."""
     golden = json.loads(GOLDEN.read_text("utf-8"))
     zero_shot = ZeroShot(mini, LABELS)

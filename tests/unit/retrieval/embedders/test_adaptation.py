@@ -53,7 +53,7 @@ def test_the_map_is_ridge_regression() -> None:
     assert np.allclose(np.linalg.norm(fit.ridge.of_images(images), axis=1), 1, atol=1e-5)
 
 
-def test_several_captions_of_a_picture_count_as_their_mean() -> None:
+def test_several_captions_of_a_image_count_as_their_mean() -> None:
     images, captions, queries = world(LEAST, noise=0.1)
     twice = [row for row in range(LEAST) for _ in range(2)]
     fit = fit_map(

@@ -356,22 +356,22 @@ def test_a_model_from_the_hubs_cache_end_to_end(tmp_path: Path, kind: str) -> No
     else:
         save_open_clip(snapshot)
         model = "open_clip:hf-hub:someone/tiny"
-    pictures_folder = tmp_path / "pictures"
-    pictures_folder.mkdir()
+    images_folder = tmp_path / "pictures"
+    images_folder.mkdir()
     for colour in ("red", "green", "blue"):
-        picture(colour, colour, (200, 120)).save(pictures_folder / f"{colour}.png")
+        picture(colour, colour, (200, 120)).save(images_folder / f"{colour}.png")
     askpix = runner(tmp_path / "home", tmp_path, torch=True)
     cache = {"HF_HOME": str(tmp_path / "hf")}
     report = json.loads(
-        askpix("index", pictures_folder, "--embedder", model, "--ocr", "off", "--json", **cache).stdout
+        askpix("index", images_folder, "--embedder", model, "--ocr", "off", "--json", **cache).stdout
     )
     assert report["added"] == 3
     assert report["embedder"] == f"{model}@{snapshot.name}"
-    again = askpix("index", pictures_folder, "--embedder", model, "--json", **cache)
+    again = askpix("index", images_folder, "--embedder", model, "--json", **cache)
     assert json.loads(again.stdout)["unchanged"] == 3
-    other = askpix("index", pictures_folder, "--embedder", "mini", code=1, **cache)
+    other = askpix("index", images_folder, "--embedder", "mini", code=1, **cache)
     assert "reembed" in other.stderr and model in other.stderr
-    found = askpix("search", "--image", pictures_folder / "red.png", "--all", "--json", **cache)
+    found = askpix("search", "--image", images_folder / "red.png", "--all", "--json", **cache)
     hits = json.loads(found.stdout)["hits"]
     assert hits[0]["uri"].endswith("red.png") and hits[0]["why"]["image"] == pytest.approx(1, abs=1e-3)
     words = askpix("search", "a red dog", "--all", "--json", **cache)

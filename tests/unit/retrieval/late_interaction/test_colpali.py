@@ -108,7 +108,7 @@ def test_any_text_is_a_query(saved: Saved, text: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (6000, 2)], ids=str)
-def test_any_picture_is_a_page(saved: Saved, size: tuple[int, int]) -> None:
+def test_any_image_is_a_page(saved: Saved, size: tuple[int, int]) -> None:
     (matrix,) = saved[0].embed_images([Image.new("RGB", size, "red")])
     assert len(matrix) and np.isfinite(matrix).all()
     assert saved[0].embed_images([]) == []

@@ -332,9 +332,9 @@ def test_a_strip_takes_no_memory() -> None:
 
 
 def test_preprocessing_without_one_size_is_refused() -> None:
-    with pytest.raises(ModelUnavailableError, match="pictures of different sizes"):
+    with pytest.raises(ModelUnavailableError, match="images of different sizes"):
         from_preprocessor({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 24}})
-    with pytest.raises(ModelUnavailableError, match="pictures of different sizes"):
+    with pytest.raises(ModelUnavailableError, match="images of different sizes"):
         from_preprocessor({"feature_extractor_type": "CLIPFeatureExtractor", "do_resize": False})
 
 

@@ -45,7 +45,7 @@ def pictures() -> list[Image.Image]:
     return [photo(name) for name in CAPTIONS]
 
 
-def test_captions_find_their_pictures(mini: MiniEmbedder, pictures: list[Image.Image]) -> None:
+def test_captions_find_their_images(mini: MiniEmbedder, pictures: list[Image.Image]) -> None:
     scores = mini.embed_texts(list(CAPTIONS.values())) @ mini.embed_images(pictures).T
     diagonal = list(range(len(CAPTIONS)))
     assert scores.argmax(axis=1).tolist() == diagonal, scores.round(2)
@@ -79,7 +79,7 @@ def test_batch_equals_single(mini: MiniEmbedder, pictures: list[Image.Image]) ->
         np.testing.assert_allclose(mini.embed_images(pictures[:count]), alone[:count], atol=1e-5)
 
 
-def test_same_picture_same_vector(mini: MiniEmbedder, pictures: list[Image.Image]) -> None:
+def test_same_image_same_vector(mini: MiniEmbedder, pictures: list[Image.Image]) -> None:
     first = mini.embed_images(pictures[:3])
     assert np.array_equal(first, mini.embed_images(pictures[:3]))
     assert np.array_equal(first, MiniEmbedder.load().embed_images(pictures[:3]))
@@ -92,7 +92,7 @@ def test_threads_agree(mini: MiniEmbedder, pictures: list[Image.Image]) -> None:
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_it_does_not_touch_the_pictures(mini: MiniEmbedder) -> None:
+def test_it_does_not_touch_the_images(mini: MiniEmbedder) -> None:
     picture = photo("cat.jpg")
     before = picture.tobytes()
     mini.embed_images([picture])
@@ -106,7 +106,7 @@ def test_odd_sizes(mini: MiniEmbedder, size: tuple[int, int]) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
 
 
-def test_a_picture_is_much_the_same_at_another_size(mini: MiniEmbedder) -> None:
+def test_a_image_is_much_the_same_at_another_size(mini: MiniEmbedder) -> None:
     """Decoders shrink large pictures to no less than ``image_side``: the vector must survive that."""
     full = photo("coffee-cup.jpg")
     half = full.resize((full.width // 2, full.height // 2), Image.Resampling.BOX)

@@ -81,7 +81,7 @@ def test_broken_budgets_are_one_line() -> None:
         from_naflex({"max_num_patches": 10**9})
 
 
-def test_patches_for_a_graph_that_takes_pictures(naflex: tuple[Any, ...], tmp_path: Path) -> None:
+def test_patches_for_a_graph_that_takes_images(naflex: tuple[Any, ...], tmp_path: Path) -> None:
     folder, *_ = naflex
     for part in folder.iterdir():
         if part.is_file():

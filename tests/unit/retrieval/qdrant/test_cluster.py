@@ -164,7 +164,7 @@ def test_only_where_there_are_others_a_connection_is_given_up_soon() -> None:
 # --- copies -----------------------------------------------------------------------------------------------
 
 
-def test_pages_and_regions_have_as_many_copies_as_pictures(cluster: FakeQdrant, tmp_path: Path) -> None:
+def test_pages_and_regions_have_as_many_copies_as_images(cluster: FakeQdrant, tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path,
         _env_file=None,

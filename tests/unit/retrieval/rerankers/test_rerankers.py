@@ -51,7 +51,7 @@ def candidates(*texts: str) -> list[Candidate]:
     ]
 
 
-def no_picture(_: ImageRecord) -> Image.Image | None:
+def no_image(_: ImageRecord) -> Image.Image | None:
     return None
 
 
@@ -80,7 +80,7 @@ class Archive:
 
 
 def test_the_first_fifty_are_put_in_order_and_the_rest_stay() -> None:
-    ranked = rerank("q", hits(60), Says(float), no_picture)
+    ranked = rerank("q", hits(60), Says(float), no_image)
     assert [int(h.record.text.split()[1]) for h in ranked] == [*range(49, -1, -1), *range(50, 60)]
     assert [h.rank for h in ranked] == list(range(1, 61))
     assert [h.score for h in ranked] == sorted((h.score for h in ranked), reverse=True)
@@ -92,7 +92,7 @@ def test_the_first_fifty_are_put_in_order_and_the_rest_stay() -> None:
 def test_pages_joined_are_one_result() -> None:
     def page(top_k: int, offset: int) -> tuple[Hit, ...]:
         found = second_look(
-            Archive(), Says(lambda n: float(n * 7 % 11)), no_picture, top_k=top_k, offset=offset
+            Archive(), Says(lambda n: float(n * 7 % 11)), no_image, top_k=top_k, offset=offset
         )
         assert len(found.hits) == min(top_k, 120 - offset)
         return found.hits
@@ -105,23 +105,23 @@ def test_pages_joined_are_one_result() -> None:
 
 
 def test_equal_scores_keep_the_order_of_the_search() -> None:
-    assert rerank("q", hits(9), Says(lambda n: 1.0), no_picture)[4].record == hits(9)[4].record
+    assert rerank("q", hits(9), Says(lambda n: 1.0), no_image)[4].record == hits(9)[4].record
 
 
 @pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
 def test_what_cannot_be_judged_keeps_its_place(nothing: float | None) -> None:
-    ranked = rerank("q", hits(7), Says(lambda n: nothing if n in (0, 3) else float(n)), no_picture)
+    ranked = rerank("q", hits(7), Says(lambda n: nothing if n in (0, 3) else float(n)), no_image)
     assert [int(h.record.text.split()[1]) for h in ranked] == [0, 6, 5, 3, 4, 2, 1]
     assert ranked[0].why.ranked_by is None and ranked[1].why.ranked_by == "says"
 
 
 def test_a_query_without_words_is_left_alone_and_phrases_count_as_words() -> None:
     silent = Says(float)
-    found = second_look(Archive(""), silent, no_picture, top_k=5)
+    found = second_look(Archive(""), silent, no_image, top_k=5)
     assert silent.asked == 0 and found.hits == hits(5)
-    second_look(Archive("", phrases=("GRAND TOTAL",)), silent, no_picture, top_k=5)
+    second_look(Archive("", phrases=("GRAND TOTAL",)), silent, no_image, top_k=5)
     assert silent.asked == DEPTH
-    second_look(Archive(), silent, no_picture, top_k=5, offset=60)
+    second_look(Archive(), silent, no_image, top_k=5, offset=60)
     assert silent.asked == DEPTH
 
 
@@ -129,8 +129,8 @@ def test_a_reranker_that_loses_count_is_found_out() -> None:
     broken = Says(lambda n: 1.0)
     broken.scores = lambda query, seen: [1.0]  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="1 scores for 3 hits"):
-        rerank("q", hits(3), broken, no_picture)
-    assert rerank("q", (), Says(lambda n: 1.0), no_picture) == ()
+        rerank("q", hits(3), broken, no_image)
+    assert rerank("q", (), Says(lambda n: 1.0), no_image) == ()
 
 
 # --- texts in pieces ---------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def test_a_vlm_takes_any_query(vlm: tuple[Path, Any, Any], text: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (4000, 3000)], ids=str)
-def test_a_vlm_takes_any_picture(vlm: tuple[Path, Any, Any], size: tuple[int, int]) -> None:
+def test_a_vlm_takes_any_image(vlm: tuple[Path, Any, Any], size: tuple[int, int]) -> None:
     seen = [Candidate(record(0), lambda: Image.new("RGB", size, "red"))]
     (score,) = VlmReranker.load(str(vlm[0]), device="cpu").scores("dog", seen)
     assert score is not None and math.isfinite(score)
@@ -361,7 +361,7 @@ def test_marks_are_read_out_of_answers(written: str, mark: float | None) -> None
 def test_one_hit_is_replaced_whole() -> None:
     """What a hit says of itself goes with it; only rank and score belong to the place."""
     before = replace(hits(2)[1], snippet="its own words")
-    after = rerank("q", (hits(2)[0], before), Says(float), no_picture)[0]
+    after = rerank("q", (hits(2)[0], before), Says(float), no_image)[0]
     assert (after.record, after.snippet, after.rank, after.score) == (
         before.record,
         "its own words",

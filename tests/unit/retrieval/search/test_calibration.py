@@ -51,7 +51,7 @@ def test_the_sentences_are_short_and_different() -> None:
     assert all(1 < len(sentence.split()) < 9 for sentence in every)
 
 
-def test_the_usual_cosine_of_few_pictures_leans_on_that_of_all_sentences() -> None:
+def test_the_usual_cosine_of_few_images_leans_on_that_of_all_sentences() -> None:
     query = np.array([1, 0], np.float32)
     assert made().usual(query) == pytest.approx((10 * 0.5 + 10 * 0.1) / 20)
     assert made(count=0).usual(query) == pytest.approx(0.1)

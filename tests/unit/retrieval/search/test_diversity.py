@@ -69,7 +69,7 @@ def seen(number: int, image: Image.Image | None = None, vector: object = (1, 0),
 
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("seed", range(4))
-def test_an_edited_picture_is_the_same_whatever_its_vector(edit: str, seed: int) -> None:
+def test_an_edited_image_is_the_same_whatever_its_vector(edit: str, seed: int) -> None:
     image = scene(seed)
     one, other = seen(1, image), seen(2, EDITS[edit](image), (0, 1))
     assert is_near_duplicate(one, other, alike=ALIKE_COSINE)
@@ -82,7 +82,7 @@ def test_a_small_crop_is_the_same_when_the_vectors_say_so_too() -> None:
     assert not is_near_duplicate(one, seen(2, cropped(image, 0.02), (0, 1)), alike=ALIKE_COSINE)
 
 
-def test_other_pictures_are_others() -> None:
+def test_other_images_are_others() -> None:
     hashes = [perceptual_hash(scene(seed)) for seed in range(30)]
     apart = [bits_apart(a, b) for i, a in enumerate(hashes) for b in hashes[:i]]
     assert min(apart) > 72, "further apart than any edit goes"
@@ -144,7 +144,7 @@ def test_what_is_written_decides(one: str, other: str, same: bool) -> None:
     assert same_words(one, other) is same_words(other, one) is same
 
 
-def test_hashes_of_any_picture() -> None:
+def test_hashes_of_any_image() -> None:
     for size in ((1, 1), (1, 5000), (4000, 3), (63, 65), (64, 64)):
         found = perceptual_hash(Image.new("RGB", size, "red"))
         assert found.endswith(PLAIN), "one colour"

@@ -23,7 +23,7 @@ def test_the_formula() -> None:
     assert evidence_of_text(None, 0.0, 0.0, pictures=0) == 0.0
 
 
-def test_a_receipt_with_all_words_beats_a_picture_that_looks_a_little_like_it() -> None:
+def test_a_receipt_with_all_words_beats_a_image_that_looks_a_little_like_it() -> None:
     receipt = fuse(-0.5, evidence_of_text(0.5, 14.0, 1.0, pictures=1000))
     assert receipt > fuse(3.0, 0.0)
 

@@ -53,7 +53,7 @@ def shown(groups: list[Group]) -> list[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("steps", [(5, 40, 41, 600), (600,), (1, 2, 3)])
-def test_growing_gives_the_groups_of_one_go_and_reads_each_picture_once(steps: tuple[int, ...]) -> None:
+def test_growing_gives_the_groups_of_one_go_and_reads_each_image_once(steps: tuple[int, ...]) -> None:
     shelf = Shelf(8, 75)
     groups = Groups(shelf.get, shelf.vectors, alike=ALIKE)
     for count in steps:

@@ -80,7 +80,7 @@ def test_words_find_the_text(retriever: Retriever) -> None:
     assert best.why.text is not None and best.snippet and "SUSHI HOUSE" in best.snippet
 
 
-def test_a_picture_finds_its_like(retriever: Retriever, store: MemoryStore) -> None:
+def test_a_image_finds_its_like(retriever: Retriever, store: MemoryStore) -> None:
     result = retriever.retrieve(parse(""), image=picture("blue"), top_k=8)
     assert result.matched and set(colours(result.hits)) == {"blue"}
     by_id = retriever.retrieve(parse(""), image_id=store.first["lime"], top_k=8)  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def test_a_page_that_cannot_be_is_an_error(retriever: Retriever, top_k: int, off
         retriever.retrieve(parse("red"), top_k=top_k, offset=offset)
 
 
-def test_a_picture_in_text_mode_is_an_error(retriever: Retriever) -> None:
+def test_a_image_in_text_mode_is_an_error(retriever: Retriever) -> None:
     with pytest.raises(BadQueryError, match="mode 'text'"):
         retriever.retrieve(parse("red"), image=picture("red"), mode="text")
 
@@ -174,7 +174,7 @@ def test_a_page_behind_the_end_is_empty_but_matched(retriever: Retriever) -> Non
         assert result.matched and result.hits == ()
 
 
-def test_words_and_a_picture_together(retriever: Retriever) -> None:
+def test_words_and_a_image_together(retriever: Retriever) -> None:
     result = retriever.retrieve(parse("white"), image=picture("red"), top_k=16)
     assert set(colours(result.hits)) == {"red", "white"}, "as near to the one as to the other"
 
@@ -202,7 +202,7 @@ def test_phrases_show_where_they_stand(retriever: Retriever) -> None:
     assert hit.snippet and "Salmon roll 12.50" in hit.snippet
 
 
-def test_a_picture_removed_meanwhile_is_left_out(embedder: ColourEmbedder, words: WordEmbedder) -> None:
+def test_a_image_removed_meanwhile_is_left_out(embedder: ColourEmbedder, words: WordEmbedder) -> None:
     class Shrinking(MemoryStore):
         gone = ""
 
@@ -220,7 +220,7 @@ def test_a_picture_removed_meanwhile_is_left_out(embedder: ColourEmbedder, words
     assert result.hits and first["white"] not in {hit.record.id for hit in result.hits}
 
 
-def test_one_picture_alone_is_judged_too(embedder: ColourEmbedder, words: WordEmbedder) -> None:
+def test_one_image_alone_is_judged_too(embedder: ColourEmbedder, words: WordEmbedder) -> None:
     store = MemoryStore(dim=embedder.dim, text_dim=words.dim)
     store.upsert([record(1)], embedder.embed_images([picture("red")]))
     retriever = Retriever(embedder, words, store)

@@ -169,7 +169,7 @@ def test_replacing_keeps_one_and_drops_its_text(store: VectorStore) -> None:
     assert found(store, Where(phrases=("old words",))) == set()
 
 
-def test_the_same_picture_twice_in_one_call_is_one(store: VectorStore) -> None:
+def test_the_same_image_twice_in_one_call_is_one(store: VectorStore) -> None:
     add(store, record(1), record(1, uri="/last.jpg"), vectors=[axis(0), axis(1)])
     assert store.count() == 1
     assert store.get([record(1).id])[0].uri == "/last.jpg"
@@ -374,7 +374,7 @@ def test_near_is_a_circle_also_at_the_edges_of_the_map(store: VectorStore) -> No
     assert found(store, Where(near=Near(0, 0, 30_000))) == {paris.id, fiji_west.id, fiji_east.id, pole.id}
 
 
-def test_a_picture_without_a_date_has_those_written_in_it(store: VectorStore) -> None:
+def test_a_image_without_a_date_has_those_written_in_it(store: VectorStore) -> None:
     receipt = record("receipt", text="ACME\n12.05.2018 13:05\nTax 2.00\nTotal RM 67.85")
     other = record("other", text="30.06.2018\nTotal 20.00")
     photo = record("photo", text="12/05/2018", taken_at=datetime(2020, 7, 4, 21, 30))
@@ -805,7 +805,7 @@ def test_threads_search_while_one_writes(store: VectorStore) -> None:
     assert store.count() == 300
 
 
-def test_two_threads_may_write_the_same_picture(store: VectorStore) -> None:
+def test_two_threads_may_write_the_same_image(store: VectorStore) -> None:
     records, vectors, _ = many(120)
     store.upsert(records, vectors)
     ids = [each.id for each in records]
