@@ -30,7 +30,9 @@ def masked(text: str) -> str:
 
 class _Tolerated:
     def __init__(self, log: logging.Logger, what: str, errors: tuple[type[BaseException], ...]) -> None:
-        self._log, self._what, self._errors = log, what, errors
+        self._log = log
+        self._what = what
+        self._errors = errors
 
     def __enter__(self) -> None: ...
 

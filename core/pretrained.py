@@ -26,7 +26,8 @@ _NO_CLASS = ("trust_remote_code", "does not recognize this architecture")
 def import_torch(what: str) -> tuple[Any, Any]:
     """``(torch, transformers)``, quiet; ``what`` needs them. Raises ``ModelUnavailableError``."""
     try:
-        torch, transformers = import_module("torch"), import_module("transformers")
+        torch = import_module("torch")
+        transformers = import_module("transformers")
     except ImportError as error:
         raise ModelUnavailableError(
             f"{what} needs PyTorch and transformers; pip install 'askpix[torch]'"
@@ -93,7 +94,8 @@ def from_pretrained(load: Callable[..., Any], reference: str, **options: Any) ->
     """
     folder = Path(reference).expanduser()
     if folder.is_dir():
-        name, revision = str(folder), None
+        name = str(folder)
+        revision = None
     elif _REPO.fullmatch(reference):
         name, _, tag = reference.partition("@")
         revision = tag or None

@@ -36,13 +36,15 @@ TOO_LONG = int(getattr(signal, "SIGXCPU", 24))
 """Signal that ends a process whose question takes too long; also reported for one past its deadline."""
 MEMORY = 4 * 2**30
 """Bytes of address space. Decoders reserve some of it and use little."""
-_DEADLINE_FACTOR, _DEADLINE_START_S = 4.0, 15.0
+_DEADLINE_FACTOR = 4.0
+_DEADLINE_START_S = 15.0
 """Deadline of a question by the clock: its CPU seconds times the first, for cores are shared, and the second,
 in which a process starts."""
 _POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 _MAX_SAID = 64 * 2**20
-_MAX_LINES, _LONGEST_LINE = 100, 500
+_MAX_LINES = 100
+_LONGEST_LINE = 500
 """Most lines, and bytes a line, kept of a child's standard error for one question."""
 _LEVELS = {logging.getLevelName(level): level for level in (10, 20, 30, 40)}
 _HEADER = struct.Struct("<II")
@@ -187,7 +189,8 @@ class Child:
 
     def __init__(self, module: str) -> None:
         """``module`` has the ``serve`` that it runs."""
-        self._log, self._lines = logging.getLogger(module), _MAX_LINES
+        self._log = logging.getLogger(module)
+        self._lines = _MAX_LINES
         level = str(self._log.getEffectiveLevel())
         self._process = start_process(
             python_command(f"{module}:serve", str(os.getpid()), level),
@@ -255,7 +258,8 @@ class Children:
     """
 
     def __init__(self, module: str) -> None:
-        self._module, self._lock = module, threading.Lock()
+        self._module = module
+        self._lock = threading.Lock()
         self.idle: list[Child] = []
         atexit.register(self.end)
 
@@ -292,7 +296,8 @@ def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = 
     _log_to_parent(int(sys.argv[2]))
     _limit("RLIMIT_CORE", 0)
     _limit(limit, memory)
-    inward, outward = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    inward = sys.stdin.buffer
+    outward = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the library prints is no answer
     while True:
         try:
@@ -380,7 +385,8 @@ def _receive(pipe: IO[bytes], *, most: int) -> tuple[Said, bytes]:
     words, data = _HEADER.unpack(head)
     if words > _MAX_SAID or data > most:
         raise ValueError("too much was said")
-    text, rest = pipe.read(words), pipe.read(data)
+    text = pipe.read(words)
+    rest = pipe.read(data)
     if len(text) < words or len(rest) < data:
         raise EOFError
     said = json.loads(text)

@@ -35,7 +35,10 @@ class AskpixRetriever(BaseRetriever):
         where: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self._url, self._collection, self._top_k, self._where = url, collection, top_k, where
+        self._url = url
+        self._collection = collection
+        self._top_k = top_k
+        self._where = where
         self._client = Client(url, key)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

@@ -66,7 +66,9 @@ _SILENCE_S = 60.0
 """The events of a job have a heartbeat every 15 s."""
 _REATTACH_S = 0.5
 _PAGE = 1000
-_MAX_CAPTIONS, _MAX_CLASSIFIED, _MAX_EMBEDDED = 16, 64, 64
+_MAX_CAPTIONS = 16
+_MAX_CLASSIFIED = 64
+_MAX_EMBEDDED = 64
 """Images in one request."""
 
 

@@ -38,7 +38,9 @@ Event = tuple[str, Any]
 
 _JITTER = random.SystemRandom()
 _CONNECT_S = 5.0
-_FIRST_WAIT_S, _LONGEST_WAIT_S, _WAIT_IN_ALL_S = 0.5, 8.0, 60.0
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 8.0
+_WAIT_IN_ALL_S = 60.0
 """Between two tries, without ``Retry-After``: doubled each time; and all waits of one request together."""
 
 
@@ -283,7 +285,8 @@ class Connection:
                 again = response.status_code == 429 or (repeat and response.status_code == 503)
                 after_s = _retry_after_s(response)
             except (httpx2.HTTPError, httpx2.InvalidURL) as raised:
-                error, cause = self._failure(raised), raised
+                error = self._failure(raised)
+                cause = raised
                 unsent = isinstance(raised, httpx2.ConnectError | httpx2.ConnectTimeout)
                 broken = isinstance(raised, httpx2.NetworkError | httpx2.RemoteProtocolError)
                 again = unsent or (repeat and broken)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     """A path; the bytes of a file; an image of Pillow; the id of an indexed image; or a data URI."""
 
 T = TypeVar("T")
-_MAX_BATCH_FILES, _MAX_BATCH_BYTES = 250, 256 * 2**20
+_MAX_BATCH_FILES = 250
+_MAX_BATCH_BYTES = 256 * 2**20
 """Most files and bytes of one upload; a server takes 1,000 files and 2 GiB by default, but a broken upload is
 sent anew.
 """
@@ -122,7 +123,8 @@ def _grouped(
         size = size_of(item)
         if group and (len(group) == max_items or total + size > max_size):
             yield group
-            group, total = [], 0
+            group = []
+            total = 0
         group.append(item)
         total += size
     if group:

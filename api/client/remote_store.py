@@ -25,7 +25,8 @@ class _Remote:
     """Methods and properties of one store of the server."""
 
     def __init__(self, client: Client, path: str) -> None:
-        self._client, self._path = client, path
+        self._client = client
+        self._path = path
 
     def call(self, member: str, *args: Any, **options: Any) -> Any:
         body = {"args": encode(list(args)), "options": {k: encode(v) for k, v in options.items()}}

@@ -14,7 +14,9 @@ from askpix.core.types import ImageRecord, Where
 from askpix.retrieval.stores.base import Scored
 from askpix.retrieval.stores.facets import Count
 
-_ARRAY, _TUPLE, _SET = "ndarray", "tuple", "set"
+_ARRAY = "ndarray"
+_TUPLE = "tuple"
+_SET = "set"
 _TYPES: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind) for kind in (ImageRecord, Where, Scored, Count)
 }
@@ -50,7 +52,8 @@ def decode(value: Any) -> Any:
         return [decode(item) for item in value]
     if not isinstance(value, dict):
         return value
-    tag, inner = value.get("$"), value.get("v")
+    tag = value.get("$")
+    inner = value.get("v")
     if tag in _TYPES:
         return _TYPES[tag].validate_python(inner)
     if tag == _ARRAY and value.get("dtype") in _DTYPES:

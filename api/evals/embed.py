@@ -85,7 +85,8 @@ def as_indexing(embedder: Embedder, kind: str) -> Embed:
 
 def bare_onnx(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of ONNX Runtime's examples: transformers' processor and tokenizer, a session of all cores."""
-    onnxruntime, transformers = import_module("onnxruntime"), import_module("transformers")
+    onnxruntime = import_module("onnxruntime")
+    transformers = import_module("transformers")
     from askpix.retrieval.onnx.export_layout import find_layout
 
     layout = find_layout(embedder_id.partition(":")[2], precision=settings.precision)
@@ -105,7 +106,8 @@ def bare_onnx(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
 
         return run
 
-    see, read = runner(layout.vision), runner(layout.text)
+    see = runner(layout.vision)
+    read = runner(layout.text)
 
     def images(batch: Sequence[Any]) -> Any:
         return see(processor(images=list(batch), return_tensors="np"))
@@ -121,7 +123,8 @@ def bare_onnx(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
 
 def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of transformers' own examples: its processor, then its model."""
-    torch, transformers = import_module("torch"), import_module("transformers")
+    torch = import_module("torch")
+    transformers = import_module("transformers")
     from askpix.core.pretrained import model_type, pick_device, pick_dtype
     from askpix.retrieval.model_hub.source import find_model
 
@@ -164,7 +167,8 @@ def bare_transformers(embedder_id: str, settings: Settings) -> tuple[Embed, Embe
 
 def bare_open_clip(embedder_id: str, settings: Settings) -> tuple[Embed, Embed]:
     """The loop of open_clip's README: its transform image by image, then its model."""
-    open_clip, torch = import_module("open_clip"), import_module("torch")
+    open_clip = import_module("open_clip")
+    torch = import_module("torch")
     from askpix.core.pretrained import pick_device, pick_dtype
     from askpix.retrieval.embedders.open_clip import find_named
 
@@ -205,7 +209,8 @@ def save_random(folder: Path, kind: str) -> str:
         raise BadQueryError(f"no random model {kind!r}; there are: {', '.join(RANDOM)}")
     try:
         check_torchvision()
-        open_clip, transformers = import_module("open_clip"), import_module("transformers")
+        open_clip = import_module("open_clip")
+        transformers = import_module("transformers")
         import tokenizers
         from safetensors.torch import save_file
     except ImportError as error:

@@ -64,12 +64,14 @@ def bench_command(
         from askpix.evaluation.public.captions import COLUMNS
 
         report, model = _captions(workspace, wanted, folder, embedder, kept, limit)
-        columns, rows = COLUMNS, report.rows()
+        columns = COLUMNS
+        rows = report.rows()
     elif wanted == "vidore":
         from askpix.evaluation.public.vidore import COLUMNS
 
         report, model = _pages(workspace, folder, embedder, kept, limit)
-        columns, rows = COLUMNS, report.rows()
+        columns = COLUMNS
+        rows = report.rows()
     else:
         report, model = _answers(workspace, wanted, folder, generator, kept, limit, frames)
         columns = ("group", "n", f"{report.measure} %")
@@ -127,7 +129,8 @@ def _benchmarks(frames: int) -> "dict[str, Benchmark]":
     from askpix.evaluation.public import choices, document_qa, mmmu_videomme, multiple_choice
     from askpix.evaluation.public.runner import Benchmark, Item
 
-    read, hub = document_qa, mmmu_videomme
+    read = document_qa
+    hub = mmmu_videomme
 
     def load_mmmu(folder: Path) -> list[Item]:
         return (hub.load_mmmu_parquet if parquet_files(folder) else multiple_choice.load_mmmu)(folder)

@@ -89,7 +89,8 @@ def retrieval_command(
         show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json, literal=literal)
         return
     with open_searcher(workspace, target, rerank=rerank) as searcher:
-        read, retriever = searcher.read_caption(literal=literal), searcher.retriever
+        read = searcher.read_caption(literal=literal)
+        retriever = searcher.retriever
 
         def asking(search: "Callable[..., SearchResult]") -> "Retrieve":
             def retrieve(query: str) -> tuple[bool, list[tuple[str, ...]]]:
@@ -103,7 +104,8 @@ def retrieval_command(
                 typer.echo(f"\r{done} of {total} queries", nl=done == total, err=True)
 
         gallery = workspace.catalog.count_images(target)
-        cases, plain = dataset.cases[:limit], asking(retriever.retrieve)
+        cases = dataset.cases[:limit]
+        plain = asking(retriever.retrieve)
         if rerank is not None:
             both = compare(
                 dataset.name,
@@ -181,7 +183,8 @@ def show_legs(
         for name, cases in _groups(datasets, half, limit)
     ]
     with open_searcher(workspace, target) as searcher:
-        read, retriever = searcher.read_caption(literal=literal), searcher.retriever
+        read = searcher.read_caption(literal=literal)
+        retriever = searcher.retriever
 
         def ask(leg: str, query: str, folder: str | None) -> list[tuple[str, ...]]:
             where = Where(path=f"{folder}/*") if folder else Where()
@@ -224,7 +227,8 @@ def show_absent(
     groups = list(_groups(datasets, half, limit))
     every = [case for dataset in datasets for case in dataset.cases]
     with open_searcher(workspace, target) as searcher:
-        read, retriever = searcher.read_caption(literal=literal), searcher.retriever
+        read = searcher.read_caption(literal=literal)
+        retriever = searcher.retriever
         by_path = dict(_ids_by_path(retriever))
 
         def ask(query: str, left_out: frozenset[str]) -> tuple[bool, float]:

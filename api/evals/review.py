@@ -27,7 +27,8 @@ _TEMPLATE = Path(__file__).with_name("review_page.html")
 def known_of(workspace: "Workspace", collection: "Collection", records: Sequence[ImageRecord]) -> list[Known]:
     """Return what the catalog knows of these images. Only images that are files of this machine."""
     ids = [record.id for record in records]
-    abouts, lines = workspace.catalog.notes.abouts(ids), workspace.lines_of(collection)(ids)
+    abouts = workspace.catalog.notes.abouts(ids)
+    lines = workspace.lines_of(collection)(ids)
     found = []
     for record in records:
         about = abouts.get(record.id)

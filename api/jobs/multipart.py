@@ -23,7 +23,9 @@ class FilesOnDisk:
         if kind != b"multipart/form-data" or not boundary:
             raise ProblemError(415, "send multipart/form-data with 'files', or JSON with 'urls'")
         self.files: list[Incoming] = []
-        self._uploads, self._max_file, self._max_bytes = uploads, max_file_bytes, max_bytes
+        self._uploads = uploads
+        self._max_file = max_file_bytes
+        self._max_bytes = max_bytes
         self._total = self._ignored = 0
         self._current: Incoming | None = None
         self._header = (bytearray(), bytearray())

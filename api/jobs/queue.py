@@ -36,7 +36,8 @@ TURN_S = 10.0
 """Seconds a job works before another collection's may go first, at the end of a file."""
 
 _SETTLE_EVERY_S = 2.0
-_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+_FIRST_PAUSE = timedelta(seconds=30)
+_LONGEST_PAUSE = timedelta(hours=1)
 _MAX_RETRIES = 200
 """Most retries of a job that failed for a passing cause: some eight days. Its files are kept longer."""
 _AGAIN = {"state": "queued", "error": None, "retry_at": None}
@@ -215,7 +216,8 @@ class JobRunner:
     def __init__(
         self, ledger: JobLedger, work: Work, *, workers: int = WORKERS, turn_s: float = TURN_S
     ) -> None:
-        self._ledger, self._work = ledger, work
+        self._ledger = ledger
+        self._work = work
         self._turn_s = turn_s
         self._stopping = threading.Event()
         self._change = threading.Condition()
@@ -335,7 +337,8 @@ class JobRunner:
                     raise JobStoppedError
                 self._ledger.change(job.id, progress=asdict(progress))
             if progress.pages != pages:
-                pages, running.beat = progress.pages, now
+                pages = progress.pages
+                running.beat = now
             here = (progress.stage, progress.done, progress.failed)
             if here != reached:
                 # A turn begins when the run is set up and ends with something finished, so that jobs get on
@@ -344,7 +347,8 @@ class JobRunner:
                     began = now
                 elif now - began >= self._turn_s and self._others_wait():
                     raise JobStoppedError
-                reached, running.beat = here, now
+                reached = here
+                running.beat = now
 
         try:
             result = self._attempt(job, on_progress)

@@ -76,8 +76,10 @@ class Uploads:
     """The folders of a home in which uploads and thumbnails lie."""
 
     def __init__(self, home: Path, *, max_bytes: int, max_files: int) -> None:
-        self.max_bytes, self.max_files = max_bytes, max_files
-        self._root, self.thumbnails = home / "uploads", home / "thumbnails"
+        self.max_bytes = max_bytes
+        self.max_files = max_files
+        self._root = home / "uploads"
+        self.thumbnails = home / "thumbnails"
         self._incoming = self._root / "incoming"
 
     def begin(self, name: str) -> Incoming:
@@ -147,9 +149,11 @@ def safe_name(name: str) -> str:
     flat = _UNSAFE.sub("_", flat).strip(" .")
     stem, dot, extension = flat.rpartition(".")
     if dot and len(extension) <= 8:
-        stem, extension = (stem or "picture"), f".{extension}"
+        stem = stem or "picture"
+        extension = f".{extension}"
     else:
-        stem, extension = flat or "picture", ""
+        stem = flat or "picture"
+        extension = ""
     if _RESERVED.fullmatch(stem):
         stem = f"_{stem}"
     while len((stem + extension).encode()) > _MAX_NAME:

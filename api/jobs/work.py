@@ -22,7 +22,8 @@ class JobWork:
     """``work`` of a ``JobRunner``. Every kind may be begun again from its start at any time."""
 
     def __init__(self, workspace: Workspace, uploads: Uploads) -> None:
-        self._workspace, self._uploads = workspace, uploads
+        self._workspace = workspace
+        self._uploads = uploads
 
     def __call__(self, job: Job, on_progress: Callable[[Progress], None]) -> Mapping[str, Any]:
         collection = self._workspace.catalog.get_collection(job.collection)

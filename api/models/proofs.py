@@ -119,7 +119,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _proofs(rows: dict[str, Any]) -> Iterator[Proof]:
-    now, ours = time.time(), version("askpix")
+    now = time.time()
+    ours = version("askpix")
     for row in rows.values():
         if not isinstance(row, dict) or row.get("askpix") != ours:
             continue

@@ -128,7 +128,8 @@ def models(name: str, service: TheService, who: Who) -> ModelsInUse:
         with service.workspace.open_store(building) as store:
             done = store.count()
         progress = Building(building.embedder, done, service.catalog.count_images(collection))
-    generator, problem = None, None
+    generator = None
+    problem = None
     try:
         generator = service.workspace.generator().model_id
     except AskpixError as error:  # one that cannot be opened is told; the rest is worth showing all the same

@@ -19,7 +19,8 @@ from askpix.ingest.formats.pages import open_page
 
 router = APIRouter(prefix="/v1", tags=["classify"])
 _Words = Annotated[str, Field(max_length=200)]
-_MAX_SENTENCES, _MAX_CHARACTERS = 2_000, 400_000
+_MAX_SENTENCES = 2_000
+_MAX_CHARACTERS = 400_000
 """Limits: each label is put into each template, and every sentence is embedded, about 4 ms with ``mini``."""
 
 

@@ -90,7 +90,8 @@ def file(image_id: str, request: Request, service: TheService, who: Who) -> Resp
     found = file_of(service, collection, record, sha256)
     if _has(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    name, kind = safe_name(record.uri), media_type(found)
+    name = safe_name(record.uri)
+    kind = media_type(found)
     headers = {"ETag": etag, "Cache-Control": "private, max-age=3600", **_GUARD}
     if isinstance(found, bytes):
         headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(name)}"
@@ -114,7 +115,8 @@ def small(
 ) -> Response:
     """The image small, as AVIF, WebP or JPEG by `Accept`; at least `size` pixels where it has them."""
     collection, record, sha256 = service.image(who, image_id)
-    kind, wanted = choose_format(request.headers.get("accept", "")), snap(size)
+    kind = choose_format(request.headers.get("accept", ""))
+    wanted = snap(size)
     etag = f'"{record.id}-{wanted}-{kind[6:]}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=86400", "Vary": "Accept", **_GUARD}
     if _has(request, etag):

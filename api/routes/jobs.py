@@ -74,7 +74,8 @@ async def events(job_id: str, service: TheService, who: Who) -> StreamingRespons
     await anyio.to_thread.run_sync(service.job, who, job_id)
 
     async def stream() -> AsyncIterator[bytes]:
-        last, silent = None, 0.0
+        last = None
+        silent = 0.0
         while not service.stopping:
             job = await anyio.to_thread.run_sync(service.job, who, job_id)
             body = job_out(service, who, job)
@@ -82,7 +83,8 @@ async def events(job_id: str, service: TheService, who: Who) -> StreamingRespons
                 yield event(job.state, body)
                 return
             if (job.state, job.progress) != last:
-                last, silent = (job.state, job.progress), 0.0
+                last = (job.state, job.progress)
+                silent = 0.0
                 yield event("progress", body)
             elif silent >= _HEARTBEAT_S:
                 silent = 0.0

@@ -14,9 +14,11 @@ from askpix.core.errors import BadQueryError
 from askpix.core.types import Message
 
 PREFIX = "askpix/"
-_REMEMBERED, _LONGEST_TURN = 40, 4_000
+_REMEMBERED = 40
+_LONGEST_TURN = 4_000
 """Turns that a question may lean on, and characters of each."""
-_MAX_TEXT, _MAX_IMAGES = 10_000, 64
+_MAX_TEXT = 10_000
+_MAX_IMAGES = 64
 _PIECES = re.compile(r"\S+\s*|\s+")
 
 

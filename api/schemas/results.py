@@ -458,7 +458,8 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hit(hit: core.Hit) -> Hit:
-    record, why = hit.record, hit.why
+    record = hit.record
+    why = hit.why
     return Hit(
         rank=hit.rank,
         id=record.id,

@@ -93,7 +93,8 @@ class Trail:
             minute = datetime.now(UTC).replace(tzinfo=None, second=0, microsecond=0)
             if minute != self._minute:
                 self._write_refusals()
-                self._minute, self._counts = minute, {}
+                self._minute = minute
+                self._counts = {}
             address = _network(address)
             if address not in self._counts and len(self._counts) >= _MAX_ADDRESSES:
                 address = _OTHERS

@@ -75,7 +75,8 @@ class KeyRing:
         """A new key and its text, which is shown once and never kept."""
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise AskpixError(f"{name!r} cannot name a key; use up to 100 printable characters")
-        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key_id = secrets.token_hex(6)
+        secret = secrets.token_urlsafe(32)
         row = {
             "id": key_id,
             "name": name,

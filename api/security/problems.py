@@ -45,7 +45,8 @@ class ProblemError(AskpixError):
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.status, self.headers = status, headers or {}
+        self.status = status
+        self.headers = headers or {}
 
 
 class OverloadedError(ProblemError):

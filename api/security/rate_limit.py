@@ -12,7 +12,8 @@ class RateLimit:
     """``per_minute`` in the long run, a quarter of that at once. 0 = no limit. Thread-safe."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._clock = per_minute / 60, clock
+        self._rate = per_minute / 60
+        self._clock = clock
         self._burst = max(5.0, per_minute / 4)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()

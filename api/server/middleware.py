@@ -55,7 +55,8 @@ class Door:
     """Wraps the app. ``hosts``: names a loopback server answers to; None when it listens for others."""
 
     def __init__(self, app: ASGIApp, *, service: Service, hosts: Sequence[str] | None) -> None:
-        self._app, self._service = app, service
+        self._app = app
+        self._service = service
         self._hosts = None if hosts is None else {host.lower() for host in hosts}
         self._rate = RateLimit(service.settings.requests_per_minute)
         self._own_rates: dict[int, RateLimit] = {}
@@ -84,7 +85,8 @@ class Door:
             await visit.note()
 
     async def _enter(self, scope: Scope, receive: Receive, visit: "_Visit") -> None:
-        path, headers = scope["path"], Headers(scope=scope)
+        path = scope["path"]
+        headers = Headers(scope=scope)
         self._check_host(headers)
         if path in OPEN_PATHS:
             await self._app(scope, receive, visit.send)
@@ -144,7 +146,8 @@ class Door:
             # What the page asks in its own name only: another site's form or image cannot add a header.
             if scope["method"] not in ("GET", "HEAD") and headers.get(PAGE_HEADER) != "1":
                 raise ProblemError(403, f"a request with a session needs the header {PAGE_HEADER}: 1")
-            kind, text = "bearer", cookie
+            kind = "bearer"
+            text = cookie
         if kind.lower() == "bearer" and text.strip():
             text = text.strip()
             if secrets.compare_digest(text.encode(), self._service.token.encode()):
@@ -171,7 +174,9 @@ class _Visit:
         self.id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.status = 0
         self.principal: Principal | None = None
-        self._scope, self._service, self._send = scope, service, send
+        self._scope = scope
+        self._service = service
+        self._send = send
         self._began = time.perf_counter()
         self.body: RequestBody | None = None
         self._problem: bytes | None = None
@@ -205,7 +210,9 @@ class _Visit:
 
     async def note(self) -> None:
         """Log changes and refusals to the audit log; requests without a key are counted."""
-        method, route, trail = self._scope["method"], self.route, self._service.trail
+        method = self._scope["method"]
+        route = self.route
+        trail = self._service.trail
         entry: dict[str, Any] = {"did": f"{method} {route}", "status": self.status, "request": self.id}
         # A stranger who signs in is known to the route that let them in.
         principal: Principal | None = self.principal or self._scope["state"].get("principal")

@@ -79,7 +79,8 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, service: Service, url: str) -> None:
         super().__init__(config)
-        self._service, self._url = service, url
+        self._service = service
+        self._url = url
         self.interrupted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -17,7 +17,8 @@ class Reserve:
     """
 
     def __init__(self, home: Path) -> None:
-        self._home, self._path = home, home / "reserve"
+        self._home = home
+        self._path = home / "reserve"
 
     def keep(self) -> None:
         """Take the room, if it is a small part of what is free: a deletion writes each row of a collection to

@@ -103,7 +103,8 @@ class Service:
 
     def begin_stop(self) -> None:
         """Take no new work; streams end, and the running job stops at its next safe point."""
-        self.ready, self.stopping = False, True
+        self.ready = False
+        self.stopping = True
         self.runner.begin_stop()
 
     def stop(self, *, timeout_s: float = 30.0) -> bool:
@@ -196,7 +197,8 @@ class Service:
         own = [] if others else [uri for uri in uris if self.uploads.holds(uri)]
         with self.workspace.open_store(collection) as store:
             kept = store.get([record.id])
-            vectors, passages = store.image_vectors([each.id for each in kept]), store.passages([record.id])
+            vectors = store.image_vectors([each.id for each in kept])
+            passages = store.passages([record.id])
             try:
                 with self.catalog.forgetting(collection, record.id, own):
                     store.delete([record.id])

@@ -114,7 +114,8 @@ def _fit(
     ids = sorted(told)[:MOST]
     others = sorted(record.id for record in records if record.id not in told)[:_OTHERS]
     with workspace.open_store(collection) as store:
-        images, rest = store.image_vectors(ids), store.image_vectors(others)
+        images = store.image_vectors(ids)
+        rest = store.image_vectors(others)
     texts = [caption for point in ids for caption in told[point]]
     owners = [row for row, point in enumerate(ids) for _ in told[point]]
     return fit_map(

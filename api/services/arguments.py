@@ -45,7 +45,8 @@ def _one_line(error: ValidationError, signature: inspect.Signature) -> str:
     if first["type"] == "sequence_str":
         reason = "it should be a list, not one string"
     elif first["type"] == "missing":
-        place, reason = place[:-1], "it has too few items"
+        place = place[:-1]
+        reason = "it has too few items"
     elif len(of_a_union) > 1:
         kinds = [each.get("ctx", {}).get("class") or each["type"] for each in of_a_union]
         named = dict.fromkeys(kind.removesuffix("_type") for kind in kinds)

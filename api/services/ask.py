@@ -124,7 +124,9 @@ class _Asking:
     """Searches of one question."""
 
     def __init__(self, workspace: "Workspace", collection: "Collection", top_k: int) -> None:
-        self._workspace, self._collection, self._top_k = workspace, collection, top_k
+        self._workspace = workspace
+        self._collection = collection
+        self._top_k = top_k
 
     def understand(self, text: str) -> "Query":
         """The words as a search."""

@@ -241,7 +241,8 @@ class Askpix:
             BadQueryError: There is nothing to search for, or the filter contradicts itself.
             NotFoundError: No such collection or image.
         """
-        start, end = _moment(after), _moment(before)
+        start = _moment(after)
+        end = _moment(before)
         if start and end and start >= end:
             raise BadQueryError(f"after {after} is not earlier than before {before}: nothing can lie between")
         found = search(

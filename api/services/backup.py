@@ -195,7 +195,8 @@ def _copied(home: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         if not (home / name).exists():
             continue
         try:
-            source, copy = sqlite3.connect(home / name), sqlite3.connect(folder / name)
+            source = sqlite3.connect(home / name)
+            copy = sqlite3.connect(folder / name)
             with source, copy:
                 source.backup(copy)
             source.close()

@@ -31,7 +31,8 @@ class Classifier:
         embedder: str | None = None,
     ) -> None:
         """``templates`` are sentences with ``{}`` for the label. Raises ``BadQueryError``."""
-        wanted, sentences = clean_labels(labels), check_templates(templates or DEFAULT)
+        wanted = clean_labels(labels)
+        sentences = check_templates(templates or DEFAULT)
         self._model = workspace.embedder(embedder or workspace.settings.embedder)
         self._zero_shot = ZeroShot(self._model, wanted, templates=sentences)
         self.embedder_id = self._model.model_id

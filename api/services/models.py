@@ -60,7 +60,8 @@ def survey(workspace: Workspace) -> list[ModelInfo]:
         *published_models(this_machine(workspace.settings.device)),
         *own_rerankers(),
     ]
-    used, best = in_use(workspace), recommended(workspace)
+    used = in_use(workspace)
+    best = recommended(workspace)
     return [
         replace(
             row,
@@ -82,7 +83,8 @@ def in_use(workspace: Workspace) -> list[ModelInfo]:
     embedder = workspace.auto.embedder_id if settings.embedder == "auto" else settings.embedder
     why = workspace.auto.reason if settings.embedder == "auto" else "ASKPIX_EMBEDDER names it"
     text = settings.text_embedder
-    generator, told = settings.generator, "ASKPIX_GENERATOR names it"
+    generator = settings.generator
+    told = "ASKPIX_GENERATOR names it"
     if generator == "auto":
         generator = next(found_here(workspace.generator_options), "extractive")
         told = "it is here; whether it sees is tried at the first question"

@@ -89,7 +89,8 @@ def _rebuild(workspace: Workspace, collection: Collection) -> str:
 
 def _uploads(workspace: Workspace, known: list[Collection], folders: list[Path]) -> list[Orphan]:
     root = workspace.settings.home / "uploads"
-    found, ids = [], {each.id for each in known}
+    found = []
+    ids = {each.id for each in known}
     stores = map(read_identity, (workspace.settings.home / "collections").glob("*/"))
     ids |= {each.id for each in stores if each}  # once that is rebuilt, it has them
     for folder in folders:

@@ -55,7 +55,8 @@ _KINDS = {
     "cat": {"cat", "cats", "kitten", "feline", "tabby"},
     "coffee-cup": {"coffee", "cup", "mug", "espresso", "latte", "cappuccino", "teacup", "tea"},
 }
-_MAX_INPUT, _MAX_OUTPUT = 8_000, 200
+_MAX_INPUT = 8_000
+_MAX_OUTPUT = 200
 """Tokens of a description, whatever a question may cost."""
 _SHAPES = {"circle": ImageDraw.ImageDraw.ellipse, "square": ImageDraw.ImageDraw.rectangle}
 
@@ -117,7 +118,8 @@ def check_works(workspace: Workspace, model_id: str, role: Role, *, now: str, ot
 
 def forget_proofs(workspace: Workspace, model_id: str) -> None:
     """Drop the kept proofs of a model in whatever role, or of ``all``. Raises ``NotFoundError``."""
-    proofs, verdicts = Proofs(workspace.settings.home), Verdicts(workspace.settings.home)
+    proofs = Proofs(workspace.settings.home)
+    verdicts = Verdicts(workspace.settings.home)
     if model_id == "all":
         proofs.forget()
         verdicts.forget()
@@ -140,7 +142,9 @@ def forget_generators(workspace: Workspace) -> None:
 def models_in_use(workspace: Workspace) -> list[tuple[Role, str]]:
     """Return the models of the settings and of every collection, each once. ``auto`` is what it takes now."""
     settings = workspace.settings
-    embedder, text, generator = settings.embedder, settings.text_embedder, settings.generator
+    embedder = settings.embedder
+    text = settings.text_embedder
+    generator = settings.generator
     found: list[tuple[Role, str]] = [
         ("embedder", workspace.auto.embedder_id if embedder == "auto" else embedder),
         ("text embedder", MiniLM.model_id if text == "auto" else text),
@@ -181,12 +185,14 @@ def _find_images(embedder: Embedder, limits: ImageLimits) -> _Outcome:
         code for code in photos[0].captions if code != "en" and serves(spoken, code) and code not in weak
     ]
     if passed and others:
-        hits, most = sum(map(found_in, others)), len(others) * len(photos)
+        hits = sum(map(found_in, others))
+        most = len(others) * len(photos)
         passed = hits >= _needed(most)
         told = f"{told}, {hits} of {most} in {', '.join(others)}"
         bar = f"{bar}, and {_needed(most)} of {most} in its other languages"
     if passed and _exchanged(embedder):
-        passed, told = False, f"{told}, but takes red for blue and blue for red: its channels are exchanged"
+        passed = False
+        told = f"{told}, but takes red for blue and blue for red: its channels are exchanged"
     return _Outcome(passed, told, bar)
 
 
@@ -225,7 +231,8 @@ def _find_paraphrases(embedder: TextEmbedder) -> _Outcome:
     others = [code for code in photos[0].captions if code != "en" and serves(spoken, code)]
     if passed and others:
         captions = [photo.captions["en"] for photo in photos]
-        hits, most = sum(found(code, captions) for code in others), len(others) * len(photos)
+        hits = sum(found(code, captions) for code in others)
+        most = len(others) * len(photos)
         passed = hits >= _needed(most)
         told = f"{told}, {hits} of {most} asked in {', '.join(others)}"
         bar = f"{bar}, and {_needed(most)} of {most} in its other languages"
@@ -273,7 +280,8 @@ def _order_pages(model: Reranker, limits: ImageLimits) -> _Outcome:
     ]
     marks = [model.scores(page.question, candidates) for page in pages]
     rows = np.array([[-np.inf if mark is None else mark for mark in row] for row in marks], np.float32)
-    found, needed = _first(rows), _RERANKED - 1
+    found = _first(rows)
+    needed = _RERANKED - 1
     told = f"put the right page first for {found} of {_RERANKED} questions"
     return _Outcome(found >= needed, told, f"at least {needed} of {_RERANKED}")
 

@@ -78,8 +78,10 @@ def reembed(
     ``without_missing``. Raises ``AskpixError`` when it has that model already, or holds nothing, and when the
     model fails its proof, unless ``unproven``.
     """
-    catalog, collection = workspace.catalog, workspace.collection(name)
-    embedder, text = workspace.embedder(embedder_id), workspace.text_embedder_of(collection)
+    catalog = workspace.catalog
+    collection = workspace.collection(name)
+    embedder = workspace.embedder(embedder_id)
+    text = workspace.text_embedder_of(collection)
     if workspace.settings.text_embedder != "auto":
         text = workspace.text_embedder_for(workspace.settings.text_embedder)
     if not unproven:
@@ -150,7 +152,8 @@ def roll_back(workspace: Workspace, name: str) -> tuple[Collection, int]:
     Returns the collection as it is then, and how many images (or their words) came since and are left to
     the next `askpix index`. Raises ``NotFoundError`` when there are none.
     """
-    catalog, collection = workspace.catalog, workspace.collection(name)
+    catalog = workspace.catalog
+    collection = workspace.collection(name)
     with workspace.run_on(collection):
         collection = workspace.collection(name)
         kept = catalog.generations.others(collection, "replaced")
@@ -166,7 +169,8 @@ def roll_back(workspace: Workspace, name: str) -> tuple[Collection, int]:
 
 def drop_replaced(workspace: Workspace, name: str) -> int:
     """Remove vectors that are not in use: replaced ones, and those of a change that was given up."""
-    catalog, collection = workspace.catalog, workspace.collection(name)
+    catalog = workspace.catalog
+    collection = workspace.collection(name)
     with workspace.run_on(collection):
         idle = [
             *catalog.generations.others(collection, "replaced"),

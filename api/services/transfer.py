@@ -82,7 +82,8 @@ def import_from(
 
 def _finish(workspace: Workspace, draft: Collection, wanted: str) -> None:
     """The folder first: after a kill in between it is still the draft that the next try removes."""
-    old, new = workspace.folder(draft), workspace.folder(replace(draft, name=wanted))
+    old = workspace.folder(draft)
+    new = workspace.folder(replace(draft, name=wanted))
     old.rename(new)
     try:
         rename(workspace.catalog.engine, draft, wanted)

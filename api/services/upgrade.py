@@ -124,7 +124,8 @@ def upgrade(workspace: Workspace, collection: str, name: str, on_progress: OnPro
 def _install(workspace: Workspace, model: ModelFact, on_progress: OnProgress) -> str:
     on_progress(Progress("downloading", 0, model.bytes, 0.0, 0))
     plan = plan_install(model)
-    began, fetched = time.monotonic(), 0
+    began = time.monotonic()
+    fetched = 0
 
     def on_bytes(count: int) -> None:
         nonlocal fetched

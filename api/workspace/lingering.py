@@ -75,7 +75,8 @@ class LingeringWorkspace(HeldWorkspace):
 
     def close(self) -> None:
         with self._change:
-            ended, self._ended = self._ended, None
+            ended = self._ended
+            self._ended = None
         if ended is not None:
             ended.set()
         super().close()
@@ -87,7 +88,8 @@ class LingeringWorkspace(HeldWorkspace):
         self._inherited = self._stores  # kept: an object that dies would let go of the parent's lock
         self._stores = OrderedDict()
         self._change = threading.Condition()
-        self._ended, self._turns = None, 0
+        self._ended = None
+        self._turns = 0
 
     def _close_later(self) -> None:
         with self._change:

@@ -56,16 +56,19 @@ def reference(model_id: str) -> str:
 def choose_page_embedder(workspace: Workspace, collection: Collection, embedder_id: str) -> Collection:
     """The collection with this page embedder from now on; matrices of another one are removed."""
     if embedder_id == "none":
-        wanted, dim = None, None
+        wanted = None
+        dim = None
     else:
         embedder_id = workspace.id_of(embedder_id, "page embedder")
-        wanted, dim = f"{_SCHEME}{reference(embedder_id)}", collection.page_dim
+        wanted = f"{_SCHEME}{reference(embedder_id)}"
+        dim = collection.page_dim
         has = collection.page_embedder
         if has is not None and dim is not None and same_model(wanted, has):
             wanted = has
         else:
             made = late_embedder(workspace, wanted)
-            wanted, dim = made.model_id, made.dim  # pinned to its commit, or to what its files are now
+            wanted = made.model_id
+            dim = made.dim  # pinned to its commit, or to what its files are now
             workspace.late_embedders[wanted] = made
     if wanted != collection.page_embedder:
         drop_pages(workspace, collection)

@@ -59,7 +59,8 @@ class HeldWorkspace(Workspace):
         self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None
     ) -> Retriever:
         # What it is calibrated by lies in files: under load they are not read again for every query.
-        key, now = (collection, id(store)), time.monotonic()
+        key = (collection, id(store))
+        now = time.monotonic()
         kept = self._retrievers.get(key)
         if page_leg is None and kept is not None and now - kept[0] < _RETRIEVER_FOR_S:
             return kept[1]

@@ -98,7 +98,8 @@ class GoodHits:
 
     def add(self, query: str, image_ids: Iterable[str]) -> int:
         """Note that these images are what ``query`` looked for; how many were noted."""
-        text, ids = _shortened(query), list(dict.fromkeys(image_ids))
+        text = _shortened(query)
+        ids = list(dict.fromkeys(image_ids))
         return len(ids) if text and self._lines.append([text, each] for each in ids) else 0
 
     def pairs(self) -> list[tuple[str, str]]:

@@ -124,7 +124,8 @@ def _spec(workspace: Workspace, collection: Collection) -> PageSpec:
     """Return the specification of the region store. Each generation's regions are apart: images have the same
     ids in all of them.
     """
-    folder, scope = _folder(workspace, collection), f"sheets:{collection.generation}:"
+    folder = _folder(workspace, collection)
+    scope = f"sheets:{collection.generation}:"
     return page_spec(workspace.settings, collection, folder, collection.embedder, collection.dim, scope=scope)
 
 

@@ -59,7 +59,8 @@ def take_snapshots(settings: Settings, tenants: Sequence[str]) -> tuple[list[Sna
 
 
 def _take(server: QdrantServer, name: str, taken: list[Snapshot], notes: list[str]) -> None:
-    shards, copied = set[int](), set[int]()
+    shards = set[int]()
+    copied = set[int]()
     for node in server.nodes():
         try:
             found = node.ask(lambda client: client.collection_cluster_info(name))

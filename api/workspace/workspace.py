@@ -254,7 +254,8 @@ class Workspace(SharedStores, Models):
         from askpix.retrieval.search.calibration import load_calibration
         from askpix.retrieval.search.retriever import Retriever
 
-        embedder, text = self.embedder(collection.embedder), self.text_embedder_of(collection)
+        embedder = self.embedder(collection.embedder)
+        text = self.text_embedder_of(collection)
         if (learned := self.adaptation(collection)) is not None:
             from askpix.retrieval.stores.adapted import adapted
 

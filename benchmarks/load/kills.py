@@ -91,7 +91,9 @@ class Watch:
     """
 
     def __init__(self, settings: Settings, files: Sequence[Path], stages: Stages) -> None:
-        self._settings, self._files, self._stages = settings, files, stages
+        self._settings = settings
+        self._files = files
+        self._stages = stages
         self._known: set[str] = set()
         self._read: set[str] = set()
         self._dice = random.Random(1)  # noqa: S311 - which files change
@@ -126,7 +128,8 @@ class Watch:
             problems.append(f"{len(lost)} images are acknowledged no more")
         if lost := (self._read & ids) - read:
             problems.append(f"the words of {len(lost)} images are gone")
-        self._known, self._read = contents, read
+        self._known = contents
+        self._read = read
         self.complete = len(contents) == len(shas) and (self._stages == "index" or ids <= read)
         return problems
 
@@ -197,7 +200,8 @@ def bench_kills(
             for number, path in enumerate(files[::_SHEETS]):
                 _album(path, [files[(number * _SHEETS + k) % len(files)] for k in (1, 2, 3, 4)])
         watch = Watch(home, files, stages)
-        span, first = 5.0, []
+        span = 5.0
+        first = []
         if stages == "all":
             # Once whole, and once with a few new files: so long does a run take that is to be killed.
             first = _whole(command, environment) + watch.check()
@@ -249,7 +253,8 @@ def kills_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Kill indexing runs at random moments and look for images that are lost or doubled."""
-    settings, sources = load_settings(), paths or [PICTURES / "photos"]
+    settings = load_settings()
+    sources = paths or [PICTURES / "photos"]
     check_paths(sources)
     with tempfile.TemporaryDirectory(prefix="askpix-bench-") as folder:
         files = collect(sources, pictures, Path(folder))

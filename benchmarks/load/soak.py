@@ -42,7 +42,8 @@ def texts(seed: int, count: int) -> Iterator[str]:
     """Different ones, as people write them."""
     rng = random.Random(seed)  # noqa: S311 - a load, no secret
     for _ in range(count):
-        look, other = rng.choice(_LOOKS), rng.choice(_LOOKS)
+        look = rng.choice(_LOOKS)
+        other = rng.choice(_LOOKS)
         yield f"a {look} {rng.choice(_THINGS)} beside a {other} {rng.choice(_THINGS)}"
 
 
@@ -140,7 +141,8 @@ def _memory_mb(pid: int) -> float:
     command = ["ps", "-A", "-o", "pid=,ppid=,rss="]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     rows = [tuple(map(int, line.split())) for line in said.stdout.splitlines() if len(line.split()) == 3]
-    family, size = {pid}, 0.0
+    family = {pid}
+    size = 0.0
     for _ in rows:
         more = {own for own, above, _ in rows if above in family} - family
         if not more:

@@ -105,7 +105,8 @@ def _bare(name: StoreName, store: Any) -> Callable[[Any], Any]:
     index = store._image._index
     if index.exact:
         return lambda query: index.nearest(query, TOP)
-    log, few = store._image.log, 48 if index.kind == "hnsw" else 2_000
+    log = store._image.log
+    few = 48 if index.kind == "hnsw" else 2_000
 
     def ask_faiss(query: Any) -> Any:
         """Search like FAISS's own IndexRefine: propose by codes, order by vectors."""

@@ -76,7 +76,9 @@ class Data:
     """Clustered vectors of ``dim`` numbers, made chunk by chunk, the same at every call."""
 
     def __init__(self, points: int, dim: int = 512, seed: int = 7) -> None:
-        self.points, self.dim, self._seed = points, dim, seed
+        self.points = points
+        self.dim = dim
+        self._seed = seed
         rng = np.random.default_rng(seed)
         self._centres = _unit(rng.normal(size=(CLUSTERS, dim)))
         self._gap = _unit(rng.normal(size=(1, dim)))
@@ -106,7 +108,8 @@ class Data:
     def records(self, first: int, clusters: NDArray[np.int64]) -> list[ImageRecord]:
         """Return the records: tags on a hundredth and a tenth at random, and an album of alike ones."""
         rng = np.random.default_rng((self._seed, first, 2))
-        one, ten = rng.random(len(clusters)) < 0.01, rng.random(len(clusters)) < 0.1
+        one = rng.random(len(clusters)) < 0.01
+        ten = rng.random(len(clusters)) < 0.1
         album = np.isin(clusters, self._album)
         start = datetime(2010, 1, 1)
         return [
@@ -206,7 +209,8 @@ def ask(store: Fillable, queries: dict[str, Vectors], best: dict[str, list[set[s
     for name, (kind, where) in CASES.items():
         for query in queries[kind][:5]:
             store.search("image", query, where=where, limit=TOP)
-        times, hits = [], 0
+        times = []
+        hits = 0
         for query, truth in zip(queries[kind], best[name], strict=True):
             began = time.perf_counter()
             got = store.search("image", query, where=where, limit=TOP)

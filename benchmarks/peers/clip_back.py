@@ -28,7 +28,8 @@ class ClipBack:
     def __init__(self, home: Path, dim: int) -> None:
         del dim
         _without_models()
-        self._embeddings, self._folder = home / "embeddings", home / "index"
+        self._embeddings = home / "embeddings"
+        self._folder = home / "index"
         self._rows: list[Vectors] = []
         self._about: list[dict[str, Any]] = []
         self._service: Any = None
@@ -92,7 +93,8 @@ def _without_models() -> None:
     package = ModuleType("clip_retrieval")
     where = importlib.metadata.distribution("clip-retrieval").locate_file("clip_retrieval")
     package.__path__ = [str(where)]
-    torch, all_clip = ModuleType("torch"), ModuleType("all_clip")
+    torch = ModuleType("torch")
+    all_clip = ModuleType("all_clip")
     torch.__dict__["cuda"] = SimpleNamespace(is_available=lambda: False)
     all_clip.__dict__["load_clip"] = lambda *_, **__: (None, None, None)
     sys.modules |= {"clip_retrieval": package, "torch": torch, "all_clip": all_clip}

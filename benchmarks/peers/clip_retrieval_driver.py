@@ -27,7 +27,8 @@ def transform(image: Image.Image) -> Any:
     image = image.convert("RGB")
     scale = 224 / min(image.size)
     image = image.resize([max(224, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)
-    left, top = (image.width - 224) // 2, (image.height - 224) // 2
+    left = (image.width - 224) // 2
+    top = (image.height - 224) // 2
     pixels = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32) / 255
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 

@@ -102,7 +102,8 @@ def _check_alike(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]
 def _row(
     peer: Driver, phase: str, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]
 ) -> PeerRow:
-    one, other = _figure(phase, ours), _figure(phase, theirs)
+    one = _figure(phase, ours)
+    other = _figure(phase, theirs)
     return PeerRow(
         peer=peer.name,
         version=str(theirs[0]["version"]),

@@ -18,7 +18,9 @@ import numpy as np
 from rclip import db, model
 from rclip.main import RClip
 
-FOLDER, HOME, NUMBER = sys.argv[2], sys.argv[3], int(sys.argv[4])
+FOLDER = sys.argv[2]
+HOME = sys.argv[3]
+NUMBER = int(sys.argv[4])
 os.environ["RCLIP_DATADIR"] = HOME
 
 

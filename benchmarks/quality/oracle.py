@@ -58,7 +58,8 @@ class OracleEmbedder(Embedder):
 
     def __init__(self, texts: TextEmbedder) -> None:
         self._texts = texts
-        self.model_id, self.dim = f"oracle:{texts.model_id}", texts.dim
+        self.model_id = f"oracle:{texts.model_id}"
+        self.dim = texts.dim
 
     def embed_texts(self, texts: Sequence[str], /) -> Vectors:
         return self._texts.embed_queries(texts)
@@ -84,10 +85,12 @@ class OracleStore(StoreView):
     ) -> list[Scored]:
         if leg != "image" or isinstance(query, str):
             return super().search(leg, query, where=where, limit=limit, offset=offset)
-        ids, scores = self._ids, self._vectors @ query
+        ids = self._ids
+        scores = self._vectors @ query
         if where != Where():
             chosen = [self._rows[point] for point in self.scroll(where, limit=self.count())]
-            ids, scores = ids[chosen], scores[chosen]
+            ids = ids[chosen]
+            scores = scores[chosen]
         order = np.lexsort((ids, -scores))[offset : offset + limit]
         return [Scored(str(ids[i]), float(scores[i])) for i in order]
 
@@ -175,7 +178,8 @@ def noise_for_recall(
             f"without noise R@10 is {best:.3f}, so {recall} cannot be had: name a lower --recall, "
             "or a manifest with more captions an image"
         )
-    low, high = 0.0, _MAX_NOISE
+    low = 0.0
+    high = _MAX_NOISE
     for _ in range(_STEPS):
         middle = (low + high) / 2
         enough = recalled(add_noise(clean, middle, seed=seed), queries, targets).mean() >= recall
@@ -259,7 +263,9 @@ def compare_with_bare(
     found: dict[str, list[bool]] = {name: [] for name in ("bare", "whole", *switches)}
     refused: list[bool] = []
     for case in cases:
-        query, literal, wanted = read(case.query), read_literally(case.query), str(case.image)
+        query = read(case.query)
+        literal = read_literally(case.query)
+        wanted = str(case.image)
 
         def finds(query: Query, wanted: str = wanted, **options: Any) -> bool:
             hits = retriever.retrieve(query, top_k=_TOP, show_all=True, **options).hits
@@ -311,7 +317,8 @@ class Oracle:
     """
 
     def __init__(self, store: VectorStore, dataset: Dataset, texts: TextEmbedder) -> None:
-        self._store, self._embedder = store, OracleEmbedder(texts)
+        self._store = store
+        self._embedder = OracleEmbedder(texts)
         self._texts = texts
         self._ids = sorted(store.ids())
         rows = {
@@ -373,7 +380,8 @@ def oracle_command(
     with open_searcher(workspace, target) as searcher:
         oracle = Oracle(searcher.store, dataset, texts)
         cases = _spread(oracle.asked, limit)
-        read, literally = searcher.read_caption(literal=False), searcher.read_caption(literal=True)
+        read = searcher.read_caption(literal=False)
+        literally = searcher.read_caption(literal=True)
         for wanted in recall or (0.6, 0.8, 0.9):
             retriever, noise = oracle.of_recall(wanted, seed=seed)
             scores = compare_with_bare(cases, retriever, read, literally)

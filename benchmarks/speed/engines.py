@@ -54,9 +54,11 @@ def measure_engines(kind: str, folder: Path, *, rounds: int = 5, limit_s: float 
         for turn in range(rounds):
             started = time.perf_counter()
             for name, run in engines.items():
-                began, cpu = time.perf_counter(), time.process_time()
+                began = time.perf_counter()
+                cpu = time.process_time()
                 run(pixels)
-                took, worked = time.perf_counter() - began, time.process_time() - cpu
+                took = time.perf_counter() - began
+                worked = time.process_time() - cpu
                 rates[name].append((BATCH / took, BATCH / max(1e-6, worked)))
             if turn + 1 < rounds and time.perf_counter() + (time.perf_counter() - started) > until:
                 break
@@ -85,7 +87,8 @@ def _tower(kind: str) -> tuple[Any, Any]:
         inner = transformers.CLIPVisionModelWithProjection(vision)
         name = "image_embeds"
     else:
-        inner, name = transformers.SiglipVisionModel(transformers.SiglipVisionConfig()), "pooler_output"
+        inner = transformers.SiglipVisionModel(transformers.SiglipVisionConfig())
+        name = "pooler_output"
 
     class Tower(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -123,7 +123,8 @@ def _row(
     vlm: Vlm, turns: Sequence[Turn[Image.Image]], *, count: int, tokens: int, rounds: int, bandwidth: float
 ) -> GenerateSpeed:
     _timed(vlm, turns, 2)
-    first, whole = [], []
+    first = []
+    whole = []
     counted = Counted(0, 0, 0)
     for _ in range(rounds):
         first.append(_timed(vlm, turns, 1)[0])
@@ -178,7 +179,8 @@ def _kept(model: Any, tokens: int) -> int:
     text = model.config.get_text_config()
     heads = text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
-    layers, groups = text.num_hidden_layers, text.num_key_value_heads or heads
+    layers = text.num_hidden_layers
+    groups = text.num_key_value_heads or heads
     return int(2 * layers * groups * head_dim * model.dtype.itemsize * tokens)
 
 

@@ -58,7 +58,8 @@ def measure_ocr(images: Sequence[Image.Image], *, rounds: int = 3, openvino: boo
         pairs = [(_timed(pool, ours, images), _timed(pool, bare, shrunk)) for _ in range(rounds)]
         with_text = sum(count > 0 for count in pool.map(ours, images))
     reader.close()
-    best, least = min(a for a, _ in pairs), min(b for _, b in pairs)
+    best = min(a for a, _ in pairs)
+    least = min(b for _, b in pairs)
     runtime = "openvino" if openvino and find_spec("openvino") else "onnxruntime"
     return OcrSpeed(
         f"{reader.engine_id} on {runtime}",

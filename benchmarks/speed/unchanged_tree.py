@@ -43,7 +43,10 @@ class TreeSpeed:
 class _Silent:
     """A store and an embedder that have nothing to do; a run that asks more of them fails."""
 
-    model_id, dim, workers, image_side = "none", 8, 1, 8
+    model_id = "none"
+    dim = 8
+    workers = 1
+    image_side = 8
 
     def __init__(self, files: int) -> None:
         self._files = files
@@ -65,12 +68,15 @@ def measure_tree(work: Path, *, files: int, one_folder: bool, rounds: int = 3) -
     collection = catalog.create_collection("tree", embedder="none", dim=8, text_embedder="none", text_dim=8)
     _enter(catalog, collection, root)
     silent: Any = _Silent(files)
-    cpu, wall, bare = [], [], []
+    cpu = []
+    wall = []
+    bare = []
     for _ in range(rounds):
         began = time.process_time()
         _bare(root)
         bare.append(time.process_time() - began)
-        began, clock = time.process_time(), time.perf_counter()
+        began = time.process_time()
+        clock = time.perf_counter()
         report = index(
             [root],
             collection=collection,
@@ -113,12 +119,14 @@ def _enter(catalog: Catalog, collection: Collection, root: Path) -> None:
         added[sha] = [ImageRecord(collection.image_id(sha, None), source.uri, "photo", 8, 8)]
         if len(states) == _BATCH:
             catalog.record(collection, states=states, added=added)
-            states, added = {}, {}
+            states = {}
+            added = {}
     catalog.record(collection, states=states, added=added)
 
 
 def _bare(root: Path) -> int:
-    total, stack = 0, [str(root)]
+    total = 0
+    stack = [str(root)]
     while stack:
         with os.scandir(stack.pop()) as entries:
             for entry in entries:

@@ -36,16 +36,19 @@ def _from_deep_grey(image: Image.Image) -> Image.Image:
     grey: NDArray[np.generic] = np.asarray(image)
     rows = max(1, _AT_ONCE // grey.shape[1])
     strips = [grey[start : start + rows] for start in range(0, grey.shape[0], rows)]
-    low, high = math.inf, -math.inf
+    low = math.inf
+    high = -math.inf
     for strip in strips:
         known = strip[np.isfinite(strip)]
         if known.size:
-            low, high = min(low, float(known.min())), max(high, float(known.max()))
+            low = min(low, float(known.min()))
+            high = max(high, float(known.max()))
     if low > high:
         raise BadImageError("no pixel of it has a finite value")
     if image.mode != "F" and low >= 0 and high <= _WHITES[-1]:
         whites = _WHITES if image.format == "TIFF" else _WHITES[-1:]
-        low, high = 0.0, float(next(white for white in whites if high <= white))
+        low = 0.0
+        high = float(next(white for white in whites if high <= white))
     scale = 255.0 / (high - low) if high > low else 0.0
     shown = np.empty(grey.shape, np.uint8)
     for strip, out in zip(strips, np.split(shown, range(rows, grey.shape[0], rows)), strict=True):

@@ -53,7 +53,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # what brings each EXIF orientation upright (TIFF 6.0, tag 274)
 _SWAPS_SIDES = (5, 6, 7, 8)
-_SUBFILE, _TILE_WIDTH, _TILE_LENGTH = 254, 322, 323  # TIFF 6.0
+_SUBFILE = 254
+_TILE_WIDTH = 322
+_TILE_LENGTH = 323  # TIFF 6.0
 _REDUCED_OR_MASK = 1 | 4
 _MAX_SCANS = 32
 """Most scans of a progressive JPEG of ``max_pixels``, more for smaller ones; encoders write 10 or fewer."""

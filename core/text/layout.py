@@ -65,7 +65,8 @@ def turn_of(lines: Sequence[TextLine]) -> Turn:
     for above, below in pairwise(boxes):
         step = _middle(below) - _middle(above)
         if abs(step) >= 0.5 * min(above.y1 - above.y0, below.y1 - below.y0):
-            down, up = down + (step > 0), up + (step < 0)
+            down = down + (step > 0)
+            up = up + (step < 0)
     return far if up >= 2 and up > 4 * down else near
 
 
@@ -96,7 +97,8 @@ def is_sideways(lines: Sequence[TextLine]) -> bool:
     tall = flat = 0
     for line in lines:
         if len(line.text) > 1:
-            width, height = line.box.x1 - line.box.x0, line.box.y1 - line.box.y0
+            width = line.box.x1 - line.box.x0
+            height = line.box.y1 - line.box.y0
             if height > 1.5 * width:
                 tall += len(line.text)
             else:
@@ -122,7 +124,8 @@ def _row_of(box: Box, recent: list[list[TextLine]], boxes: dict[int, Box]) -> li
         height = min(beside.y1 - beside.y0, box.y1 - box.y0)
         off = abs(_middle(beside) - _middle(box)) / height if height > 0 else 1.0
         if off < least:
-            best, least = row, off
+            best = row
+            least = off
     return best
 
 

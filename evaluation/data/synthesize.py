@@ -57,7 +57,8 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
     "November", "December",
 )  # fmt: skip
-_FEW, _MANY = 3, 7
+_FEW = 3
+_MANY = 7
 """Words of a line that is asked by."""
 _CAPTION_CHARACTERS = 160
 

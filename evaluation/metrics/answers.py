@@ -52,7 +52,8 @@ def anls(answer: str, golds: Sequence[str]) -> float:
 
 
 def _similarity(answer: str, gold: str) -> float:
-    one, other = " ".join(answer.lower().split()), " ".join(gold.lower().split())
+    one = " ".join(answer.lower().split())
+    other = " ".join(gold.lower().split())
     longest = max(len(one), len(other))
     distance = edit_distance(one, other) / longest if longest else 0.0
     return 1.0 - distance if distance < ANLS_THRESHOLD else 0.0
@@ -67,7 +68,8 @@ def relaxed_accuracy(answer: str, golds: Sequence[str]) -> float:
 
 
 def _relaxed(answer: str, gold: str) -> bool:
-    found, wanted = number(answer), number(gold)
+    found = number(answer)
+    wanted = number(gold)
     if found is not None and wanted is not None:
         return abs(found - wanted) <= TOLERANCE * abs(wanted) + 1e-12
     return answer.strip().casefold() == gold.strip().casefold()

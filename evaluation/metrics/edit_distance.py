@@ -14,9 +14,11 @@ def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     where: dict[Hashable, int] = {}
     for i, item in enumerate(a):
         where[item] = where.get(item, 0) | 1 << i
-    full, top = (1 << len(a)) - 1, 1 << (len(a) - 1)
+    full = (1 << len(a)) - 1
+    top = 1 << (len(a) - 1)
     distance = len(a)
-    more, less = full, 0  # bit i: the column grows, or shrinks, by one from row i to row i + 1
+    more = full
+    less = 0  # bit i: the column grows, or shrinks, by one from row i to row i + 1
     for item in b:
         equal = where.get(item, 0)
         x = equal | less

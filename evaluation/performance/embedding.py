@@ -104,7 +104,8 @@ def _measured(
 
 def _rate(embed: Embed, items: Sequence[Any], repeats: int) -> tuple[float, float]:
     """Items a second by the clock, and a CPU second."""
-    began, cpu = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
+    cpu = time.process_time()
     for _ in range(repeats):
         embed(items)
     count = repeats * len(items)

@@ -106,7 +106,8 @@ def measure_ingest(
     run_alone()
     for _ in range(rounds):
         before = run_together()
-        began, cpu = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
+        cpu = time.process_time()
         count = index_run()
         rates.append(count / (time.perf_counter() - began))
         spent.append((time.process_time() - cpu) / count)

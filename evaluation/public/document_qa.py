@@ -33,8 +33,10 @@ def score_chartqa(item: Item, reply: str) -> float:
     """Relaxed accuracy as it is computed for published figures (pix2struct's ``relaxed_correctness``, which
     VLMEvalKit uses): numbers within 5 % of the gold number, "42%" being 0.42; else the same text but
     for case. A gold number of 0 must be met letter by letter."""
-    said, gold = reply.strip(), item.golds[0]
-    found, wanted = _to_float(said), _to_float(gold)
+    said = reply.strip()
+    gold = item.golds[0]
+    found = _to_float(said)
+    wanted = _to_float(gold)
     if found is not None and wanted:
         return float(abs(found - wanted) / abs(wanted) <= TOLERANCE)
     return float(said.lower() == gold.lower())
@@ -140,6 +142,7 @@ def _to_float(text: str) -> float | None:
 
 
 def _at_threshold(reply: str, gold: str) -> float:
-    one, other = " ".join(reply.lower().split()), " ".join(gold.lower().split())
+    one = " ".join(reply.lower().split())
+    other = " ".join(gold.lower().split())
     longest = max(len(one), len(other))
     return 0.5 if longest and edit_distance(one, other) == ANLS_THRESHOLD * longest else 0.0

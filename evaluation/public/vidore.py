@@ -96,7 +96,10 @@ def judge_pages(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PagesReport:
     """``retrieve`` gives the first ``TOP`` pages, best first."""
-    five, ten, one, some = [], [], [], []
+    five = []
+    ten = []
+    one = []
+    some = []
     for done, (query, relevant) in enumerate(zip(pages.queries, pages.relevant, strict=True), start=1):
         found = list(retrieve(query))[:TOP]
         five.append(ndcg(found, relevant, 5))

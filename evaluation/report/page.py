@@ -35,7 +35,8 @@ td, th {{ padding: .15rem .8rem .15rem 0; text-align: left; font-variant-numeric
 </body>
 </html>
 """
-_WIDTH, _HEIGHT = 9.0, 4.2
+_WIDTH = 9.0
+_HEIGHT = 4.2
 
 
 def report_page(results: Sequence[Named], figures: Sequence[Figure]) -> str:

@@ -122,7 +122,10 @@ def truth_of(question: str, golds: Sequence[str], evidence: Sequence[Evidence], 
 
 def plants(truth: Truth) -> Iterator[Plant]:
     """The answers, right ones first."""
-    at, value, line, evidence = truth.number, truth.value, truth.line, truth.evidence
+    at = truth.number
+    value = truth.value
+    line = truth.line
+    evidence = truth.evidence
     yield Plant(RIGHT[0], f'{value} [{at}: "{line}"]', evidence)
     yield Plant(RIGHT[1], f"It says {value} [{at}].", evidence)
     false = _other(value, evidence)

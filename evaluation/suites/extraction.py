@@ -76,7 +76,8 @@ def judge_fields(
         found = extract(receipt)
         here = [name for name in names if name in receipt.fields]
         for name in here:
-            truth, read = receipt.fields[name], found.get(name)
+            truth = receipt.fields[name]
+            read = found.get(name)
             exact = same_value(read, [truth]) if read is not None else 0.0
             scored[name].append((exact, anls(read, [truth]) if read is not None else 0.0, read is not None))
             if not exact:

@@ -111,7 +111,8 @@ def judge_absence(
     """Ask each group's cases with their concept there and without it. ``every`` are all queries of the
     images in the gallery: they say what is in an image. ``embed`` gives ``(n, dim)`` unit rows."""
     scores: list[AbsentScores] = []
-    total, done = sum(len(cases) for _, cases in groups), 0
+    total = sum(len(cases) for _, cases in groups)
+    done = 0
     for name, cases in groups:
         concepts = find_concepts(cases, every, embed)
         present: list[tuple[bool, float]] = []
@@ -139,7 +140,8 @@ def find_concepts(
         for word in held:
             by_word.setdefault(word, set()).add(path)
     paths = np.array([str(case.image) for case in every])
-    meanings, asked = embed([case.query for case in every]), embed([case.query for case in cases])
+    meanings = embed([case.query for case in every])
+    asked = embed([case.query for case in cases])
     found: list[frozenset[str]] = []
     for case, meaning in zip(cases, asked, strict=True):
         telling = [word for word in _words(case.query) if 0 < spread[word] <= TELLING * len(words)]
@@ -175,5 +177,6 @@ def _scores(
 
 def _risk(there: Any, gone: Any, coverage: float) -> Risk:
     least = float(np.quantile(there, 1 - coverage, method="lower"))
-    kept, wrong = float((there >= least).mean()), float((gone >= least).mean())
+    kept = float((there >= least).mean())
+    wrong = float((gone >= least).mean())
     return Risk(coverage, least, wrong, wrong / (kept + wrong))

@@ -52,7 +52,8 @@ def compare(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> RerankReport:
     """Ask every case both ways. Both give the first ten hits or more."""
-    plain, looked = _Watched(before, cases), _Watched(after, cases)
+    plain = _Watched(before, cases)
+    looked = _Watched(after, cases)
     reports = [
         evaluate(dataset, cases, way, gallery=gallery, on_progress=on_progress) for way in (plain, looked)
     ]
@@ -68,7 +69,8 @@ class _Watched:
     """A ``Retrieve`` that notes ranks and times; asked case by case, in order."""
 
     def __init__(self, retrieve: Retrieve, cases: Sequence[Case]) -> None:
-        self._retrieve, self._cases = retrieve, cases
+        self._retrieve = retrieve
+        self._cases = cases
         self.ranks: list[Rank] = []
         self._seconds = 0.0
 

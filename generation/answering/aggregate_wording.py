@@ -131,7 +131,8 @@ def _span(members: Members) -> Said:
             answered=False,
             result={"undated": undated},
         )
-    first, last = dated[0], dated[-1]
+    first = dated[0]
+    last = dated[-1]
     text = f"From {_day(first[1].record)} [1] to {_day(last[1].record)} [2]"
     text += f"; {undated:,} of {len(members.likely):,} images have no date." if undated else "."
     result = {"first": first[0].isoformat(), "last": last[0].isoformat(), "undated": undated}

@@ -79,10 +79,12 @@ def stream_answer(
         return
     evidence = _evidence(result, lines_of, top_k)
     written: list[str] = []
-    usage, cut = Usage(), False
+    usage = Usage()
+    cut = False
     for piece in generator.generate(build_messages(question, evidence, history)):
         written.append(piece.text)
-        usage, cut = piece.usage or usage, piece.cut
+        usage = piece.usage or usage
+        cut = piece.cut
         yield piece
     text = "".join(written)
     if not text.strip():

@@ -245,12 +245,14 @@ def _best_image(asked: Asked, seen: Sequence[_Seen]) -> str:
 
 
 def _fullest_row(page: Page, words: Sequence[str]) -> str | None:
-    best, most = None, 0
+    best = None
+    most = 0
     for at in range(len(page.rows)):
         text = page.row_text(at)
         count = sum(holds(tokens(text), squeeze(text), word) for word in words)
         if count > most:
-            best, most = text, count
+            best = text
+            most = count
     return _cut(best) if best else None
 
 

@@ -60,7 +60,8 @@ def _values(page: Page, cell: Cell, label: Sequence[str], exact: float) -> Itera
             whole = 0.95 * match(label, f"{above.text} {cell.text}".strip(_TAIL))
     if whole >= exact:
         marked = cell.text.rstrip(" _.").endswith((":", "：", "#"))
-        right, below = page.right(cell), page.below(cell)
+        right = page.right(cell)
+        below = page.below(cell)
         if right is not None and not _is_label(right):
             far = right.line.box.x0 - cell.line.box.x1 > 12 * (cell.line.box.y1 - cell.line.box.y0)
             yield (
@@ -81,7 +82,8 @@ def _prefix(cell: Cell, label: Sequence[str], exact: float) -> Iterator[tuple[fl
     """The label as the first words of the cell, with no mark behind it: "Circumference 25.0 mm"."""
     words = cell.text.split()
     for count in range(1, min(len(words), _MAX_LABEL + 1)):
-        head, rest = " ".join(words[:count]), " ".join(words[count:])
+        head = " ".join(words[:count])
+        rest = " ".join(words[count:])
         fit = match(label, head.strip(_TAIL))
         if fit >= max(exact, 0.8) and rest.strip(_TAIL) and not rest.rstrip().endswith((":", "：")):
             longer = cell.text.isupper() and not any(char.isdigit() for char in rest)
@@ -185,7 +187,10 @@ def _rarity(page: Page, word: str) -> float:
 def _surroundings(page: Page, cell: Cell, span: Span) -> Iterator[tuple[float, Sequence[str], str, Cell]]:
     rest = cell.text[: span.start] + " " + cell.text[span.end :]
     yield 1.0, tokens(rest), squeeze(rest), cell
-    left, right, above, below = page.left(cell), page.right(cell), page.above(cell), page.below(cell)
+    left = page.left(cell)
+    right = page.right(cell)
+    above = page.above(cell)
+    below = page.below(cell)
     if left is not None:
         yield 0.95, left.words, left.squeezed, left
         first = page.rows[cell.row][0]

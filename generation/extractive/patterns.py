@@ -170,7 +170,8 @@ def names(line: str) -> list[Span]:
     """The whole line when it reads as a name: up to eight words, a capital, few digits."""
     text = line.strip(" :.,-")
     words = text.split()
-    letters, digits = sum(char.isalpha() for char in text), sum(char.isdigit() for char in text)
+    letters = sum(char.isalpha() for char in text)
+    digits = sum(char.isdigit() for char in text)
     caseless = text.lower() == text.upper()
     if not 1 <= len(words) <= 8 or letters < 3 or digits > 0.3 * letters or _ROLE.search(text):
         return []

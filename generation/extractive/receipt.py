@@ -137,7 +137,8 @@ def _totals(page: Page) -> Iterator[tuple[str, Cell, Span]]:
 
 def _is_table(found: list[tuple[Cell, Span]]) -> bool:
     """Return whether the last of several amounts is much smaller than the first: net amount, then its tax."""
-    first, last = value_of(found[0][1].text), value_of(found[-1][1].text)
+    first = value_of(found[0][1].text)
+    last = value_of(found[-1][1].text)
     return first is not None and last is not None and last < 0.3 * first
 
 

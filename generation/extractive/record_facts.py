@@ -17,7 +17,8 @@ def _taken(record: ImageRecord) -> str | None:
 def _place(record: ImageRecord) -> str | None:
     if record.lat is None or record.lon is None:
         return None
-    north, east = "N" if record.lat >= 0 else "S", "E" if record.lon >= 0 else "W"
+    north = "N" if record.lat >= 0 else "S"
+    east = "E" if record.lon >= 0 else "W"
     return f"{file_name(record)} was taken at {abs(record.lat):.5f}° {north}, {abs(record.lon):.5f}° {east}"
 
 

@@ -40,7 +40,8 @@ def find_in_table(asked: Asked, lines: Sequence[TextLine]) -> Found | None:
     column = _column(asked, table)
     if column is None:
         return None
-    high, low = _HIGH.search(asked.text), _LOW.search(asked.text)
+    high = _HIGH.search(asked.text)
+    low = _LOW.search(asked.text)
     if bool(high) != bool(low):
         return _extreme(asked, table, column, largest=bool(high))
     return _cell(asked, table, column)
@@ -70,7 +71,8 @@ def _extreme(asked: Asked, table: Table, column: int, *, largest: bool) -> Found
     if ordered[0][0] == ordered[1][0]:
         return None  # two of them: either would be half the answer
     row = ordered[0][1]
-    label, number = str(row[0]), str(row[column])
+    label = str(row[0])
+    number = str(row[column])
     # "The company with the highest output" is a label, "the highest value" a number.
     a_value = _VALUE.search(re.split(r"\b(?:with|has|had|have)\b", asked.text, maxsplit=1)[0])
     if _ASKS_LABEL.search(asked.text) or not a_value:

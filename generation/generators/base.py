@@ -16,7 +16,8 @@ from askpix.generation.generators.image_payload import ImageOf
 from askpix.generation.prompting.budget import ModelLimits, Plan, make_plan
 from askpix.retrieval.model_hub.registry import Kind, KindRegistry
 
-MAX_OUTPUT, THOUGHT_TOKENS = 1_024, 8_192
+MAX_OUTPUT = 1_024
+THOUGHT_TOKENS = 8_192
 """Output tokens reserved for what a model thinks before its answer."""
 
 
@@ -76,8 +77,11 @@ class VisionGenerator(Generator):
         sees: bool = True,
     ) -> None:
         """``max_tokens`` of input a question may cost; ``sees`` False sends words alone."""
-        self.model_id, self.limits = model_id, limits
-        self.image_of, self.max_tokens, self.max_output = image_of, max_tokens, max_output
+        self.model_id = model_id
+        self.limits = limits
+        self.image_of = image_of
+        self.max_tokens = max_tokens
+        self.max_output = max_output
         self.sees = sees
         self.thinks = False
         """True if it thinks before it answers, which needs room; learned from its replies."""
@@ -92,7 +96,8 @@ class VisionGenerator(Generator):
     @property
     def most_output(self) -> int:
         """Tokens of output that a request may take, thoughts included."""
-        most, window = self.max_output + (THOUGHT_TOKENS if self.thinks else 0), self.window
+        most = self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
+        window = self.window
         return most if window is None else min(most, window // 2)
 
     def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
@@ -115,7 +120,9 @@ class VisionGenerator(Generator):
     def showing(self, image_of: ImageOf, *, max_tokens: int) -> Self:
         """Return the same model with other images to show, as it is tried with."""
         other = copy(self)
-        other.image_of, other.max_tokens, other.sees = image_of, max_tokens, True
+        other.image_of = image_of
+        other.max_tokens = max_tokens
+        other.sees = True
         return other
 
 

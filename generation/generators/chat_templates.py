@@ -35,7 +35,8 @@ class VlmPrompt:
 
     def __init__(self, processor: Any, *, model_type: str, reference: str) -> None:
         """Raises ``ModelUnavailableError`` when nobody knows how this model wants to be asked."""
-        self._processor, self._type = processor, model_type
+        self._processor = processor
+        self._type = model_type
         self.answers_alone = model_type in ANSWERS_ALONE
         self.takes_films = model_type in _FILMS and hasattr(processor, "video_token")
         tokenizer = getattr(processor, "tokenizer", processor)

@@ -33,14 +33,17 @@ if TYPE_CHECKING:
 
 SCHEME = "gguf"
 _OUTPUT = 1024
-_SHARE, _BESIDE = 0.8, 400 * 10**6
+_SHARE = 0.8
+_BESIDE = 400 * 10**6
 """Share of the machine's memory that a model may take, and bytes of it for what is neither weights nor
 window.
 """
-_MIN_WINDOW, _ASSUMED_WINDOW = 2_048, 4_096
+_MIN_WINDOW = 2_048
+_ASSUMED_WINDOW = 4_096
 _CPU_PIXELS = 1 << 20
 """Most pixels of one image where no GPU computes: four times as many are minutes of work for one image."""
-_IMAGES, _IMAGE_BYTES = 32, 20_000_000
+_IMAGES = 32
+_IMAGE_BYTES = 20_000_000
 _LAST = 100
 _SIZES = 4_096
 """Sizes of images whose tokens are remembered."""
@@ -80,7 +83,9 @@ class Engine:
 
     def __init__(self, server: LlamaServer, what: Loading, name: str) -> None:
         """Load it. Raises ``ModelUnavailableError``."""
-        self._server, self._what, self._name = server, what, name
+        self._server = server
+        self._what = what
+        self._name = name
         self._lock = threading.Lock()
         self.tokens = lru_cache(_SIZES)(self._tokens)
         server.load(what)

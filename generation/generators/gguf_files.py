@@ -28,8 +28,10 @@ _NO_MODEL = re.compile(r"imatrix|ggml-vocab|(^|[-._])(mtp|draft|vocab)([-._]|$)"
 _SPLIT = re.compile(r"(?P<name>.+):(?P<quant>[\w.-]+)")
 _PROJECTOR_ORDER = ("F16", "Q8_0", "BF16", "F32")
 """Half precision is what most are published in; older machines compute bfloat16 slowly."""
-_FULL, _LOW = 16, 4
-_DEEP, _MAX_FILES = 2, 2_000
+_FULL = 16
+_LOW = 4
+_DEEP = 2
+_MAX_FILES = 2_000
 """Folders below the one named, and files in them, that are looked at."""
 
 
@@ -219,16 +221,23 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 # What a file says of itself: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-_MAGIC, _VERSIONS = b"GGUF", (2, 3)
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
 _FORMATS = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
 }  # fmt: skip
-_STRING, _ARRAY = 8, 9
-_WORDS, _TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
-_CONTROL, _DEFINED = (2, 3), 4
+_STRING = 8
+_ARRAY = 9
+_WORDS = "tokenizer.ggml.tokens"
+_TYPES = "tokenizer.ggml.token_type"
+_CONTROL = (2, 3)
+_DEFINED = 4
 _SHORTEST_MARK = 3
 _MAX_HEADER = 256 * 2**20
-_MAX_ENTRIES, _MAX_TENSORS, _MAX_KEPT, _MAX_NAME = 100_000, 100_000, 4_096, 2**16
+_MAX_ENTRIES = 100_000
+_MAX_TENSORS = 100_000
+_MAX_KEPT = 4_096
+_MAX_NAME = 2**16
 _MAX_DIMENSIONS = 8
 _BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84),
@@ -263,7 +272,8 @@ class Header:
         heads = self.number("attention.head_count", 1) or 1
         width = (self.number("embedding_length", 0) or 0) // heads
         sides = sum(self.number(f"attention.{side}_length", width) or 0 for side in ("key", "value"))
-        layers, held = self.number("block_count", 0) or 0, self.number("attention.head_count_kv", heads) or 0
+        layers = self.number("block_count", 0) or 0
+        held = self.number("attention.head_count_kv", heads) or 0
         # Qwen3.5 and its kin: only each fourth layer keeps what it read.
         layers = -(-layers // (self.number("full_attention_interval", 1) or 1))
         return 2 * layers * held * sides
@@ -291,7 +301,8 @@ def read_header(path: Path) -> Header:
 
 class _Reader:
     def __init__(self, file: IO[bytes], path: Path) -> None:
-        self._file, self._path = file, path
+        self._file = file
+        self._path = path
         self._size = path.stat().st_size
 
     def read(self) -> Header:
@@ -302,14 +313,16 @@ class _Reader:
             raise ModelUnavailableError(
                 f"{str(self._path)!r} is GGUF of version {version}, and 2 and 3 are read; get a newer file"
             )
-        tensors, entries = self._number("<Q"), self._number("<Q")
+        tensors = self._number("<Q")
+        entries = self._number("<Q")
         if tensors > _MAX_TENSORS or entries > _MAX_ENTRIES:
             raise OverflowError
         values = {}
         for _ in range(entries):
             key = self._string()
             values[key] = self._value(self._number("<I"), key)
-        words, types = values.pop(_WORDS, None), values.pop(_TYPES, None)
+        words = values.pop(_WORDS, None)
+        types = values.pop(_TYPES, None)
         alignment = values.get("general.alignment")
         self._check_end(tensors, alignment if isinstance(alignment, int) and alignment > 0 else 32)
         return Header(values, _marks(words or [], types or []))
@@ -333,7 +346,8 @@ class _Reader:
             return self._string()
         if kind != _ARRAY:
             return self._number(_FORMATS[kind])
-        inner, count = self._number("<I"), self._number("<Q")
+        inner = self._number("<I")
+        count = self._number("<Q")
         if inner == _STRING:
             if key == _WORDS:
                 return [self._string() for _ in range(count)]

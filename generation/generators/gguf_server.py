@@ -29,11 +29,15 @@ from askpix.core.machine import usable_cores
 from askpix.core.sandbox import deadline, die_with_parent, kill_group, start_process
 from askpix.core.subprocesses import python_command
 
-_START_S, _LOAD_S, _COUNT_S = 60.0, 900.0, 60.0
+_START_S = 60.0
+_LOAD_S = 900.0
+_COUNT_S = 60.0
 _DYING_S = 0.3
 """For a child that is about to end: its connections close before it does."""
 _ENDING_S = 5.0
-_KEPT_LINES, _LONGEST_LINE, _MAX_SAID = 40, 500, 2**16
+_KEPT_LINES = 40
+_LONGEST_LINE = 500
+_MAX_SAID = 2**16
 _CAUSES = ("error loading model: ", "error: ", "failed to ", "unable to ")
 """Beginnings of llama.cpp's lines that give a reason, the most telling first."""
 _GPU_KINDS = ("GPU", "IGPU")
@@ -68,7 +72,8 @@ class LlamaServer:
 
     def __init__(self, name: str) -> None:
         """``name`` is what errors call the model. Raises ``ModelUnavailableError`` where it cannot run."""
-        self._name, self._key = name, secrets.token_urlsafe(32)
+        self._name = name
+        self._key = secrets.token_urlsafe(32)
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._process = start_process(
             python_command(f"{__name__}:serve", str(os.getpid())),
@@ -228,17 +233,28 @@ def _say(answers: IO[str], **told: object) -> None:
 
 def _params(xllamacpp: Any, order: dict[str, Any]) -> Any:
     params = xllamacpp.CommonParams()
-    params.model.path, params.mmproj.path = order["model"], order["projector"]
-    params.n_ctx, params.n_parallel, params.chat_template = order["window"], 1, order["template"]
+    params.model.path = order["model"]
+    params.mmproj.path = order["projector"]
+    params.n_ctx = order["window"]
+    params.n_parallel = 1
+    params.chat_template = order["template"]
     if not order["gpu"]:
-        params.n_gpu_layers, params.mmproj_use_gpu = 0, False
+        params.n_gpu_layers = 0
+        params.mmproj_use_gpu = False
     threads = order["threads"] or usable_cores()  # in a container its share; else llama.cpp knows better
     if 0 < threads < (os.cpu_count() or 1):
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.api_keys, params.hostnames, params.port = [order["key"]], ["127.0.0.1"], 0
-    params.offline, params.ui, params.endpoint_slots = True, False, False
-    params.cache_ram_mib, params.cache_idle_slots = 0, False  # 8 GB of old prompts otherwise
-    params.warmup, params.verbosity = False, 1
-    params.sampling.temp, params.sampling.seed = 0.0, 0  # the same answer each time
+    params.api_keys = [order["key"]]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.offline = True
+    params.ui = False
+    params.endpoint_slots = False
+    params.cache_ram_mib = 0
+    params.cache_idle_slots = False  # 8 GB of old prompts otherwise
+    params.warmup = False
+    params.verbosity = 1
+    params.sampling.temp = 0.0
+    params.sampling.seed = 0  # the same answer each time
     params.enable_reasoning = 0  # where it can be left out: minutes a question on a CPU
     return params

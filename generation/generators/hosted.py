@@ -60,7 +60,11 @@ _log = logging.getLogger(__name__)
 PriceOf = Callable[[int, int], float | None]
 """US dollars for so many input and output tokens; None when nobody knows."""
 
-_UNAUTHORISED, _NO_ACCESS, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 413, 429
+_UNAUTHORISED = 401
+_NO_ACCESS = 403
+_NOT_FOUND = 404
+_TOO_LARGE = 413
+_TOO_MANY = 429
 _NO_IMAGES = re.compile(
     r"(image|vision|multi-?modal|picture)[^.]{0,80}not (be )?(support|allow|enabl|accept)|mmproj"
     r"|not (a )?(support|vision|multi-?modal)[^.]{0,40}(image|vision|model)",
@@ -102,7 +106,8 @@ class Host(Protocol):
 class _OverflowError(Exception):
     def __init__(self, plan: Plan, *, of_memory: bool = False) -> None:
         super().__init__(f"{plan.tokens} tokens are too many")
-        self.plan, self.of_memory = plan, of_memory
+        self.plan = plan
+        self.of_memory = of_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +151,13 @@ class HostedGenerator(VisionGenerator):
             max_output=max_output,
             sees=sees,
         )
-        self.thinks, self._server = thinks, server
-        self._open_model, self._price_of, self._waits = open_model, price_of, waits
-        self._marks, self._takes_schemas = marks, takes_schemas
+        self.thinks = thinks
+        self._server = server
+        self._open_model = open_model
+        self._price_of = price_of
+        self._waits = waits
+        self._marks = marks
+        self._takes_schemas = takes_schemas
         self._schema: Mapping[str, Any] | None = None
         self._bridge: StreamBridge[Piece] = StreamBridge()
 
@@ -216,7 +225,9 @@ class HostedGenerator(VisionGenerator):
         self, request: list[ModelMessage], settings: ModelSettings, plan: Plan
     ) -> AsyncIterator[Piece]:
         loop = asyncio.get_running_loop()
-        began, begun, written = loop.time(), False, False
+        began = loop.time()
+        begun = False
+        written = False
         thoughts = ThoughtFilter(inside=self.starts_in_thought)
         try:
             async with (

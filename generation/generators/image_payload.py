@@ -30,7 +30,8 @@ def cut(sent: Sent, record: ImageRecord, image_of: ImageOf) -> Image.Image:
     scale = min(1.0, sent.width / max(1.0, across))
     image = image_of(record, max(1, round(min(record.width, record.height) * scale)))
     if region:
-        x, y = image.width / record.width, image.height / record.height
+        x = image.width / record.width
+        y = image.height / record.height
         image = image.crop(
             (round(region.x0 * x), round(region.y0 * y), round(region.x1 * x), round(region.y1 * y))
         )

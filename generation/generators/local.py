@@ -78,7 +78,8 @@ class LocalGenerator(VisionGenerator):
             max_output=max_output,
             sees=sees,
         )
-        self._vlm, self._within_s = vlm, within_s
+        self._vlm = vlm
+        self._within_s = within_s
 
     def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
         """Plan a request with these messages. Raises ``LimitError`` when it cannot fit."""

@@ -54,7 +54,10 @@ class OllamaModel(Model):
         think: bool | str | None,
     ) -> None:
         super().__init__()
-        self._name, self._url, self._client, self._context = name, url, client, context
+        self._name = name
+        self._url = url
+        self._client = client
+        self._context = context
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._think = {} if think is None else {"think": think}
 
@@ -155,8 +158,10 @@ class _Stream(StreamedResponse):
                 return
 
     def _finish(self, row: Mapping[str, Any]) -> None:
-        given, made = row.get("prompt_eval_count"), row.get("eval_count")
-        given, made = given if isinstance(given, int) else 0, made if isinstance(made, int) else 0
+        given = row.get("prompt_eval_count")
+        made = row.get("eval_count")
+        given = given if isinstance(given, int) else 0
+        made = made if isinstance(made, int) else 0
         if self.context is not None and given >= self.context:
             raise GenerationError(
                 f"this Ollama left out a part of the question to fit {self.context} tokens; update Ollama"

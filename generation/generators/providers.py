@@ -214,7 +214,8 @@ def _provider(provider: Provider, *variables: str) -> GeneratorKind:
             raise AuthError(f"{provider}:{name} needs a key: set {' or '.join(variables)}")
         base_url = options.environment.get(f"{provider.upper()}_BASE_URL") or None
         model = open_model(provider, name, key=found, base_url=base_url)
-        price, thinks = price_of(provider, name), thinks_before(provider, name)
+        price = price_of(provider, name)
+        thinks = thinks_before(provider, name)
         return _hosted(f"{provider}:{name}", name, model, price, options, thinks=thinks)
 
     fact = ModelFact(

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from askpix.generation.generators.hosted import HostedGenerator
 
-_PROBE_S, _NAMED_PROBE_S = 0.5, 3.0
+_PROBE_S = 0.5
+_NAMED_PROBE_S = 3.0
 """Timeouts, in seconds, for a server that may be there and for one that was named."""
 _MAX_LIST = 1 << 20
 _SMALLEST_CONTEXT = 4096
@@ -87,7 +88,10 @@ class ModelServer:
 
     def __init__(self, name: str, url: str, *, key: str | None = None, needed: int = 0) -> None:
         """``url`` ends with the version; ``needed`` are the tokens of the longest question and its answer."""
-        self.name, self.url, self._key, self._needed = name, url, key, needed
+        self.name = name
+        self.url = url
+        self._key = key
+        self._needed = needed
         self._known: Served | None = None
 
     def ask(self) -> Served:

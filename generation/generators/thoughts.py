@@ -30,7 +30,8 @@ class ThoughtFilter:
 
     def __init__(self, *, inside: bool = False) -> None:
         """``inside``: the reply is expected to begin within a thought."""
-        self._held, self._from = "", 0
+        self._held = ""
+        self._from = 0
         self._closing = _CLOSING if inside else None
         self._expected = inside
         self._line = ""
@@ -63,14 +64,16 @@ class ThoughtFilter:
                 passed.append(self._pass_on(self._settled()))
                 break
             if tag[0] in _CLOSINGS:
-                self.unopened, self.spilled = True, self._passed
+                self.unopened = True
+                self.spilled = self._passed
                 passed.clear()
                 self._end_thought(tag.end())
                 continue
             passed.append(self._pass_on(tag.start()))
             self._held = self._held[len(tag[0]) :]
             if tag[0] in _PAIRS:
-                self._closing, self.thought = re.compile(re.escape(_PAIRS[tag[0]])), True
+                self._closing = re.compile(re.escape(_PAIRS[tag[0]]))
+                self.thought = True
         return "".join(passed)
 
     def close(self, *, whole: bool) -> str:
@@ -83,7 +86,10 @@ class ThoughtFilter:
 
     def _end_thought(self, end: int) -> None:
         self._held = self._held[end:]
-        self._closing, self._expected, self.thought, self._from = None, False, True, 0
+        self._closing = None
+        self._expected = False
+        self.thought = True
+        self._from = 0
         self._line = ""
         self._passed = False
 
@@ -105,7 +111,8 @@ class ThoughtFilter:
         return len(self._held)
 
     def _pass_on(self, length: int) -> str:
-        text, self._held = self._held[:length], self._held[length:]
+        text = self._held[:length]
+        self._held = self._held[length:]
         if not self._passed and self.thought:
             text = text.lstrip()  # the lines between a thought and the answer
         self._passed |= bool(text.strip())

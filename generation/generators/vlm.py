@@ -27,9 +27,11 @@ _TURN_S = 0.05
 """Seconds between two checks of a waiting question for its cancellation."""
 _LET_GO_S = 10.0
 _KEPT = 200
-_THOUGHT, _TAIL = "<think>", 8
+_THOUGHT = "<think>"
+_TAIL = 8
 """Mark that opens a thought at the end of a prompt, and the tokens there that are searched."""
-_DEFAULT_SOFT_TOKENS, _SOFT_TOKENS = 280, 1120
+_DEFAULT_SOFT_TOKENS = 280
+_SOFT_TOKENS = 1120
 """Tokens of an image in Gemma 4: its default, and the most, which its card names for documents."""
 _FOREIGN = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ImportError)
 """Exceptions that processors and models raise over inputs they cannot take."""
@@ -57,9 +59,12 @@ class Vlm:
     """A loaded model. Thread-safe: a second question waits until the first is answered or cancelled."""
 
     def __init__(self, torch: Any, transformers: Any, model: Any, processor: Any, *, reference: str) -> None:
-        self._torch, self._transformers = torch, transformers
-        self._model, self._processor = model, processor
-        self.reference, self.model_type = reference, str(model.config.model_type)
+        self._torch = torch
+        self._transformers = transformers
+        self._model = model
+        self._processor = processor
+        self.reference = reference
+        self.model_type = str(model.config.model_type)
         self._name = f"'transformers:{reference}'"
         self._prompt = VlmPrompt(processor, model_type=self.model_type, reference=reference)
         self._tokenizer = getattr(processor, "tokenizer", processor)
@@ -128,7 +133,8 @@ class Vlm:
         streamer = self._transformers.TextIteratorStreamer(
             self._tokenizer, skip_prompt=True, skip_special_tokens=True
         )
-        stop, outcome = threading.Event(), _Outcome()
+        stop = threading.Event()
+        outcome = _Outcome()
         work = threading.Thread(
             target=self._work,
             args=(turns, streamer, stop, outcome),
@@ -161,7 +167,8 @@ class Vlm:
         Greedy, as ``write``; the same words where arithmetic in batches rounds the same. When the memory does
         not hold them together they are made half by half. Raises as ``write``.
         """
-        torch, until = self._torch, time.monotonic() + within_s
+        torch = self._torch
+        until = time.monotonic() + within_s
 
         def ends(ids: Any, scores: Any, **_: Any) -> Any:
             return torch.full((ids.shape[0],), time.monotonic() > until, device=ids.device)
@@ -225,7 +232,8 @@ class Vlm:
         within_s: float,
         least: int,
     ) -> None:
-        torch, until = self._torch, time.monotonic() + within_s
+        torch = self._torch
+        until = time.monotonic() + within_s
 
         def ends(ids: Any, scores: Any, **_: Any) -> Any:
             outcome.too_late = time.monotonic() > until

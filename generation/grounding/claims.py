@@ -290,7 +290,8 @@ def _wrong_numbers(claim: str, question: str, basis: Sequence[_Shown]) -> Iterat
 def _mended(parsed: ParsedAnswer, shown: Mapping[int, _Shown]) -> tuple[ParsedAnswer, list[str]]:
     """Quotes that stand in another image than the one they cite are said to be of that one."""
     reasons: list[str] = []
-    text, cited = parsed.text, list(parsed.cited)
+    text = parsed.text
+    cited = list(parsed.cited)
     for at, each in enumerate(cited):
         on = shown.get(each.marker)
         if not each.quote or on is None or locate(each.quote, on.evidence.lines) is not None:

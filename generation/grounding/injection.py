@@ -108,7 +108,8 @@ def _under(lines: Sequence[TextLine], at: int, most: int) -> list[int]:
     """The lines that go on right under one."""
     found: list[int] = []
     for other in range(at + 1, len(lines)):
-        above, here = lines[found[-1] if found else at].box, lines[other].box
+        above = lines[found[-1] if found else at].box
+        here = lines[other].box
         height = max(above.y1 - above.y0, 1.0)
         apart = here.y0 - above.y1
         shared = min(above.x1, here.x1) - max(above.x0, here.x0)

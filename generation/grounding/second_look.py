@@ -47,7 +47,8 @@ class SecondLook:
         self._asked += 1
         shown = _close(claim, evidence, quote)
         asked = f'Statement: "{_one_line(claim)}"\nDoes the image show this? YES, NO or UNSURE:'
-        written, usage = "", Usage()
+        written = ""
+        usage = Usage()
         try:
             for piece in self._generator.generate(
                 [Message("system", _SYSTEM), Message("user", asked, (shown,))]

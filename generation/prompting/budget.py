@@ -25,7 +25,9 @@ from askpix.core.types import Box, Evidence, Sent, TextLine
 from askpix.generation.prompting.image_tokens import image_tokens
 from askpix.generation.word_match import content_words, squeeze, tokens
 
-READ_SIDE, SEE_SIDE, THUMBNAIL = 2048, 1024, 512
+READ_SIDE = 2048
+SEE_SIDE = 1024
+THUMBNAIL = 512
 _MARGIN = 0.6
 """Around the lines of a crop, in heights of a line: words beside them belong to them."""
 _LONGEST_SHAPE = 100
@@ -55,7 +57,8 @@ class ModelLimits:
     def useful(self, width: int, height: int, side: int) -> tuple[int, int]:
         """The size to send: no longer than ``side``, and no more pixels than the model looks at."""
         scale = min(1.0, side / max(width, height))
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        width = max(1, round(width * scale))
+        height = max(1, round(height * scale))
         seen = image_tokens(width, height, self.formula, **self.numbers)
         scale = min(1.0, max(seen.width / width, seen.height / height))
         return max(1, round(width * scale)), max(1, round(height * scale))
@@ -97,7 +100,8 @@ def _models() -> tuple[tuple[re.Pattern[str], ModelLimits], ...]:
     )
     found = []
     for row in held["model"]:
-        match, formula = row.pop("match"), dict(row.pop("formula"))
+        match = row.pop("match")
+        formula = dict(row.pop("formula"))
         name = formula.pop("name")
         if "pinpoints" in formula:
             formula["pinpoints"] = [tuple(size) for size in formula["pinpoints"]]
@@ -184,7 +188,8 @@ def _text(evidence: Evidence) -> Sent:
 
 def _fits(line: TextLine, words: Sequence[str]) -> bool:
     """Return whether a line has a word of the question in it."""
-    held, joined = set(tokens(line.text)), squeeze(line.text)
+    held = set(tokens(line.text))
+    joined = squeeze(line.text)
     return any(word in held or (len(word) > 4 and word in joined) for word in words)
 
 

@@ -45,7 +45,8 @@ def tiles(
     width, height = _within(width, height, within, within)
     if min(width, height) > short:
         scale = short / min(width, height)
-        width, height = round(width * scale), round(height * scale)
+        width = round(width * scale)
+        height = round(height * scale)
     count = math.ceil(width / tile) * math.ceil(height / tile)
     return Seen(base + per_tile * count, width, height)
 
@@ -65,11 +66,14 @@ def patches(
     if _count(width, height, patch) > most:
         scale = math.sqrt(patch * patch * most / (width * height))
         # So that one side is whole patches: the guide's second step.
-        across, down = width * scale / patch, height * scale / patch
+        across = width * scale / patch
+        down = height * scale / patch
         scale *= min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down, 1.0)
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        width = max(1, round(width * scale))
+        height = max(1, round(height * scale))
         while _count(width, height, patch) > most:  # a strip one pixel high
-            width, height = max(1, int(width * 0.99)), max(1, int(height * 0.99))
+            width = max(1, int(width * 0.99))
+            height = max(1, int(height * 0.99))
     return Seen(math.ceil(_count(width, height, patch) * multiplier), width, height)
 
 
@@ -78,7 +82,8 @@ def area(width: int, height: int, *, per: float, most: int, side: int) -> Seen:
     width, height = _within(width, height, side, side)
     if width * height / per > most:
         scale = math.sqrt(per * most / (width * height))
-        width, height = max(1, int(width * scale)), max(1, int(height * scale))
+        width = max(1, int(width * scale))
+        height = max(1, int(height * scale))
     return Seen(math.ceil(width * height / per), width, height)
 
 
@@ -95,7 +100,8 @@ def merged_patches(width: int, height: int, *, factor: int, least: int, most: in
 
     As ``smart_resize`` of transformers; images over 200 : 1 are refused there.
     """
-    new_height, new_width = round(height / factor) * factor, round(width / factor) * factor
+    new_height = round(height / factor) * factor
+    new_width = round(width / factor) * factor
     if new_height * new_width > most:
         shrink = math.sqrt(height * width / most)
         new_height = max(factor, math.floor(height / shrink / factor) * factor)
@@ -110,12 +116,15 @@ def merged_patches(width: int, height: int, *, factor: int, least: int, most: in
 def grid(width: int, height: int, *, tile: int, per_tile: int, most: int) -> Seen:
     """InternVL 2 and later: the grid of up to ``most`` tiles nearest in shape, and a thumbnail when there is
     more than one. As ``get_optimal_tiled_canvas`` of transformers."""
-    shape, best, nearest = width / height, (1, 1), math.inf
+    shape = width / height
+    best = (1, 1)
+    nearest = math.inf
     sizes = [(x, y) for x in range(1, most + 1) for y in range(1, most + 1) if x * y <= most]
     for columns, rows in sorted(sizes, key=lambda size: size[0] * size[1]):
         off = abs(shape - columns / rows)
         if off < nearest:
-            nearest, best = off, (columns, rows)
+            nearest = off
+            best = (columns, rows)
         elif off == nearest and width * height > 0.5 * tile * tile * columns * rows:
             best = (columns, rows)
     count = best[0] * best[1]
@@ -128,12 +137,15 @@ def squares(width: int, height: int, *, side: int, tile: int, per_tile: int) -> 
     marks count, a line's end before the whole image does not (some tokenizers join it to another)."""
     shape = width / height
     if width >= height:
-        across, down = side, int(side / shape)
+        across = side
+        down = int(side / shape)
         down = max(1, down + down % 2)
     else:
-        across, down = int(side * shape), side
+        across = int(side * shape)
+        down = side
         across = max(1, across + across % 2)
-    columns, rows = math.ceil(across / tile), math.ceil(down / tile)
+    columns = math.ceil(across / tile)
+    rows = math.ceil(down / tile)
     cut = columns * rows > 1
     tokens = per_tile + 3 + (rows * (columns * (per_tile + 2) + 1) if cut else 0)
     return Seen(tokens, *_within(width, height, across, down))
@@ -153,14 +165,16 @@ def anyres(
     ``LlavaNextProcessor`` and ``LlavaOnevisionProcessor`` of transformers."""
     best_height, best_width = _pinpoint(width, height, pinpoints)
     side = tile // patch
-    rows, columns = side * (best_height // tile), side * (best_width // tile)
+    rows = side * (best_height // tile)
+    columns = side * (best_width // tile)
     if width / height > columns / rows:
         rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
     else:
         columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
     over = math.sqrt(rows * columns / (most * side * side)) if most else 0.0
     if over > _WORTH_SHRINKING:
-        rows, columns = int(rows // over), int(columns // over)
+        rows = int(rows // over)
+        columns = int(columns // over)
     return Seen(rows * columns + rows + side * side, *_within(width, height, best_width, best_height))
 
 
@@ -168,12 +182,14 @@ def masked_tiles(width: int, height: int, *, tile: int, patch: int, most: int) -
     """Phi-4-multimodal: as many tiles as the image covers, ``most`` of the nearest shape at most; padding
     is masked, patches are merged two by two, a newline a row; and the whole image as one tile, with 16
     newlines and a separator. As ``Phi4MultimodalImageProcessor`` of transformers."""
-    columns, rows = math.ceil(width / tile), math.ceil(height / tile)
+    columns = math.ceil(width / tile)
+    rows = math.ceil(height / tile)
     if columns * rows > most:
         shapes = [(i, j) for n in range(1, most + 1) for i in range(1, n + 1) for j in range(1, n + 1)]
         shapes = sorted({shape for shape in shapes if shape[0] * shape[1] <= most}, key=lambda s: s[0] * s[1])
         columns, rows = _nearest_shape(width, height, shapes, tile)
-    wide, high = tile * columns, tile * rows
+    wide = tile * columns
+    high = tile * rows
     if wide / width < high / height:
         seen = (wide, int(height * (wide / width)))
     else:
@@ -190,11 +206,14 @@ def soft_tokens(width: int, height: int, *, patch: int, pool: int, most: int) ->
     ``Gemma4ImageProcessor`` of transformers."""
     side = patch * pool
     scale = math.sqrt(most * side * side / (width * height))
-    rows, columns = math.floor(scale * height / side), math.floor(scale * width / side)
+    rows = math.floor(scale * height / side)
+    columns = math.floor(scale * width / side)
     if rows == 0:
-        rows, columns = 1, min(width // height, most)
+        rows = 1
+        columns = min(width // height, most)
     elif columns == 0:
-        rows, columns = min(height // width, most), 1
+        rows = min(height // width, most)
+        columns = 1
     return Seen(rows * columns, columns * side, rows * side)
 
 
@@ -203,8 +222,10 @@ def rows_of_patches(width: int, height: int, *, side: int, patch: int) -> Seen:
     ``PixtralProcessor`` of transformers."""
     over = max(width / side, height / side)
     if over > 1:
-        width, height = max(1, math.floor(width / over)), max(1, math.floor(height / over))
-    columns, rows = math.ceil(width / patch), math.ceil(height / patch)
+        width = max(1, math.floor(width / over))
+        height = max(1, math.floor(height / over))
+    columns = math.ceil(width / patch)
+    rows = math.ceil(height / patch)
     return Seen((columns + 1) * rows, columns * patch, rows * patch)
 
 
@@ -226,7 +247,8 @@ def whole_or_tiles(
 ) -> Seen:
     """LFM2-VL: ``least`` to ``most`` tokens of ``factor`` pixels a side; an image of more than twice that is
     cut into ``tiles`` (from, to) as well, with a mark at each. As ``Lfm2VlProcessor`` of transformers."""
-    columns, rows = max(1, round(width / factor)), max(1, round(height / factor))
+    columns = max(1, round(width / factor))
+    rows = max(1, round(height / factor))
     large = max(factor / 2, round(width / factor) * factor) * max(factor / 2, round(height / factor) * factor)
     if columns * rows > most:
         shrink = math.sqrt(width * height / (most * factor * factor))
@@ -265,7 +287,8 @@ def _slice_grid(width: int, height: int, ratio: float, most: int) -> tuple[int, 
     count = min(math.ceil(ratio), most)
     if count <= 1:
         return None
-    best, least = (1, 1), math.inf
+    best = (1, 1)
+    least = math.inf
     for number in (count - 1, count, count + 1):
         if not 1 < number <= most:
             continue
@@ -273,7 +296,8 @@ def _slice_grid(width: int, height: int, ratio: float, most: int) -> tuple[int, 
             columns = number // rows
             apart = abs(math.log(width / height) - math.log(columns / rows))
             if apart < least or (apart == least and rows > best[1]):
-                best, least = (columns, rows), apart
+                best = (columns, rows)
+                least = apart
     return best
 
 
@@ -288,12 +312,14 @@ def _brought_to(width: float, height: float, side: int, unit: int, *, enlarge: b
 
 def _nearest_shape(width: int, height: int, shapes: list[tuple[int, int]], tile: int) -> tuple[int, int]:
     """The grid whose shape is the image's; of equal ones the last that it fills by half."""
-    best, least = (1, 1), math.inf
+    best = (1, 1)
+    least = math.inf
     for shape in shapes:
         apart = abs(width / height - shape[0] / shape[1])
         fills = width * height > 0.5 * tile * tile * shape[0] * shape[1]
         if apart < least or (apart == least and fills):
-            best, least = shape, apart
+            best = shape
+            least = apart
     return best
 
 

@@ -29,7 +29,8 @@ can see them, what is known about them, and the words read in them.
   this text."""
 
 _DEFAULT_REFUSAL = "The images that were found do not hold an answer."
-_TURNS, _LONGEST_TURN = 8, 600
+_TURNS = 8
+_LONGEST_TURN = 600
 """Most earlier turns that a generator gets, and characters of each."""
 _SOURCES = re.compile(r"\n\n(?=\[\d+\] )")
 _MAX_QUOTE = 500

@@ -107,7 +107,8 @@ _OBJECT = re.compile(
 )
 _PLAIN: frozenset[str] = frozenset({"text", "picture", "judgement", "presence", "reading"})
 _MARK = re.compile(r"\[(\d{1,2})\]")
-_LONGEST, _LONGEST_ABOUT = 400, 500
+_LONGEST = 400
+_LONGEST_ABOUT = 500
 """Characters of a question that leans on another, and of the other: each turn reads both as a search."""
 
 
@@ -190,7 +191,9 @@ class _Turn:
 
 def _one_of_them(turn: _Turn) -> Standing | None:
     """ "Show me the second one", "when was number 3 taken?"."""
-    question, plain, before = turn.question, turn.plain, turn.before
+    question = turn.question
+    plain = turn.plain
+    before = turn.before
     led = _LEAD.sub("", plain).strip()
     match = _BARE_WHICH.match(led) or _WHICH.search(plain)
     if match is None or read_archive_question(question):
@@ -215,7 +218,8 @@ def _one_of_them(turn: _Turn) -> Standing | None:
 
 def _narrowed(turn: _Turn) -> Standing | None:
     """ "How many of them in 2019?": of what was counted before."""
-    question, before = turn.question, turn.before
+    question = turn.question
+    before = turn.before
     asked = read_archive_question(_OF_THEM.sub("pictures", question))
     earlier = read_archive_question(before.about)
     if not asked or not earlier or not _OF_THEM.search(question.casefold()):
@@ -227,7 +231,9 @@ def _narrowed(turn: _Turn) -> Standing | None:
 
 def _about_it(turn: _Turn) -> Standing | None:
     """ "Who issued it?", "the address?", "when?": of the image that the last answer cites."""
-    question, plain, before = turn.question, turn.plain, turn.before
+    question = turn.question
+    plain = turn.plain
+    before = turn.before
     if read_archive_question(question):
         return None
     led = _LEAD.sub("", plain).strip()
@@ -249,7 +255,9 @@ def _about_it(turn: _Turn) -> Standing | None:
 
 def _instead(turn: _Turn) -> Standing | None:
     """ "And in 2019?", "what about the taxi receipt?": the last question with one thing changed."""
-    question, plain, before = turn.question, turn.plain, turn.before
+    question = turn.question
+    plain = turn.plain
+    before = turn.before
     lead = _LEAD.match(plain)
     # An ellipsis without "and": "In 2019?"
     if not lead and (_STARTS.match(plain) or not (_PREPOSITION.match(plain) or PER.match(plain))):

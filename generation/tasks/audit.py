@@ -22,7 +22,8 @@ from askpix.generation.word_match import content_words, holds, squeeze, tokens
 
 Verdict: TypeAlias = Literal["pass", "fail", "unsure"]
 
-CONTRAST, LARGE_CONTRAST = 4.5, 3.0
+CONTRAST = 4.5
+LARGE_CONTRAST = 3.0
 LARGE_PX = 24.0
 """Height of a line's box from which text counts as large: 18 points are 24 CSS pixels."""
 SMALL_PX = 11.0
@@ -88,7 +89,9 @@ def check_with(generator: Generator, check: str, evidence: Evidence) -> Finding:
     said = "".join(piece.text for piece in generator.generate(messages))
     try:
         reply = json.loads(said[said.index("{") : said.rindex("}") + 1])
-        verdict, why, quote = reply["verdict"], str(reply.get("evidence", "")), reply.get("quote") or ""
+        verdict = reply["verdict"]
+        why = str(reply.get("evidence", ""))
+        quote = reply.get("quote") or ""
     except (ValueError, KeyError, TypeError, AttributeError):
         return Finding(check, "unsure", f"{generator.model_id!r} gave no verdict")
     if verdict not in ("pass", "fail", "unsure"):

@@ -20,7 +20,8 @@ _ASK: dict[Style, str] = {
     "alt": "Write alternative text for someone who cannot see the image: at most 125 characters, what "
     "matters most first; do not begin with 'image of'.",
 }
-_SURE, _LIKELY = 0.5, 0.2
+_SURE = 0.5
+_LIKELY = 0.2
 _LONGEST = {"short": 400, "detailed": 3000, "alt": 250}
 _WORDS = 12
 _MARKER = re.compile(r"\s*\[\d+\]")

@@ -103,7 +103,8 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         Message("system", SYSTEM),
         Message("user", f"The schema:\n{json.dumps(schema, ensure_ascii=False)}", (evidence,)),
     ]
-    usage, problem = Usage(), ""
+    usage = Usage()
+    problem = ""
     writer = generator.held_to(form) if (form := _form(schema)) else generator
     for _ in range(_TRIES):
         written: list[str] = []
@@ -111,11 +112,13 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         try:
             for piece in writer.generate(messages):
                 written.append(piece.text)
-                usage, cut = _sum(usage, piece.usage) if piece.usage else usage, piece.cut
+                usage = _sum(usage, piece.usage) if piece.usage else usage
+                cut = piece.cut
         except GenerationError as error:
             if writer is generator:
                 raise
-            writer, problem = generator, str(error)  # it cannot be held to such a schema
+            writer = generator
+            problem = str(error)  # it cannot be held to such a schema
             continue
         text = "".join(written)
         if cut:  # it would be cut again, for as much money
@@ -127,7 +130,8 @@ def extract_with(generator: Generator, schema: Mapping[str, Any], evidence: Evid
         except ValueError as error:
             problem = f"no JSON object ({error})"
         else:
-            value, quotes = reply.get("value"), reply.get("quotes")
+            value = reply.get("value")
+            quotes = reply.get("quotes")
             problem = SchemaValidator(schema).problem(value)
             if not problem:
                 proofs = _proofs(value, quotes, evidence.lines)
@@ -173,7 +177,8 @@ def _parsed(text: str) -> dict[str, Any]:
     """The JSON object in what a model wrote, with or without a fence around it. Raises ``ValueError``."""
     fenced = _FENCED.search(text)
     text = fenced[1] if fenced else text
-    start, end = text.find("{"), text.rfind("}")
+    start = text.find("{")
+    end = text.rfind("}")
     if start < 0 or end < start:
         raise ValueError("no braces")
     try:

@@ -17,10 +17,8 @@ from askpix.generation.word_match import normalise, tokens
 from askpix.retrieval.text.entities import MONTHS, plain
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-_YES, _NO = (
-    frozenset("yes true x checked ja oui si".split()),
-    frozenset("no false unchecked nein non".split()),
-)
+_YES = frozenset("yes true x checked ja oui si".split())
+_NO = frozenset("no false unchecked nein non".split())
 
 
 @dataclass(frozen=True, slots=True)

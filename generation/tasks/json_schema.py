@@ -135,7 +135,8 @@ class SchemaValidator:
 
 def _steps(value: Any, *, deep: bool = True) -> int:
     """Count the items, at any depth if ``deep``, and the characters of the texts."""
-    steps, waiting = 0, [value]
+    steps = 0
+    waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):

@@ -25,7 +25,8 @@ class Folder:
 
 def folders(engine: Engine, collection: Collection, *, most: int = 200) -> list[Folder]:
     """Folders with most files first, at most ``most`` of them; one below another counts for itself."""
-    s, i = sources.c, images.c
+    s = sources.c
+    i = images.c
     held = (
         select(
             i.sha256,

@@ -40,7 +40,8 @@ class TextLedger:
         )
         with transaction(self._engine, write=False) as connection:
             states: dict[str, int] = {row[0]: row[1] for row in connection.execute(wanted)}
-        done, failed = states.get("done", 0), states.get("failed", 0)
+        done = states.get("done", 0)
+        failed = states.get("failed", 0)
         return {"pending": sum(states.values()) - done - failed, "done": done, "failed": failed}
 
     def count_pending(self, collection_id: str) -> int:

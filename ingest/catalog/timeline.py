@@ -21,7 +21,8 @@ from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.tables import images, sources, to_record
 from askpix.ingest.catalog.texts import chunks, uris_of
 
-_KEPT, _KEPT_S = 8, 30.0
+_KEPT = 8
+_KEPT_S = 30.0
 """Collections whose order is kept, and for how many seconds at most."""
 _TRUSTED_S = 1.0
 """Seconds for which a timeline is used without asking the database: the pages of one scroll come within it.

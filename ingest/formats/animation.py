@@ -25,7 +25,8 @@ _MAX_FRAMES = 5_000
 _MAX_PIXELS = 1_000_000_000
 """Most pixels of all frames together: some ten seconds of decoding. Later frames are not decoded."""
 _MAX_SCENES = 100
-_TOO_SHORT, _INSTEAD = 10, 100
+_TOO_SHORT = 10
+_INSTEAD = 100
 """Milliseconds of a frame."""
 
 

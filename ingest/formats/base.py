@@ -61,7 +61,8 @@ class Document:
     """Pixels that a page may be drawn with for each one of the size that it says it has."""
 
     def __init__(self, data: bytes, limits: ImageLimits) -> None:
-        self.data, self.limits = data, limits
+        self.data = data
+        self.limits = limits
 
     def picture(self, place: int | None, min_side: int | None) -> DecodedImage:
         """Decode one page. ``place`` as ``askpix.ingest.formats.content.place_of`` has it, at least 1 in a

@@ -14,7 +14,8 @@ from askpix.core.types import ImageRecord
 
 _WHOLE = 64 * 2**20
 """Bytes of a film of which every one is hashed: more take a disk seconds to minutes."""
-_BLOCKS, _BLOCK = 62, 2**16
+_BLOCKS = 62
+_BLOCK = 2**16
 _END = 2**20
 
 

@@ -115,7 +115,9 @@ def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float =
         )
     with tempfile.TemporaryDirectory(prefix="askpix-office-") as folder:
         here = Path(folder)
-        profile, given, made = here / "profile" / "user", here / f"document.{kind}", here / "document.pdf"
+        profile = here / "profile" / "user"
+        given = here / f"document.{kind}"
+        made = here / "document.pdf"
         profile.mkdir(parents=True)
         (profile / "registrymodifications.xcu").write_text(_PROFILE, "utf-8")
         given.write_bytes(data)

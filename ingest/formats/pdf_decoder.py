@@ -38,7 +38,8 @@ logging.getLogger("pypdfium2").addHandler(logging.NullHandler())
 
 _DEPTH = 3
 """Most levels of forms within forms in which images are looked for."""
-_HYPHENS, _HYPHEN = (0x02, 0xAD, 0xFFFE), "-"
+_HYPHENS = (0x02, 0xAD, 0xFFFE)
+_HYPHEN = "-"
 """Characters by which PDFium marks a hyphen at the end of a line."""
 _NOWHERE = Box(0.0, 0.0, 0.0, 0.0)
 
@@ -135,7 +136,8 @@ def _placing(sheet: Any) -> Place:
 
     def at(x: float, y: float) -> tuple[float, float]:
         # In thousandths, for the engine rounds to whole ones; the mapping is linear.
-        found_x, found_y = c_int(), c_int()
+        found_x = c_int()
+        found_y = c_int()
         raw.FPDF_PageToDevice(
             sheet,
             0,
@@ -194,7 +196,10 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def _lines(characters: Characters) -> Iterator[TextLine]:
     """Runs of neighbouring letters. A wide gap ends one, as between the columns of a table."""
-    text, box, last, letter = "", _NOWHERE, _NOWHERE, 0.0
+    text = ""
+    box = _NOWHERE
+    last = _NOWHERE
+    letter = 0.0
     digit = _NOWHERE
     for written, place in characters:
         raised = written.isascii() and written.isdigit() and digit != _NOWHERE and _is_raised(place, digit)
@@ -204,11 +209,14 @@ def _lines(characters: Characters) -> Iterator[TextLine]:
         if character in "\r\n" or (_NOWHERE not in (place, last) and _distance(last, place) > _GAP * letter):
             if text.strip():
                 yield TextLine(" ".join(text.split()), box)
-            text, box, last = "", _NOWHERE, _NOWHERE
+            text = ""
+            box = _NOWHERE
+            last = _NOWHERE
             letter = max(place.x1 - place.x0, place.y1 - place.y0)
         text += character if place != _NOWHERE else " "
         if place != _NOWHERE:
-            last, box = place, place if box == _NOWHERE else _around(box, place)
+            last = place
+            box = place if box == _NOWHERE else _around(box, place)
     if text.strip():
         yield TextLine(" ".join(text.split()), box)
 

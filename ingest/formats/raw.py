@@ -11,7 +11,10 @@ from askpix.ingest.formats.image import media_type
 
 _HEAD = 4096
 _STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
-_SUBFILE, _COMPRESSION, _SUB_IFDS, _DNG_VERSION = 254, 259, 330, 50706
+_SUBFILE = 254
+_COMPRESSION = 259
+_SUB_IFDS = 330
+_DNG_VERSION = 50706
 _COMPRESSIONS = (32767, 32770, 34713, 65535)
 """Sony, Samsung, Nikon, Pentax: next to TIFF 6.0, as LibRaw and ExifTool list them."""
 

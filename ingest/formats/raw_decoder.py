@@ -42,7 +42,8 @@ class RawDecoder(Document):
 def _open(data: bytes, limits: ImageLimits, min_side: int | None) -> DecodedImage:
     with rawpy.imread(io.BytesIO(data)) as raw:
         flip = int(raw.sizes.flip)
-        width, height = int(raw.sizes.width), int(raw.sizes.height)
+        width = int(raw.sizes.width)
+        height = int(raw.sizes.height)
         if flip in (5, 6):
             width, height = height, width
         check_size(width, height, limits)
@@ -74,7 +75,8 @@ def _preview(
             turned = picture.exif.get(ExifTags.Base.Orientation, 1) not in (0, 1)
         else:
             image = Image.fromarray(np.asarray(found.data))
-            picture, turned = DecodedImage(image, *image.size, "RAW", 1, Image.Exif()), False
+            picture = DecodedImage(image, *image.size, "RAW", 1, Image.Exif())
+            turned = False
     except (BadImageError, *_ERRORS) as error:
         _log.info("a raw file without a preview: %s", error)
         return None

@@ -34,7 +34,8 @@ class SandboxedDocument(Document):
 
     def __init__(self, form: Format, data: bytes, limits: ImageLimits) -> None:
         super().__init__(data, limits)
-        self._format, self.kind = form, form.kind
+        self._format = form
+        self.kind = form.kind
         self._child: Child | None = None
         self._kills = 0
         try:
@@ -72,7 +73,8 @@ class SandboxedDocument(Document):
 
     def close(self) -> None:
         """Leave the process to the next document. Closing twice is fine."""
-        child, self._child = self._child, None
+        child = self._child
+        self._child = None
         if child is None:
             return
         try:
@@ -125,7 +127,8 @@ class SandboxedDocument(Document):
                 return child
 
     def _end(self) -> int:
-        child, self._child = self._child, None
+        child = self._child
+        self._child = None
         return child.end() if child else 0
 
     def _why(self, code: int) -> str:

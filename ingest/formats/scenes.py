@@ -5,7 +5,10 @@ from numpy.typing import NDArray
 
 SMALL = (32, 18)
 """Pixels that frames are compared at."""
-_CUT, _DRIFT, _DRIFT_AFTER, _ALWAYS_AFTER = 22.0, 9.0, 30.0, 120.0
+_CUT = 22.0
+_DRIFT = 9.0
+_DRIFT_AFTER = 30.0
+_ALWAYS_AFTER = 120.0
 """Mean difference of two frames, of 255, that makes a scene; the smaller one that does after so many seconds;
 and seconds after which a frame is taken in any case."""
 _FLAT = 5.0
@@ -38,6 +41,7 @@ class Scenes:
         differs = 255.0 if self._last is None else float(np.abs(small - self._last).mean())
         past = at - self._taken
         if differs > _CUT or (differs > _DRIFT and past >= _DRIFT_AFTER) or past >= _ALWAYS_AFTER:
-            self._last, self._taken = small, at
+            self._last = small
+            self._taken = at
             return True
         return False

@@ -22,7 +22,8 @@ from askpix.ingest.formats.base import UNKNOWN, Document, Format, Page
 from askpix.ingest.formats.content import Content, OnDisk, place_at
 from askpix.ingest.metadata.video import film_exif
 
-_SCENE, _SCAN = 2, 10
+_SCENE = 2
+_SCAN = 10
 """Times ``ImageLimits.decode_seconds``: from one moment to the next, and to find where a film's key frames
 lie; that of a film of three hours takes one or two seconds."""
 CHILDREN = Children("askpix.ingest.formats.video")
@@ -79,9 +80,13 @@ class SandboxedVideo(Document):
         self._scene_seconds = _SCENE * limits.decode_seconds
         self._scan_seconds = _SCAN * limits.decode_seconds
         if isinstance(content, OnDisk):
-            where, head, data = {"path": str(content.path)}, content.head, b""
+            where = {"path": str(content.path)}
+            head = content.head
+            data = b""
         else:
-            where, head, data = {}, content, content
+            where = {}
+            head = content
+            data = content
         question = {"do": "open", **where, "container": container_of(head) or "", "limits": asdict(limits)}
         self._child: Child | None = None
         while True:
@@ -105,7 +110,8 @@ class SandboxedVideo(Document):
 
         Ends with a ``BadImageError`` where the film does before its time: what came before it holds.
         """
-        count, seconds = 0, self._scan_seconds
+        count = 0
+        seconds = self._scan_seconds
         while True:
             question = {"do": "next", "min_side": min_side}
             with self._answering() as child:
@@ -116,7 +122,8 @@ class SandboxedVideo(Document):
                     return
                 milliseconds = int(answer["at"])
                 picture = self._picture(answer, pixels, milliseconds)
-            count, seconds = count + 1, self._scene_seconds
+            count = count + 1
+            seconds = self._scene_seconds
             if count > self.limits.max_pages:
                 raise BadImageError(f"only its first {self.limits.max_pages} scenes are indexed")
             yield place_at(milliseconds / 1000), picture
@@ -144,7 +151,8 @@ class SandboxedVideo(Document):
 
     def close(self) -> None:
         """Leave the process to the next film. Closing twice is fine."""
-        child, self._child = self._child, None
+        child = self._child
+        self._child = None
         if child is not None:
             CHILDREN.give_back(child)
 
@@ -178,7 +186,8 @@ class SandboxedVideo(Document):
             raise
 
     def _end(self) -> int:
-        child, self._child = self._child, None
+        child = self._child
+        self._child = None
         return child.end() if child else 0
 
 

@@ -24,7 +24,8 @@ from askpix.ingest.formats.scenes import SMALL, Scenes
 
 _STEP = 1.0
 """Seconds between two looks at least; one cut a second is a fast trailer's."""
-_GAP, _BETWEEN = 10.0, 5.0
+_GAP = 10.0
+_BETWEEN = 5.0
 """Key frames further apart than the first have looks between them, every so often."""
 _MAX_LOOKS = 4_000
 """Most frames sampled from one film: in longer ones the samples lie further apart."""
@@ -115,7 +116,8 @@ class Film:
             frame = self._seek(time)
             if frame is None:
                 continue
-            at, small = self._time(frame), _small(frame)
+            at = self._time(frame)
+            small = _small(frame)
             if flat is None and scenes.shows_nothing(small):
                 flat = at
             if scenes.takes(small, at):

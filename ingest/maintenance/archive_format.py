@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstra
 from askpix.core.types import Vectors
 from askpix.retrieval.stores.pages import Matrix
 
-FORMAT, VERSION = "askpix-collection", 1
+FORMAT = "askpix-collection"
+VERSION = 1
 PART = 1_000
 SOURCES = 10_000
 _MAX_DIM = 65_536

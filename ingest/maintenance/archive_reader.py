@@ -24,7 +24,8 @@ from askpix.ingest.maintenance.archive_format import (
 )
 from askpix.ingest.sources.zip_files import UNREADABLE
 
-_OF_PAGES, _OF_SHEETS = (0.0, 1.5), (0.98, 1.02)
+_OF_PAGES = (0.0, 1.5)
+_OF_SHEETS = (0.98, 1.02)
 """Between which the squared lengths of half-precision vectors are: a model may leave padding at zero."""
 _MAX_MANIFEST = 1 << 20
 _MAX_LINES = 1 << 30

@@ -39,7 +39,10 @@ def export_collection(
     ``AskpixError`` when ``path`` cannot be written.
     """
     draft = path.with_name(path.name + ".part")
-    total, done, missing, files = catalog.count_images(collection), 0, 0, 0
+    total = catalog.count_images(collection)
+    done = 0
+    missing = 0
+    files = 0
     try:
         writer = ArchiveWriter(draft)
         try:

@@ -154,7 +154,8 @@ def _enter(
 def _use_vocabulary(engine: Engine, collection: Collection, given: dict[str, Any] | None) -> None:
     if not given:
         return
-    labels, threshold = given.get("labels"), given.get("threshold")
+    labels = given.get("labels")
+    threshold = given.get("threshold")
     fits = isinstance(labels, tuple | list) and all(isinstance(label, str) for label in labels)
     if not fits or not (threshold is None or isinstance(threshold, int | float)):
         raise AskpixError("cannot import: its vocabulary is no list of labels")

@@ -46,7 +46,8 @@ def rebuild(
     if catalog.get_collection(draft.name) is None:
         catalog.adopt(draft)
     files = _Files(read)
-    ids, changed = sorted(store.ids()), 0
+    ids = sorted(store.ids())
+    changed = 0
     for start in range(0, len(ids), _AT_ONCE):
         states: dict[str, SourceState] = {}
         added: dict[str, list[ImageRecord]] = {}
@@ -84,7 +85,8 @@ class _Files(dict[str, SourceState]):
         sha256 = None
         with suppress(OSError, ValueError):
             status = Path(uri).stat()
-            size, mtime_ns = status.st_size, status.st_mtime_ns
+            size = status.st_size
+            mtime_ns = status.st_mtime_ns
         with tolerated(_log, f"cannot read {uri!r}", BadImageError, OSError):
             sha256 = sha256_of(self._read(uri))
         self[uri] = found = SourceState(size, mtime_ns, sha256)

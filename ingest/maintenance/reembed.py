@@ -86,7 +86,8 @@ def build(
     """
     began = time.perf_counter()
     with open_store() as store:
-        ledger, there = set(catalog.embedded_ids(new)), set(store.ids())
+        ledger = set(catalog.embedded_ids(new))
+        there = set(store.ids())
         store.delete(sorted(there - ledger))
         there &= ledger
         writer = _Writer(catalog, store, text_embedder)
@@ -117,7 +118,8 @@ def align(collection: Collection, *, catalog: Catalog, store: VectorStore) -> in
     Images that were removed leave the store and copies are noted. What was added, or read, since then is
     marked in the ledger as not being there: the next indexing run does it. Returns how many those are.
     """
-    ledger, vectors = set(catalog.embedded_ids(collection)), set(store.ids())
+    ledger = set(catalog.embedded_ids(collection))
+    vectors = set(store.ids())
     store.delete(sorted(vectors - ledger))
     lost = sorted(ledger - vectors)
     catalog.mark_lost(lost)
@@ -143,12 +145,14 @@ class _Maker:
     """Contents into vectors. One serves all threads."""
 
     def __init__(self, embedder: Embedder, limits: ImageLimits) -> None:
-        self._embedder, self._limits = embedder, limits
+        self._embedder = embedder
+        self._limits = limits
         self._device = threading.Semaphore(embedder.workers)
         self.stop = threading.Event()
 
     def __call__(self, chunk: Sequence[tuple[str, Sequence[ImageRecord]]]) -> _Made:
-        made, images = _Made(), []
+        made = _Made()
+        images = []
         for sha256, records in chunk:
             if self.stop.is_set():
                 break
@@ -179,7 +183,9 @@ class _Writer:
     """Images and their words into the new store."""
 
     def __init__(self, catalog: Catalog, store: VectorStore, text_embedder: TextEmbedder) -> None:
-        self._catalog, self._store, self._text_embedder = catalog, store, text_embedder
+        self._catalog = catalog
+        self._store = store
+        self._text_embedder = text_embedder
         self.embedded = 0
         self.failures: list[Failure] = []
 
@@ -238,7 +244,8 @@ def _chunks(
                 size += len(part)
                 if size == _CHUNK:
                     yield chunk
-                    chunk, size = [], 0
+                    chunk = []
+                    size = 0
     if chunk:
         yield chunk
 

@@ -78,7 +78,8 @@ class Mended:
 
 def prove(collection: Collection, *, catalog: Catalog, store: VectorStore) -> Proof:
     """Look at every image and every vector; memory is that of the ids. Nobody may be indexing meanwhile."""
-    ledger, held = set(catalog.embedded_ids(collection)), Counter(store.ids())
+    ledger = set(catalog.embedded_ids(collection))
+    held = Counter(store.ids())
     everything = 2**31
     waiting = {
         *catalog.texts.unstored(collection.id, limit=everything),
@@ -139,7 +140,8 @@ def restore(
         catalog.mark_lost(found.orphans)
         store.delete(found.orphans)
         catalog.forget_images(found.orphans)
-    embedded, left = 0, sorted({*found.missing, *found.twice, *found.spoiled})
+    embedded = 0
+    left = sorted({*found.missing, *found.twice, *found.spoiled})
     if found.unworded:
         _reword(catalog, open_store, found.unworded, text_embedder)
     if left:
@@ -153,7 +155,8 @@ def restore(
                 limits=limits,
                 on_progress=on_progress,
             )
-            embedded, left = built.embedded, list(built.missing_ids)
+            embedded = built.embedded
+            left = list(built.missing_ids)
     catalog.mark_lost(left)
     with open_store() as store:
         mend(collection, catalog, store)

@@ -45,7 +45,8 @@ class SheetsProof:
 
 def prove_sheets(collection: Collection, *, catalog: Catalog, store: PageStore) -> SheetsProof:
     """Look at every sheet and every vector of one. Nobody may be indexing meanwhile."""
-    wanted, held = catalog.sheets.wanted(collection), list(store.ids())
+    wanted = catalog.sheets.wanted(collection)
+    held = list(store.ids())
     spoiled: list[str] = []
     kept = [image_id for image_id in held if image_id in wanted]
     for start in range(0, len(kept), _AT_ONCE):

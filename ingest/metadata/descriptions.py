@@ -23,7 +23,8 @@ _XP = (
     ExifTags.Base.XPKeywords,
 )
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_IPTC_CAPTIONS, _IPTC_KEYWORDS = ((2, 105), (2, 120)), (2, 25)
+_IPTC_CAPTIONS = ((2, 105), (2, 120))
+_IPTC_KEYWORDS = (2, 25)
 """Headline and caption; keywords (IPTC-IIM 4.2, record 2)."""
 
 

@@ -22,7 +22,8 @@ _STAMP = re.compile(
 
 _OFFSETS = (36881, 36882, 36880)
 """OffsetTimeOriginal, OffsetTimeDigitized, OffsetTime (Exif 2.31)."""
-_GPS_STAMP, _GPS_DATE = ExifTags.GPS.GPSTimeStamp, ExifTags.GPS.GPSDateStamp
+_GPS_STAMP = ExifTags.GPS.GPSTimeStamp
+_GPS_DATE = ExifTags.GPS.GPSDateStamp
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
 _QUARTER = 15
 """Minutes: every zone's offset is so many from the next (Nepal has 5:45)."""
@@ -154,7 +155,8 @@ def parse_date(value: Any) -> datetime | None:
 
 
 def _camera(make: Any, model: Any) -> str | None:
-    make_text, model_text = _text(make), _text(model)
+    make_text = _text(make)
+    model_text = _text(model)
     # Many models already begin with the maker: "Canon", "Canon EOS 5D".
     if make_text and model_text.casefold().startswith(make_text.split()[0].casefold()):
         make_text = ""

@@ -136,7 +136,8 @@ def _iptc(image: Image.Image) -> About:
     def text(number: int) -> str | None:
         return clean_text(next(iter(all_of(number)), None))
 
-    day, clock = text(55), text(60) or "000000"
+    day = text(55)
+    clock = text(60) or "000000"
     moment = None
     if day and len(day) == 8:
         moment = parse_date(f"{day[:4]}:{day[4:6]}:{day[6:]} {clock[:2]}:{clock[2:4]}:{clock[4:6]}")

@@ -157,7 +157,8 @@ def clean_names(values: Any) -> tuple[str, ...]:
 def on_earth(lat: Any, lon: Any) -> tuple[float | None, float | None]:
     """Degrees that are a place; 0, 0 is what programs write that have none."""
     try:
-        north, east = float(lat), float(lon)
+        north = float(lat)
+        east = float(lon)
     except (TypeError, ValueError):
         return None, None
     if (north, east) == (0, 0) or not (-90 <= north <= 90 and -180 <= east <= 180):

@@ -37,7 +37,9 @@ class Takeout:
             and any(abs(a - b) > _NEAR for a, b in zip(self.place, self.exif_place, strict=True))
         )
         lat, lon = self.place or self.exif_place or (None, None)
-        taken_at, offset, corrected = None, inside.offset_minutes, False
+        taken_at = None
+        offset = inside.offset_minutes
+        corrected = False
         if self.utc:
             known = inside.taken_at
             zone = offset_between(known, self.utc) if known else None
@@ -45,7 +47,8 @@ class Takeout:
             hours = (known - self.utc).total_seconds() / 3600 if known else 0
             corrected = not -12 <= hours <= 14
             if known and zone is not None:
-                taken_at, offset = known, zone
+                taken_at = known
+                offset = zone
             else:
                 taken_at, offset = local_time(self.utc, offset, lon)
         about = About(

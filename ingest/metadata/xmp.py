@@ -17,7 +17,8 @@ from askpix.ingest.metadata.model import About, clean_names, clean_text, on_eart
 _log = logging.getLogger(__name__)
 MAX_XMP = 4 * 2**20
 """Bytes; darktable's and Lightroom's histories of edits take some hundred thousand."""
-_MAX_NODES, _DEEPEST = 100_000, 32
+_MAX_NODES = 100_000
+_DEEPEST = 32
 _NAMESPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
     "xmp": "http://ns.adobe.com/xap/1.0/",

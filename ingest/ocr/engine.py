@@ -193,7 +193,8 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _box(corners: Any) -> Box:
-    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    (x0, y0) = corners.min(axis=0)
+    (x1, y1) = corners.max(axis=0)
     return Box(float(x0), float(y0), float(x1), float(y1))
 
 

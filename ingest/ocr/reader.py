@@ -119,7 +119,8 @@ class RapidOcrReader:
         if sum(len(each.line.text) for each in found) >= _MIN_LETTERS and _confidence(found) < _DOUBTFUL:
             other = _read_tiles(engine, image.transpose(Image.Transpose.ROTATE_180), self._max_side)
             if _confidence(other) > _confidence(found) + 0.1:
-                found, flipped = [_flipped(each, image.size) for each in other], True
+                found = [_flipped(each, image.size) for each in other]
+                flipped = True
         found = [each for each in found if each.line.confidence >= _MIN_CONFIDENCE]
         lines = [each.line for each in found]
         # The engine turns tall boxes so that text running downwards is read.
@@ -173,7 +174,8 @@ def _read_part(engine: OcrEngine, image: Image.Image, part: Box, max_side: int, 
     whole = (right - left, bottom - top) == image.size
     cut = image if whole else image.crop((left, top, right, bottom))
     shrunk = _shrunk(cut, max_side)
-    x, y = cut.width / shrunk.width, cut.height / shrunk.height
+    x = cut.width / shrunk.width
+    y = cut.height / shrunk.height
     found = []
     for each in engine.find_lines(shrunk, side):
         x0, y0, x1, y1 = each.line.box
@@ -271,7 +273,8 @@ def _moved(found: Found, box: Box) -> Found:
 
 
 def _flipped(found: Found, size: tuple[int, int]) -> Found:
-    (width, height), box = size, found.line.box
+    (width, height) = size
+    box = found.line.box
     return _moved(found, Box(width - box.x1, height - box.y1, width - box.x0, height - box.y0))
 
 

@@ -80,7 +80,9 @@ def caption_images(
     An image that fails is reported and tried again in the next run; after five in a row it stops. Raises
     ``BadQueryError`` for a budget in dollars where the price is not known, and ``StoreUnavailableError``.
     """
-    began, spent, stopped = clock(), _Spent(), None
+    began = clock()
+    spent = _Spent()
+    stopped = None
     total = catalog.notes.count_uncaptioned(collection)
     ids = (i for page in catalog.notes.uncaptioned(collection) for i in page)
     together = _TOGETHER if generator.batches else _TOGETHER // 2
@@ -124,7 +126,8 @@ def _affordable(
     generator: Generator, evidence: Sequence[Evidence], budget: CaptionBudget, spent: _Spent
 ) -> tuple[int, str | None]:
     """Return how many of these the budget certainly allows, and why not all of them."""
-    tokens, usd = spent.tokens, spent.usd or 0.0
+    tokens = spent.tokens
+    usd = spent.usd or 0.0
     for number, each in enumerate(evidence):
         if budget.pictures is not None and spent.pictures + number >= budget.pictures:
             return number, f"{budget.pictures} pictures, as asked for"
@@ -140,7 +143,8 @@ def _affordable(
             raise BadQueryError(
                 f"the price of {generator.model_id!r} is not known; bound captions by --caption-tokens"
             )
-        tokens, usd = tokens + plan.tokens, usd + (price or 0.0)
+        tokens = tokens + plan.tokens
+        usd = usd + (price or 0.0)
         if budget.usd is not None and usd > budget.usd:
             return number, f"the budget of {budget.usd:g} USD"
         if budget.tokens is not None and tokens > budget.tokens:

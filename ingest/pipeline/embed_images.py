@@ -183,7 +183,8 @@ def _work(
 ) -> None:
     """Threads fill, this one writes. At most two chunks a thread are under way."""
     began = written = time.perf_counter()
-    total, left = sum(map(len, chunks)), iter(chunks)
+    total = sum(map(len, chunks))
+    left = iter(chunks)
     done = 0
     ready: list[Outcome] = []
     running: set[Future[list[Outcome]]] = set()
@@ -207,10 +208,13 @@ def _work(
             now = time.perf_counter()
             images = sum(len(outcome.records) for outcome in ready)
             if images >= _WRITE_EVERY_IMAGES or (ready and now - written > _WRITE_EVERY_S):
-                batch, ready, written = ready, [], now
+                batch = ready
+                ready = []
+                written = now
                 writer.write(batch)
             if on_progress:
-                rate, failed = done / (now - began), len(writer.failures)
+                rate = done / (now - began)
+                failed = len(writer.failures)
                 on_progress(Progress("looking", done, total, rate, failed, worker.pages))
     except StoreUnavailableError:
         raise

@@ -53,7 +53,9 @@ def describe(
     sources that are no files). Killed at any moment, the next run goes on. Hold ``collection_run`` around it.
     Raises ``StoreUnavailableError``.
     """
-    began, changed, done = clock(), 0, 0
+    began = clock()
+    changed = 0
+    done = 0
     shas = catalog.notes.undescribed(collection)
     with ExitStack() as stack, ThreadPoolExecutor(_THREADS, thread_name_prefix="describing") as pool:
         # A large store takes seconds to open: once, and only when something is to be written.

@@ -187,7 +187,8 @@ def _lines(document: Document, place: int | None, reader: TextReader) -> list[Te
 
 def on_original(lines: Sequence[TextLine], picture: DecodedImage) -> list[TextLine]:
     """Boxes in pixels of the upright original instead of those of the image as it was decoded."""
-    x, y = picture.width / picture.image.width, picture.height / picture.image.height
+    x = picture.width / picture.image.width
+    y = picture.height / picture.image.height
     if x == y == 1:
         return list(lines)
     return [
@@ -219,8 +220,11 @@ class _Handover:
         text_embedder: TextEmbedder,
         clock: Callable[[], float],
     ) -> None:
-        self._collection, self._catalog, self._open_store = collection, catalog, open_store
-        self._text_embedder, self._clock = text_embedder, clock
+        self._collection = collection
+        self._catalog = catalog
+        self._open_store = open_store
+        self._text_embedder = text_embedder
+        self._clock = clock
         self._ended = clock()
         self._not_before = self._ended
         self.waiting = 0

@@ -161,7 +161,8 @@ class PageWriter:
     """Matrices on their way to the store."""
 
     def __init__(self, catalog: Catalog, open_pages: OpenPages) -> None:
-        self._catalog, self._open_pages = catalog, open_pages
+        self._catalog = catalog
+        self._open_pages = open_pages
         self._ids: list[str] = []
         self._matrices: list[Matrix] = []
         self.added = 0
@@ -187,4 +188,5 @@ class PageWriter:
                 raise
             _log.info("the store of pages is in use: they are handed over later")
             return
-        self._ids, self._matrices = [], []
+        self._ids = []
+        self._matrices = []

@@ -65,7 +65,8 @@ def make_plan(
     Entries are taken out of ``known``: what is left was not seen. What ``ignore`` and ``.askpixignore`` files
     leave out by now is gone too.
     """
-    plan, conditions = Plan(), tried_with(limits)
+    plan = Plan()
+    conditions = tried_with(limits)
     seen_far: set[str] = set()
     again: set[str | None] = set()
     for item in found:

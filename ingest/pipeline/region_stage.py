@@ -129,12 +129,14 @@ def _side(sheet: Sheet, needed: int) -> int:
 
 
 def _embedded(picture: DecodedImage, sheet: Sheet, embedder: Embedder) -> Matrix:
-    x, y = picture.image.width / sheet.width, picture.image.height / sheet.height
+    x = picture.image.width / sheet.width
+    y = picture.image.height / sheet.height
     pieces = [picture.image.crop(_corners(box, x, y)) for box in sheet.boxes]
     matrix: Matrix = embedder.embed_images(pieces).astype(np.float16)
     return matrix
 
 
 def _corners(box: Box, x: float, y: float) -> tuple[int, int, int, int]:
-    left, top = round(box.x0 * x), round(box.y0 * y)
+    left = round(box.x0 * x)
+    top = round(box.y0 * y)
     return left, top, max(left + 1, round(box.x1 * x)), max(top + 1, round(box.y1 * y))

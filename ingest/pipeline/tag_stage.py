@@ -21,7 +21,8 @@ def tag_images(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> int:
     """Tag every image that has not been; returns how many. Killed at any moment, the next run goes on."""
-    done, total = 0, ledger.count_untagged(collection)
+    done = 0
+    total = ledger.count_untagged(collection)
     while ids := ledger.untagged(collection, limit=_AT_ONCE):
         records = store.get(ids)
         there = [record.id for record in records]

@@ -16,7 +16,8 @@ _AT_ONCE = 256
 
 def texts_of(catalog: Catalog, ids: Sequence[str]) -> list[str]:
     """The text of each image as the store should have it: lines read in it, then words about it."""
-    lines, written = catalog.lines(ids), catalog.notes.texts(ids)
+    lines = catalog.lines(ids)
+    written = catalog.notes.texts(ids)
     return ["\n".join(filter(None, (join_lines(lines.get(i, ())), *written.get(i, ())))) for i in ids]
 
 
@@ -24,7 +25,8 @@ def prepare(
     catalog: Catalog, ids: Sequence[str], text_embedder: TextEmbedder
 ) -> tuple[list[str], list[Vectors]]:
     """Texts, and the vectors of their passages: lines and notes never share one."""
-    lines, written = catalog.lines(ids), catalog.notes.texts(ids)
+    lines = catalog.lines(ids)
+    written = catalog.notes.texts(ids)
     pieces = [
         [*passages(lines.get(i, ())), *(piece for note in written.get(i, ()) for piece in pieces_of(note))]
         for i in ids

@@ -148,7 +148,8 @@ class Worker:
         if not self._contents.claim(outcome.sha256, outcome):
             return
         if before := self._contents.set_aside.get(outcome.sha256):
-            outcome.error, outcome.kills = before.error, before.kills or 0
+            outcome.error = before.error
+            outcome.kills = before.kills or 0
             return
         broken: list[str] = []
         pages = open_pages(data, limits=self._limits, min_side=self._embedder.image_side)

@@ -45,13 +45,18 @@ class Writer:
         plan: Plan,
         conditions: str,
     ) -> None:
-        self._collection, self._catalog, self._store = collection, catalog, store
-        self._contents, self._conditions = contents, conditions
+        self._collection = collection
+        self._catalog = catalog
+        self._store = store
+        self._contents = contents
+        self._conditions = conditions
         self._gone = plan.gone
         self._waiting: list[Outcome] = []
         self._noted: list[Outcome] = []
         self._touched: set[str] = set()
-        self.unchanged, self.failures, self.skipped = plan.unchanged, plan.failures, plan.skipped
+        self.unchanged = plan.unchanged
+        self.failures = plan.failures
+        self.skipped = plan.skipped
         self.added = self.updated = self.removed = self.duplicates = self.embedded = 0
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
@@ -103,7 +108,8 @@ class Writer:
             self._catalog.record(self._collection, states=states, added={}, gone=gone)
 
     def _state(self, outcome: Outcome, error: str | None, *, kills: int) -> SourceState:
-        source, before = outcome.task.source, outcome.task.before
+        source = outcome.task.source
+        before = outcome.task.before
         if kills and before and (before.sha256, before.tried_with) == (outcome.sha256, self._conditions):
             kills = min(kills + (before.kills or 0), MAX_KILLS)
         state = SourceState(
@@ -121,8 +127,10 @@ class Writer:
 
     def _enter(self, outcome: Outcome, batch: _Batch) -> None:
         """Count one file, and note what the catalog has to enter."""
-        task, sha256 = outcome.task, outcome.sha256
-        uri, was = task.source.uri, task.before.sha256 if task.before else None
+        task = outcome.task
+        sha256 = outcome.sha256
+        uri = task.source.uri
+        was = task.before.sha256 if task.before else None
         if outcome.vanished:
             self.skipped.append(Skipped(uri, "gone before it was read"))
             return
@@ -205,7 +213,8 @@ def mend(collection: Collection, catalog: Catalog, store: VectorStore) -> None:
     when their files are looked at; words that were read in them are kept.
     """
     _log.info("making store and catalog of %r agree: the last run was cut off", collection.name)
-    ledger, vectors = set(catalog.embedded_ids(collection)), set(store.ids())
+    ledger = set(catalog.embedded_ids(collection))
+    vectors = set(store.ids())
     orphans = set(catalog.orphans(collection))
     catalog.mark_lost(sorted(orphans))
     store.delete(sorted((vectors - ledger) | orphans))

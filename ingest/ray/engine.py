@@ -33,7 +33,9 @@ SHARD = 1_000_000
 """Files in one job."""
 _BLOCK_BYTES = 8 * 2**20
 """Rows are checkpointed when their block is written: smaller ones cost a kill less."""
-_DECODE, _EMBED, _WRITE = 16, 64, 128
+_DECODE = 16
+_EMBED = 64
+_WRITE = 128
 """Files in a batch of each stage."""
 _GROUPS = 64
 
@@ -56,8 +58,12 @@ class RayEngine:
     ) -> None:
         """``shared``: several processes may write the store at once; else one on this machine does. ``block``
         files are handed from stage to stage at once at most: what a kill costs, times the stages."""
-        self._collection, self._catalog, self._open_tools = collection, catalog, open_tools
-        self._folder, self._shared, self._block = folder, shared, block
+        self._collection = collection
+        self._catalog = catalog
+        self._open_tools = open_tools
+        self._folder = folder
+        self._shared = shared
+        self._block = block
 
     def index(
         self,
@@ -74,7 +80,8 @@ class RayEngine:
         manifest.
         """
         began = time.perf_counter()
-        collection, catalog = self._collection, self._catalog
+        collection = self._collection
+        catalog = self._catalog
         rows: list[dict[str, Any]] = []
         if self._manifest() is not None:
             rows += self._run_shards(image_side)
@@ -123,11 +130,9 @@ class RayEngine:
                 **self._one_writer(),
             )
             for row in found.iter_rows():
-                read, with_text, failed = (
-                    read + row["read"],
-                    with_text + row["with_text"],
-                    failed + row["failed"],
-                )
+                read = read + row["read"]
+                with_text = with_text + row["with_text"]
+                failed = failed + row["failed"]
         return ReadReport(int(read + failed), int(with_text), (), round(time.perf_counter() - began, 3))
 
     # --- shards --------------------------------------------------------------------------------------
@@ -228,7 +233,8 @@ class RayEngine:
         prune: bool,
         began: float,
     ) -> IngestReport:
-        collection, catalog = self._collection, self._catalog
+        collection = self._collection
+        catalog = self._catalog
         with open_store() as store:
             writer = Writer(
                 collection=collection,

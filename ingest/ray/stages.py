@@ -57,7 +57,8 @@ class _Later(Embedder):
     model_id = "later"
 
     def __init__(self, dim: int, image_side: int) -> None:
-        self.dim, self.image_side = dim, image_side
+        self.dim = dim
+        self.image_side = image_side
         self.kept: list[Image.Image] = []
         self._pixels = 0
 
@@ -100,7 +101,8 @@ class Embed:
     """Images into vectors: an actor, on a GPU where there are any."""
 
     def __init__(self, open_tools: OpenTools, collection: Collection) -> None:
-        self._tools, self._collection = open_tools(), collection
+        self._tools = open_tools()
+        self._collection = collection
         self._embedder = self._tools.embedder(collection.embedder)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
@@ -118,7 +120,8 @@ class Embed:
             if kept is None:
                 done += self._whole(outcome.task)
                 continue
-            outcome.vectors, vectors = vectors[: len(kept)], vectors[len(kept) :]
+            outcome.vectors = vectors[: len(kept)]
+            vectors = vectors[len(kept) :]
             done.append(outcome)
         return {"uri": batch["uri"], "state": _packed(done)}
 
@@ -138,11 +141,13 @@ class Write:
     """Vectors into the store, then rows into the catalog; durable when the batch is done."""
 
     def __init__(self, open_tools: OpenTools, collection: Collection) -> None:
-        self._tools, self._collection = open_tools(), collection
+        self._tools = open_tools()
+        self._collection = collection
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Return each file's outcome for the report."""
-        catalog, collection = self._tools.catalog, self._collection
+        catalog = self._tools.catalog
+        collection = self._collection
         outcomes: list[Outcome] = [pickle.loads(data) for data in batch["state"]]  # noqa: S301 - ours
         shas = sorted({outcome.sha256 for outcome in outcomes if outcome.sha256})
         with self._tools.store_opener(collection)() as store:
@@ -189,7 +194,9 @@ class WriteText:
     """Words into the catalog, then into the store."""
 
     def __init__(self, open_tools: OpenTools, collection: Collection, engine_id: str) -> None:
-        self._tools, self._collection, self._engine_id = open_tools(), collection, engine_id
+        self._tools = open_tools()
+        self._collection = collection
+        self._engine_id = engine_id
         self._embedder = self._tools.text_embedder_of(collection)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
@@ -221,7 +228,9 @@ class _Asked(Contents):
 
     def __init__(self, catalog: Catalog, collection: Collection, task: Task) -> None:
         super().__init__(set(), {})
-        self._catalog, self._collection, self._task = catalog, collection, task
+        self._catalog = catalog
+        self._collection = collection
+        self._task = task
 
     def claim(self, sha256: str, outcome: Outcome) -> bool:
         """See ``Contents.claim``."""

@@ -130,7 +130,8 @@ def _open(bucket: str) -> "ObjectStore":
 
 
 def _told(uri: str, error: Exception) -> BucketError:
-    name, text = type(error).__name__, str(error)
+    name = type(error).__name__
+    text = str(error)
     missing = name == "NotFoundError" or "404 Not Found" in text
     said = " ".join(text.split("\n", 1)[0].split())[:240].rstrip(" -")
     if missing:

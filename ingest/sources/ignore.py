@@ -74,10 +74,12 @@ class Ignores:
 
 def leaves_out(path: str, root: str, globs: Sequence[str]) -> bool:
     """Return whether the rules exclude ``path``, which lies below ``root``, or a folder that it lies in."""
-    rules, at = Ignores.of(globs, root), root
+    rules = Ignores.of(globs, root)
+    at = root
     parts = Path(path).relative_to(root).parts
     for number, part in enumerate(parts, start=1):
-        rules, at = rules.inside(at), at.rstrip(os.sep) + os.sep + part
+        rules = rules.inside(at)
+        at = at.rstrip(os.sep) + os.sep + part
         if rules.leaves_out(at, is_folder=number < len(parts) or Path(at).is_dir()):
             return True
     return False

@@ -18,7 +18,9 @@ _JUNK = frozenset(
     """@eadir|#recycle|#snapshot|@__thumb|@recycle|$recycle.bin|__macosx|system volume information|lost+found
     """.strip().split("|")
 )
-_LIVE, _STILLS, _LIVE_BYTES = (".mov", ".mp4"), ("heic", "heif", "jpg", "jpeg"), 12 * 2**20
+_LIVE = (".mov", ".mp4")
+_STILLS = ("heic", "heif", "jpg", "jpeg")
+_LIVE_BYTES = 12 * 2**20
 """Phones write three seconds of film beside each photo, of its name; a film of one's own is larger."""
 _URI = re.compile(r"(s3|gs|az|https?):/", re.IGNORECASE)
 """Looked for by ``askpix.ingest.sources.remote``."""
@@ -197,7 +199,8 @@ def _stills(entries: Sequence[os.DirEntry[str]]) -> frozenset[str]:
 
 def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skipped | str | None:
     """A source, a reason, a folder to enter, or nothing of interest."""
-    name, path = entry.name, entry.path
+    name = entry.name
+    path = entry.path
     extension = _extension(name)
     form = by_extension().get(extension)
     known = form is not None

@@ -39,7 +39,8 @@ ZIP_ERRORS = (
 """Exceptions that ``zipfile`` raises for damaged, encrypted and unsupported archives."""
 UNREADABLE = (OSError, *ZIP_ERRORS)
 """Exceptions of an archive, with those of the disk."""
-_SCHEME, _MARK = "zip://", ".zip!/"
+_SCHEME = "zip://"
+_MARK = ".zip!/"
 _MAX_ENTRIES = 2_000_000
 _HEAD = 512 * 1024
 _ENCRYPTED = 1

@@ -24,7 +24,8 @@ _SIDE = 256
 """Pixels of the longer side that is looked at, at most: 1.2 to 2.3 mm of an A4 page each."""
 _EDGE = 0.75
 """Share of the outermost pixels that have the sheet's colour."""
-_NEAR, _FAR = 24, 64
+_NEAR = 24
+_FAR = 64
 """Thresholds, of 255 in any colour: up to the first a pixel is still the sheet; the second is beyond what
 distant print reaches.
 """
@@ -32,9 +33,11 @@ _MIN_SIDE = 0.08
 """Shortest side of an image on a sheet, as a share of the sheet's longer side: 24 mm of A4."""
 _LARGEST = 0.8
 """Largest share of the sheet: whatever fills more is the image itself, in a frame."""
-_FILLED, _MUCH = 0.5, 0.35
+_FILLED = 0.5
+_MUCH = 0.35
 """Share of a box that belongs to the piece, and that differs much."""
-_STEP, _LIVELY = 2, 0.35
+_STEP = 2
+_LIVELY = 0.35
 """Levels by which neighbours differ at least, and the share of those that do: a bar of a chart is flat."""
 
 
@@ -59,7 +62,8 @@ def images_on(image: Image.Image, small: Image.Image | None = None) -> list[Box]
     if seen is None:
         return []
     high, wide = seen.apart.shape
-    x, y = image.width / wide, image.height / high
+    x = image.width / wide
+    y = image.height / high
     found = [
         (area, Box(x0 * x, y0 * y, x1 * x, y1 * y))
         for area, x0, y0, x1, y1 in _large(seen)

@@ -15,7 +15,9 @@ from askpix.core.types import Box
 from askpix.ingest.vision.regions import images_on
 from askpix.retrieval.search.perceptual_hash import perceptual_hash, shrunk
 
-_SIDE, _LIGHT, _COLOUR = 64, 7, 3
+_SIDE = 64
+_LIGHT = 7
+_COLOUR = 3
 """Pixels of the longer side that are looked at (at most 100 by the format); frequencies a side."""
 
 

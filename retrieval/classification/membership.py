@@ -33,7 +33,8 @@ Reason: TypeAlias = Literal["filter", "tag", "name", "words", "kind of paper", "
 
 MOST = 200_000
 """Images that are looked at: their vectors are read a few thousand at a time."""
-LOWER, UPPER = 0.6, 1.5
+LOWER = 0.6
+UPPER = 1.5
 _AT_ONCE = 2048
 _WRITTEN = 1.0
 
@@ -198,7 +199,8 @@ _PAID = re.compile(
     r"tva|iva)\b",
     re.IGNORECASE,
 )
-_LINES, _WORDS = 8, 40
+_LINES = 8
+_WORDS = 40
 
 
 def is_paper(text: str, paper: Paper) -> bool:
@@ -212,5 +214,7 @@ def is_paper(text: str, paper: Paper) -> bool:
     if paper == "document":
         return text.count("\n") + 1 >= _LINES and len(text.split()) >= _WORDS
     sums = len(find_money(text))
-    named, total, paid = _NAMED.search(text), _TOTAL.search(text), _PAID.search(text)
+    named = _NAMED.search(text)
+    total = _TOTAL.search(text)
+    paid = _PAID.search(text)
     return bool(sums and ((named and (total or paid)) or (total and paid and sums >= 3)))

@@ -111,9 +111,11 @@ def fit_map(
 
     folds = np.random.default_rng(0).permutation(len(images)) % _FOLDS
     grid = [(strength, weight) for strength in _LAMBDAS for weight in _WEIGHTS]
-    ranks, plain = np.empty((len(grid), len(owner))), np.empty(len(owner))
+    ranks = np.empty((len(grid), len(owner)))
+    plain = np.empty(len(owner))
     for fold in range(_FOLDS):
-        asked, known = np.flatnonzero(folds[owner] == fold), folds != fold
+        asked = np.flatnonzero(folds[owner] == fold)
+        known = folds != fold
         gallery = np.concatenate([images[~known], others])
         right = (np.cumsum(~known) - 1)[owner[asked]]
         own = queries[asked] @ gallery.T
@@ -144,7 +146,8 @@ def fit_map(
 
 
 def _ridge(images: Vectors, targets: Vectors, strength: float) -> RidgeMap:
-    image_mean, caption_mean = images.mean(axis=0), targets.mean(axis=0)
+    image_mean = images.mean(axis=0)
+    caption_mean = targets.mean(axis=0)
     centred = (images - image_mean).astype(np.float64)
     gram = centred.T @ centred + strength * np.eye(images.shape[1])
     matrix = np.linalg.solve(gram, centred.T @ (targets - caption_mean))

@@ -211,14 +211,16 @@ class QueryBatcher:
 
     def _encode_next(self) -> None:
         with self._list:
-            batch, self._waiting = self._waiting[: self._CALLS], self._waiting[self._CALLS :]
+            batch = self._waiting[: self._CALLS]
+            self._waiting = self._waiting[self._CALLS :]
         missing = list(dict.fromkeys(t for call in batch for t in call.texts if t not in call.rows))
         try:
             rows = self._encode(missing) if missing else ()
             made = {text: np.array(row) for text, row in zip(missing, rows, strict=True)}
         except BaseException as error:  # noqa: BLE001 - each caller gets it raised in its own thread
             for call in batch:
-                call.error, call.done = error, True
+                call.error = error
+                call.done = True
             return
         for call in batch:
             call.rows |= {text: made[text] for text in call.texts if text in made}

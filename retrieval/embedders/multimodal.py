@@ -27,7 +27,8 @@ from askpix.retrieval.embedders.torch_runner import Tensors
 from askpix.retrieval.model_hub.options import ModelOptions
 from askpix.retrieval.model_hub.prompts import read_prompts
 
-GEMMA, QWEN = "embedding_gemma2", "qwen3_vl"
+GEMMA = "embedding_gemma2"
+QWEN = "qwen3_vl"
 MULTIMODAL = (GEMMA, QWEN)
 GEMMA_DIMS = (768, 512, 256, 128)
 GEMMA_TOKENS = (70, 140, 280, 560, 1120)

@@ -31,7 +31,8 @@ from askpix.retrieval.model_hub.registry import published
 from askpix.retrieval.model_hub.source import pinned, split_pin
 
 SCHEME = "open_clip"
-_HUB, _LOCAL = "hf-hub:", "local-dir:"
+_HUB = "hf-hub:"
+_LOCAL = "local-dir:"
 _WEIGHTS = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",

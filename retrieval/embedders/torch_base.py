@@ -57,8 +57,11 @@ class TorchEmbedder(Embedder):
         image_side: int,
         likelihood: Likelihood | None,
     ) -> None:
-        self._runner, self._towers = runner, towers
-        self.model_id, self.image_side, self.likelihood = model_id, image_side, likelihood
+        self._runner = runner
+        self._towers = towers
+        self.model_id = model_id
+        self.image_side = image_side
+        self.likelihood = likelihood
         self.workers = runner.workers
         self._tokenizing = threading.Lock()  # fast tokenizers change their settings in place
         self.dim = self._probe()
@@ -129,7 +132,8 @@ def shaped(image: Image.Image) -> Image.Image:
     width, height = (min(side, _MAX_ASPECT * min(image.size)) for side in image.size)
     if (width, height) == image.size:
         return image
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    left = (image.width - width) // 2
+    top = (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
 
 
@@ -140,7 +144,8 @@ def same_pixels(ours: NDArray[Any], library: NDArray[Any]) -> bool:
 
 def likelihood_from(model: Any) -> Likelihood | None:
     """Read the likelihood from the parameters that all these models name alike; None without them."""
-    scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
+    scale = getattr(model, "logit_scale", None)
+    bias = getattr(model, "logit_bias", None)
     if scale is None:
         temperature = getattr(model, "temperature", None)  # ALIGN divides by it
         return None if temperature is None else Likelihood("softmax", 1 / float(temperature))

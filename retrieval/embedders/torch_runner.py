@@ -38,7 +38,9 @@ class TorchRunner:
     """Number of threads: one prepares while the other computes."""
 
     def __init__(self, torch: Any, *, device: str, dtype: Any, batch: int = USUAL_BATCH) -> None:
-        self.torch, self.device, self.dtype = torch, device, dtype
+        self.torch = torch
+        self.device = device
+        self.dtype = dtype
         self.batch = batch
         self._cuda = device.startswith("cuda")
         self._lock = threading.Lock()
@@ -60,7 +62,8 @@ class TorchRunner:
         halved, and so are those after it. Raises ``ModelUnavailableError`` when not even one item fits.
         """
         found: list[Any] = []
-        done, size = 0, self.batch * times
+        done = 0
+        size = self.batch * times
         with self.torch.inference_mode():
             while done < len(items):
                 chunk = items[done : done + size]
@@ -96,7 +99,8 @@ class TorchRunner:
 
         def seconds(count: int) -> float:
             run(count)  # warm: kernels are chosen at the first run of a size
-            began, ended = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+            began = cuda.Event(enable_timing=True)
+            ended = cuda.Event(enable_timing=True)
             began.record()
             run(count)
             ended.record()
@@ -132,7 +136,9 @@ def best_batch(seconds: Callable[[int], float], *, start: int, most: int) -> int
 
     ``seconds(n)`` is how long a batch of n takes; it may raise that memory is out, which ends the search.
     """
-    best, rate, size = start, 0.0, start
+    best = start
+    rate = 0.0
+    size = start
     while size <= most:
         try:
             reached = size / seconds(size)
@@ -142,7 +148,9 @@ def best_batch(seconds: Callable[[int], float], *, start: int, most: int) -> int
             break
         if reached < rate * _WORTH:
             break
-        best, rate, size = size, reached, 2 * size
+        best = size
+        rate = reached
+        size = 2 * size
     return best
 
 

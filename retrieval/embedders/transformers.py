@@ -164,7 +164,8 @@ def _pictures(
 
     noise = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
     probe = Image.fromarray(noise)
-    raw, whole = as_bytes(probe)["pixel_values"], library(probe)["pixel_values"]
+    raw = as_bytes(probe)["pixel_values"]
+    whole = library(probe)["pixel_values"]
     if raw.dtype == np.uint8:
         floats = _normaliser(torch, processor, raw.ndim, raw.shape[-1], device)
         mask = library(probe).get("pixel_attention_mask")
@@ -179,7 +180,8 @@ def _pictures(
 def _normaliser(torch: Any, processor: Any, ndim: int, width: int, device: str) -> Callable[[Any], Any]:
     """``(x * rescale - mean) / std``, for channels first or (NaFlex) for patches of interleaved channels."""
     factor = float(processor.rescale_factor) if processor.do_rescale else 1.0
-    mean, std = np.zeros(3), np.ones(3)
+    mean = np.zeros(3)
+    std = np.ones(3)
     if processor.do_normalize:
         mean, std = (
             np.broadcast_to(np.asarray(v, float), 3) for v in (processor.image_mean, processor.image_std)

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-_K, _B, _USUAL_LENGTH = 1.2, 0.75, 60.0
+_K = 1.2
+_B = 0.75
+_USUAL_LENGTH = 60.0
 
 
 def bm25(postings: Iterable[NDArray[np.int64]], *, texts: int, size: int) -> NDArray[np.float64]:
@@ -21,7 +23,8 @@ def bm25(postings: Iterable[NDArray[np.int64]], *, texts: int, size: int) -> NDA
     totals = np.zeros(size, np.float64)
     for rows in postings:
         idf = math.log(1 + (texts - len(rows) + 0.5) / (len(rows) + 0.5))
-        count, length = rows[:, 1], rows[:, 2]
+        count = rows[:, 1]
+        length = rows[:, 2]
         weight = count * (_K + 1) / (count + _K * (1 - _B + _B * length / _USUAL_LENGTH))
         totals[rows[:, 0]] += idf * weight
     return totals.round(4)

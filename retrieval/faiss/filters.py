@@ -37,7 +37,8 @@ def _sql(condition: Condition) -> tuple[Any, ...]:
     field, op, value = condition
     if op == "circle":
         degrees = math.degrees(value.km / _EARTH_KM) + 1e-6
-        least, greatest = value.lat - degrees, value.lat + degrees
+        least = value.lat - degrees
+        greatest = value.lat + degrees
         near = "lat BETWEEN ? AND ? AND distance_km(lat, lon, ?, ?) <= ?"
         return near, least, greatest, value.lat, value.lon, value.km
     name = field if field in _COLUMNS else "value"
@@ -66,7 +67,8 @@ def _distance_km(lat: float | None, lon: float | None, other_lat: float, other_l
     """Haversine; None for an image without a position."""
     if lat is None or lon is None:
         return None
-    phi, other = math.radians(lat), math.radians(other_lat)
+    phi = math.radians(lat)
+    other = math.radians(other_lat)
     half = math.sin((other - phi) / 2) ** 2
     half += math.cos(phi) * math.cos(other) * math.sin(math.radians(other_lon - lon) / 2) ** 2
     return 2 * _EARTH_KM * math.asin(min(1.0, math.sqrt(half)))

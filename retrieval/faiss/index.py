@@ -40,7 +40,9 @@ FLAT_TO = 50_000
 HNSW_TO = 300_000
 """Up to here a graph is built in minutes on a few cores; lists take a fifth of its time at a million."""
 _BLOCK = 20_000
-_LINKS, _BUILD_BEAM, _BEAM = 24, 100, 192
+_LINKS = 24
+_BUILD_BEAM = 100
+_BEAM = 192
 _PQ_NUMBERS = 8
 """Numbers of a vector that share one byte of its product code."""
 
@@ -59,7 +61,8 @@ class FaissIndex:
     """
 
     def __init__(self, kind: IndexKind, index: Any) -> None:
-        self.kind, self._index = kind, index
+        self.kind = kind
+        self._index = index
         self._gpu = _to_gpu(index) if kind == "flat" else None
 
     @classmethod
@@ -145,7 +148,8 @@ class FaissIndex:
         _alone()
         bits = np.packbits(allowed[: len(self)], bitorder="little")
         selector = faiss.IDSelectorBitmap(bits)
-        scanned, params = self._index, faiss.SearchParameters(sel=selector)
+        scanned = self._index
+        params = faiss.SearchParameters(sel=selector)
         if self.kind == "hnsw":
             scanned = faiss.downcast_index(self._index.storage)
         elif self.kind == "ivf_pq":
@@ -170,7 +174,8 @@ def _empty(kind: IndexKind, dim: int, count: int) -> Any:
         return faiss.IndexFlatIP(dim)
     if kind == "hnsw":
         index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, _LINKS, product)
-        index.hnsw.efConstruction, index.hnsw.efSearch = _BUILD_BEAM, _BEAM
+        index.hnsw.efConstruction = _BUILD_BEAM
+        index.hnsw.efSearch = _BEAM
         return index
     lists = max(1, min(65_536, round(3 * count**0.5)))
     if count < 39 * lists:  # fewer than FAISS wants for its k-means
@@ -180,10 +185,13 @@ def _empty(kind: IndexKind, dim: int, count: int) -> Any:
         parts -= 1
     bits = 8 if count >= 39 * 256 else 4
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(dim), dim, lists, parts, bits, product)
-    index.nprobe, index.cp.niter, index.cp.seed = _probes(lists), 8, 1
+    index.nprobe = _probes(lists)
+    index.cp.niter = 8
+    index.cp.seed = 1
     index.cp.min_points_per_centroid = 1
     index.pq.cp.min_points_per_centroid = 1
-    index.cp.max_points_per_centroid, index.pq.cp.niter = 64, 12
+    index.cp.max_points_per_centroid = 64
+    index.pq.cp.niter = 12
     # Only the assignment of rows to lists: a GPU does it some fifty times faster where there is one.
     gpu = _to_gpu(faiss.IndexFlatIP(dim))
     if gpu is not None:

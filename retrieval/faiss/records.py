@@ -145,7 +145,8 @@ class FaissRows:
             self._database.execute(f"DELETE FROM {table} WHERE n = ?", (number,))  # noqa: S608 - our names
 
     def _insert(self, number: int, record: ImageRecord) -> None:
-        payload, counts = to_payload(record), Counter(tokens(record.text))
+        payload = to_payload(record)
+        counts = Counter(tokens(record.text))
         placed = on_globe(record.lat, record.lon)
         row = {
             "id": record.id,
@@ -219,7 +220,8 @@ class FaissRows:
 
     def matching(self, where: Where) -> Numbers:
         """Numbers of the images that satisfy the filter, in no order."""
-        check, (condition, values) = Check(where), to_sql(where)
+        check = Check(where)
+        (condition, values) = to_sql(where)
         if not check.fields:
             return _column(self._database.execute(f"SELECT n FROM points WHERE {condition}", values))  # noqa: S608
         found = self._database.execute(f"SELECT n, payload FROM points WHERE {condition}", values)  # noqa: S608
@@ -228,7 +230,8 @@ class FaissRows:
 
     def newest(self, where: Where, *, limit: int, offset: int) -> list[str]:
         """Ids that satisfy the filter, newest first, then undated ones, ties by id."""
-        check, (condition, values) = Check(where), to_sql(where)
+        check = Check(where)
+        (condition, values) = to_sql(where)
         order = "ORDER BY taken_at IS NULL, taken_at DESC, id"
         if not check.fields:
             page = f"SELECT id FROM points WHERE {condition} {order} LIMIT ? OFFSET ?"  # noqa: S608

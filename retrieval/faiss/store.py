@@ -49,9 +49,13 @@ class FaissStore(VectorStore):
         *,
         index: IndexKind | None = None,
     ) -> None:
-        self._folder, self._lock, self._chosen = folder, lock, index
+        self._folder = folder
+        self._lock = lock
+        self._chosen = index
         self._dim, self._text_dim = dims
-        self._gate, self._sql, self._stop = Gate(), threading.RLock(), threading.Event()
+        self._gate = Gate()
+        self._sql = threading.RLock()
+        self._stop = threading.Event()
         self._writing = threading.Lock()
         self._building = threading.Lock()
         self._closed = False
@@ -135,7 +139,8 @@ class FaissStore(VectorStore):
             old = self._rows.passages_of([number for _, number in known])
             empty = np.empty((0, self._text_dim), np.float32)
             first = self._text.append(np.concatenate([empty, *blocks]))
-            at, owners = first, []
+            at = first
+            owners = []
             for key, number in known:
                 text, rows = given[key]
                 self._rows.rewrite(number, replace(records[key], text=text))
@@ -220,7 +225,8 @@ class FaissStore(VectorStore):
                 numbers, scores = self._passages(query, wanted, among)
             if len(scores) > wanted:  # ids only of those that may be on the page, and of their equals
                 edge = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
-                numbers, scores = numbers[scores >= edge], scores[scores >= edge]
+                numbers = numbers[scores >= edge]
+                scores = scores[scores >= edge]
             ids = self._ids_of(numbers.tolist())
         hits = [Scored(ids[n], score) for n, score in zip(numbers.tolist(), scores.tolist(), strict=True)]
         hits.sort(key=lambda hit: (-hit.score, hit.id))
@@ -362,7 +368,8 @@ class FaissStore(VectorStore):
         with self._building:
             for leg in (self._image, self._text):
                 with self._reading():
-                    wanted, count = leg.wanted_kind(self._chosen), len(leg.log)
+                    wanted = leg.wanted_kind(self._chosen)
+                    count = len(leg.log)
                     if wanted == leg.kind or not count:
                         continue
                 try:

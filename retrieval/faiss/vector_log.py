@@ -23,7 +23,8 @@ class VectorLog:
 
     def __init__(self, path: Path, dim: int, *, committed: int) -> None:
         """Open or make the file; what follows the committed rows goes. Raises StoreUnavailableError."""
-        self._dim, self._width = dim, 4 * dim
+        self._dim = dim
+        self._width = 4 * dim
         # Not for appending: a write that failed half-way must be overwritten by the next.
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         self._path = path
@@ -44,7 +45,9 @@ class VectorLog:
     def empty(cls, dim: int) -> "VectorLog":
         """A log without rows and without a file."""
         log = cls.__new__(cls)
-        log._dim, log._width, log._file = dim, 4 * dim, -1
+        log._dim = dim
+        log._width = 4 * dim
+        log._file = -1
         log._map = np.empty((0, dim), np.float32)
         return log
 
@@ -59,7 +62,8 @@ class VectorLog:
         at = len(self) * self._width
         while left:
             written = os.pwrite(self._file, left, at)
-            left, at = left[written:], at + written
+            left = left[written:]
+            at = at + written
         os.fsync(self._file)
         self._map = self._mapped(len(self) + len(rows))
 
@@ -77,7 +81,8 @@ class VectorLog:
 
     def scores(self, positions: NDArray[np.int64], query: Vectors) -> NDArray[np.float64]:
         """Dot products with ``query``, summed in double precision: the same row, the same score."""
-        wide, found = query.astype(np.float64), np.empty(len(positions), np.float64)
+        wide = query.astype(np.float64)
+        found = np.empty(len(positions), np.float64)
         for at in range(0, len(positions), _CHUNK):
             part = slice(at, at + _CHUNK)
             # Not by BLAS: it takes every core for this, and on a busy machine waits for the slowest.

@@ -37,7 +37,8 @@ class FaissLeg:
 
     def __init__(self, path: Path, dim: int, *, rows: int, alive: Positions) -> None:
         """Open the log at ``path`` with its ``rows`` committed rows, and the snapshot beside it."""
-        self.path, self._dim = path, dim
+        self.path = path
+        self._dim = dim
         self.log = VectorLog(path, dim, committed=rows)
         self._alive: NDArray[np.bool_] = np.zeros(max(1024, rows), np.bool_)
         self._alive[alive] = True

@@ -106,7 +106,8 @@ def _ward(rows: NDArray[np.float32]) -> list[tuple[float, int, int]]:
 
 def _join(apart: NDArray[np.float32], sizes: NDArray[np.float32], keep: int, gone: int, cost: float) -> None:
     """Lance and Williams' update of Ward's distances: ``gone`` becomes part of ``keep``."""
-    a, b = sizes[keep], sizes[gone]
+    a = sizes[keep]
+    b = sizes[gone]
     row = ((a + sizes) * apart[keep] + (b + sizes) * apart[gone] - sizes * cost) / (a + b + sizes)
     row[~np.isfinite(apart[keep]) | ~np.isfinite(apart[gone])] = np.inf
     apart[keep], apart[:, keep] = row, row

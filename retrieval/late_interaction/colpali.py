@@ -43,8 +43,12 @@ class ColPaliEmbedder:
     def __init__(
         self, torch: Any, model: Any, processor: Any, *, model_id: str, device: str, batch: int
     ) -> None:
-        self._torch, self._model, self._processor, self._device = torch, model, processor, device
-        self.model_id, self.batch = model_id, batch
+        self._torch = torch
+        self._model = model
+        self._processor = processor
+        self._device = device
+        self.model_id = model_id
+        self.batch = batch
         self.dim = int(model.config.embedding_dim)
         self.image_side = _side(processor.image_processor)
         # The fast tokenizers change their settings in place.
@@ -127,7 +131,8 @@ def _side(processor: Any) -> int:
 
 def _page_shaped(image: Image.Image) -> Image.Image:
     """The image; a strip on a white ground that is not quite so long."""
-    longer, shorter = max(image.size), min(image.size)
+    longer = max(image.size)
+    shorter = min(image.size)
     if longer <= _MAX_ASPECT * shorter:
         return image
     width, height = (max(side, math.ceil(longer / _MAX_ASPECT)) for side in image.size)

@@ -52,7 +52,8 @@ class PageLeg:
     """Late interaction on an open page store. Thread-safe as far as its parts are."""
 
     def __init__(self, embedder: LateEmbedder, pages: PageStore) -> None:
-        self._embedder, self._pages = embedder, pages
+        self._embedder = embedder
+        self._pages = pages
 
     def reranker(self) -> LateReranker:
         """The same model as a second look, by the matrices that are there."""

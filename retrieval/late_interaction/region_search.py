@@ -40,7 +40,10 @@ class SheetLeg:
     ) -> None:
         """``boxes_of`` tells where the images of sheets lie, in the order of their vectors. ``lift`` brings
         vectors of ``dim`` numbers into the space that queries come from (``retrieval.stores.adapted``)."""
-        self._pages, self._boxes_of, self._dim, self._lift = pages, boxes_of, dim, lift
+        self._pages = pages
+        self._boxes_of = boxes_of
+        self._dim = dim
+        self._lift = lift
 
     def find(self, query: Vectors, *, among: Collection[str] | None = None) -> dict[str, float]:
         """The cosine of the nearest image on each of the ``SHEET_DEPTH`` nearest sheets, among those ids or
@@ -54,7 +57,8 @@ class SheetLeg:
 
     def best(self, ids: Sequence[str], query: Vectors) -> dict[str, Piece]:
         """The image on each of these sheets that the query is nearest to; unknown ids are left out."""
-        found, boxes = self._rows(ids), self._boxes_of(ids)
+        found = self._rows(ids)
+        boxes = self._boxes_of(ids)
         pieces: dict[str, Piece] = {}
         for key, rows in found.items():
             at = int(np.argmax(rows @ query))

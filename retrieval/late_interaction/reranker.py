@@ -16,7 +16,8 @@ class LateReranker:
     """
 
     def __init__(self, embedder: LateEmbedder, pages: PageStore | None = None) -> None:
-        self._embedder, self._pages = embedder, pages
+        self._embedder = embedder
+        self._pages = pages
         self.model_id = f"late interaction by {embedder.model_id}"
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:

@@ -78,7 +78,8 @@ def list_repository(repository: str) -> HubListing:
         info = _patiently(
             hub, lambda: hub.HfApi().model_info(name, revision=revision or None, files_metadata=True)
         )
-        commit, files = str(info.sha), tuple(_hub_files(info))
+        commit = str(info.sha)
+        files = tuple(_hub_files(info))
         if not _DIGEST.fullmatch(commit):
             raise ValueError(f"{commit[:60]!r} is no commit")
     except odd as error:
@@ -443,8 +444,10 @@ def _bar(hub: Any, size: int, had: int, title: str) -> Any:
 @contextlib.contextmanager
 def _quietly(hub: Any) -> Iterator[None]:
     """The library's bars and warnings off: it counts what is not fetched, and warns of what is no fault."""
-    logger, shown = logging.getLogger("huggingface_hub"), not hub.utils.are_progress_bars_disabled()
-    by_person, level = hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is not None, logger.level
+    logger = logging.getLogger("huggingface_hub")
+    shown = not hub.utils.are_progress_bars_disabled()
+    by_person = hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
+    level = logger.level
     if shown and not by_person:
         hub.utils.disable_progress_bars()
     logger.setLevel(logging.ERROR)

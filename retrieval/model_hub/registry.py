@@ -31,7 +31,8 @@ _LOADED = {
     ),
 }
 """Files that a kind loads of a repository, where the list does not say."""
-_AT_WORK, _BESIDE_MB = 1.2, 400
+_AT_WORK = 1.2
+_BESIDE_MB = 400
 """Memory that a model takes at work, where nobody measured it: of its files, and beside them."""
 
 _MANY = re.compile(r"siglip2|i18n|nllb|xlm|mclip|multilingual|worldwide")

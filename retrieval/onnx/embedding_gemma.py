@@ -58,7 +58,8 @@ class SoftTokens:
         wide, high = self._cells(_middle(image))
         image = _middle(image).resize((wide * cell, high * cell), self.resample)
         values = normalized(image, self.rescale, (0.0,) * 3, (1.0,) * 3)
-        rows, columns = high * self.pooled, wide * self.pooled
+        rows = high * self.pooled
+        columns = wide * self.pooled
         cut = values.reshape(rows, self.patch, columns, self.patch, 3).transpose(0, 2, 1, 3, 4)
         room = self.most * self.pooled**2
         pixels = np.zeros((room, 3 * self.patch**2), np.float32)
@@ -84,14 +85,17 @@ class OnnxGemmaEmbedder(Embedder):
     def __init__(
         self, vision: Session, text: Session, layout: Layout, options: ModelOptions, *, workers: int
     ) -> None:
-        self.model_id, self.workers = f"onnx:{layout.name}{options}", workers
+        self.model_id = f"onnx:{layout.name}{options}"
+        self.workers = workers
         options.check(layout.name, dims=_DIMS, tokens=_TOKENS)
-        self._dim, self._pixels = options.dim, _soft_tokens(layout, options)
+        self._dim = options.dim
+        self._pixels = _soft_tokens(layout, options)
         self.image_side = self._pixels.side
         # Attention over the patches of one image fills a core's share of memory.
         self.batch = max(1, _TOKENS[2] // self._pixels.most)
         opened: Any = vision
-        self._vision, self._inputs = vision, {item.name: item for item in opened.get_inputs()}
+        self._vision = vision
+        self._inputs = {item.name: item for item in opened.get_inputs()}
         if set(self._inputs) != {"pixel_values", "pixel_position_ids"}:
             raise ModelUnavailableError(
                 f"{layout.vision.name!r} takes {', '.join(self._inputs)}: that is no vision encoder of "
@@ -105,7 +109,8 @@ class OnnxGemmaEmbedder(Embedder):
             raise ModelUnavailableError(f"{layout.name!r} does not say which tokens stand for an image")
         self._image, self._begin, self._end = marks
         frame = self._graph.tokenizer.encode("").ids  # <bos> and <eos>
-        self._before, self._behind = frame[:1], frame[1:]
+        self._before = frame[:1]
+        self._behind = frame[1:]
         self._prompt = recipe.query_prompt
         self._words = TextEncoder(self._graph, recipe, dim=options.dim)
         side = self.image_side
@@ -177,5 +182,6 @@ def _soft_tokens(layout: Layout, options: ModelOptions) -> SoftTokens:
 def _middle(image: Image.Image) -> Image.Image:
     """The image; of a strip, its middle."""
     width, height = (min(side, _MAX_ASPECT * min(image.size)) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    left = (image.width - width) // 2
+    top = (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))

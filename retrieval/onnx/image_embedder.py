@@ -47,11 +47,15 @@ class OnnxEmbedder(Embedder):
     """An embedder from a published export. Thread-safe."""
 
     def __init__(self, vision: Session, text: Session, layout: Layout, *, workers: int) -> None:
-        shown, said = Tower(layout.vision, "image", vision), Tower(layout.text, "text", text)
+        shown = Tower(layout.vision, "image", vision)
+        said = Tower(layout.text, "text", text)
         pixels = _prepared(layout, shown)
-        self.model_id, self.workers = f"{SCHEME}:{layout.name}", workers
+        self.model_id = f"{SCHEME}:{layout.name}"
+        self.workers = workers
         self.image_side = pixels.side
-        self._vision, self._text, self._pixels = shown, said, pixels
+        self._vision = shown
+        self._text = said
+        self._pixels = pixels
         self._words = Words(layout, said)
         pictures = _stacked(_probes(pixels.side), pixels)
         texts = self._words(["a photo of a dog", "two people on a bench in the rain"])

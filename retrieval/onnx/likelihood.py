@@ -34,7 +34,8 @@ def find_likelihood(layout: Layout, vision: Tower, text: Tower, pictures: Feed, 
     """
     siglip = layout.is_siglip()
     config = layout.config("config.json")
-    scale, bias = _number(config.get("logit_scale")), _number(config.get("logit_bias"))
+    scale = _number(config.get("logit_scale"))
+    bias = _number(config.get("logit_bias"))
     if scale is not None and (bias is not None or not siglip):
         # Models keep the logarithm, which is below 5; some exporters write it out.
         factor = math.exp(scale) if scale < 10 else scale

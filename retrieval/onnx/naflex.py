@@ -41,7 +41,8 @@ class Patches:
         image = image if image.mode == "RGB" else image.convert("RGB")
         height, width = fitting_size(image.height, image.width, self.patch, self.most)
         image = image.resize((width, height), self.resample)
-        rows, columns = height // self.patch, width // self.patch
+        rows = height // self.patch
+        columns = width // self.patch
         values = normalized(image, self.rescale, self.mean, self.std)
         cut = values.reshape(rows, self.patch, columns, self.patch, 3).transpose(0, 2, 1, 3, 4)
         pixels = np.zeros((self.most, 3 * self.patch**2), np.float32)
@@ -76,7 +77,8 @@ def fitting_size(height: int, width: int, patch: int, most: int) -> tuple[int, i
         tall, wide = (max(patch, math.ceil(side * scale / patch) * patch) for side in (height, width))
         return tall, wide
 
-    low, high = _EPS / 10, _MAX_SCALE
+    low = _EPS / 10
+    high = _MAX_SCALE
     while high - low >= _EPS:
         scale = (low + high) / 2
         tall, wide = sizes(scale)

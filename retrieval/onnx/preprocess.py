@@ -117,9 +117,11 @@ def from_preprocessor(config: Mapping[str, Any]) -> Pixels:
     sides = (0, 0)
     if config.get("do_resize", True):
         if isinstance(size, Mapping) and "shortest_edge" in size:
-            resize, sides = "shortest", (whole_number(size["shortest_edge"]),) * 2
+            resize = "shortest"
+            sides = (whole_number(size["shortest_edge"]),) * 2
         elif isinstance(size, Mapping):
-            resize, sides = "exact", (whole_number(size.get("height")), whole_number(size.get("width")))
+            resize = "exact"
+            sides = (whole_number(size.get("height")), whole_number(size.get("width")))
         else:
             # A number alone is the shortest edge for processors that crop, both sides for the others.
             resize = "shortest" if config.get("do_center_crop") else "exact"
@@ -177,8 +179,10 @@ def _resized_middle(
     20,000 pixels, all of it would take gigabytes. The filter sees what lies around the box, and what is made
     stays a strip, for which Pillow does its passes in the same order: the pixels are the same."""
     wide, high = (side - (side - min(side, longest)) // 2 * 2 for side in size)
-    left, top = (size[0] - wide) // 2, (size[1] - high) // 2
-    across, down = image.width / size[0], image.height / size[1]
+    left = (size[0] - wide) // 2
+    top = (size[1] - high) // 2
+    across = image.width / size[0]
+    down = image.height / size[1]
     box = (left * across, top * down, (left + wide) * across, (top + high) * down)
     return image.resize((wide, high), resample, box=box)
 
@@ -187,7 +191,8 @@ def _cropped(image: Image.Image, crop: tuple[int, int] | None) -> Image.Image:
     if crop is None or (image.height, image.width) == crop:
         return image
     # Pillow fills what lies outside with black, as the processors do.
-    top, left = (image.height - crop[0]) // 2, (image.width - crop[1]) // 2
+    top = (image.height - crop[0]) // 2
+    left = (image.width - crop[1]) // 2
     return image.crop((left, top, left + crop[1], top + crop[0]))
 
 

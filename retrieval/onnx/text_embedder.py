@@ -118,7 +118,9 @@ class TextEncoder:
     """A graph and its recipe: texts into vectors, without what a search makes of them. Thread-safe."""
 
     def __init__(self, model: "TextModel", recipe: Recipe, *, dim: int | None = None) -> None:
-        self._model, self._recipe, self._dim = model, recipe, dim
+        self._model = model
+        self._recipe = recipe
+        self._dim = dim
         self._lock = threading.Lock()
 
     def embed(self, texts: Sequence[str], prompt: str = "", /) -> Vectors:

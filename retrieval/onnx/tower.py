@@ -42,7 +42,9 @@ class Tower:
 
     def __init__(self, path: Path, role: Role, session: Session) -> None:
         opened: Any = session
-        self._session, self._role, self._path = opened, role, path
+        self._session = opened
+        self._role = role
+        self._path = path
         self.inputs = {item.name: item for item in opened.get_inputs()}
         self.outputs = [item.name for item in opened.get_outputs()]
         self.output = ""
@@ -197,7 +199,8 @@ class Tower:
     def _moved_by(self, own: Feed, names: Sequence[str]) -> list[str]:
         """Outputs whose two rows differ when only this tower's inputs do."""
         one, other = ({name: rows[at : at + 1] for name, rows in own.items()} for at in (0, 1))
-        before, after = self._run(one, names), self._run(other, names)
+        before = self._run(one, names)
+        after = self._run(other, names)
         return [
             name
             for name in names
@@ -229,7 +232,8 @@ def choose_outputs(vision: Tower, text: Tower, pictures: Feed, texts: Feed) -> i
 
     Raises ``ModelUnavailableError`` when images and texts have no such pair.
     """
-    shown, said = vision.try_outputs(pictures), text.try_outputs(texts)
+    shown = vision.try_outputs(pictures)
+    said = text.try_outputs(texts)
     pairs = [
         (i + j, abs(i - j), name, other)
         for i, (name, dim) in enumerate(shown.items())

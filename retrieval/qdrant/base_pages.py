@@ -23,7 +23,8 @@ class QdrantPages(PageStore):
     """The pages of one collection. Threads may share it."""
 
     def __init__(self, engine: Engine, dim: int) -> None:
-        self._engine, self._dim = engine, dim
+        self._engine = engine
+        self._dim = dim
         self._writing = threading.Lock()
 
     def set_pages(self, ids: Sequence[str], matrices: Sequence[Matrix], /) -> None:
@@ -64,7 +65,8 @@ class QdrantPages(PageStore):
 
     def matrices(self, ids: Sequence[str], /) -> dict[str, Matrix]:
         """All vectors of these pages by id; unknown ids are left out."""
-        known, found = point_ids(ids), dict[str, Matrix]()
+        known = point_ids(ids)
+        found = dict[str, Matrix]()
         for at in range(0, len(known), _AT_ONCE):
             for point in self._engine.retrieve(known[at : at + _AT_ONCE], vectors=["page"]):
                 found[str(point.id)] = np.array(point.vector["page"], np.float16)

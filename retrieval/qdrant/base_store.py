@@ -114,7 +114,9 @@ class QdrantStore(VectorStore):
             return []
         # BM25 sums in single precision, in any order: equal texts differ in the sixth digit.
         exact = partial(round, ndigits=4) if leg == "words" else float
-        check, narrowed, wanted = Check(where), to_clauses(where), offset + limit
+        check = Check(where)
+        narrowed = to_clauses(where)
+        wanted = offset + limit
 
         def fetch(count: int) -> list[Any]:
             return self._engine.nearest(vector, leg, where=narrowed, limit=count, payload=check.fields)
@@ -128,7 +130,8 @@ class QdrantStore(VectorStore):
         self, wanted: int, fetch: Callable[[int], list[Any]], check: Check, rank: Callable[[Any], Any]
     ) -> list[Any]:
         """Return at least the first ``wanted`` points that pass the check, and all that rank as the last."""
-        count, total = wanted + _SPARE, None
+        count = wanted + _SPARE
+        total = None
         while True:
             if total is None and count > _WIDE:
                 total = self._engine.count()
@@ -147,7 +150,9 @@ class QdrantStore(VectorStore):
         """Ids that satisfy the filter, newest first, then undated ones, ties by id."""
         if limit <= 0:
             return []
-        wanted, check, narrowed = offset + limit, Check(where), to_clauses(where)
+        wanted = offset + limit
+        check = Check(where)
+        narrowed = to_clauses(where)
 
         def fetch(count: int) -> list[Any]:
             fields = ["taken_at", *check.fields]
@@ -215,7 +220,8 @@ class QdrantStore(VectorStore):
             ids = list(self._matching(where))
             pages = (self.get(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))
             return count_records((record for page in pages for record in page), most=most)
-        narrowed, limit = to_clauses(where), most + self._engine.facet_spare
+        narrowed = to_clauses(where)
+        limit = most + self._engine.facet_spare
         return {
             facet: in_order(
                 ((hit.value, hit.count) for hit in self._engine.facet(field, narrowed, limit)), most=most

@@ -31,7 +31,8 @@ _CONNECT_S = 5.0
 """Connect timeout in seconds where other addresses can be tried: a node that is switched off delays a request
 no longer.
 """
-_COLD, _PINNED = models.Memory.COLD, models.Memory.PINNED
+_COLD = models.Memory.COLD
+_PINNED = models.Memory.PINNED
 OLDEST = (1, 19)
 """The first server with the word statistics (IDF) of one tenant."""
 _SUBSTRINGS = (1, 20)
@@ -105,7 +106,8 @@ class QdrantServer:
         it while there are others. Raises ``StoreUnavailableError``, which names every address that was
         asked. Every write that goes through here may be repeated without harm.
         """
-        wait, failures = _FIRST_WAIT_S, dict[str, str]()
+        wait = _FIRST_WAIT_S
+        failures = dict[str, str]()
         nodes = sorted(self._nodes, key=lambda node: node is not self._answered)
         cause: Exception | None = None
         for left in range(tries - 1, -1, -1):

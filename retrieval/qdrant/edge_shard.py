@@ -51,8 +51,11 @@ class Shard:
         configure: "Configure",
         indexes: Mapping[str, Any],
     ) -> None:
-        self._folder, self._manifest, self._lock = folder, manifest, lock
-        self._configure, self._indexes = configure, indexes
+        self._folder = folder
+        self._manifest = manifest
+        self._lock = lock
+        self._configure = configure
+        self._indexes = indexes
         self._engine: edge.EdgeShard | None = None
         self._gate = threading.Condition()
         self._users = 0
@@ -194,7 +197,8 @@ class Shard:
                 engine.update(operation)
             engine.flush()
             with self._alone():
-                old, self._engine = self._engine, engine
+                old = self._engine
+                self._engine = engine
                 self._manifest |= {"graph": graph, "shard": fresh.name}
                 write_json(self._folder / "manifest.json", self._manifest)
                 if old is not None:
@@ -216,7 +220,8 @@ class Shard:
         """Flush, note how much there is, let go; a rebuild is given up. Closing twice is fine."""
         self._stop.set()
         with self._rebuilding, self._alone():
-            engine, self._engine = self._engine, None
+            engine = self._engine
+            self._engine = None
             if engine is None:
                 return
             try:
@@ -244,7 +249,8 @@ class Shard:
 
     def _load(self) -> None:
         """Load or make the shard, and see that nothing of it is missing."""
-        path, closed = self._path, self._folder / "closed.json"
+        path = self._path
+        closed = self._folder / "closed.json"
         config = self._configure(self._manifest["dim"], self._manifest["text_dim"], graph=self.has_graph)
         hint = "; if its files are damaged, delete that folder and index again"
         with _translated(f"the vectors in {str(self._folder)!r} cannot be opened", hint):

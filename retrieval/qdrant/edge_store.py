@@ -29,7 +29,8 @@ class EdgeEngine(Engine):
     facet_spare = 10_000
 
     def __init__(self, shard: Shard, *, weight: int = 1) -> None:
-        self._shard, self._weight = shard, weight
+        self._shard = shard
+        self._weight = weight
         self._writes = 0
         self._counted: tuple[int, int] | None = None
         """After how many writes, and how many points there were."""

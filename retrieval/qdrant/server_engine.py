@@ -23,8 +23,10 @@ class ServerEngine(Engine):
     facet_spare = 1_000
 
     def __init__(self, server: QdrantServer, physical: str, tenant: str, *, batch: int) -> None:
-        self.server, self.physical = server, physical
-        self._tenant, self._batch = tenant, batch
+        self.server = server
+        self.physical = physical
+        self._tenant = tenant
+        self._batch = batch
 
     def nearest(
         self, vector: Any, name: str, *, where: Sequence[Clause], limit: int, payload: Sequence[str]
@@ -40,7 +42,8 @@ class ServerEngine(Engine):
                 # Walks a graph through filtered-out neighbours: keeps recall when the filter is narrow.
                 acorn=models.AcornSearchParams(enable=True, max_selectivity=0.4),
             )
-        mine, sent = self._mine(where), _wire(vector)
+        mine = self._mine(where)
+        sent = _wire(vector)
         return self._ask(
             lambda client: client.query_points(
                 self.physical,

@@ -63,7 +63,8 @@ _INCLUSIVE = frozenset(
 def read_amounts(text: str, context: Context) -> Iterator[Claim]:
     """Bounds of a sum. Without a currency only where the query speaks of receipts, prices or paying."""
     for match in _TWO.finditer(text):
-        low, high = read_number(match["a"]), read_number(match["b"])
+        low = read_number(match["a"])
+        high = read_number(match["b"])
         named = match["s"] or match["w"]
         if low > high or not (
             named or (context.about_money and _bare(text, match) and not _years(low, high))

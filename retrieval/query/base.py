@@ -69,7 +69,9 @@ class Context:
         known: Callable[[], Known] | None = None,
         beside_image: bool = False,
     ) -> None:
-        self.now, self.day_first, self.beside_image = now, day_first, beside_image
+        self.now = now
+        self.day_first = day_first
+        self.beside_image = beside_image
         self._known = known
         self.about_images = bool(_ABOUT_IMAGES.search(text))
         asks = _QUESTION.match(text) or text.rstrip().endswith("?")
@@ -134,7 +136,8 @@ def merged(where: Where, change: Mapping[str, Any], *, negative: bool = False) -
     result = replace(where, **joined)
     if result.after and result.before and result.after >= result.before:
         return None
-    low, high = result.amount_min, result.amount_max
+    low = result.amount_min
+    high = result.amount_max
     return None if low is not None and high is not None and low > high else result
 
 

@@ -155,7 +155,8 @@ def _span(name: str, g: dict[str, str], today: date | None, day_first: bool) -> 
     if name == "slash_month":
         return months(int(g.get("y") or g["y2"]), int(g.get("m") or g["m2"]), 1)
     if name == "numeric":
-        first, second = int(g["a"]), int(g["b"])
+        first = int(g["a"])
+        second = int(g["b"])
         if second > 12 or (first <= 12 and not day_first and g["s"] != "."):
             first, second = second, first
         return _day(_full_year(g["y"], today), second, first)
@@ -288,10 +289,15 @@ def _feast(name: str, year: int) -> Span:
 
 def _easter(year: int) -> date:
     """Sunday of Easter (Gauss, as corrected by Butcher 1876)."""
-    a, b, c = year % 19, year // 100, year % 100
-    d, e, f = b // 4, b % 4, (b + 8) // 25
+    a = year % 19
+    b = year // 100
+    c = year % 100
+    d = b // 4
+    e = b % 4
+    f = (b + 8) // 25
     h = (19 * a + b - d - (b - f + 1) // 3 + 15) % 30
-    i, k = c // 4, c % 4
+    i = c // 4
+    k = c % 4
     ell = (32 + 2 * e + 2 * i - h - k) % 7
     m = (a + 11 * h + 22 * ell) // 451
     month, day = divmod(h + ell - 7 * m + 114, 31)
@@ -300,7 +306,8 @@ def _easter(year: int) -> date:
 
 def months(year: int, month: int, count: int) -> Span:
     """Whole months; ``month`` may lie outside of 1-12 and then is of another year."""
-    first, last = year * 12 + month - 1, year * 12 + month - 1 + count
+    first = year * 12 + month - 1
+    last = year * 12 + month - 1 + count
     return Span(date(first // 12, first % 12 + 1, 1), date(last // 12, last % 12 + 1, 1))
 
 
@@ -340,5 +347,6 @@ def _full_year(year: str, today: date | None) -> int:
     year = year.removeprefix("'")
     if len(year) == 4:
         return int(year)
-    number, pivot = int(year), (today.year if today else 2049) % 100
+    number = int(year)
+    pivot = (today.year if today else 2049) % 100
     return number + (2000 if number <= pivot else 1900)

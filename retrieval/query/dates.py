@@ -216,7 +216,8 @@ def _ages(text: str, context: Context) -> Iterator[Claim]:
 
 def _ranges(text: str, context: Context) -> Iterator[Claim]:
     for match in _RANGE.finditer(text):
-        preposition, joint = (match["p"] or "").casefold(), match["j"].strip().casefold()
+        preposition = (match["p"] or "").casefold()
+        joint = match["j"].strip().casefold()
         dash = joint in ("-", "–", "—")
         if (low := month_of(match["a"])) and (high := month_of(match["b"])):
             between = tuple((low + each - 1) % 12 + 1 for each in range((high - low) % 12 + 1))
@@ -276,15 +277,20 @@ def _claim(match: re.Match[str], span: Span, word: str) -> Claim:
     end = datetime.combine(span.end, time())
     change: dict[str, Any]
     if word in ("since", "newer than", "starting", "not before", "as of", ">="):
-        value, change = f"{span.start}..", {"after": start}
+        value = f"{span.start}.."
+        change = {"after": start}
     elif word in ("after", "later than", ">"):
-        value, change = f"{span.end}..", {"after": end}
+        value = f"{span.end}.."
+        change = {"after": end}
     elif word in ("before", "earlier than", "older than", "prior to", "<"):
-        value, change = f"..{span.start - timedelta(days=1)}", {"before": start}
+        value = f"..{span.start - timedelta(days=1)}"
+        change = {"before": start}
     elif word in ("until", "till", "up to", "by", "<="):
-        value, change = f"..{span.end - timedelta(days=1)}", {"before": end}
+        value = f"..{span.end - timedelta(days=1)}"
+        change = {"before": end}
     else:
-        value, change = str(span), _when(span)
+        value = str(span)
+        change = _when(span)
     return Claim(match.start(), match.end(), "date", value, change)
 
 
@@ -295,7 +301,8 @@ def _when(span: Span) -> dict[str, datetime]:
 def read_months(text: str, context: Context) -> Iterator[Claim]:
     """A month of any year: "in May". "since May" is the last one that has come."""
     for match in _MONTH_ALONE.finditer(text):
-        word, name = match["p"].casefold(), match["m"].casefold().rstrip(".")
+        word = match["p"].casefold()
+        name = match["m"].casefold().rstrip(".")
         about = AFTER_IMAGES.search(text_before(text, match.start()))
         if word in ("of", "from") and not about:
             continue
@@ -335,7 +342,8 @@ def _goes_on(rest: str) -> bool:
 def read_days(text: str, context: Context) -> Iterator[Claim]:
     """Days of the week: "on Sundays", "at the weekend"; "on Sunday" is the last one."""
     for match in _ON_DAY.finditer(text):
-        name, word = match["d"].casefold(), match["p"].casefold()
+        name = match["d"].casefold()
+        word = match["p"].casefold()
         if name in WEEKDAYS:
             if word in ("at", "over", "during"):
                 continue

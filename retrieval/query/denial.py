@@ -116,7 +116,8 @@ def denied(claim: Claim, text: str, denials: Set[int]) -> Claim:
     if follows := _SINCE.match(text, end):
         end = follows.end()
     if claim.field == "phrase":
-        change, parts = {"without": claim.where["phrases"]}, (Part(claim.value, UNWANTED),)
+        change = {"without": claim.where["phrases"]}
+        parts = (Part(claim.value, UNWANTED),)
         return replace(claim, start=start, end=end, field="without", where=change, parts=parts)
     return replace(claim, start=start, end=end, negative=True)
 
@@ -124,7 +125,8 @@ def denied(claim: Claim, text: str, denials: Set[int]) -> Claim:
 def read_denied(text: str, context: Context) -> Iterator[Claim]:
     """Read what is excluded by its name: "all but 2018", "outside France", "not Paris or Rome"."""
     for match in _READS.finditer(text):
-        start, at = match.start(), match.end()
+        start = match.start()
+        at = match.end()
         family = way = joint = ""
         while True:
             how = _HOW.match(text, at)
@@ -142,7 +144,9 @@ def read_denied(text: str, context: Context) -> Iterator[Claim]:
             if follows := _SINCE.match(text, end):
                 end = follows.end()
             yield replace(claim, start=start, end=end, negative=True)
-            family, way, start = claim.field, said or way, end
+            family = claim.field
+            way = said or way
+            start = end
             following = _NEXT.match(text, end)
             if following is None:
                 break

@@ -59,7 +59,9 @@ def _camera(match: re.Match[str], value: str, context: Context) -> Claim:
 
 def _near(match: re.Match[str], value: str, context: Context) -> Claim | None:
     if point := _POINT.fullmatch(value):
-        lat, lon, km = float(point[1]), float(point[2]), float(point[3] or 10)
+        lat = float(point[1])
+        lon = float(point[2])
+        km = float(point[3] or 10)
         if not (abs(lat) <= 90 and abs(lon) <= 180 and 0 < km <= 20_000):
             return None
         return Claim(0, 0, "near", f"{lat:g},{lon:g} within {km:g} km", {"near": Near(lat, lon, km)})
@@ -156,7 +158,8 @@ def _amount(match: re.Match[str], value: str, context: Context) -> Claim | None:
     both = _SUM.fullmatch(value)
     if both is None:
         return None
-    sign, low = both["o"] or "=", read_number(both["a"])
+    sign = both["o"] or "="
+    low = read_number(both["a"])
     if both["b"]:
         high = read_number(both["b"])
         return Claim(0, 0, "amount", f"{low:g}..{high:g}", {"amount_min": low, "amount_max": high})

@@ -146,7 +146,8 @@ def to_grammar(text: str) -> Aligned:
             continue
         end = match.end()
         if english.endswith(" "):
-            english, end = english[:-1], len(text[:end].rstrip())
+            english = english[:-1]
+            end = len(text[:end].rstrip())
         add(text[at : match.start()], at, match.start(), translated=False)
         add(english, match.start(), end, translated=True)
         at = end

@@ -98,7 +98,8 @@ def read_weights(text: str, context: Context) -> Iterator[Claim]:
     """``2:golden retriever 0.5:beach``: parts that count so much; each reaches to the next weight."""
     del context
     for match in _WEIGHT.finditer(text):
-        weight, words = float(match["w"]), match["t"].strip()
+        weight = float(match["w"])
+        words = match["t"].strip()
         if weight > 0 and words:
             yield Claim(
                 match.start(), match.end(), "weight", f"{weight:g}", {}, (Part(words, weight),), words

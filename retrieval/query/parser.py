@@ -140,7 +140,9 @@ def _read(
     reading: _Reading, readers: tuple[Reader, ...], context: Context, near: list[int] | None
 ) -> list[int]:
     """One round of all readers, ``near`` the places where the round before took words; where this one did."""
-    masked, believed, denials = reading.text, list[Claim](), set[int]()
+    masked = reading.text
+    believed = list[Claim]()
+    denials = set[int]()
     aligned: Aligned | None = None
     spots: Spots = {}
     for read in readers:
@@ -212,7 +214,8 @@ def _taken(reading: _Reading, believed: Sequence[Claim]) -> list[int]:
 
 def _finished(raw: str, reading: _Reading, asked: Where) -> Query:
     """The query: words that carry no meaning become a clause of their own, and the parts are put together."""
-    text, parts = reading.text, list[Part]()
+    text = reading.text
+    parts = list[Part]()
     unwanted = [part for claim in reading.taken for part in claim.parts]
     if EVERYTHING not in reading.off and "weight" not in reading.off:
         weights = list(read_weights(text, Context("")))

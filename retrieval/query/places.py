@@ -57,7 +57,8 @@ _WITH_COMMA = re.compile(
     r"|(?<![\w#'’./-])(?P<c>[A-ZÀ-Þ][\w'’.-]*(?: [A-ZÀ-Þ][\w'’.-]*){0,3}),\s?"
     r"(?P<n>[A-Z][\w]*(?: [A-Z][\w]*){0,2})(?![\w'’-])"
 )
-_LOWER_FROM, _CAPITAL_FROM = 100_000, 15_000
+_LOWER_FROM = 100_000
+_CAPITAL_FROM = 15_000
 """People from which a name is believed, written small and with a capital."""
 _REGION_OVER = 5
 """A region of so many times the people of a city is meant by the name of both."""
@@ -100,7 +101,9 @@ def read_points(text: str, context: Context) -> Iterator[Claim]:
     del context
     for pattern in _POINTS:
         for match in pattern.finditer(text):
-            lat, lon, km = float(match["lat"]), float(match["lon"]), _km(match["far"], match["u"], 10.0)
+            lat = float(match["lat"])
+            lon = float(match["lon"])
+            km = _km(match["far"], match["u"], 10.0)
             exact = "." in match["lat"] and "." in match["lon"]
             if abs(lat) <= 90 and abs(lon) <= 180 and 0 < km <= 20_000 and (exact or match["far"]):
                 yield _circle(match.start(), match.end(), lat, lon, km)
@@ -316,7 +319,8 @@ def _held(text: str, context: Context) -> Iterator[Claim]:
                 or words[0].casefold() in _THINGS | _STOP
             ):
                 continue
-            start, end = match.start(), match.start() + words.end()
+            start = match.start()
+            end = match.start() + words.end()
             code = gazetteer().country(words[0])
             if code in known.countries and len(words[0]) > 3:
                 assert code is not None

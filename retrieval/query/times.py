@@ -43,11 +43,13 @@ def read_moments(text: str, context: Context) -> Iterator[Claim]:
     midnight = datetime.combine(context.now.date(), time())
     for match in _MOMENT.finditer(text):
         if match["l"]:
-            start, end = midnight - timedelta(hours=6), midnight + timedelta(hours=6)
+            start = midnight - timedelta(hours=6)
+            end = midnight + timedelta(hours=6)
         else:
             hours = _HOURS[match["n"].casefold()]
             day = midnight - timedelta(days=match["w"].casefold() == "yesterday")
-            start, end = day + timedelta(hours=hours[0]), day + timedelta(hours=hours[-1] + 1)
+            start = day + timedelta(hours=hours[0])
+            end = day + timedelta(hours=hours[-1] + 1)
         shown = f"{start:%Y-%m-%dT%H}..{end - timedelta(hours=1):%Y-%m-%dT%H}"
         yield Claim(match.start(), match.end(), "date", shown, {"after": start, "before": end})
 
@@ -74,10 +76,12 @@ def _since(word: str, clock: str) -> range:
 
 def _between(match: re.Match[str]) -> range:
     """Whole hours from the first up to the second; "3 and 5 pm": what the first lacks it has from that."""
-    begin, end = match["a"] or match["c"], match["b"] or match["d"]
+    begin = match["a"] or match["c"]
+    end = match["b"] or match["d"]
     last = hour_of(end)
     if re.fullmatch(_HOUR, begin) and ":" not in begin:
-        first, hour = hour_of(begin), int(re.match(r"\d+", begin)[0]) % 12  # type: ignore[index]
+        first = hour_of(begin)
+        hour = int(re.match(r"\d+", begin)[0]) % 12  # type: ignore[index]
         if "m" not in end.casefold().removesuffix("idnight"):
             return range(0)  # "between 3 and 5:00" may be many things
         # The latest such hour before the end: "10 to 2 pm" begins in the morning.

@@ -64,7 +64,8 @@ def claims_in(
         return
     for start, end in _windows(text, places):
         # A word at either edge: the window is neither the beginning nor all of the text.
-        head, tail = "x\n" if start else "", "\nx" if end < len(text) else ""
+        head = "x\n" if start else ""
+        tail = "\nx" if end < len(text) else ""
         for claim in read(f"{head}{text[start:end]}{tail}", context):
             shift = start - len(head)
             yield replace(claim, start=claim.start + shift, end=claim.end + shift)

@@ -62,7 +62,8 @@ def second_look(
         return retrieve(top_k, offset)
     result = retrieve(max(depth, offset + top_k), 0)
     question = words_of(result.query)
-    hits, notes = result.hits, result.notes
+    hits = result.hits
+    notes = result.notes
     if question:
         try:
             hits = rerank(question, hits, reranker, open_image, depth=depth)

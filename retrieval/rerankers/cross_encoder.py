@@ -37,7 +37,8 @@ class CrossEncoder:
     """A ``Reranker`` of texts. ``score`` gives the ``(n,)`` logits of (question, text) pairs. Thread-safe."""
 
     def __init__(self, model_id: str, score: Callable[[Pairs], Logits]) -> None:
-        self.model_id, self._score = model_id, score
+        self.model_id = model_id
+        self._score = score
 
     def scores(self, query: str, candidates: Sequence[Candidate], /) -> list[float | None]:
         """The best window's logit of each; None for an image without text."""
@@ -63,7 +64,9 @@ def onnx_cross_encoder(
     ``threads=0`` is one per core. Raises ``ModelUnavailableError``.
     """
     model = open_text_model(folder, max_tokens=_LONGEST, precision=precision, threads=threads)
-    session, names, tokenizer = model.session, model.inputs, model.tokenizer
+    session = model.session
+    names = model.inputs
+    tokenizer = model.tokenizer
     pad = tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0
     lock = threading.Lock()
 
@@ -142,7 +145,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-WINDOW, STRIDE = 180, 150
+WINDOW = 180
+STRIDE = 150
 """Words: some 300 tokens with the question, inside the 512 that most cross-encoders read."""
 MOST = 3
 """Windows of one text that are read: on a CPU each costs some 30 ms, and there are fifty hits."""

@@ -32,7 +32,10 @@ class VlmReranker:
     def __init__(
         self, torch: Any, model: Any, processor: Any, *, model_id: str, device: str, answers: tuple[int, int]
     ) -> None:
-        self._torch, self._model, self._processor, self._device = torch, model, processor, device
+        self._torch = torch
+        self._model = model
+        self._processor = processor
+        self._device = device
         self.model_id = model_id
         self._yes, self._no = answers
         self._lock = threading.Lock()
@@ -108,5 +111,6 @@ def _shown(image: Image.Image) -> Image.Image:
     least = max(1, max(image.size) // _MAX_ASPECT)
     width, height = (max(side, least) for side in image.size)
     if scale < 1:
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        width = max(1, round(width * scale))
+        height = max(1, round(height * scale))
     return image if (width, height) == image.size else image.resize((width, height))

@@ -57,17 +57,24 @@ from askpix.retrieval.text.null_captions import NOTHING, PICTURES
 _log = logging.getLogger(__name__)
 FIRST = 10
 """Images looked at for a verdict: the nearest ones."""
-_SHARE, _TOP = 0.5, 10
-_SEVERAL, _LIKENESS, _USUAL, _MANY = 5, 0.5, 0.025, 200
-_QUANTILE, _NEEDED = 0.98, 0.22
-_SAMPLE, _SURROUNDINGS = 512, 256
+_SHARE = 0.5
+_TOP = 10
+_SEVERAL = 5
+_LIKENESS = 0.5
+_USUAL = 0.025
+_MANY = 200
+_QUANTILE = 0.98
+_NEEDED = 0.22
+_SAMPLE = 512
+_SURROUNDINGS = 256
 _TENTH = 10
 _ROUNDING = 1e-4
 _REACH = 100
 """Images nearest to a sentence about nothing, among which those that show something are looked for."""
 _MIN_SENTENCES = 20
 """Fewer are no measure: then images of all sorts are."""
-_MIN_SPREAD, _MIN_SIGNAL = 0.01, 0.1
+_MIN_SPREAD = 0.01
+_MIN_SIGNAL = 0.1
 _GROWTH = 0.2
 _PRIOR = 10
 """Few images say little about one query's cosines: what is known of all sentences' counts as so many."""
@@ -204,9 +211,11 @@ class Calibration:
 def calibrate(embedder: Embedder, store: VectorStore, known: Calibration | None = None) -> Calibration:
     """Embed the sentences, unless ``known`` has them, and search the collection for each."""
     if known is not None and known._same_model(embedder.model_id):
-        pictures, nothing = known.pictures, known.nothing
+        pictures = known.pictures
+        nothing = known.nothing
     else:
-        pictures, nothing = embedder.embed_texts(PICTURES), embedder.embed_texts(NOTHING)
+        pictures = embedder.embed_texts(PICTURES)
+        nothing = embedder.embed_texts(NOTHING)
     count = store.count()
     sample = store.sample_vectors(_SAMPLE)
     if count == 0 or len(sample) == 0:

@@ -25,11 +25,13 @@ from askpix.core.types import ImageRecord, Vectors
 from askpix.retrieval.search.perceptual_hash import BITS, PLAIN, bits_apart
 from askpix.retrieval.text.tokenize import tokens
 
-EDITED, RETOUCHED = 24, 60
+EDITED = 24
+RETOUCHED = 60
 UNREAD = 8
 """Bits, for papers, charts and screens in which nothing was read: only their looks tell them apart."""
 BURST_S = 10.0
-ALIKE, NEARLY_ONE = 2.5, 0.97
+ALIKE = 2.5
+NEARLY_ONE = 0.97
 _SAME_WORDS = 0.8
 _FEW_WORDS = 3
 """Number of words up to which text is noise: a sign in the background, read in one image of a burst and
@@ -56,7 +58,8 @@ def alike_from(mean: float, spread: float) -> float:
 
 def is_near_duplicate(one: Seen, other: Seen, *, alike: float) -> bool:
     """Return whether a person would call them one image; ``alike`` as ``alike_from`` gives it."""
-    a, b = one.record, other.record
+    a = one.record
+    b = other.record
     if a.kind != b.kind or (a.page or 0) != (b.page or 0):
         return False  # pages of one document follow each other, and are not each other
     apart = bits_apart(a.phash, b.phash) if a.phash and b.phash else None
@@ -87,7 +90,8 @@ def same_words(one: str, other: str) -> bool:
     """
     if one == other:
         return True
-    words, others = set(tokens(one)), set(tokens(other))
+    words = set(tokens(one))
+    others = set(tokens(other))
     if len(words) <= _FEW_WORDS and len(others) <= _FEW_WORDS:
         return True
     if not words or not others:
@@ -170,7 +174,8 @@ def spread_out(scores: Sequence[float], vectors: Vectors, *, weight: float) -> l
     among = vectors @ vectors.T
     likeness = (among - among.min()) / max(float(1.0 - among.min()), 1e-9)
     nearest = np.zeros(len(worth))
-    left, order = list(range(len(worth))), []
+    left = list(range(len(worth)))
+    order = []
     while left:
         value = weight * worth[left] - (1 - weight) * nearest[left]
         best = left.pop(int(value.argmax()))
@@ -180,5 +185,6 @@ def spread_out(scores: Sequence[float], vectors: Vectors, *, weight: float) -> l
 
 
 def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     return (values - low) / (high - low) if high > low else np.ones(len(values))

@@ -30,7 +30,8 @@ from collections.abc import Collection, Sequence
 WORDS = 3.0
 NORM = 1.5
 SHARP = 3.0
-TEXT_NOISE, TEXT_SPREAD = 0.1, 0.13
+TEXT_NOISE = 0.1
+TEXT_SPREAD = 0.13
 """Cosine of all-MiniLM-L6-v2 between a query and passages that have nothing to do with it."""
 
 
@@ -38,7 +39,8 @@ def fuse(shows: float | None, says: float) -> float:
     """The score by the formula above; ``shows`` is None where images were not compared."""
     if shows is None:
         return says
-    high, low = max(shows, says), min(shows, says)
+    high = max(shows, says)
+    low = min(shows, says)
     return high + math.log1p(math.exp(SHARP * (low - high))) / SHARP
 
 

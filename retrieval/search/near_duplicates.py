@@ -37,7 +37,9 @@ class Groups:
         *,
         alike: float,
     ) -> None:
-        self._records, self._vectors, self._alike = records, vectors, alike
+        self._records = records
+        self._vectors = vectors
+        self._alike = alike
         self._start([])
 
     def _start(self, ranked: Sequence[Ranked]) -> None:

@@ -26,7 +26,9 @@ from askpix.retrieval.text.tokenize import content_words, tokens
 
 _log = logging.getLogger(__name__)
 
-ASKED, WORDED, NUMBERED = 0.3, 0.5, 0.62
+ASKED = 0.3
+WORDED = 0.5
+NUMBERED = 0.62
 _STEEP = 8.0
 """Slope of the confidence with the fit of a text: 0.1 more than enough is 0.69."""
 _ASKING = frozenset("what which who whom whose how when where why".split())
@@ -92,7 +94,8 @@ def decide(
     """
     says = 0.0 if text_fit is None else text_confidence(text, text_fit)
     if text_fit is not None and text_enough(text) == NUMBERED:
-        shown, image_confidence = None, 0.0
+        shown = None
+        image_confidence = 0.0
     confidence = max(image_confidence, says)
     if confidence > 0.5:
         return Verdict(None, confidence)

@@ -15,9 +15,11 @@ from PIL import Image
 BITS = 256
 PLAIN = "-plain"
 """Ends the hash of an image most of which is one shade."""
-_SHADES, _MOST = 16, 0.5
+_SHADES = 16
+_MOST = 0.5
 """A shade is two steps of 16 of 256: pages pass half of it in 299 of 299, charts in 99 %, photos in 11 %."""
-_SIDE, _LOW = 64, 16
+_SIDE = 64
+_LOW = 16
 _WAVES = np.cos(np.pi * (2 * np.arange(_SIDE) + 1) * np.arange(_LOW)[:, None] / (2 * _SIDE)).astype(
     np.float32
 )
@@ -45,7 +47,8 @@ def shrunk(image: Image.Image) -> Image.Image:
 
 def bits_apart(one: str, other: str) -> int:
     """Return in how many of ``BITS`` two hashes differ; all of them when either is damaged."""
-    one, other = one.removesuffix(PLAIN), other.removesuffix(PLAIN)
+    one = one.removesuffix(PLAIN)
+    other = other.removesuffix(PLAIN)
     try:
         return (int(one, 16) ^ int(other, 16)).bit_count() if len(one) == len(other) else BITS
     except ValueError:

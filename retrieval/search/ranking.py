@@ -51,7 +51,10 @@ class Ranking:
     ) -> tuple[list[Ranked], Verdict]:
         """The best ``wanted`` by falling score, and whether anything matches."""
         where = search.query.where
-        vector, texts, pages, others = search.vector, search.texts, search.pages, search.others
+        vector = search.vector
+        texts = search.texts
+        pages = search.pages
+        others = search.others
         seen: dict[str, float] = {}
         if vector is not None:
             # So many that, whatever the other legs found comes first, the page is filled.
@@ -125,7 +128,9 @@ class Ranking:
 
     def _judge(self, search: Search, nearest: Sequence[str]) -> Verdict:
         """Judge whether the best hits show what was asked, hold its words, or are named so."""
-        calibration, vector, texts = self._calibration, search.vector, search.texts
+        calibration = self._calibration
+        vector = search.vector
+        texts = search.texts
         shown = None
         if vector is not None:
             ids, rows = self.vectors(nearest)

@@ -143,11 +143,13 @@ class Retriever:
         while True:
             if search:
                 ranked, verdict = self._ranking.rank(search, mode, depth, by_language)
-                reason, sure = verdict.reason, verdict.confidence if by_picture is None else None
+                reason = verdict.reason
+                sure = verdict.confidence if by_picture is None else None
             elif query.where != Where():
                 listed = self._store.scroll(query.where, limit=depth)
                 ranked = [(0.0, point, Why()) for point in listed]
-                reason, sure = None if ranked else self._ranking.nothing_there(query), None
+                reason = None if ranked else self._ranking.nothing_there(query)
+                sure = None
             else:
                 raise BadQueryError("nothing to search for: give words, a picture or a filter")
             if reason and not show_all:
@@ -212,7 +214,8 @@ class Retriever:
             if query.text and mode != "image"
             else FoundTexts()
         )
-        pages, sheets = PageScores(), SheetsFound()
+        pages = PageScores()
+        sheets = SheetsFound()
         if (leg := self.page_leg) and query.text and mode != "text":
             pages = parts.ask(PAGES, lambda: leg.find(query.text, among=self._among(where)), pages)
         if (inner := self._sheet_leg) and vector is not None:

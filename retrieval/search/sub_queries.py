@@ -5,8 +5,10 @@ from typing import TypeVar
 
 from askpix.core.errors import StoreUnavailableError
 
-MEANING, WORDS = "texts by meaning", "words in texts"
-PAGES, REGIONS = "pages", "regions of pages"
+MEANING = "texts by meaning"
+WORDS = "words in texts"
+PAGES = "pages"
+REGIONS = "regions of pages"
 
 Found = TypeVar("Found")
 

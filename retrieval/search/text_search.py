@@ -35,7 +35,8 @@ class FoundTexts:
         if point not in self.cosines and point not in self.bm25:
             return evidence_of_text(None, 0.0, 0.0, pictures=pictures)
         share = rare_share(self.held.get(point, ()), self.weights)
-        cosine, bm25 = self.cosines.get(point), self.bm25.get(point, 0.0)
+        cosine = self.cosines.get(point)
+        bm25 = self.bm25.get(point, 0.0)
         return evidence_of_text(cosine, bm25, share, pictures=pictures)
 
     def fit(self) -> float:

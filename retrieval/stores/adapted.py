@@ -111,10 +111,13 @@ class AdaptedEmbedder(Embedder):
     """The embedder of an adapted collection: ``dim + e`` numbers. Thread-safe as far as its parts are."""
 
     def __init__(self, embedder: Embedder, text_embedder: TextEmbedder, adaptation: Adaptation) -> None:
-        self._embedder, self._text, self._adaptation = embedder, text_embedder, adaptation
+        self._embedder = embedder
+        self._text = text_embedder
+        self._adaptation = adaptation
         self.model_id = f"{embedder.model_id}+{adaptation.mark}"
         self.dim = embedder.dim + text_embedder.dim
-        self.image_side, self.workers = embedder.image_side, embedder.workers
+        self.image_side = embedder.image_side
+        self.workers = embedder.workers
         self.batch = embedder.batch
 
     @property

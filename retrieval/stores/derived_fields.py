@@ -38,7 +38,8 @@ def derive(record: ImageRecord) -> Derived:
         assert record.lat is not None and record.lon is not None
         nearest, country = gazetteer().locate(record.lat, record.lon)
         if nearest:
-            city, region = nearest.label, nearest.region or None
+            city = nearest.label
+            region = nearest.region or None
     return Derived(
         written=written,
         written_years=() if days else years(record.text),

@@ -36,7 +36,8 @@ _held: WeakSet[filelock.FileLock] = WeakSet()
 def acquire(folder: Path, wait_s: float) -> filelock.FileLock:
     """The folder's lock, or a StoreUnavailableError that says who holds it. Kill -9 leaves no lock behind."""
     # thread_local=False: the thread that closes need not be the one that opened.
-    lock, owner = filelock.FileLock(folder / "lock", thread_local=False), folder / "owner.json"
+    lock = filelock.FileLock(folder / "lock", thread_local=False)
+    owner = folder / "owner.json"
     try:
         _acquire(lock, wait_s)
     except filelock.Timeout as error:
@@ -68,7 +69,8 @@ def others_wait() -> bool:
 
 
 def _acquire(lock: filelock.FileLock, wait_s: float) -> None:
-    ends, left = time.monotonic() + wait_s, 0.0
+    ends = time.monotonic() + wait_s
+    left = 0.0
     try:
         while True:
             try:

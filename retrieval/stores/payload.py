@@ -13,7 +13,8 @@ from askpix.retrieval.text.tokenize import squeeze
 
 def to_payload(record: ImageRecord) -> dict[str, Any]:
     """The record as stored. Fields without a value are left out."""
-    lat, lon = record.lat, record.lon
+    lat = record.lat
+    lon = record.lon
     fields: dict[str, Any] = {
         "uri": _pack(record.uri),
         "kind": record.kind,

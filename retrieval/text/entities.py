@@ -10,7 +10,8 @@ from datetime import date
 from askpix.retrieval.text.money import find_money
 from askpix.retrieval.text.tokenize import normalise
 
-FIRST_YEAR, LAST_YEAR = 1950, 2049
+FIRST_YEAR = 1950
+LAST_YEAR = 2049
 """Years of two digits are meant within these; no others are believed."""
 _MAX_TEXT = 20_000
 """Characters that are looked at: the dates and totals of a page stand on it, not in a book."""
@@ -109,7 +110,8 @@ def amounts(text: str) -> tuple[float, ...]:
     every: set[float] = set()
     awaited = False
     for written in text[:_MAX_TEXT].split("\n"):
-        line, here = plain(written), {each.amount for each in find_money(written)}
+        line = plain(written)
+        here = {each.amount for each in find_money(written)}
         every.update(here)
         named = bool(_TOTAL.search(line)) and not _NO_TOTAL.search(line)
         if (named or awaited) and here:

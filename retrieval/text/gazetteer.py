@@ -79,7 +79,8 @@ class Borders:
             x, y = self._rings[number].T
             above = y > lat
             across = above[1:] != above[:-1]
-            dx, dy = np.diff(x)[across], np.diff(y)[across]
+            dx = np.diff(x)[across]
+            dy = np.diff(y)[across]
             at = x[:-1][across] + (lat - y[:-1][across]) / dy * dx
             owner = int(self._owners[number])
             crossings[owner] = crossings.get(owner, 0) + int((at > lon).sum())
@@ -91,11 +92,14 @@ class Gazetteer:
 
     def __init__(self, path: Path = _DATA) -> None:
         with np.load(path) as packed:
-            self._lat, self._lon = packed["lat"], packed["lon"]
-            self._population, self._country = packed["population"], packed["country"]
+            self._lat = packed["lat"]
+            self._lon = packed["lon"]
+            self._population = packed["population"]
+            self._country = packed["country"]
             self._region = packed["region"]
             self._names: bytes = packed["names"].tobytes()
-            self._hashes, self._rows = packed["hashes"], packed["rows"]
+            self._hashes = packed["hashes"]
+            self._rows = packed["rows"]
             self._borders = Borders(packed["border_points"], packed["border_rings"], packed["border_owners"])
             countries = [line.split("\t") for line in packed["countries"].tobytes().decode().split("\n")]
             regions = [line.split("\t") for line in packed["regions"].tobytes().decode().split("\n")]
@@ -203,7 +207,8 @@ def area_km(population: object) -> NDArray[np.float64]:
 
 
 def _on_sphere(lat: object, lon: object) -> NDArray[np.float64]:
-    a, b = np.radians(np.asarray(lat, np.float64)), np.radians(np.asarray(lon, np.float64))
+    a = np.radians(np.asarray(lat, np.float64))
+    b = np.radians(np.asarray(lon, np.float64))
     return np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)])
 
 

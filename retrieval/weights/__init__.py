@@ -20,7 +20,8 @@ def manifest(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
 
 def weight_file(name: str, folder: Path = FOLDER) -> Path:
     """Path of a weights file, whole: its size is checked. Raises ``ModelUnavailableError``."""
-    path, entry = folder / name, manifest(folder).get(name)
+    path = folder / name
+    entry = manifest(folder).get(name)
     size = path.stat().st_size if path.is_file() else None
     if entry is None or size != entry["bytes"]:
         raise ModelUnavailableError(f"weights file {name!r} is missing or incomplete; reinstall Askpix")
