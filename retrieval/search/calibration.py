@@ -1,39 +1,18 @@
-"""Does anything match at all? What this embedder says of this collection when nothing should.
+"""Calibration of the verdict "nothing matches": what is usual for this embedder on this collection.
 
-A flat cut-off cannot work: what is a high cosine differs between models, and the best of a million images
-is higher than the best of ten. So everything is measured in what is usual for this embedder on this
-collection, and two sets of sentences tell what that is (``null_captions``). For the FIRST nearest images
+For the FIRST nearest images
 
     fit(image) = (cosine(query, image) - SHARE * mean cosine of the TOP of PICTURES that fit it best
                     - (1 - SHARE) * mean cosine of sentence and image) / spread of a sentence's cosines
+    likeness   = (mean cosine among the nearest SEVERAL - theirs with their surroundings) / its usual spread
+    fitness    = (1 - a) * best fit + a * (mean fit of SEVERAL + LIKENESS * likeness)
+    signal     = QUANTILE of the fitness of the sentences about images - mean of that of those about nothing
+    evidence   = fitness - USUAL * signal * ordinary
 
-takes down images that are near to every sentence, and those that show something else plainly. Where the
-collection is large, what is there is there more than once, and its images are more like each other than
-each is like its surroundings, the TENTH of the collection nearest to it; the best of many unrelated ones are
-not, and receipts are like each other whatever is asked:
-
-    likeness = (mean cosine among the nearest SEVERAL - theirs with their surroundings) / its usual spread
-    fitness  = (1 - a) * best fit + a * (mean fit of SEVERAL + LIKENESS * likeness)
-
-with a = images / (images + MANY). How much fitness tells is measured too, for embedders differ: of a good
-one, sentences about what is there reach far more than those about nothing; of a weak one hardly more, and a
-query that is answered there reaches hardly more as well.
-
-    signal   = QUANTILE of the fitness of the sentences about images - mean of that of those about nothing
-    evidence = fitness - USUAL * signal * ordinary
-
-``ordinary`` is the query's cosine with the nearest of PICTURES, in standard deviations of theirs among each
-other: a sentence that says what images usually show fits some of them anyhow. A query matches by what
-images show when its evidence is above the mean of that of the sentences about NOTHING in the same
-collection by more than NEEDED of the signal.
-
-No sentence is about nothing where text is photographed: "interest rates went up again" is near to a chart,
-for embedders read a little. So sentences about NOTHING are measured on images that show something: those
-that the best tenth of PICTURES fit better than the best tenth of NOTHING.
-
-The constants were chosen on captions of photos, alone and among charts, papers and screens, with ``mini``
-and with oracles of three strengths (``askpix eval retrieval --absent``, ``python -m benchmarks oracle``). No
-cosine of any model is among them: shifted, scaled and gapped spaces give the same verdicts (tests).
+with a = images / (images + MANY), the sentences of ``null_captions``, and ``ordinary`` the query's cosine
+with the nearest of PICTURES in standard deviations of theirs. A query matches by what images show when its
+evidence is above the mean of the sentences about NOTHING by more than NEEDED of the signal.
+``docs/explanation/no-match.md`` gives the reasons.
 """
 
 import logging

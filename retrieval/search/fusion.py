@@ -1,10 +1,6 @@
-"""Fusion of three sub-queries into one ranking: what an image shows, what its text means, which words it
-holds.
+"""Fusion of the sub-queries into one ranking: what an image shows, what its text means, which words it holds.
 
-The legs' scores are not comparable, and on most images one of them is noise: the words on photos, the
-image vector on receipts. Rank fusion (RRF) and sums let that noise in: measured, both lose up to half of
-what the better leg finds alone. An image answers a query by what it shows *or* by what it says, so each
-side is put on a scale of evidence and the stronger one counts:
+Their scores are not comparable, so each side is put on a scale of evidence and the stronger one counts:
 
     shows   z = (cosine - this query's usual cosine) / the usual spread of cosines in this collection
     says    w = WORDS * bm25 / sqrt(ln images) * share          the words
@@ -12,16 +8,7 @@ side is put on a scale of evidence and the stronger one counts:
             x = (w ** NORM + m ** NORM) ** (1 / NORM)
     score   = log(exp(SHARP * z) + exp(SHARP * x)) / SHARP        a soft maximum
 
-``share`` is the part of the query's words that stand in the text, rare ones counting more: a name that is
-missing is worse than a "total" that is missing. Between the sum (NORM = 1) and the larger (NORM -> infinity)
-of words and meaning lies what is better than either: on charts both add up, while a receipt that holds
-every word asked for is not put behind one that only means the like. The root of the logarithm keeps both
-sides in step as a collection grows: the best of n unrelated images has z = sqrt(2 ln n), while the weight
-of a rare word in BM25 grows with ln n.
-
-The constants were chosen on a half of the images of photos, charts, receipts, forms and screenshots, each
-alone, in one gallery of 1,343 and in one of 3,143 images, so that the worst of them loses least to its best
-single leg, and were looked at on the other half (README, "Numbers"; ``askpix eval retrieval --legs``).
+``docs/explanation/ranking.md`` derives it and says how the constants were chosen.
 """
 
 import math
