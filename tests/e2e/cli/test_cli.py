@@ -104,7 +104,8 @@ def test_search_by_words(indexed: tuple[Askpix, dict[str, Any]]) -> None:
 def test_search_says_what_it_understood(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     result = json.loads(askpix("search", "receipts over 20", "--json").stdout)
-    assert result["query"]["clauses"] == [{"words": "over 20", "field": "amount", "value": ">20"}]
+    clause = {"words": "over 20", "field": "amount", "value": ">20", "negative": False}
+    assert result["query"]["clauses"] == [clause]
     assert result["query"]["where"] == {"amount_min": 20.01}
     assert "sakura-sushi.jpg" in [Path(hit["uri"]).name for hit in result["hits"]]
     assert "understood as: [amount >20]  about: receipts" in askpix("search", "receipts over 20").stderr
