@@ -145,6 +145,7 @@ def _read(
     denials = set[int]()
     aligned: Aligned | None = None
     spots: Spots = {}
+    count = len(reading.clauses)
     for read in readers:
         if read is _PROSE[0]:
             aligned = to_grammar(masked)
@@ -168,7 +169,8 @@ def _read(
                 believed.append(replace(claim, start=start, end=end))
                 if claim.negative:
                     denials.add(claim.end)
-                _check_count(len(reading.clauses) + len(believed))
+                count += bool(claim.field)
+                _check_count(count)
             source = source[: claim.start] + TAKEN * (claim.end - claim.start) + source[claim.end :]
             if aligned:
                 aligned = replace(aligned, text=source)
