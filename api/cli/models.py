@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from askpix.api.services.install import InstallPlan, InstallReport
     from askpix.api.services.models import ModelInfo
     from askpix.api.workspace.workspace import Workspace
@@ -99,11 +101,11 @@ def remove_command(
         say(f"removed {report.name}: {_size(report.freed_bytes)} are free again")
 
 
-def offer(workspace: "Workspace", *, yes: bool = False) -> None:
+def offer(workspace: "Workspace", *, yes: bool = False, tell: "Callable[[str], None] | None" = None) -> None:
     """Offer a newcomer the embedder that suits the machine, once; whatever comes of it, work goes on after.
 
     Without a terminal nothing is downloaded, unless ASKPIX_DOWNLOAD is ``always`` or ``--yes`` was given: one
-    line names the command, once.
+    line names the command, once. ``tell`` gets what is said; None writes it to standard error.
     """
     from askpix.api.console.render import hint
     from askpix.api.models.auto_select import hub_reachable
@@ -111,6 +113,7 @@ def offer(workspace: "Workspace", *, yes: bool = False) -> None:
     from askpix.api.services.install import install, offered, plan_install
     from askpix.core.errors import AskpixError
 
+    tell = tell or hint
     model = offered(workspace.settings)
     if model is None:
         return
@@ -118,24 +121,24 @@ def offer(workspace: "Workspace", *, yes: bool = False) -> None:
     kept = Installations(workspace.settings.home)
     if not unasked and not _on_terminal():
         kept.answer()
-        hint(
+        tell(
             f"a better search than that of mini, the small one: `askpix models install best` (about "
             f"{_size(model.bytes or 0)}, {model.licence})"
         )
         return
     if offline := hub_reachable():
         if unasked:
-            hint(f"{model.name} is not downloaded ({offline}); going on with mini, the small one")
+            tell(f"{model.name} is not downloaded ({offline}); going on with mini, the small one")
         return
     try:
         plan = plan_install(model)
         if not unasked and not _confirmed(f"better search, {_gain(plan)}: {_summary(plan)}. Download?"):
             kept.answer()
-            hint("going on with mini, the small one; `askpix models install best` is there any time")
+            tell("going on with mini, the small one; `askpix models install best` is there any time")
             return
         _show_installed(install(workspace, plan), to_errors=True)
     except AskpixError as error:
-        hint(f"{error}", "going on with mini, the small one")
+        tell(f"{error}; going on with mini, the small one")
 
 
 def _confirmed(question: str) -> bool:

@@ -1,5 +1,7 @@
 """``askpix serve`` and ``askpix mcp``: a home as a service, over HTTP and for agents."""
 
+import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -21,8 +23,9 @@ def serve_command(
     from askpix.api.workspace.workspace import Workspace
 
     settings = load_settings()
-    offer(Workspace(settings), yes=yes)
-    serve(settings, host=host, port=port)
+    # A line for people would break the JSON lines of a log.
+    tell = None if sys.stderr.isatty() else logging.getLogger(__name__).info
+    serve(settings, host=host, port=port, greet=lambda: offer(Workspace(settings), yes=yes, tell=tell))
 
 
 def mcp_command() -> None:

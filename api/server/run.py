@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -27,11 +27,13 @@ _GRACE_S = 10
 _MIN_CONNECTIONS = 512
 
 
-def serve(settings: Settings, *, host: str, port: int) -> None:
+def serve(settings: Settings, *, host: str, port: int, greet: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ``AskpixError`` when the home is served already, the address is
-    taken, or it is a public one and there is no key.
+    taken, or it is a public one and there is no key. ``greet`` runs first, once the log is set up.
     """
     show_service_log(settings.log)
+    if greet is not None:
+        greet()
     public = not is_loopback(host)
     service = Service(settings, public=public)
     if public and not service.keys.any():

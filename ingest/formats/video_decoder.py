@@ -66,7 +66,7 @@ class Film:
         shown = [each for each in self._container.streams.video if not _is_cover(each)]
         if not shown:
             self.close()
-            raise BadImageError("there are no moving images in it")
+            raise BadImageError("there are no moving pictures in it")
         self._stream = shown[0]
         self._stream.codec_context.thread_count = 1  # as many films as cores are open at once
         self._base = self._stream.time_base or Fraction(1, 1000)

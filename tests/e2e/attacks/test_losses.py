@@ -231,7 +231,7 @@ def test_a_catalog_that_is_gone_is_rebuilt_from_the_store(
     lost = doctor(monkeypatch, capsys)["folder album"]
     assert not lost["ok"] and "MB of vectors" in lost["detail"] and "--mend" in lost["detail"]
     mended = doctor(monkeypatch, capsys, "--mend")
-    assert "rebuilt with 3 pictures, 1 of them" in mended["folder album"]["detail"]
+    assert "rebuilt with 3 images, 1 of them" in mended["folder album"]["detail"]
     assert "3 pictures, each with one" in mended["collection album"]["detail"]
 
     workspace = Workspace(settings)

@@ -48,7 +48,7 @@ def seen(chromium: Any, url: str) -> Iterator[Tab]:
 def names(page: Any) -> list[str]:
     """Of the pictures shown, in order."""
     return [
-        text.removeprefix("DecodedImage ")
+        text.removeprefix("Image ")
         for text in page.eval_on_selector_all(
             ".tile", "tiles => tiles.map(tile => tile.getAttribute('aria-label'))"
         )
@@ -199,7 +199,7 @@ def test_upload_with_a_broken_file(seen: Tab, tmp_path: Path) -> None:
     assert "broken.jpg" in page.inner_text(".failures") and "fresh.jpg" not in page.inner_text(".failures")
     assert "1 added" in page.inner_text("#shelf")
     page.keyboard.press("Escape")
-    page.wait_for_selector('.tile[aria-label="DecodedImage fresh.jpg"]', state="attached")
+    page.wait_for_selector('.tile[aria-label="Image fresh.jpg"]', state="attached")
 
 
 def test_by_keyboard_alone(seen: Tab) -> None:
@@ -222,7 +222,7 @@ def test_by_keyboard_alone(seen: Tab) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     page.wait_for_selector("#viewer", state="hidden")
-    assert "DecodedImage" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert "Image" in page.evaluate("document.activeElement.getAttribute('aria-label')")
     for _ in range(12):  # no trap: Tab walks on and the ring is always to be seen
         page.keyboard.press("Tab")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") is not None

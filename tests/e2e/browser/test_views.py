@@ -121,7 +121,7 @@ def test_a_wall_of_twenty_thousand(seen: Tab) -> None:
     painted(page)
     alone(page)
     ready(seen, "/?c=many")
-    assert "20,000 pictures" in page.inner_text("#status")
+    assert "20,000 images" in page.inner_text("#status")
     high = page.evaluate("document.querySelector('#results').offsetHeight")
     assert high > 500_000, "the scroll bar knows all of them from the start"
     for share in (0.3, 0.77, 0.5):
@@ -145,7 +145,7 @@ def test_a_wall_of_twenty_thousand(seen: Tab) -> None:
     page.wait_for_timeout(100)
     page.focus(".tile")
     page.keyboard.press("End")
-    until(page, "document.activeElement.getAttribute('aria-label') === 'DecodedImage 19999.jpg'")
+    until(page, "document.activeElement.getAttribute('aria-label') === 'Image 19999.jpg'")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('#viewer h2').textContent === '19999.jpg'")
 
@@ -220,7 +220,7 @@ def test_years_and_places_narrow_down(seen: Tab) -> None:
     ready(seen)
     page.click("#filter")
     page.wait_for_selector(".yearbar")
-    assert page.get_attribute(".yearbar[data-year='2019']", "title") == "2019: 2 pictures"
+    assert page.get_attribute(".yearbar[data-year='2019']", "title") == "2019: 2 images"
     page.wait_for_selector(".dot")
     assert serious(page) == []
     page.click(".yearbar[data-year='2019']")
@@ -232,7 +232,7 @@ def test_years_and_places_narrow_down(seen: Tab) -> None:
     assert page.text_content("#understood .chip.on .what") == "years 2019–2021"
     page.click("#understood .chip.on .x")
     page.wait_for_selector(".chip.on", state="detached")
-    page.focus(".dot[aria-label='2 pictures here']")
+    page.focus(".dot[aria-label='2 images here']")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('#understood .what')?.textContent.startsWith('near')")
     until(page, "document.querySelectorAll('.tile').length === 2")
@@ -343,7 +343,7 @@ def test_the_library(seen: Tab) -> None:
     page.route("**/models", lambda route: route.fulfill(json=changing))
     page.wait_for_selector(".building progress")
     assert page.evaluate("document.querySelector('.building progress').position") == pytest.approx(0.4)
-    assert "4 of 10 pictures" in page.inner_text(".building")
+    assert "4 of 10 images" in page.inner_text(".building")
     assert "75 %" in page.inner_text(".report")
     assert serious(page) == []
     page.fill("#new-name", "fresh")

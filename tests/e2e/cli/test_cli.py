@@ -190,7 +190,7 @@ def test_a_chat_leans_on_what_was_said(indexed: tuple[Askpix, dict[str, Any]]) -
             "ask", said, "--chat", "--json", stdin="what is the date?\nhow many receipts do I have?\n"
         ).stdout.splitlines()
     )
-    assert first["understood_as"] is None and "picture" in second["understood_as"]
+    assert first["understood_as"] is None and "image" in second["understood_as"]
     assert second["citations"][0]["id"] == first["citations"][0]["id"]
     assert third["generator"] == "archive" and third["plan"]["what"] == "count"
 
@@ -213,7 +213,7 @@ def test_collections(indexed: tuple[Askpix, dict[str, Any]]) -> None:
 def test_doctor_and_models(indexed: tuple[Askpix, dict[str, Any]]) -> None:
     askpix, _ = indexed
     health = json.loads(askpix("doctor", "--json").stdout)
-    assert health["ok"] and any("9 pictures" in check["detail"] for check in health["checks"])
+    assert health["ok"] and any("9 images" in check["detail"] for check in health["checks"])
     models = {model["id"]: model for model in json.loads(askpix("models", "--json").stdout)}
     assert models["mini"]["usable"] and models["mini"]["dim"] == 384 and models["extractive"]["usable"]
 

@@ -130,7 +130,7 @@ def test_adapt_learns_from_good_hits(photos: Path) -> None:
     assert "neither the id" in run("collections", "good", "default", "x", str(photos / "gone.png"), code=1)
     workspace = Workspace(Settings(home=photos.parent / "home"))
     collection = workspace.collection("default")
-    with pytest.raises(AskpixError, match=r"1 of 45 pictures .* good hit of a search: it takes 40"):
+    with pytest.raises(AskpixError, match=r"1 of 45 images .* good hit of a search: it takes 40"):
         adapt(workspace, "default")
     hits = workspace.good_hits(collection)
     for each in workspace.catalog.records(collection, sorted(workspace.catalog.contents(collection))):

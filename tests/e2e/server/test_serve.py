@@ -303,7 +303,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
     assert read_note(home) is None
-    assert "48 pictures, each with one vector set" in askpix(home, "doctor").stdout
+    assert "48 images, each with one vector set" in askpix(home, "doctor").stdout
 
 
 def test_sigterm_puts_the_running_job_back_and_cancel_ends_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from benchmarks.speed.random_vlm import random_vlm
 def test_a_tiny_shape_is_measured() -> None:
     torch = pytest.importorskip("torch")
     vlm = random_vlm("tiny", device="cpu")
-    vlm.context = 270
+    vlm.context = 262
     rows: list[GenerateSpeed] = []
     report = measure_generation(
         vlm, pictures=[1, 2, 9], side=32, tokens=6, rounds=1, batch=2, on_row=rows.append
@@ -27,7 +27,7 @@ def test_a_tiny_shape_is_measured() -> None:
     assert one.bytes_per_token == 4 * weights + 2 * 2 * 32 * 4 * (one.prompt_tokens + 3)
     assert text.num_hidden_layers == 2
     assert report.batch is not None and report.batch.same
-    assert len(report.left_out) == 1 and "9 pictures" in report.left_out[0]
+    assert len(report.left_out) == 1 and "9 images" in report.left_out[0]
     assert copy_bandwidth(torch, "cpu", rounds=1) > 1e6
 
 

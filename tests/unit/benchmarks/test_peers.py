@@ -47,7 +47,7 @@ def test_images_a_second_and_milliseconds_become_ratios_above_one_where_we_are_f
 def test_programs_that_did_not_read_the_same_are_not_compared(tmp_path: Path) -> None:
     one = fake(tmp_path, "one", index={"seconds": 2, "pictures": 100}, query={"p50_ms": 4})
     two = fake(tmp_path, "two", index={"seconds": 1, "pictures": 90}, query={"p50_ms": 4})
-    with pytest.raises(AskpixError, match="not the same pictures"):
+    with pytest.raises(AskpixError, match="not the same images"):
         compare_with(one, two, tmp_path, tmp_path / "work", rounds=1)
 
 

@@ -58,7 +58,7 @@ def test_a_camera_raw_file(tmp_path: Path) -> None:
 
 def test_nothing_to_decode(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    with pytest.raises(NotFoundError, match="no picture to decode"):
+    with pytest.raises(NotFoundError, match="no image to decode"):
         measure_decode(contents_of([tmp_path / "nothing.jpg", tmp_path / "gone"]), side=32)
 
 

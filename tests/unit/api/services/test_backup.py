@@ -222,7 +222,7 @@ def test_uploads_are_found_where_the_home_is_restored(tmp_path: Path) -> None:
     runner(old, tmp_path)("backup", tmp_path / "b.zip")
     shutil.rmtree(old)
     said = runner(new, tmp_path)("restore", tmp_path / "b.zip")
-    assert "1 uploaded pictures lie below" in said.stderr
+    assert "1 uploaded images lie below" in said.stderr
     with served(new) as (url, _):
         client = until_ready(url)
         for job in client.jobs():

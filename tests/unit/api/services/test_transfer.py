@@ -302,7 +302,7 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "wrong dim": (manifest(dim=17), "is not 20 vectors of 17 numbers"),
     "huge dim": (manifest(dim=10**9), "wrong 'dim'"),
     "negative": (manifest(pictures=-1), "wrong 'pictures'"),
-    "fewer than said": (manifest(pictures=21), "20 of 21 pictures"),
+    "fewer than said": (manifest(pictures=21), "20 of 21 images"),
     "parts that are not there": (manifest(parts=2), "'parts/00001.jsonl' is missing"),
     "no manifest": (without("manifest.json"), "'manifest.json' is missing"),
     "a manifest that is no JSON": (lambda n, c: b"{" if n == "manifest.json" else c, "no JSON"),

@@ -219,7 +219,7 @@ def test_the_command(tmp_path: Path) -> None:
         Image.new("RGB", (64, 48), color).save(pictures / f"{color}.jpg", exif=exif)
     (pictures / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     done = askpix("eval", "make", pictures, "--out", out, "--absent", "6")
-    assert "9 queries on 3 pictures" in done.stderr
+    assert "9 queries on 3 images" in done.stderr
     dataset = read_manifest(out / "manifest.jsonl")
     assert {case.query for case in dataset.cases} == {
         f"photo from 11 {month} 2020" for month in ("January", "February", "March")

@@ -247,7 +247,7 @@ def test_a_sweep_says_where_reading_breaks(tmp_path: Path, monkeypatch: pytest.M
     assert (whole["fates"]["right"], whole["cost_usd"]) == (2, 0.0)
     assert tiny["read"]["value"] == tiny["score"]["value"] == 0.0, "no letter is left at 48 pixels"
     table = CliRunner().invoke(app, asked)
-    assert table.exit_code == 0 and "2 pictures, 2 questions" in table.output
+    assert table.exit_code == 0 and "2 images, 2 questions" in table.output
     for sides in ("x", "5", ""):
         refused = CliRunner().invoke(app, [*asked, "--sides", sides])
         assert refused.exit_code != 0 and "must be pixels" in str(refused.exception)

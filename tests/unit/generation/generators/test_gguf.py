@@ -280,7 +280,7 @@ def test_what_is_extracted_fits_the_schema_whatever_the_model(generator: HostedG
 def test_a_question_beyond_the_window_is_one_line(generator: HostedGenerator) -> None:
     """What each letter costs this tokenizer is far more than was planned for."""
     long = [Message("user", "word " * 1_500, question((80, 60))[-1].evidence)]
-    with pytest.raises(LimitError, match=r"fewer pictures \(--top-k\)"):
+    with pytest.raises(LimitError, match=r"fewer images \(--top-k\)"):
         list(generator.generate(long))
 
 

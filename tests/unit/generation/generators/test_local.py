@@ -224,7 +224,7 @@ def test_what_is_longer_than_its_context_is_refused(vlm: Vlm) -> None:
 def test_the_answer_has_room_in_the_context(vlm: Vlm) -> None:
     made = generator(vlm, max_output=1000)
     assert made.limits.context == 7192
-    with pytest.raises(LimitError, match="words of 1 pictures"):
+    with pytest.raises(LimitError, match="words of 1 images"):
         made.plan(build_messages("x" * 26_000, evidence()[:1]))
 
 
@@ -363,7 +363,7 @@ def test_a_full_memory_is_one_line(own: Vlm, monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     hook = own._model.register_forward_pre_hook(full)
-    with pytest.raises(LimitError, match="fewer pictures"):
+    with pytest.raises(LimitError, match="fewer images"):
         list(own.write([Turn("user", ("x",))], most=2, within_s=60))
     hook.remove()
     assert list(own.write([Turn("user", ("x",))], most=2, within_s=60)), "it works again"

@@ -84,7 +84,7 @@ def test_a_quote_of_another_image_moves_its_citation() -> None:
     shown, answered, cited, _ = left('429.00 [1: "TOTAL EUR 429.00"]')
     assert (shown, answered, cited) == ("429.00 [2]", True, [2])
     doubts = judge('429.00 [1: "TOTAL EUR 429.00"]', "?", BOTH).doubts
-    assert [doubt.dropped for doubt in doubts] == [False] and "picture 2" in doubts[0].reason
+    assert [doubt.dropped for doubt in doubts] == [False] and "image 2" in doubts[0].reason
 
 
 def test_a_name_that_nobody_wrote_is_doubted() -> None:

@@ -193,7 +193,7 @@ def one_tower(folder: Path) -> None:
         (lambda f: (f / "onnx" / "text_model.onnx").unlink(), "it has onnx/vision_model.onnx"),
         (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "cannot read"),
-        (lambda f: (f / "preprocessor_config.json").unlink(), "how pictures are prepared"),
+        (lambda f: (f / "preprocessor_config.json").unlink(), "how images are prepared"),
         (preprocessor('{"size": {"height": 1e9, "width": 5}}'), "asks for a size"),
         (preprocessor('{"size": {"height": 8, "width": 8}, "image_mean": "x"}'), "three numbers"),
         (preprocessor('{"size": {"height": 8, "width": 8}}'), "None where three numbers"),

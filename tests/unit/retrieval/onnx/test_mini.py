@@ -145,7 +145,7 @@ def test_weights_are_those_of_the_manifest() -> None:
         assert entry["licence"]
     beside = {path.name for path in weights.FOLDER.iterdir() if path.is_file()}
     assert beside - set(files) == {"MANIFEST.json", "README.md", "__init__.py", "imagenet_classes.txt"}
-    assert weights.megabytes("mini") + weights.megabytes("minilm") < 50
+    assert weights.size_of("mini") + weights.size_of("minilm") < 50_000_000
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "not listed", "no manifest", "bad manifest"])

@@ -91,5 +91,5 @@ def test_patches_for_a_graph_that_takes_images(naflex: tuple[Any, ...], tmp_path
         (tmp_path / "onnx" / f"{tower}_model.onnx").write_bytes(
             (folder / "onnx" / "text_model.onnx").read_bytes()
         )
-    with pytest.raises(ModelUnavailableError, match="takes whole pictures"):
+    with pytest.raises(ModelUnavailableError, match="takes whole images"):
         OnnxEmbedder.load(str(tmp_path), device="cpu")

@@ -221,7 +221,7 @@ def test_what_is_no_cross_encoder_is_refused(tmp_path: Path) -> None:
         onnx_cross_encoder(tmp_path, model_id="onnx:x")
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(ModelUnavailableError, match="cannot read"):
+    with pytest.raises(ModelUnavailableError, match="cannot load"):
         onnx_cross_encoder(tmp_path, model_id="onnx:x")
     with pytest.raises(ModelUnavailableError):
         transformers_cross_encoder(str(tmp_path))
