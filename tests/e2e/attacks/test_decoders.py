@@ -80,6 +80,7 @@ def test_a_drawing_without_end_fails_alone_and_is_set_aside_after_two_tries(tmp_
         assert kills(home) == 4 and decoders(str(home)) == before
 
 
+@pytest.mark.slow
 def test_decoders_end_with_their_server_and_a_restart_gets_past_the_file(tmp_path: Path) -> None:
     home = tmp_path / "home"
     settings = {"ASKPIX_OCR": "off", "ASKPIX_MAX_DECODE_SECONDS": "20"}

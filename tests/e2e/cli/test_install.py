@@ -105,6 +105,7 @@ print(rebuild(shard, dim=8, text_dim=8, graph=False, stop=threading.Event()))
 """
 
 
+@pytest.mark.slow
 def test_every_kind_of_child_starts_from_the_wheel_anywhere(installed: Path, tmp_path: Path) -> None:
     """PDF, video, rare formats and words are read in children; a shard is rebuilt in one."""
     folder = tmp_path / "files"

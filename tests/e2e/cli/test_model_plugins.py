@@ -140,6 +140,7 @@ def test_a_toy_generator_answers(askpix: Askpix, photos: Path) -> None:
     assert (plan["generator"], plan["sent"], plan["cost_usd"]) == ("toy:x", [], 0.0)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_plugin_is_one_line(askpix: Askpix, photos: Path) -> None:
     for arguments, said in (
         (["index", photos, "--embedder", "gone:x"], "the plug-in 'gone' of 'toy' (askpix.embedders)"),

@@ -64,6 +64,7 @@ def test_index_search_ask_reembed_doctor_and_delete(postgres: str, tmp_path: Pat
     workspace.catalog.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_one_line_and_the_next_run_goes_on(postgres: str, tmp_path: Path) -> None:
     url, photos = new_schema(postgres), tmp_path / "photos"
     photos.mkdir()

@@ -215,6 +215,7 @@ def test_an_idle_child_that_was_killed_is_replaced(clip: Path) -> None:
     assert len(frames(clip)) == 3
 
 
+@pytest.mark.slow
 def test_a_film_that_takes_for_ever_is_ended(tmp_path: Path) -> None:
     path = film(tmp_path / "slow.mp4", [("cat", 40)], size=(640, 480), gop=10_000, rate=25)
     with pytest.raises(BadImageError, match="takes more than"):

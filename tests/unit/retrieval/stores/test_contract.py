@@ -43,7 +43,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, empty_folders: Path) -
         yield ready
 
 
-@pytest.fixture(params=list(LASTING))
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow) if name == "qdrant_local" else name for name in LASTING
+    ]
+)
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
     return lambda: LASTING[request.param](tmp_path / "vectors")
 
@@ -747,7 +751,15 @@ def test_a_lasting_store_answers_as_the_reference_does(opener: Callable[[], Any]
         assert_congruent(store, data, expected)
 
 
-@pytest.mark.parametrize("opener", [name for name in LASTING if name != "qdrant_local"], indirect=True)
+@pytest.mark.parametrize(
+    "opener",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "plugin" else name
+        for name in LASTING
+        if name != "qdrant_local"
+    ],
+    indirect=True,
+)
 def test_so_it_does_when_large_enough_to_be_quantised(opener: Callable[[], Any]) -> None:
     """At this size the engine really builds codes."""
     data, expected = reference(12_000, every=4)
