@@ -232,7 +232,7 @@ def test_a_catalog_that_is_gone_is_rebuilt_from_the_store(
     assert not lost["ok"] and "MB of vectors" in lost["detail"] and "--mend" in lost["detail"]
     mended = doctor(monkeypatch, capsys, "--mend")
     assert "rebuilt with 3 images, 1 of them" in mended["folder album"]["detail"]
-    assert "3 pictures, each with one" in mended["collection album"]["detail"]
+    assert "3 images, each with one" in mended["collection album"]["detail"]
 
     workspace = Workspace(settings)
     album = workspace.collection("album")

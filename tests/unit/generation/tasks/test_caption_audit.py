@@ -38,9 +38,9 @@ def evidence(*texts: str, **fields: object) -> Evidence:
 def test_captions_say_how_sure_they_are() -> None:
     assert caption_by_rules(evidence(), [("beagle", 0.8)]) == "An image of a beagle"
     assert caption_by_rules(evidence(), [("ox", 0.3), ("ram", 0.25)]) == "An image, perhaps of an ox or a ram"
-    assert caption_by_rules(evidence(), [("ox", 0.1)]) == "A picture"
+    assert caption_by_rules(evidence(), [("ox", 0.1)]) == "An image"
     taken = evidence("EXIT", taken_at=datetime(2020, 5, 3))
-    assert caption_by_rules(taken, []) == 'A picture, with the words "EXIT", taken 2020-05-03'
+    assert caption_by_rules(taken, []) == 'An image, with the words "EXIT", taken 2020-05-03'
     assert len(caption_by_rules(evidence("word " * 200), [], style="alt")) <= 250
 
 
