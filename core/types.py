@@ -165,7 +165,7 @@ class Why:
     rerank: float | None = None
     """Score of the reranker, on the scale of ``ranked_by``; None = not asked, or no score returned."""
     ranked_by: str | None = None
-    """Id of the reranker that gave the hit its place; None = the legs did."""
+    """Id of the reranker that gave the hit its place; None = the sub-queries did."""
     words: float | None = None
     """BM25 of the query's words in its text; None = none of them stands there."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from askpix.evaluation.suites.retrieval import Retrieve
     from askpix.ingest.catalog.catalog import Collection
     from askpix.retrieval.search.retriever import Retriever
-    from askpix.retrieval.stores.base import Leg
+    from askpix.retrieval.stores.base import SubQuery
 
 _TOP = 10
 
@@ -43,20 +43,23 @@ def retrieval_command(
     ] = False,
     ocr: Annotated[Literal["on", "off"], typer.Option(help="Read the words in the images.")] = "on",
     mode: Annotated[
-        Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which legs of search are used.")
+        Literal["auto", "image", "text", "hybrid"], typer.Option(help="Which sub-queries of search are used.")
     ] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first N queries.")] = None,
     rerank: Annotated[
         str | None, typer.Option(metavar="ID", help="Also with this second look: what it gains and costs.")
     ] = None,
-    legs: Annotated[
-        bool, typer.Option("--legs", help="Each leg alone beside all together, in each folder and in all.")
+    sub_queries: Annotated[
+        bool,
+        typer.Option(
+            "--sub-queries", help="Each sub-query alone beside all together, in each folder and in all."
+        ),
     ] = False,
     absent: Annotated[
         bool, typer.Option("--absent", help="Instead: is it known when what is asked for is not there?")
     ] = False,
     half: Annotated[
-        Literal["a", "b"] | None, typer.Option(help="With --legs, --absent: ask of this half.")
+        Literal["a", "b"] | None, typer.Option(help="With --sub-queries, --absent: ask of this half.")
     ] = None,
     literal: Annotated[
         bool, typer.Option("--literal", help="Read nothing as a filter: every word is searched by meaning.")
@@ -82,10 +85,10 @@ def retrieval_command(
         target = workspace.collection(collection)
     else:
         target = _gallery(workspace, dataset, distractors=distractors, ocr=ocr)
-    if legs or absent:
-        from askpix.api.evals.retrieval import show_absent, show_legs
+    if sub_queries or absent:
+        from askpix.api.evals.retrieval import show_absent, show_sub_queries
 
-        show = show_absent if absent else show_legs
+        show = show_absent if absent else show_sub_queries
         show(workspace, target, datasets, mode=mode, half=half, limit=limit, as_json=as_json, literal=literal)
         return
     with open_searcher(workspace, target, rerank=rerank) as searcher:
@@ -159,7 +162,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(evaluation, name="eval")
 
 
-def show_legs(
+def show_sub_queries(
     workspace: "Workspace",
     target: "Collection",
     datasets: Sequence["Dataset"],
@@ -176,7 +179,7 @@ def show_legs(
     from askpix.api.console.render import hint, print_json, say, table
     from askpix.api.services.search import open_searcher
     from askpix.core.types import Where
-    from askpix.evaluation.suites.ablation import COLUMNS, compare_legs
+    from askpix.evaluation.suites.ablation import COLUMNS, compare_sub_queries
 
     groups = [
         (name, _folder(cases) if len(datasets) > 1 else None, cases)
@@ -186,10 +189,10 @@ def show_legs(
         read = searcher.read_caption(literal=literal)
         retriever = searcher.retriever
 
-        def ask(leg: str, query: str, folder: str | None) -> list[tuple[str, ...]]:
+        def ask(sub_query: str, query: str, folder: str | None) -> list[tuple[str, ...]]:
             where = Where(path=f"{folder}/*") if folder else Where()
-            if leg != "hybrid":
-                found = retriever.ask_leg(cast("Leg", leg), query, where=where, top_k=_TOP)
+            if sub_query != "hybrid":
+                found = retriever.run_sub_query(cast("SubQuery", sub_query), query, where=where, top_k=_TOP)
             else:
                 result = retriever.retrieve(
                     read(query, where), top_k=_TOP, mode=mode, show_all=True, collapse=False
@@ -198,14 +201,16 @@ def show_legs(
             return [(record.uri, *record.copies) for record in found]
 
         gallery = retriever.store.count()
-        report = compare_legs(groups, ask, gallery=gallery, on_progress=_progress)
+        report = compare_sub_queries(groups, ask, gallery=gallery, on_progress=_progress)
     if as_json:
         print_json(report.to_json())
         return
     hint(f"{gallery} images, embedder {target.embedder}; alone = in the folder of the query's own set")
     table(COLUMNS, report.rows())
     for score in report.worse():
-        say(f"{score.group}, {score.gallery}: {score.leg} alone is better than all legs together")
+        say(
+            f"{score.group}, {score.gallery}: {score.sub_query} alone is better than all sub-queries together"
+        )
 
 
 def show_absent(

@@ -263,7 +263,7 @@ def _reranker(workspace: Workspace, model_id: str) -> _Trial:
     scheme, _, rest = model_id.partition(":")
     if scheme == "generator":
         return _generator(workspace, rest or workspace.settings.generator)
-    model = reranker(workspace, model_id, page_leg=None)
+    model = reranker(workspace, model_id, page_sub_query=None)
     own_id = model.model_id.removeprefix("late interaction by ")
     return own_id, partial(_order_pages, model, workspace.limits)
 

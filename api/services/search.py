@@ -178,7 +178,7 @@ class Searcher:
         def retrieve(limit: int, start: int) -> SearchResult:
             return retriever.retrieve(query, top_k=limit, offset=start, **options)
 
-        chosen = reranker(self._workspace, self._rerank, page_leg=retriever.page_leg)
+        chosen = reranker(self._workspace, self._rerank, page_sub_query=retriever.page_sub_query)
         partial = bool(options.get("partial"))
         return second_look(retrieve, chosen, self._open_image, top_k=top_k, offset=offset, partial=partial)
 

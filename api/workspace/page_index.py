@@ -1,4 +1,4 @@
-"""Open multi-vector page indexes: from a collection to its page embedder, store and leg.
+"""Open multi-vector page indexes: from a collection to its page embedder, store and sub-query.
 
 Page embedder ids: ``transformers:DIR_OR_REPO``, and ``none``.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from askpix.ingest.pipeline.embed_images import OnProgress
     from askpix.ingest.pipeline.report import PagesReport
     from askpix.retrieval.late_interaction.base import LateEmbedder
-    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.late_interaction.page_search import PageSubQuery
     from askpix.retrieval.stores.kinds import PageSpec
     from askpix.retrieval.stores.pages import PageStore
 
@@ -100,15 +100,15 @@ def drop_pages(workspace: Workspace, collection: Collection) -> None:
 
 
 @contextmanager
-def open_page_leg(workspace: Workspace, collection: Collection) -> Iterator[PageLeg]:
+def open_page_sub_query(workspace: Workspace, collection: Collection) -> Iterator[PageSubQuery]:
     """The sub-query for pages of a collection with a page embedder, held until the end of the ``with``."""
     assert collection.page_embedder is not None
     from askpix.retrieval.late_interaction.optional_pages import open_for_search
-    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.late_interaction.page_search import PageSubQuery
 
     embedder = late_embedder(workspace, collection.page_embedder)
     with open_for_search(lambda: open_pages(workspace, collection)) as pages:
-        yield PageLeg(embedder, pages)
+        yield PageSubQuery(embedder, pages)
 
 
 def embed_pages_of(workspace: Workspace, collection: Collection, progress: OnProgress) -> PagesReport:

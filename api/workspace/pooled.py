@@ -20,7 +20,7 @@ from askpix.core.errors import NotFoundError, StoreUnavailableError
 if TYPE_CHECKING:
     from askpix.api.client.client import Client
     from askpix.ingest.catalog.catalog import Collection
-    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.late_interaction.page_search import PageSubQuery
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.base import VectorStore
 
@@ -56,16 +56,16 @@ class HeldWorkspace(Workspace):
         self._retrievers: dict[tuple[Collection, int], tuple[float, Retriever]] = {}
 
     def retriever_on(
-        self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None
+        self, collection: Collection, store: VectorStore, *, page_sub_query: PageSubQuery | None = None
     ) -> Retriever:
         # What it is calibrated by lies in files: under load they are not read again for every query.
         key = (collection, id(store))
         now = time.monotonic()
         kept = self._retrievers.get(key)
-        if page_leg is None and kept is not None and now - kept[0] < _RETRIEVER_FOR_S:
+        if page_sub_query is None and kept is not None and now - kept[0] < _RETRIEVER_FOR_S:
             return kept[1]
-        made = super().retriever_on(collection, store, page_leg=page_leg)
-        if page_leg is None:
+        made = super().retriever_on(collection, store, page_sub_query=page_sub_query)
+        if page_sub_query is None:
             if len(self._retrievers) > self._most_open:
                 self._retrievers.clear()
             self._retrievers[key] = (now, made)

@@ -1,4 +1,4 @@
-"""Open the index of images on sheets: their store, the stage that fills it, and the leg of search.
+"""Open the index of images on sheets: their store, the stage that fills it, and the sub-query of search.
 
 They are kept as pages of many vectors are (``api.workspace.page_index``), made with the collection's own
 embedder and apart for each of its generations.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from askpix.ingest.maintenance.verify_regions import SheetsProof
     from askpix.ingest.pipeline.embed_images import OnProgress
     from askpix.ingest.pipeline.report import SheetsReport
-    from askpix.retrieval.late_interaction.region_search import SheetLeg
+    from askpix.retrieval.late_interaction.region_search import SheetSubQuery
     from askpix.retrieval.stores.kinds import PageSpec
     from askpix.retrieval.stores.pages import PageStore
 
@@ -48,14 +48,14 @@ def sheets_opener(workspace: Workspace, collection: Collection) -> Callable[[], 
 
 
 @contextmanager
-def open_sheet_leg(workspace: Workspace, collection: Collection) -> Iterator[SheetLeg]:
+def open_sheet_sub_query(workspace: Workspace, collection: Collection) -> Iterator[SheetSubQuery]:
     """The sub-query for images on sheets, held until the end of the ``with``."""
     from askpix.retrieval.late_interaction.optional_pages import open_for_search
-    from askpix.retrieval.late_interaction.region_search import SheetLeg
+    from askpix.retrieval.late_interaction.region_search import SheetSubQuery
 
     adapted = workspace.adaptation(collection)
     with open_for_search(lambda: open_sheets(workspace, collection)) as sheets:
-        yield SheetLeg(
+        yield SheetSubQuery(
             sheets,
             workspace.catalog.sheets.boxes,
             dim=collection.dim,

@@ -17,32 +17,34 @@ from askpix.core.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from askpix.api.workspace.workspace import Workspace
-    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.late_interaction.page_search import PageSubQuery
     from askpix.retrieval.rerankers.base import Reranker
 
 
-def reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg | None) -> Reranker:
+def reranker(workspace: Workspace, reranker_id: str, *, page_sub_query: PageSubQuery | None) -> Reranker:
     """The reranker with this id, loaded once; ``pages`` is the open collection's own."""
     if reranker_id == "pages":
-        return load_reranker(workspace, reranker_id, page_leg=page_leg)
+        return load_reranker(workspace, reranker_id, page_sub_query=page_sub_query)
     reranker_id = workspace.id_of(reranker_id, "reranker")
     if reranker_id not in workspace.rerankers:
-        workspace.rerankers[reranker_id] = load_reranker(workspace, reranker_id, page_leg=page_leg)
+        workspace.rerankers[reranker_id] = load_reranker(
+            workspace, reranker_id, page_sub_query=page_sub_query
+        )
     return workspace.rerankers[reranker_id]
 
 
-def load_reranker(workspace: Workspace, reranker_id: str, *, page_leg: PageLeg | None) -> Reranker:
+def load_reranker(workspace: Workspace, reranker_id: str, *, page_sub_query: PageSubQuery | None) -> Reranker:
     """The reranker with this id. Raises ``ModelUnavailableError``.
 
-    ``page_leg`` is the open leg of the collection that is searched, where it has one.
+    ``page_sub_query`` is the open sub-query of the collection that is searched, where it has one.
     """
     scheme, _, rest = reranker_id.partition(":")
     if reranker_id == "pages":
-        if page_leg is None:
+        if page_sub_query is None:
             raise ModelUnavailableError(
                 "this collection has no page embedder; `askpix index PATH --page-embedder ID` gives it one"
             )
-        return page_leg.reranker()
+        return page_sub_query.reranker()
     if scheme == "transformers" and rest:
         return _transformers(workspace, rest)
     if scheme == "onnx" and rest:

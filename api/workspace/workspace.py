@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from askpix.core.types import ImageRecord, TextLine
     from askpix.ingest.catalog.catalog import Catalog, Collection
     from askpix.ingest.catalog.tags import Tagger, Vocabulary
-    from askpix.retrieval.late_interaction.page_search import PageLeg
+    from askpix.retrieval.late_interaction.page_search import PageSubQuery
     from askpix.retrieval.search.retriever import Retriever
     from askpix.retrieval.stores.adapted import Adaptation
     from askpix.retrieval.stores.base import VectorStore
@@ -248,7 +248,7 @@ class Workspace(SharedStores, Models):
         return lambda: self.open_store(collection)
 
     def retriever_on(
-        self, collection: Collection, store: VectorStore, *, page_leg: PageLeg | None = None
+        self, collection: Collection, store: VectorStore, *, page_sub_query: PageSubQuery | None = None
     ) -> Retriever:
         """A retriever on an open store, calibrated for what the collection holds now."""
         from askpix.retrieval.search.calibration import load_calibration
@@ -262,7 +262,7 @@ class Workspace(SharedStores, Models):
             embedder, store = adapted(embedder, text, store, learned)
         number = f"-{collection.generation}" if collection.generation else ""
         calibration = load_calibration(self.folder(collection) / f"calibration{number}.npz", embedder, store)
-        return Retriever(embedder, text, store, calibration, page_leg)
+        return Retriever(embedder, text, store, calibration, page_sub_query)
 
     def tagger(self, collection: Collection, vocabulary: Vocabulary) -> Tagger:
         """Return the tagger of a collection's images."""
@@ -295,17 +295,17 @@ class Workspace(SharedStores, Models):
 
     def open_retriever(self, collection: Collection, store: VectorStore, stack: ExitStack) -> Retriever:
         """A retriever on an open store, and on the pages and regions that ``stack`` will close."""
-        pages: PageLeg | None = None
+        pages: PageSubQuery | None = None
         if collection.page_embedder is not None:
-            from askpix.api.workspace.page_index import open_page_leg
+            from askpix.api.workspace.page_index import open_page_sub_query
 
-            pages = stack.enter_context(open_page_leg(self, collection))
-        retriever = self.retriever_on(collection, store, page_leg=pages)
+            pages = stack.enter_context(open_page_sub_query(self, collection))
+        retriever = self.retriever_on(collection, store, page_sub_query=pages)
         if not self.catalog.sheets.any(collection):
             return retriever
-        from askpix.api.workspace.region_index import open_sheet_leg
+        from askpix.api.workspace.region_index import open_sheet_sub_query
 
-        return retriever.with_sheets(stack.enter_context(open_sheet_leg(self, collection)))
+        return retriever.with_sheets(stack.enter_context(open_sheet_sub_query(self, collection)))
 
     def lines_of(
         self, collection: Collection

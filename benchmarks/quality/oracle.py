@@ -24,7 +24,7 @@ from askpix.evaluation.data.manifest import Case, Dataset
 from askpix.evaluation.metrics.ranking import Estimate, bootstrap
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
 from askpix.retrieval.search.retriever import Retriever
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.view import StoreView
 
 _TOP = 10
@@ -65,7 +65,7 @@ class OracleEmbedder(Embedder):
         return self._texts.embed_queries(texts)
 
     def embed_queries(self, texts: Sequence[str], /) -> Vectors:
-        return self._texts.embed_queries(texts)  # remembered once, for both legs of the search
+        return self._texts.embed_queries(texts)  # remembered once, for both sub-queries of the search
 
     def embed_images(self, images: Sequence[Image.Image], /) -> Vectors:
         raise NotImplementedError("the oracle knows images by their captions only")
@@ -81,10 +81,10 @@ class OracleStore(StoreView):
         self._vectors = vectors
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
-        if leg != "image" or isinstance(query, str):
-            return super().search(leg, query, where=where, limit=limit, offset=offset)
+        if sub_query != "image" or isinstance(query, str):
+            return super().search(sub_query, query, where=where, limit=limit, offset=offset)
         ids = self._ids
         scores = self._vectors @ query
         if where != Where():
@@ -271,7 +271,7 @@ def compare_with_bare(
             hits = retriever.retrieve(query, top_k=_TOP, show_all=True, **options).hits
             return any(_is_at(hit.record, wanted) for hit in hits)
 
-        first = retriever.ask_leg("image", case.query, where=Where(), top_k=_TOP)
+        first = retriever.run_sub_query("image", case.query, where=Where(), top_k=_TOP)
         found["bare"].append(any(_is_at(record, wanted) for record in first))
         whole = retriever.retrieve(query, top_k=_TOP, show_all=True)
         refused.append(not whole.matched)

@@ -60,20 +60,24 @@ def _recall(results: Sequence[Named]) -> Iterator[Figure]:
         yield Figure("Is the right image among the first k?", "lines", "k", "recall, %", tuple(series))
 
 
-def _legs(results: Sequence[Named]) -> Iterator[Figure]:
+def _sub_queries(results: Sequence[Named]) -> Iterator[Figure]:
     for name, result in results:
         for gallery in dict.fromkeys(row["gallery"] for row in result["scores"]):
             rows = [row for row in result["scores"] if row["gallery"] == gallery]
             series = tuple(
                 _estimates(
-                    leg,
-                    tuple(row["group"] for row in rows if row["leg"] == leg),
-                    [row["recall_1"] for row in rows if row["leg"] == leg],
+                    sub_query,
+                    tuple(row["group"] for row in rows if row["sub_query"] == sub_query),
+                    [row["recall_1"] for row in rows if row["sub_query"] == sub_query],
                 )
-                for leg in dict.fromkeys(row["leg"] for row in rows)
+                for sub_query in dict.fromkeys(row["sub_query"] for row in rows)
             )
             yield Figure(
-                f"{name}: each leg alone and all together, {gallery}", "bars", "queries of", "R@1, %", series
+                f"{name}: each sub-query alone and all together, {gallery}",
+                "bars",
+                "queries of",
+                "R@1, %",
+                series,
             )
 
 
@@ -294,7 +298,7 @@ def _has(*keys: str) -> Callable[[Result], bool]:
 
 _KINDS: tuple[tuple[str, Callable[[Result], bool], Callable[[Sequence[Named]], Iterator[Figure]]], ...] = (
     ("retrieval", _scores_have("recall_1", "recall_5", "recall_10"), _recall),
-    ("legs of search", _scores_have("leg", "recall_1"), _legs),
+    ("sub-queries of search", _scores_have("sub_query", "recall_1"), _sub_queries),
     ("absent images", _scores_have("false_refusals", "risks"), _absent),
     ("answers", _scores_have("misread", "not_found"), _answers),
     ("public benchmark", _has("benchmark", "generator", "rows"), _benchmarks),

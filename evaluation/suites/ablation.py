@@ -12,17 +12,26 @@ import numpy as np
 from askpix.evaluation.data.manifest import Case
 from askpix.evaluation.metrics.ranking import Estimate, Floats, Rank, bootstrap, ndcg_at, recall_at
 
-LEGS = ("image", "text", "words", "hybrid")
+SUB_QUERIES = ("image", "text", "words", "hybrid")
 """Image vectors, passage vectors, BM25, and what ``askpix search`` does."""
 
-AskLeg = Callable[[str, str, str | None], Sequence[Sequence[str]]]
-"""(leg, query, folder to search in or None for all) -> the sources of each hit in rank order."""
+RunSubQuery = Callable[[str, str, str | None], Sequence[Sequence[str]]]
+"""(sub-query, query, folder to search in or None for all) -> the sources of each hit in rank order."""
 
-COLUMNS = ("queries of", "n", "gallery", "leg", "R@1 %", "R@5 %", "nDCG@10 %", "hybrid - leg, nDCG@10")
+COLUMNS = (
+    "queries of",
+    "n",
+    "gallery",
+    "sub_query",
+    "R@1 %",
+    "R@5 %",
+    "nDCG@10 %",
+    "hybrid - sub-query, nDCG@10",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class LegScores:
+class SubQueryScores:
     """Scores of one sub-query on one group of queries in one gallery (``alone``: only the group's own
     folder).
     """
@@ -30,22 +39,22 @@ class LegScores:
     group: str
     queries: int
     gallery: str
-    leg: str
+    sub_query: str
     recall_1: Estimate
     recall_5: Estimate
     ndcg_10: Estimate
     hybrid_gains: Estimate
-    """nDCG@10 of the hybrid less that of this leg, paired by query; 0 for the hybrid itself."""
+    """nDCG@10 of the hybrid less that of this sub-query, paired by query; 0 for the hybrid itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class LegsReport:
+class SubQueriesReport:
     """Scores of all groups, galleries and sub-queries."""
 
     gallery: int
-    scores: tuple[LegScores, ...]
+    scores: tuple[SubQueryScores, ...]
 
-    def worse(self) -> tuple[LegScores, ...]:
+    def worse(self) -> tuple[SubQueryScores, ...]:
         """Groups where a single sub-query is significantly better than all together: its whole interval below
         0.
         """
@@ -62,9 +71,9 @@ class LegsReport:
                 score.group,
                 str(score.queries),
                 score.gallery,
-                score.leg,
+                score.sub_query,
                 *(_shown(e) for e in (score.recall_1, score.recall_5, score.ndcg_10)),
-                "" if score.leg == "hybrid" else _shown(score.hybrid_gains, sign="+"),
+                "" if score.sub_query == "hybrid" else _shown(score.hybrid_gains, sign="+"),
             )
             for score in self.scores
         ]
@@ -77,45 +86,48 @@ def in_half(case: Case, half: str | None) -> bool:
     return half is None or "ab"[crc32(case.image.name.encode()) % 2] == half
 
 
-def compare_legs(
+def compare_sub_queries(
     groups: Sequence[tuple[str, str | None, Sequence[Case]]],
-    ask: AskLeg,
+    ask: RunSubQuery,
     *,
     gallery: int,
     on_progress: Callable[[int, int], None] | None = None,
-) -> LegsReport:
-    """Ask every case of every group: ``(name, folder, cases)``, each leg, in the folder alone and in all.
+) -> SubQueriesReport:
+    """Ask every case of every group: ``(name, folder, cases)``, each sub-query, in the folder alone and in
+    all.
 
     A group without a folder is asked in all only.
     """
-    scores: list[LegScores] = []
+    scores: list[SubQueryScores] = []
     total = sum(len(cases) * (1 + (folder is not None)) for _, folder, cases in groups)
     done = 0
     for name, folder, cases in groups:
         for title, where in ((("alone", folder),) if folder else ()) + (("all", None),):
-            ranks: dict[str, list[Rank]] = {leg: [] for leg in LEGS}
+            ranks: dict[str, list[Rank]] = {sub_query: [] for sub_query in SUB_QUERIES}
             for case in cases:
-                for leg in LEGS:
-                    ranks[leg].append(_rank(str(case.image), ask(leg, case.query, where)))
+                for sub_query in SUB_QUERIES:
+                    ranks[sub_query].append(_rank(str(case.image), ask(sub_query, case.query, where)))
                 done += 1
                 if on_progress:
                     on_progress(done, total)
             hybrid = ndcg_at(ranks["hybrid"], 10)
-            scores += [_scores(name, title, leg, ranks[leg], hybrid) for leg in LEGS]
-    return LegsReport(gallery, tuple(scores))
+            scores += [_scores(name, title, sub_query, ranks[sub_query], hybrid) for sub_query in SUB_QUERIES]
+    return SubQueriesReport(gallery, tuple(scores))
 
 
-def _scores(group: str, gallery: str, leg: str, ranks: Sequence[Rank], hybrid: Floats) -> LegScores:
+def _scores(
+    group: str, gallery: str, sub_query: str, ranks: Sequence[Rank], hybrid: Floats
+) -> SubQueryScores:
     own = ndcg_at(ranks, 10)
-    return LegScores(
+    return SubQueryScores(
         group=group,
         queries=len(ranks),
         gallery=gallery,
-        leg=leg,
+        sub_query=sub_query,
         recall_1=bootstrap(recall_at(ranks, 1)),
         recall_5=bootstrap(recall_at(ranks, 5)),
         ndcg_10=bootstrap(own),
-        hybrid_gains=bootstrap(hybrid - own) if leg != "hybrid" else bootstrap(np.zeros(len(ranks))),
+        hybrid_gains=bootstrap(hybrid - own) if sub_query != "hybrid" else bootstrap(np.zeros(len(ranks))),
     )
 
 

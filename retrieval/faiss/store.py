@@ -25,8 +25,8 @@ from askpix.retrieval.faiss.bm25 import bm25
 from askpix.retrieval.faiss.index import IndexKind
 from askpix.retrieval.faiss.records import FaissRows, Numbers, one_line
 from askpix.retrieval.faiss.rwlock import Gate
-from askpix.retrieval.faiss.vectors import ROUNDING, FaissLeg
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.faiss.vectors import ROUNDING, FaissSubQuery
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.facets import MOST, Facets
 from askpix.retrieval.stores.folder import acquire, manifest
 from askpix.retrieval.text.tokenize import content_words, tokens
@@ -35,7 +35,7 @@ _SPARE = 8
 _IDS = 200_000
 """Ids kept in memory, some 100 bytes each; read all at once where there are no more."""
 _REMEMBERED = 8
-"""Filters whose images are remembered until the next write: the legs of a search ask the same one."""
+"""Filters whose images are remembered until the next write: the sub-queries of a search ask the same one."""
 
 
 class FaissStore(VectorStore):
@@ -63,14 +63,14 @@ class FaissStore(VectorStore):
         self._ids: dict[int, str] = {}
         self._rows = FaissRows(folder / "rows.sqlite")
         passages, owners = self._rows.owners()
-        self._image = self._open_leg("image", self._dim, self._rows.all_numbers())
-        self._text = self._open_leg("text", self._text_dim, passages)
+        self._image = self._open_sub_query("image", self._dim, self._rows.all_numbers())
+        self._text = self._open_sub_query("text", self._text_dim, passages)
         self._owner = np.full(max(1024, len(self._text.log)), -1, np.int64)
         self._owner[passages] = owners
 
-    def _open_leg(self, name: str, dim: int, alive: Numbers) -> FaissLeg:
+    def _open_sub_query(self, name: str, dim: int, alive: Numbers) -> FaissSubQuery:
         file, rows = self._rows.log(name)
-        return FaissLeg(self._folder / file, dim, rows=rows, alive=alive)
+        return FaissSubQuery(self._folder / file, dim, rows=rows, alive=alive)
 
     @classmethod
     def open(
@@ -197,8 +197,8 @@ class FaissStore(VectorStore):
                 self._remembered.clear()
 
     def _commit(self) -> None:
-        for name, leg in (("image", self._image), ("text", self._text)):
-            self._rows.set_log(name, leg.path.name, len(leg.log))
+        for name, sub_query in (("image", self._image), ("text", self._text)):
+            self._rows.set_log(name, sub_query.path.name, len(sub_query.log))
         self._rows.commit()
 
     def _bury_passages(self, passages: list[int]) -> None:
@@ -209,7 +209,7 @@ class FaissStore(VectorStore):
     # --- searching -----------------------------------------------------------------------------------
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
         """Best first, ties by id: ``limit`` after ``offset`` of all that satisfy ``where``."""
         wanted = offset + limit
@@ -219,7 +219,7 @@ class FaissStore(VectorStore):
             among = None if where == Where() else self._matching(where)
             if isinstance(query, str):
                 numbers, scores = self._words(query, among)
-            elif leg == "image":
+            elif sub_query == "image":
                 numbers, scores = self._nearest(self._image, query, wanted, among)
             else:
                 numbers, scores = self._passages(query, wanted, among)
@@ -257,12 +257,12 @@ class FaissStore(VectorStore):
             return found
 
     def _nearest(
-        self, leg: FaissLeg, query: Vectors, wanted: int, among: Numbers | None
+        self, sub_query: FaissSubQuery, query: Vectors, wanted: int, among: Numbers | None
     ) -> tuple[Numbers, Any]:
         """Return at least the first ``wanted`` rows, and all that tie with the last of them."""
         fetch = wanted + _SPARE
         while True:
-            numbers, scores, complete = leg.nearest(query, fetch, among)
+            numbers, scores, complete = sub_query.nearest(query, fetch, among)
             if complete or (len(scores) > wanted and scores[-1] + ROUNDING < scores[wanted - 1]):
                 return numbers, scores
             fetch *= 4
@@ -366,21 +366,21 @@ class FaissStore(VectorStore):
     def optimize(self) -> None:
         """Build the index that suits the size, from the logs; searches and writes go on meanwhile."""
         with self._building:
-            for leg in (self._image, self._text):
+            for sub_query in (self._image, self._text):
                 with self._reading():
-                    wanted = leg.wanted_kind(self._chosen)
-                    count = len(leg.log)
-                    if wanted == leg.kind or not count:
+                    wanted = sub_query.wanted_kind(self._chosen)
+                    count = len(sub_query.log)
+                    if wanted == sub_query.kind or not count:
                         continue
                 try:
                     with one_line(self._folder):
-                        index = leg.build(wanted, count, self._stop)
+                        index = sub_query.build(wanted, count, self._stop)
                 except InterruptedError:
                     return  # being closed: the next time
                 with self._writing, self._gate.alone():
-                    leg.use(index)
+                    sub_query.use(index)
                 with self._writing, self._reading():  # in the order of ``_change``: no embrace
-                    leg.save()
+                    sub_query.save()
 
     def close(self) -> None:
         """Flush and let go; closing twice is fine."""
@@ -391,9 +391,9 @@ class FaissStore(VectorStore):
             self._closed = True
             try:
                 with one_line(self._folder):
-                    for leg in (self._image, self._text):
-                        leg.save_if_changed()
-                        leg.close()
+                    for sub_query in (self._image, self._text):
+                        sub_query.save_if_changed()
+                        sub_query.close()
                     self._rows.close()
             finally:
                 (self._folder / "owner.json").unlink(missing_ok=True)

@@ -32,7 +32,7 @@ ROUNDING = 4e-6
 Scores = NDArray[np.float64]
 
 
-class FaissLeg:
+class FaissSubQuery:
     """Rows by number. Searching may go on side by side; all that changes it needs to be alone."""
 
     def __init__(self, path: Path, dim: int, *, rows: int, alive: Positions) -> None:
@@ -90,7 +90,7 @@ class FaissLeg:
             index.add(self.log.view(at, min(at + 20_000, len(self.log))))
 
     def wanted_kind(self, chosen: IndexKind | None) -> IndexKind:
-        """The index this leg should have: the chosen one, or the one that suits its size."""
+        """The index this sub-query should have: the chosen one, or the one that suits its size."""
         return chosen or kind_for(len(self.log))
 
     def build(self, kind: IndexKind, count: int, stop: threading.Event | None = None) -> FaissIndex:

@@ -1,4 +1,4 @@
-"""The leg of search that compares the query's tokens with the patches of pages.
+"""The sub-query of search that compares the query's tokens with the patches of pages.
 
 MaxSim scores of one query are comparable, those of two are not, and every query finds some page that is best.
 So a score is told as a distance from what this query usually gets: the mean over a fixed sample of the pages,
@@ -17,7 +17,7 @@ from askpix.retrieval.late_interaction.reranker import LateReranker
 from askpix.retrieval.stores.pages import PageStore
 
 PAGE_DEPTH = 50
-"""Pages that the leg brings into a search, however many hits are asked for."""
+"""Pages that the sub-query brings into a search, however many hits are asked for."""
 SAMPLE = 32
 """Pages that say what is usual: their ids are hashes, so the first ones are a fair sample."""
 _MIN_SPREAD = 0.01
@@ -48,7 +48,7 @@ class PageScores:
         return max((self.evidence(point) or 0.0 for point in self.cosines), default=0.0) > self.threshold
 
 
-class PageLeg:
+class PageSubQuery:
     """Late interaction on an open page store. Thread-safe as far as its parts are."""
 
     def __init__(self, embedder: LateEmbedder, pages: PageStore) -> None:

@@ -1,8 +1,8 @@
-"""The leg of search that compares a query with the images on sheets, each an image of its own.
+"""The sub-query of search that compares a query with the images on sheets, each an image of its own.
 
 A sheet is as near as its nearest image, by the same cosine as any other image, so both stand in one
-ranking. Without this leg no captioned photo on a drawn album page was found among the first ten; with it as
-many as when the photos are files (``tools/measure_sheets.py``).
+ranking. Without this sub-query no captioned photo on a drawn album page was found among the first ten; with
+it as many as when the photos are files (``tools/measure_sheets.py``).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from askpix.core.types import Box, Vectors
 from askpix.retrieval.stores.pages import Matrix, PageStore
 
 SHEET_DEPTH = 50
-"""Sheets that the leg brings into a search, however many hits are asked for."""
+"""Sheets that the sub-query brings into a search, however many hits are asked for."""
 
 BoxesOf = Callable[[Sequence[str]], Mapping[str, Sequence[Box]]]
 
@@ -27,7 +27,7 @@ class Piece:
     vector: Vectors
 
 
-class SheetLeg:
+class SheetSubQuery:
     """Sub-query on an open store of sheets. Thread-safe as far as its parts are."""
 
     def __init__(
@@ -76,7 +76,7 @@ class SheetLeg:
 class SheetsFound:
     """Images on sheets that one query found; empty without a sub-query on sheets."""
 
-    leg: SheetLeg | None = None
+    sub_query: SheetSubQuery | None = None
     query: Vectors | None = None
     cosines: dict[str, float] = field(default_factory=dict)
     """Cosines of the nearest image on each sheet, by id; once joined, of those that are nearer than the
@@ -108,6 +108,6 @@ class SheetsFound:
 
     def _best(self, ids: Iterable[str]) -> dict[str, Piece]:
         mine = [key for key in ids if key in self.cosines]
-        if self.leg is None or self.query is None or not mine:
+        if self.sub_query is None or self.query is None or not mine:
             return {}
-        return self.leg.best(mine, self.query)
+        return self.sub_query.best(mine, self.query)

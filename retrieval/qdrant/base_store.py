@@ -16,7 +16,7 @@ import qdrant_edge as edge
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.qdrant.engine import PAGE, Engine, Point, point_ids
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.conditions import FACET_FIELDS, Check, Clause, Condition, to_clauses
 from askpix.retrieval.stores.facets import MOST, Facets, count_records, in_order
 from askpix.retrieval.stores.payload import path_fields, tag_fields, to_payload, to_record
@@ -100,7 +100,7 @@ class QdrantStore(VectorStore):
     # --- searching -----------------------------------------------------------------------------------
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
         """Best first, ties by id: ``limit`` after ``offset`` of all that satisfy ``where``."""
         vector: Any
@@ -109,17 +109,17 @@ class QdrantStore(VectorStore):
             terms = content_words(query) or tokens(query)
             vector = self._bm25.embed_query(" ".join(terms)) if terms else None
         else:
-            vector = query.tolist() if leg == "image" else [query.tolist()]
+            vector = query.tolist() if sub_query == "image" else [query.tolist()]
         if vector is None or limit <= 0:
             return []
         # BM25 sums in single precision, in any order: equal texts differ in the sixth digit.
-        exact = partial(round, ndigits=4) if leg == "words" else float
+        exact = partial(round, ndigits=4) if sub_query == "words" else float
         check = Check(where)
         narrowed = to_clauses(where)
         wanted = offset + limit
 
         def fetch(count: int) -> list[Any]:
-            return self._engine.nearest(vector, leg, where=narrowed, limit=count, payload=check.fields)
+            return self._engine.nearest(vector, sub_query, where=narrowed, limit=count, payload=check.fields)
 
         found = self._first(wanted, fetch, check, lambda point: exact(point.score))
         hits = [Scored(str(point.id), exact(point.score)) for point in found]

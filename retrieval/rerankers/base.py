@@ -1,8 +1,8 @@
 """The second look: the first hits of a search judged one by one by a slower model, and put in its order.
 
-The legs compare vectors that were made before the question was known; a reranker sees question and image
-(or its text) together. Only the first ``DEPTH`` hits are looked at, always the same ones whatever page is
-asked for, so pages joined are one long result; what comes after keeps its order.
+The sub-queries compare vectors that were made before the question was known; a reranker sees question and
+image (or its text) together. Only the first ``DEPTH`` hits are looked at, always the same ones whatever page
+is asked for, so pages joined are one long result; what comes after keeps its order.
 """
 
 import math

@@ -13,7 +13,7 @@ from askpix.core.types import ImageRecord, Vectors, Why
 from askpix.retrieval.search.diversity import Doubles, Seen, spread_out
 
 Ranked = tuple[float, str, Why]
-"""Score, id and what the legs thought."""
+"""Score, id and what the sub-queries thought."""
 
 
 @dataclass(frozen=True, slots=True)

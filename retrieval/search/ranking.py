@@ -33,7 +33,7 @@ class Search:
     pages: PageScores
     others: list[str]
     filled: dict[str, float] = field(default_factory=dict)
-    """Cosines of what the other legs found and the image leg did not."""
+    """Cosines of what the other sub-queries found and the image sub-query did not."""
     sheets: SheetsFound = field(default_factory=SheetsFound)
     parts: SubQueries = field(default_factory=SubQueries)
     verdict: Verdict | None = None
@@ -57,7 +57,7 @@ class Ranking:
         others = search.others
         seen: dict[str, float] = {}
         if vector is not None:
-            # So many that, whatever the other legs found comes first, the page is filled.
+            # So many that, whatever the other sub-queries found comes first, the page is filled.
             limit = max(FIRST, wanted + len(others))
             seen = {
                 hit.id: hit.score for hit in self._store.search("image", vector, where=where, limit=limit)
@@ -109,7 +109,7 @@ class Ranking:
         return fuse(shows, says)
 
     def _fill_cosines(self, seen: dict[str, float], vector: Vectors, search: Search) -> None:
-        """Cosines of the images that only the text legs found: each is judged by all legs."""
+        """Cosines of the images that only the text sub-queries found: each is judged by all sub-queries."""
         missing = [point for point in search.others if point not in seen and point not in search.filled]
         if missing:
             missing, vectors = self.vectors(missing)

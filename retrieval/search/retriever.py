@@ -1,7 +1,8 @@
 """Retrieval: run the sub-queries, fuse them, judge whether anything matches, and say why.
 
-Scores do not depend on how many hits are asked for, so pages joined are one long result: the text legs give
-their best ``found_texts.DEPTH`` each, always; as many of the image leg are joined to these as the page needs.
+Scores do not depend on how many hits are asked for, so pages joined are one long result: the text sub-queries
+give their best ``found_texts.DEPTH`` each, always; as many of the image sub-query are joined to these as the
+page needs.
 """
 
 import logging
@@ -14,8 +15,8 @@ from PIL import Image
 from askpix.core.errors import BadQueryError
 from askpix.core.types import Box, Hit, ImageRecord, Mode, Query, SearchResult, Vectors, Where, Why
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
-from askpix.retrieval.late_interaction.page_search import PageLeg, PageScores
-from askpix.retrieval.late_interaction.region_search import SheetLeg, SheetsFound
+from askpix.retrieval.late_interaction.page_search import PageScores, PageSubQuery
+from askpix.retrieval.late_interaction.region_search import SheetsFound, SheetSubQuery
 from askpix.retrieval.model_hub.languages import Route, route
 from askpix.retrieval.search.calibration import Calibration, calibrate
 from askpix.retrieval.search.diversity import alike_from
@@ -24,7 +25,7 @@ from askpix.retrieval.search.query_vector import image_vector, query_vector
 from askpix.retrieval.search.ranking import Ranking, Search
 from askpix.retrieval.search.sub_queries import PAGES, REGIONS, SubQueries
 from askpix.retrieval.search.text_search import FoundTexts, find_texts
-from askpix.retrieval.stores.base import Leg, VectorStore
+from askpix.retrieval.stores.base import SubQuery, VectorStore
 from askpix.retrieval.stores.excluding import LeftOut
 from askpix.retrieval.text.snippet import snippet
 
@@ -48,17 +49,17 @@ class Retriever:
         text_embedder: TextEmbedder,
         store: VectorStore,
         calibration: Calibration | None = None,
-        page_leg: PageLeg | None = None,
+        page_sub_query: PageSubQuery | None = None,
         *,
-        sheet_leg: SheetLeg | None = None,
+        sheet_sub_query: SheetSubQuery | None = None,
     ) -> None:
         self._embedder = embedder
         self._text_embedder = text_embedder
         self._store = store
         self._calibration = calibration or calibrate(embedder, store)
         self._ranking = Ranking(store, self._calibration)
-        self.page_leg = page_leg
-        self._sheet_leg = sheet_leg
+        self.page_sub_query = page_sub_query
+        self._sheet_sub_query = sheet_sub_query
 
     @property
     def store(self) -> VectorStore:
@@ -67,26 +68,26 @@ class Retriever:
 
     def without(self, ids: Collection[str]) -> "Retriever":
         """The same, as if the images ``ids`` were not there; what is usual is not measured anew."""
-        return self._on(LeftOut(self._store, ids), self._sheet_leg)
+        return self._on(LeftOut(self._store, ids), self._sheet_sub_query)
 
-    def with_sheets(self, leg: SheetLeg | None) -> "Retriever":
+    def with_sheets(self, sub_query: SheetSubQuery | None) -> "Retriever":
         """The same, which looks at the images on sheets too."""
-        return self if leg is None else self._on(self._store, leg)
+        return self if sub_query is None else self._on(self._store, sub_query)
 
-    def _on(self, store: VectorStore, sheets: SheetLeg | None) -> "Retriever":
-        legs = self._calibration, self.page_leg
-        return Retriever(self._embedder, self._text_embedder, store, *legs, sheet_leg=sheets)
+    def _on(self, store: VectorStore, sheets: SheetSubQuery | None) -> "Retriever":
+        sub_queries = self._calibration, self.page_sub_query
+        return Retriever(self._embedder, self._text_embedder, store, *sub_queries, sheet_sub_query=sheets)
 
-    def ask_leg(self, leg: Leg, text: str, *, where: Where, top_k: int) -> list[ImageRecord]:
+    def run_sub_query(self, sub_query: SubQuery, text: str, *, where: Where, top_k: int) -> list[ImageRecord]:
         """Return what one sub-query alone finds for ``text``, best first: to compare sub-queries, not to
         search with.
         """
         vector: Vectors | str = text
-        if leg == "image":
+        if sub_query == "image":
             vector = query_vector(self._embedder, Query(text=text), None)
-        elif leg == "text":
+        elif sub_query == "text":
             vector = self._text_embedder.embed_queries([text])[0]
-        found = self._store.search(leg, vector, where=where, limit=top_k)
+        found = self._store.search(sub_query, vector, where=where, limit=top_k)
         return self._store.get([hit.id for hit in found])
 
     def retrieve(
@@ -206,7 +207,7 @@ class Retriever:
         )
 
     def _search(self, query: Query, by_picture: Vectors | None, mode: Mode, parts: SubQueries) -> Search:
-        """Ask the legs whose answers do not depend on the page."""
+        """Ask the sub-queries whose answers do not depend on the page."""
         where = query.where
         vector = None if mode == "text" else query_vector(self._embedder, query, by_picture)
         texts = (
@@ -216,9 +217,9 @@ class Retriever:
         )
         pages = PageScores()
         sheets = SheetsFound()
-        if (leg := self.page_leg) and query.text and mode != "text":
-            pages = parts.ask(PAGES, lambda: leg.find(query.text, among=self._among(where)), pages)
-        if (inner := self._sheet_leg) and vector is not None:
+        if (sub_query := self.page_sub_query) and query.text and mode != "text":
+            pages = parts.ask(PAGES, lambda: sub_query.find(query.text, among=self._among(where)), pages)
+        if (inner := self._sheet_sub_query) and vector is not None:
             sheets = SheetsFound(inner, vector)
             sheets.cosines = parts.ask(
                 REGIONS, lambda: inner.find(vector, among=self._among(where)), sheets.cosines

@@ -11,7 +11,7 @@ from askpix.retrieval.text.snippet import holds
 from askpix.retrieval.text.tokenize import content_words, tokens
 
 DEPTH = 100
-"""Images that each text leg brings into a search: whose words rank lower is found by what it shows."""
+"""Images that each text sub-query brings into a search: whose words rank lower is found by what it shows."""
 _MEDIUM = frozenset({"photo", "photograph", "picture", "image"})
 """Words that say what is looked for, and not what stands in it: "a photo of a baby"."""
 
@@ -27,7 +27,7 @@ class FoundTexts:
     weights: dict[str, float] = field(default_factory=dict)
 
     def ids(self) -> list[str]:
-        """Every image that a text leg found."""
+        """Every image that a text sub-query found."""
         return sorted({*self.cosines, *self.bm25})
 
     def evidence(self, point: str, pictures: int) -> float:
@@ -54,7 +54,7 @@ class FoundTexts:
 def find_texts(
     store: VectorStore, embedder: TextEmbedder, text: str, where: Where, parts: SubQueries
 ) -> FoundTexts:
-    """Ask both text legs of the store, by meaning and by words."""
+    """Ask both text sub-queries of the store, by meaning and by words."""
     meaning = embedder.embed_queries([text])[0]
     none: list[Scored] = []
     by_meaning = parts.ask(MEANING, lambda: store.search("text", meaning, where=where, limit=DEPTH), none)

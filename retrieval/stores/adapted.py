@@ -21,7 +21,7 @@ from askpix.core.errors import NotFoundError
 from askpix.core.types import Vectors, Where
 from askpix.retrieval.embedders.adaptation import Fit, Recall, RidgeMap
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder, unit
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.view import StoreView
 
 _log = logging.getLogger(__name__)
@@ -149,11 +149,11 @@ class AdaptedStore(StoreView):
         self._dim = len(adaptation.ridge.image_mean)
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
         """Search like ``VectorStore.search``; a query of the sub-query ``image`` has ``dim + e`` numbers."""
-        if leg != "image" or isinstance(query, str):
-            return self._store.search(leg, query, where=where, limit=limit, offset=offset)
+        if sub_query != "image" or isinstance(query, str):
+            return self._store.search(sub_query, query, where=where, limit=limit, offset=offset)
         own = query[: self._dim]
         moved = self._adaptation.ridge.matrix @ query[self._dim :]
         moved = moved * (np.linalg.norm(query[self._dim :]) / max(float(np.linalg.norm(moved)), 1e-12))

@@ -11,7 +11,7 @@ from typing import Literal, Self, TypeAlias
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.stores.facets import MOST, Facets
 
-Leg: TypeAlias = Literal["image", "text", "words"]
+SubQuery: TypeAlias = Literal["image", "text", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class VectorStore(Closing, ABC):
 
     @abstractmethod
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
         """Best first, ties by id. ``query`` is a ``(dim,)`` vector for ``image`` and ``text`` (best passage
         counts) and a string for ``words`` (BM25 over the text)."""

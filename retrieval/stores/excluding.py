@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from askpix.core.types import ImageRecord, Vectors, Where
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.facets import MOST, Facets, count_records
 from askpix.retrieval.stores.view import StoreView
 
@@ -19,11 +19,11 @@ class LeftOut(StoreView):
         self._ids = frozenset(ids)
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
         """Search like the store itself, the other images moving up."""
         wanted = offset + limit
-        found = self._store.search(leg, query, where=where, limit=wanted + len(self._ids))
+        found = self._store.search(sub_query, query, where=where, limit=wanted + len(self._ids))
         return [hit for hit in found if hit.id not in self._ids][offset:wanted]
 
     def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from askpix.core.types import ImageRecord, Vectors, Where
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.facets import MOST, Facets
 
 P = ParamSpec("P")
@@ -32,9 +32,9 @@ class ForwardingStore(VectorStore):
         self._forward(VectorStore.set_tags)(tags)
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
-        return self._forward(VectorStore.search)(leg, query, where=where, limit=limit, offset=offset)
+        return self._forward(VectorStore.search)(sub_query, query, where=where, limit=limit, offset=offset)
 
     def scroll(self, where: Where, /, *, limit: int, offset: int = 0) -> list[str]:
         return self._forward(VectorStore.scroll)(where, limit=limit, offset=offset)

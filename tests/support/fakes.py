@@ -19,7 +19,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from askpix.core.errors import NotFoundError
 from askpix.core.types import ImageRecord, Vectors, Where
 from askpix.retrieval.embedders.base import Embedder, TextEmbedder
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.conditions import name_as_seen
 from askpix.retrieval.stores.derived_fields import Derived, derive
 from askpix.retrieval.stores.facets import MOST, Facets, count_records
@@ -155,20 +155,20 @@ class MemoryStore(VectorStore):
                     self._records[point] = replace(old, tags=tuple(found))
 
     def search(
-        self, leg: Leg, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
+        self, sub_query: SubQuery, query: Vectors | str, /, *, where: Where, limit: int, offset: int = 0
     ) -> list[Scored]:
-        scores, records = self._scores(leg, query), dict(self._records)
+        scores, records = self._scores(sub_query, query), dict(self._records)
         held = [(key, value) for key, value in scores.items() if key in records]
         hits = [Scored(key, value) for key, value in held if fits(records[key], where)]
         hits.sort(key=lambda hit: (-hit.score, hit.id))
         return hits[offset : offset + limit]
 
-    def _scores(self, leg: Leg, query: Vectors | str) -> dict[str, float]:
-        if leg == "words":
+    def _scores(self, sub_query: SubQuery, query: Vectors | str) -> dict[str, float]:
+        if sub_query == "words":
             assert isinstance(query, str)
             return self._bm25(query)
         assert not isinstance(query, str)
-        if leg == "image":
+        if sub_query == "image":
             return {key: float(np.dot(vector, query)) for key, vector in dict(self._images).items()}
         return {key: float((rows @ query).max()) for key, rows in dict(self._passages).items()}
 

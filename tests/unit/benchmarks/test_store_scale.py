@@ -26,8 +26,10 @@ POINTS, DIM = 3_000, 32
 class Forgetful(MemoryStore):
     """Loses every second picture under a filter."""
 
-    def search(self, leg: Any, query: Any, /, *, where: Where, limit: int, offset: int = 0) -> list[Any]:
-        hits = super().search(leg, query, where=where, limit=2 * limit)
+    def search(
+        self, sub_query: Any, query: Any, /, *, where: Where, limit: int, offset: int = 0
+    ) -> list[Any]:
+        hits = super().search(sub_query, query, where=where, limit=2 * limit)
         return hits[::2] if where.tags else hits[:limit]
 
 

@@ -89,9 +89,9 @@ def searches(there: Workspace, name: str) -> list[list[tuple[str, float]]]:
     ]
     found = []
     with there.open_store(collection) as store:
-        for leg, query in asked:
+        for sub_query, query in asked:
             for where in (Where(), Where(tags=("t1",)), Where(camera="canon", phrases=("grand total",))):
-                hits = store.search(leg, query, where=where, limit=20)
+                hits = store.search(sub_query, query, where=where, limit=20)
                 uris = {each.id: each.uri for each in store.get([hit.id for hit in hits])}
                 pairs = [(uris[hit.id], round(hit.score, 4)) for hit in hits]
                 found.append(

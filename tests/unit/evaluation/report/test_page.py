@@ -11,7 +11,7 @@ from askpix.evaluation.data.questions import MEASURES, Question
 from askpix.evaluation.metrics.ranking import Estimate
 from askpix.evaluation.report.figures import Figure, figures, kind_of
 from askpix.evaluation.report.page import report_page
-from askpix.evaluation.suites.ablation import LegScores, LegsReport
+from askpix.evaluation.suites.ablation import SubQueriesReport, SubQueryScores
 from askpix.evaluation.suites.answering import Reply, ask_all
 from askpix.evaluation.suites.retrieval import RetrievalReport, Scores
 from askpix.evaluation.suites.sweep import Choice, SweepReport, SweepRow
@@ -106,14 +106,16 @@ def test_a_sweep_is_drawn_by_size() -> None:
 
 
 def test_every_kind_is_drawn_and_the_page_needs_nothing_else() -> None:
-    legs = LegsReport(9, tuple(LegScores("photos", 9, "all", leg, SURE, SURE, SURE, SURE) for leg in "ab"))
+    sub_queries = SubQueriesReport(
+        9, tuple(SubQueryScores("photos", 9, "all", sub_query, SURE, SURE, SURE, SURE) for sub_query in "ab")
+    )
     risks = [{"coverage": 0.5, "confidence": 0.9, "absent_kept": 0.1, "risk": 0.2}]
     absent = {"scores": [{"group": "a$b", "false_refusals": 0.1, "false_acceptances": 0.7, "risks": risks}]}
     speed = {"ingest": {"ratio": 0.8, "ratio_to_bare": 0.9}, "queries": {"ratio_p50": 1.1}}
     row = {"what": "images", "batch": 16, "ratio": 0.97}
     named = [
         ("<b>one</b>", retrieval(0.3)),
-        ("legs", legs.to_json()),
+        ("sub-queries", sub_queries.to_json()),
         ("absent", absent),
         ("store", store(10, 1.0)),
         ("decoding", {"decode": [{"format": "JPEG", "ratio": 0.9}, {"format": "PNG", "ratio": 1.0}]}),

@@ -1,4 +1,4 @@
-"""Legs beside each other, and concepts that are left out, on answers made by hand."""
+"""Sub-queries beside each other, and concepts that are left out, on answers made by hand."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 
 from askpix.core.types import Where
 from askpix.evaluation.data.manifest import Case, Dataset, merge
-from askpix.evaluation.suites.ablation import COLUMNS as LEG_COLUMNS
-from askpix.evaluation.suites.ablation import LEGS, compare_legs, in_half
+from askpix.evaluation.suites.ablation import COLUMNS as SUB_QUERY_COLUMNS
+from askpix.evaluation.suites.ablation import SUB_QUERIES, compare_sub_queries, in_half
 from askpix.evaluation.suites.no_match import COLUMNS, RISK_COLUMNS, find_concepts, judge_absence
 from askpix.retrieval.stores.excluding import LeftOut
 from tests.support.fakes import ColourEmbedder, MemoryStore, WordEmbedder, picture, record
@@ -59,20 +59,24 @@ def test_absence_is_judged_with_the_whole_concept_gone() -> None:
 def test_the_hybrid_is_compared_with_each_leg_query_by_query() -> None:
     right = {"image": {"/p/1.jpg", "/p/2.jpg", "/p/3.jpg"}, "text": set(), "words": {"/p/1.jpg"}}
 
-    def ask(leg: str, query: str, folder: str | None) -> list[list[str]]:
+    def ask(sub_query: str, query: str, folder: str | None) -> list[list[str]]:
         gold = next(str(each.image) for each in CASES if each.query == query)
-        found = gold in right.get(leg, {"/p/1.jpg"})
+        found = gold in right.get(sub_query, {"/p/1.jpg"})
         return [[gold]] if found else [["/p/other.jpg"]]
 
-    report = compare_legs([("photos", "/p", CASES[:3])], ask, gallery=39)
-    assert [(s.gallery, s.leg) for s in report.scores] == [(g, leg) for g in ("alone", "all") for leg in LEGS]
-    by_leg = {s.leg: s for s in report.scores if s.gallery == "all"}
-    assert by_leg["image"].recall_1.value == 1 and by_leg["hybrid"].recall_1.value == pytest.approx(1 / 3)
-    assert by_leg["image"].hybrid_gains.value == pytest.approx(-2 / 3)
-    assert by_leg["words"].hybrid_gains.value == 0
-    assert all(len(row) == len(LEG_COLUMNS) for row in report.rows())
-    many = compare_legs([("photos", None, CASES[:3] * 20)], ask, gallery=39)
-    assert [score.leg for score in many.worse()] == ["image"]
+    report = compare_sub_queries([("photos", "/p", CASES[:3])], ask, gallery=39)
+    assert [(s.gallery, s.sub_query) for s in report.scores] == [
+        (g, sub_query) for g in ("alone", "all") for sub_query in SUB_QUERIES
+    ]
+    by_sub_query = {s.sub_query: s for s in report.scores if s.gallery == "all"}
+    assert by_sub_query["image"].recall_1.value == 1 and by_sub_query[
+        "hybrid"
+    ].recall_1.value == pytest.approx(1 / 3)
+    assert by_sub_query["image"].hybrid_gains.value == pytest.approx(-2 / 3)
+    assert by_sub_query["words"].hybrid_gains.value == 0
+    assert all(len(row) == len(SUB_QUERY_COLUMNS) for row in report.rows())
+    many = compare_sub_queries([("photos", None, CASES[:3] * 20)], ask, gallery=39)
+    assert [score.sub_query for score in many.worse()] == ["image"]
     assert many.to_json()["worse"]
 
 

@@ -21,7 +21,7 @@ from askpix.ingest.catalog.tables import METADATA, VERSION
 from askpix.ingest.pipeline.embed_images import index
 from askpix.ingest.pipeline.page_stage import embed_pages
 from askpix.ingest.pipeline.report import PagesReport
-from askpix.retrieval.late_interaction.page_search import PageLeg
+from askpix.retrieval.late_interaction.page_search import PageSubQuery
 from askpix.retrieval.qdrant.edge_pages import QdrantEdgePages
 from askpix.retrieval.query.parser import parse
 from askpix.retrieval.search.retriever import Retriever
@@ -251,8 +251,8 @@ def test_search_finds_the_page_by_its_patches(world: World) -> None:
     world.index()
     world.embed()
     with world.open_pages() as pages:
-        leg = PageLeg(world.model, pages)
-        retriever = Retriever(ColourEmbedder(), WordEmbedder(), world.store, page_leg=leg)
+        sub_query = PageSubQuery(world.model, pages)
+        retriever = Retriever(ColourEmbedder(), WordEmbedder(), world.store, page_sub_query=sub_query)
         result = retriever.retrieve(parse("red"), top_k=60, show_all=True)
         best = result.hits[0]
         assert best.record.page == 30 and best.why.page is not None and best.why.page > 0.9

@@ -293,15 +293,15 @@ def test_rerankers_and_generators_of_the_hub_are_pinned_and_resumed(hub: Hub, tm
         hub.repositories[f"someone/{folder.name}"] = Repository(files)
     workspace = Workspace(Settings(home=tmp_path / "home", prove_sight=False, device="cpu"))
     for scheme in ("transformers", "onnx"):
-        reranker = load_reranker(workspace, f"{scheme}:someone/cross", page_leg=None)
+        reranker = load_reranker(workspace, f"{scheme}:someone/cross", page_sub_query=None)
         assert reranker.model_id == f"{scheme}:someone/cross@{COMMIT}"
     generator = workspace.generator("transformers:someone/sight")
     assert generator.model_id == f"transformers:someone/sight@{COMMIT}"
     hub.repositories.clear()  # what is pinned needs no hub any more
-    assert load_reranker(workspace, f"onnx:someone/cross@{COMMIT}", page_leg=None)
+    assert load_reranker(workspace, f"onnx:someone/cross@{COMMIT}", page_sub_query=None)
     with pytest.raises(ModelUnavailableError, match="has no repository 'someone/other'"):
         workspace.generator("transformers:someone/other")
     with pytest.raises(ModelUnavailableError, match="has no repository 'someone/other'"):
-        load_reranker(workspace, "onnx:someone/other", page_leg=None)
+        load_reranker(workspace, "onnx:someone/other", page_sub_query=None)
     with pytest.raises(ModelUnavailableError, match="neither a directory nor a hub repository"):
-        load_reranker(workspace, "transformers:no such thing", page_leg=None)
+        load_reranker(workspace, "transformers:no such thing", page_sub_query=None)

@@ -169,7 +169,7 @@ def test_words_that_fit_come_before_what_an_english_embedder_guesses() -> None:
     routed = german_archive(Bilingual(model_id="onnx:multilingual-e5-small")).retrieve(german, show_all=True)
     assert routed.hits[0].record.id == record("paper").id
     assert any("understood in German" in note for note in routed.notes)
-    # The same texts by a model of which nothing is known: all legs count, as ever.
+    # The same texts by a model of which nothing is known: all sub-queries count, as ever.
     alike = german_archive(Bilingual(model_id="somebody's")).retrieve(german, show_all=True)
     assert alike.hits[0].score != routed.hits[0].score
     assert not any("understood" in note for note in alike.notes)

@@ -206,9 +206,9 @@ def test_a_image_removed_meanwhile_is_left_out(embedder: ColourEmbedder, words: 
     class Shrinking(MemoryStore):
         gone = ""
 
-        def search(self, leg, query, /, **more):  # type: ignore[no-untyped-def]
-            found = super().search(leg, query, **more)
-            if leg == "words":
+        def search(self, sub_query, query, /, **more):  # type: ignore[no-untyped-def]
+            found = super().search(sub_query, query, **more)
+            if sub_query == "words":
                 self.delete([self.gone])
             return found
 

@@ -15,7 +15,7 @@ import pytest
 
 from askpix.core.errors import BadQueryError, NotFoundError
 from askpix.core.types import ImageRecord, Near, Vectors, Where
-from askpix.retrieval.stores.base import Leg, Scored, VectorStore
+from askpix.retrieval.stores.base import Scored, SubQuery, VectorStore
 from askpix.retrieval.stores.conditions import to_clauses
 from askpix.retrieval.stores.facets import Count, Facets
 from tests.support.fakes import MemoryStore, record, unit
@@ -684,7 +684,7 @@ class Expected:
     count: int
     page: list[str]
     facets: Facets
-    searches: list[tuple[Leg, Any, int, int, list[Scored]]]
+    searches: list[tuple[SubQuery, Any, int, int, list[Scored]]]
     """Sub-query, query, limit, offset and hits."""
 
 
@@ -700,7 +700,7 @@ def reference(count: int, *, every: int = 1) -> tuple[Data, list[Expected]]:
     rng = np.random.default_rng(9)
     expected: list[Expected] = []
     for where in WHERES[::every]:
-        asked: list[tuple[Leg, Any]] = [
+        asked: list[tuple[SubQuery, Any]] = [
             ("image", unit(rng.normal(size=DIM))[0]),
             ("image", store.sample_vectors(1)[0]),
             ("text", unit(rng.normal(size=TEXT_DIM))[0]),
@@ -708,8 +708,14 @@ def reference(count: int, *, every: int = 1) -> tuple[Data, list[Expected]]:
             ("words", "東京タワー 12/05/2018"),
         ]
         searches = [
-            (leg, query, limit, offset, store.search(leg, query, where=where, limit=limit, offset=offset))
-            for leg, query in asked
+            (
+                sub_query,
+                query,
+                limit,
+                offset,
+                store.search(sub_query, query, where=where, limit=limit, offset=offset),
+            )
+            for sub_query, query in asked
             for limit, offset in ((10, 0), (25, 15))
         ]
         page = store.scroll(where, limit=20, offset=3)
@@ -723,9 +729,9 @@ def assert_congruent(store: VectorStore, data: Data, expected: list[Expected]) -
         assert store.count(one.where) == one.count, one.where
         assert store.scroll(one.where, limit=20, offset=3) == one.page, one.where
         assert store.facets(one.where) == one.facets, one.where
-        for leg, query, limit, offset, hits in one.searches:
-            got = store.search(leg, query, where=one.where, limit=limit, offset=offset)
-            assert_same(got, hits, 2e-4 if leg == "words" else 2e-5, f"{leg} {one.where}")
+        for sub_query, query, limit, offset, hits in one.searches:
+            got = store.search(sub_query, query, where=one.where, limit=limit, offset=offset)
+            assert_same(got, hits, 2e-4 if sub_query == "words" else 2e-5, f"{sub_query} {one.where}")
 
 
 def assert_same(got: list[Scored], expected: list[Scored], close: float, what: str) -> None:
