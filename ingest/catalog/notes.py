@@ -15,7 +15,7 @@ from askpix.ingest.catalog.tables import images, notes, sources
 from askpix.ingest.catalog.texts import chunks
 from askpix.ingest.metadata.model import About
 
-FORMAT = "1 "
+FORMAT = "2 "
 """Raised when more is read about images than before: then all sources are looked into again."""
 
 _COLUMNS = ("taken_at", "camera", "lat", "lon", "about")

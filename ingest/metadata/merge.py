@@ -1,8 +1,11 @@
 """Metadata of a file and of those beside it, merged into one ``About``."""
 
 import io
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -10,28 +13,37 @@ from PIL import Image, ImageFile, IptcImagePlugin
 
 from askpix.core.imaging.decode import DECODING, FORMATS
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
-from askpix.ingest.metadata.exif import parse_date, read_metadata
-from askpix.ingest.metadata.model import About, clean_names, clean_text, from_name, merged
-from askpix.ingest.metadata.sidecars import is_album, unpack
+from askpix.ingest.metadata.exif import local_time, parse_date, parse_offset, read_metadata
+from askpix.ingest.metadata.model import About, NameStamp, clean_names, clean_text, merged, stamp_in_name
+from askpix.ingest.metadata.quicktime import read_film_header
+from askpix.ingest.metadata.sidecars import is_album, is_elsewhere, unpack
 from askpix.ingest.metadata.takeout import MAX_JSON, Takeout, read_album, read_takeout
+from askpix.ingest.metadata.video import FilmFacts, film_facts
 from askpix.ingest.metadata.xmp import MAX_XMP, read_xmp
+
+_DAY = timedelta(days=1)
+_IPTC_CLOCK = re.compile(r"(\d\d)(\d\d)(\d\d)([+-]\d{4})?", re.ASCII)
 
 ReadBeside = Callable[[str, int], bytes | None]
 """The bytes of a file in the same folder, by name and most bytes; None when it cannot be had."""
 
 
-def look_into(path: Path, stamp: str | None) -> About:
+def look_into(path: Path, stamp: str | None, elsewhere: ReadBeside = lambda name, most: None) -> About:
     """Read the metadata of the file at ``path`` and of those in ``stamp``. Damaged files contribute
-    nothing.
+    nothing. ``elsewhere`` reads those of other folders and archives.
     """
     inside: list[About] = []
+    film = None
     try:
         with path.open("rb") as file:
             inside = _inside(file)
+            film = None if inside else read_film(file, os.fstat(file.fileno()).st_size)
     except OSError:
         pass  # what lies beside it counts all the same
 
     def read(name: str, most: int) -> bytes | None:
+        if is_elsewhere(name):
+            return elsewhere(name, most)
         try:
             with path.with_name(name).open("rb") as file:
                 data = file.read(most + 1)
@@ -39,11 +51,15 @@ def look_into(path: Path, stamp: str | None) -> About:
             return None
         return data if len(data) <= most else None
 
-    return combine(path.name, inside, stamp, read)
+    return combine(path.name, inside, stamp, read, film)
 
 
-def combine(name: str, inside: list[About], stamp: str | None, read: ReadBeside) -> About:
+def combine(
+    name: str, inside: list[About], stamp: str | None, read: ReadBeside, film: FilmFacts | None = None
+) -> About:
     """The precedence of ``askpix.ingest.metadata.model``."""
+    named = stamp_in_name(name)
+    local = named.local if named else None
     corrections: list[About] = []
     google: Takeout | None = None
     albums = About()
@@ -54,9 +70,18 @@ def combine(name: str, inside: list[About], stamp: str | None, read: ReadBeside)
             albums = read_album(read(each.name, MAX_JSON) or b"")
         elif google is None:
             google = read_takeout(read(each.name, MAX_JSON) or b"")
-    sources = [*corrections, *inside]
+    place = merged([*corrections, *inside, *([film.about] if film else [])])
+    shot: About | None = None
+    if film:
+        shot = film.dated(named, place.lon)
+        if film.utc and (google is None or google.utc is None or shot.taken_at == local):
+            inside = [shot]
+        else:
+            # Google knows the moment too, and where it was.
+            inside = [film.about]
+    sources = _by_meaning([*corrections, *inside])
     if google is not None:
-        told, corrected, moved = google.about(merged(sources))
+        told, corrected, moved = google.about(merged(sources), local)
         if not corrected and told.taken_at == merged(sources).taken_at:
             sources = [replace(s, offset_minutes=s.offset_minutes or told.offset_minutes) for s in sources]
         if corrected or moved:
@@ -71,7 +96,38 @@ def combine(name: str, inside: list[About], stamp: str | None, read: ReadBeside)
                 ),
             )
         sources.append(told)
-    return merged([*sources, from_name(name), albums])
+    said = _at_its_place(named, merged(sources).lon)
+    best = merged(sources)
+    # Nothing is digitised or saved before it is taken.
+    if best.taken_as and best.taken_at and said.taken_at and best.taken_at - said.taken_at > _DAY:
+        sources.insert(0, said)
+    return merged([*sources, said, albums])
+
+
+def _by_meaning(sources: Sequence[About]) -> list[About]:
+    """Dates of when the image was taken first, then of when it was digitised, then of when it was saved."""
+    bare = [replace(s, taken_at=None, taken_from=None, taken_as=None) if s.taken_as else s for s in sources]
+    dates = [
+        About(
+            taken_at=s.taken_at, taken_from=s.taken_from, taken_as=s.taken_as, offset_minutes=s.offset_minutes
+        )
+        for s in sorted(sources, key=lambda source: source.taken_as == "modified")
+        if s.taken_as
+    ]
+    return [*bare, *dates]
+
+
+def _at_its_place(named: NameStamp | None, lon: float | None) -> About:
+    if named is None:
+        return About()
+    taken_at = local_time(named.moment, None, lon)[0] if named.clock == "utc" else named.moment
+    return About(taken_at=taken_at, taken_from="name")
+
+
+def read_film(file: IO[bytes], size: int) -> FilmFacts | None:
+    """What a QuickTime or MP4 film says of itself; None where it is none."""
+    header = read_film_header(file, size)
+    return film_facts(header.said, header.seconds) if header else None
 
 
 def read_bytes_inside(data: bytes) -> list[About]:
@@ -108,6 +164,7 @@ def _exif(image: Image.Image) -> About:
     return About(
         taken_at=about.taken_at,
         taken_from=taken_from,  # type: ignore[arg-type]
+        taken_as=about.taken_as,
         offset_minutes=about.offset_minutes,
         camera=about.camera,
         lat=about.lat,
@@ -136,21 +193,31 @@ def _iptc(image: Image.Image) -> About:
     def text(number: int) -> str | None:
         return clean_text(next(iter(all_of(number)), None))
 
-    day = text(55)
-    clock = text(60) or "000000"
-    moment = None
-    if day and len(day) == 8:
-        moment = parse_date(f"{day[:4]}:{day[4:6]}:{day[6:]} {clock[:2]}:{clock[2:4]}:{clock[4:6]}")
+    taken = _iptc_moment(text(55), text(60))
+    moment, offset = taken if taken[0] else _iptc_moment(text(62), text(63))
     places = (text(92), text(90), text(95), text(101))
     return About(
         taken_at=moment,
         taken_from="iptc" if moment else None,
+        taken_as="digitised" if moment and not taken[0] else None,
+        offset_minutes=offset,
         title=text(5) or text(105),
         description=text(120),
         creator=text(80),
         place=", ".join(part for part in places if part) or None,
         keywords=clean_names(all_of(25)),
     )
+
+
+def _iptc_moment(day: str | None, clock: str | None) -> tuple[datetime | None, int | None]:
+    """``20110607`` and ``081500+0200``, with or without what separates the parts."""
+    digits = re.sub(r"[:-]", "", day or "")
+    if len(digits) != len("20110607"):
+        return None, None
+    match = _IPTC_CLOCK.match((clock or "").replace(":", ""))
+    hours, minutes, seconds, zone = match.groups() if match else ("00", "00", "00", None)
+    moment = parse_date(f"{digits[:4]}:{digits[4:6]}:{digits[6:]} {hours}:{minutes}:{seconds}")
+    return moment, parse_offset(zone) if moment and zone else None
 
 
 def _decoded(value: bytes) -> str:

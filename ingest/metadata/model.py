@@ -1,13 +1,18 @@
 """Metadata of an image beside its pixels: time, place, people and words. Sources merge here.
 
-Precedence, field by field, the first that has a value:
+Dates go by what they are of: when the image was taken before when it was digitised (``xmp:CreateDate``, which
+programs write too) before when the file was saved. Then, and for every other field, by precedence the first
+that has a value:
 
 1. an XMP file beside the image: a person's program wrote it after the image was made, to correct it
 2. the image's own EXIF, which the camera wrote: local time, with the zone where it knows it
 3. the image's own XMP, then IPTC: older programs leave IPTC behind when they change XMP
 4. a Google Takeout file: its moment is UTC and its place is often Google's guess. It comes before 2 where
    the owner changed it there: a moment that no zone explains, a place other than the EXIF one it quotes
-5. the name that cameras and phones give a file (``IMG_20190503_140000``)
+5. the name that cameras and phones give a file (``IMG_20190503_140000``); before a later date that is not
+   when the image was taken
+
+Where only UTC is known (films, Takeout), local time in the name gives the zone.
 
 Keywords, people and albums are united. The date of a file is never ``taken_at``: copying, downloading and
 unpacking set it. Who shows an image of which nothing else is known takes it from its source, and says so.
@@ -17,20 +22,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from askpix.ingest.metadata.exif import parse_date
+from askpix.ingest.metadata.exif import TakenAs, parse_date
 
-TakenFrom: TypeAlias = Literal["exif", "gps", "xmp", "iptc", "takeout", "name"]
+TakenFrom: TypeAlias = Literal["exif", "gps", "xmp", "iptc", "takeout", "video", "name"]
 
 _MAX_NAMES = 64
 """Keywords, people or albums of one image."""
 _MAX_CHARS = 4_000
+_DATE = r"(?<![0-9])(19[89]\d|20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
+_MORNING = "am|a\\.m\\.|a\\. ?m\\.|上午|午前|오전"
+_AFTERNOON = "pm|p\\.m\\.|p\\. ?m\\.|下午|午後|오후"
 _NAME_STAMP = re.compile(
-    r"(?:^|[^0-9])(19[89]\d|20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
-    r"(?:[-_. T]|\sat\s|\sum\s)*([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)(?![0-9]{4})"
+    # "at", "um", "à", "alle", "a la(s)", "kl." ...: as the system's language has it
+    rf"{_DATE}(?:[-_., T]|\s(?:a las?|a la\(s\)|a les|[^\W\d_]{{1,5}}\.?)\s){{0,4}}"
+    rf"(?P<before>{_MORNING}|{_AFTERNOON})?\s*"
+    r"(?P<hour>[01]\d|2[0-3]|\d(?=[-_.:h]))[-_.:h]?(?P<minute>[0-5]\d)[-_.:m]?(?P<second>[0-5]\d)(?![0-9]{4})"
+    rf"(?P<zulu>Z(?![^\W_]))?(?:\s*(?P<after>{_MORNING}|{_AFTERNOON})(?![^\W_]))?",
+    re.IGNORECASE,
 )
 """Date and time both: a date alone may be anything that an archive is sorted by."""
+_WHATSAPP = re.compile(rf"(?:IMG|VID)-{_DATE}-WA\d{{2,}}", re.IGNORECASE)
+"""A date alone: the day on which it was received."""
+_UTC_NAMES = ("pxl_",)
+"""Google's phones name by UTC, all others by local time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class About:
 
     taken_at: datetime | None = None
     taken_from: TakenFrom | None = None
+    taken_as: TakenAs | None = None
+    """What the date is of where nothing says when the image was taken."""
     offset_minutes: int | None = None
     camera: str | None = None
     lat: float | None = None
@@ -91,6 +109,7 @@ class About:
             return cls()
         lat, lon = on_earth(stored.get("lat"), stored.get("lon"))
         taken_from = stored.get("taken_from")
+        taken_as = stored.get("taken_as")
         found: dict[str, Any] = {
             name: value if isinstance(value := stored.get(name), int) else None
             for name in ("offset_minutes", "rating")
@@ -103,6 +122,7 @@ class About:
         return cls(
             taken_at=parse_date(stored.get("taken_at")),
             taken_from=taken_from if taken_from in get_args(TakenFrom) else None,
+            taken_as=taken_as if taken_as in get_args(TakenAs) else None,
             lat=lat,
             lon=lon,
             **found,
@@ -126,6 +146,7 @@ def merged(sources: Sequence[About]) -> About:
     return About(
         taken_at=when.taken_at,
         taken_from=when.taken_from,
+        taken_as=when.taken_as,
         offset_minutes=offset,
         lat=where.lat,
         lon=where.lon,
@@ -133,11 +154,37 @@ def merged(sources: Sequence[About]) -> About:
     )
 
 
-def from_name(name: str) -> About:
-    """The moment in a file's name: ``IMG_20190503_140000.jpg``, ``Screenshot 2024-03-01 at 10.22.33``."""
+class NameStamp(NamedTuple):
+    """The moment in a file's name, and what its clock shows; None: a day without a time."""
+
+    moment: datetime
+    clock: Literal["local", "utc"] | None
+
+    @property
+    def local(self) -> datetime | None:
+        return self.moment if self.clock == "local" else None
+
+
+def stamp_in_name(name: str) -> NameStamp | None:
+    """The moment in a file's name: ``IMG_20190503_140000.jpg``, ``Screenshot 2024-03-01 at 9.22.33 PM``."""
     match = _NAME_STAMP.search(name)
-    moment = parse_date(":".join(match.groups())) if match else None
-    return About(taken_at=moment, taken_from="name") if moment else About()
+    if match is None:
+        day = _WHATSAPP.match(name)
+        moment = parse_date(":".join(day.groups())) if day else None
+        return NameStamp(moment, None) if moment else None
+    hour = int(match["hour"])
+    half = match["after"] or match["before"]
+    if half and hour <= 12:
+        hour = hour % 12 + (12 if re.fullmatch(_AFTERNOON, half, re.IGNORECASE) else 0)
+    moment = parse_date(":".join((*match.group(1, 2, 3), str(hour), match["minute"], match["second"])))
+    is_utc = match["zulu"] or name.casefold().startswith(_UTC_NAMES)
+    return NameStamp(moment, "utc" if is_utc else "local") if moment else None
+
+
+def from_name(name: str) -> About:
+    """What the name of a file tells."""
+    stamp = stamp_in_name(name)
+    return About(taken_at=stamp.moment, taken_from="name") if stamp else About()
 
 
 def clean_text(value: Any, *, most: int = _MAX_CHARS) -> str | None:

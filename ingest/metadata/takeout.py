@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from askpix.ingest.metadata.exif import local_time, offset_between, parse_date
+from askpix.ingest.metadata.exif import local_time, offset_between, parse_date, zone_by_name
 from askpix.ingest.metadata.model import About, clean_names, clean_text, on_earth
 
 _log = logging.getLogger(__name__)
@@ -27,9 +27,10 @@ class Takeout:
     people: tuple[str, ...] = ()
     favourite: bool = False
 
-    def about(self, inside: About) -> tuple[About, bool, bool]:
-        """Return the metadata for an image whose file itself says ``inside``, and whether its time and place
-        are the owner's corrections: those count for more than what is in the file.
+    def about(self, inside: About, named: datetime | None = None) -> tuple[About, bool, bool]:
+        """Return the metadata for an image whose file itself says ``inside`` and whose name says ``named``
+        (local time), and whether its time and place are the owner's corrections: those count for more than
+        what is in the file.
         """
         moved = (
             self.place is not None
@@ -49,6 +50,9 @@ class Takeout:
             if known and zone is not None:
                 taken_at = known
                 offset = zone
+            elif known is None and named and zone_by_name(named, self.utc)[0]:
+                taken_at = named
+                offset = zone_by_name(named, self.utc)[1]
             else:
                 taken_at, offset = local_time(self.utc, offset, lon)
         about = About(

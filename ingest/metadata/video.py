@@ -6,9 +6,13 @@ place as ISO 6709 writes it, which Android writes too.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from PIL import ExifTags, Image
+
+from askpix.ingest.metadata.exif import local_time, read_metadata, zone_by_name
+from askpix.ingest.metadata.model import About, NameStamp
 
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")
 """Position in degrees; what follows is a height."""
@@ -46,6 +50,44 @@ def film_exif(said: Mapping[str, str], time_s: float) -> Image.Exif:
                 zone = f"{moment:%z}"
                 details[ExifTags.Base.OffsetTimeOriginal] = f"{zone[:3]}:{zone[3:5]}"
     return exif
+
+
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """What a film says of itself; ``utc`` where only that is known of its time."""
+
+    about: About
+    utc: datetime | None
+    seconds: float
+
+    def dated(self, name: NameStamp | None, lon: float | None) -> About:
+        """Its local time: that of its name, where a zone explains it, else that of its place."""
+        if self.utc is None:
+            return self.about
+        if name and name.local:
+            explained, offset = zone_by_name(name.local, self.utc, self.seconds)
+            if explained:
+                return replace(self.about, taken_at=name.local, taken_from="video", offset_minutes=offset)
+        taken_at, offset = local_time(self.utc, None, lon)
+        return replace(self.about, taken_at=taken_at, taken_from="video", offset_minutes=offset)
+
+
+def film_facts(said: Mapping[str, str], seconds: float) -> FilmFacts:
+    """See ``FilmFacts``; ``said`` as ``film_exif`` takes it."""
+    facts = {key.lower(): value for key, value in said.items()}
+    read = read_metadata(film_exif(said, 0.0))
+    began = _began(facts)
+    is_utc = began is not None and began.tzinfo is UTC
+    about = About(
+        taken_at=None if is_utc else read.taken_at,
+        taken_from="video" if read.taken_at and not is_utc else None,
+        offset_minutes=None if is_utc else read.offset_minutes,
+        camera=read.camera,
+        lat=read.lat,
+        lon=read.lon,
+    )
+    utc = began.replace(tzinfo=None) if is_utc and began and read.taken_at else None
+    return FilmFacts(about, utc, seconds)
 
 
 def _began(facts: Mapping[str, str]) -> datetime | None:

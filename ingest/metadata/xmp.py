@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from xml.etree import ElementTree
 
-from askpix.ingest.metadata.exif import parse_date
+from askpix.ingest.metadata.exif import TakenAs, on_its_side, parse_date
 from askpix.ingest.metadata.model import About, clean_names, clean_text, on_earth
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,17 @@ _NAMESPACES = {
 }
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ZONED = re.compile(r"(.*T.*?)(Z|[+-]\d\d:?\d\d)$", re.ASCII)
-_DEGREES = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])", re.ASCII)
+_DEGREES = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])?", re.ASCII)
+_DATES: tuple[tuple[str, str, TakenAs | None], ...] = (
+    ("exif", "DateTimeOriginal", None),
+    ("photoshop", "DateCreated", None),
+    ("exif", "DateTimeDigitized", "digitised"),
+    ("xmp", "CreateDate", "digitised"),
+    ("tiff", "DateTime", "modified"),
+    ("xmp", "ModifyDate", "modified"),
+)
+"""By meaning: taken, made as a file, saved."""
+_MAX_DATES = 8
 _PEOPLE = ("people", "person", "personen", "personnes", "personas", "persone", "faces")
 
 
@@ -116,10 +126,8 @@ class _Packet:
         return clean_text(self._defaults.get(key) or next(iter(self._found.get(key, [])), None))
 
     def about(self) -> About:
-        taken_at, offset = self._moment()
-        lat, lon = on_earth(
-            _degrees(self._text("exif", "GPSLatitude")), _degrees(self._text("exif", "GPSLongitude"))
-        )
+        taken_at, offset, taken_as = self._moment()
+        lat, lon = self._position()
         hierarchies = [word.split("|") for word in self._all("lightroom", "hierarchicalSubject")]
         hierarchies += [word.split("/") for word in self._all("digikam", "TagsList")]
         people = [name for kind, name in self._types if kind.casefold() == "face"]
@@ -131,6 +139,7 @@ class _Packet:
         return About(
             taken_at=taken_at,
             taken_from="xmp" if taken_at else None,
+            taken_as=taken_as,
             offset_minutes=offset,
             lat=lat,
             lon=lon,
@@ -151,15 +160,26 @@ class _Packet:
     def _persons(self) -> Iterator[str]:
         yield from self._all("ext", "PersonInImage")
 
-    def _moment(self) -> tuple[datetime | None, int | None]:
-        fields = (("exif", "DateTimeOriginal"), ("photoshop", "DateCreated"), ("xmp", "CreateDate"))
-        for space, name in fields:
-            text = self._text(space, name)
-            zoned = _ZONED.match(text or "")
-            moment = parse_date(zoned[1] if zoned else text)
-            if moment:
-                return moment, _offset(zoned[2]) if zoned else None
-        return None, None
+    def _moment(self) -> tuple[datetime | None, int | None, TakenAs | None]:
+        for space, name, taken_as in _DATES:
+            for text in self._all(space, name)[:_MAX_DATES]:
+                zoned = _ZONED.match(text)
+                moment = parse_date(zoned[1] if zoned else text)
+                if moment:
+                    return moment, _offset(zoned[2]) if zoned else None, taken_as
+        return None, None, None
+
+    def _position(self) -> tuple[float | None, float | None]:
+        """The hemisphere stands behind the degrees, or in a field of its own (Apple), or is the sign, which
+        only one of the two may need."""
+        texts = (self._text("exif", "GPSLatitude"), self._text("exif", "GPSLongitude"))
+        references = (self._text("exif", "GPSLatitudeRef"), self._text("exif", "GPSLongitudeRef"))
+        is_signed = any(text and text.startswith(("-", "+")) for text in texts)
+        lat, lon = (
+            _degrees(text, reference or "", sides, is_signed=is_signed)
+            for text, reference, sides in zip(texts, references, ("NS", "EW"), strict=True)
+        )
+        return on_earth(lat, lon)
 
 
 def _offset(zone: str) -> int | None:
@@ -172,18 +192,19 @@ def _offset(zone: str) -> int | None:
     return int(shift.total_seconds() // 60)
 
 
-def _degrees(text: str | None) -> float | None:
+def _degrees(text: str | None, reference: str, sides: str, *, is_signed: bool) -> float | None:
     """``48,51.5N`` or ``48,51,30N`` (XMP specification part 2, GPSCoordinate), or plain degrees."""
     if text is None:
         return None
-    match = _DEGREES.fullmatch(text.strip())
-    if not match:
-        try:
-            return float(text)
-        except ValueError:
-            return None
-    total = int(match[1]) + float(match[2]) / 60 + float(match[3] or 0) / 3600
-    return -total if match[4] in "SW" else total
+    match = _DEGREES.fullmatch(text)
+    if match:
+        total = int(match[1]) + float(match[2]) / 60 + float(match[3] or 0) / 3600
+        return on_its_side(total, match[4] or reference, sides)
+    try:
+        degrees = float(text)
+    except ValueError:
+        return None
+    return degrees if is_signed and not reference else on_its_side(degrees, reference, sides)
 
 
 def _rating(text: str | None) -> int | None:

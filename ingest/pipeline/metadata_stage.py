@@ -6,13 +6,14 @@ Only headers are read. Where nothing is said that the first stage did not see, t
 something is, the image is written again with the vectors it has: nothing is embedded twice.
 """
 
+import io
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from askpix.core.errors import BadImageError
@@ -20,12 +21,13 @@ from askpix.core.types import ImageRecord
 from askpix.ingest.catalog.catalog import Catalog
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.catalog.notes import Undescribed
-from askpix.ingest.metadata.merge import combine, look_into, read_bytes_inside
+from askpix.ingest.metadata.exif import parse_date
+from askpix.ingest.metadata.merge import combine, look_into, read_bytes_inside, read_film
 from askpix.ingest.metadata.model import About
 from askpix.ingest.pipeline.report import Progress
 from askpix.ingest.pipeline.text_sync import hand_over_notes
 from askpix.ingest.sources.remote import Remote, name_of, remote_uri
-from askpix.ingest.sources.zip_files import is_inside, look_inside
+from askpix.ingest.sources.zip_files import is_inside, look_inside, read_sidecar
 from askpix.retrieval.embedders.base import TextEmbedder
 from askpix.retrieval.stores.base import OpenStore, VectorStore
 
@@ -104,14 +106,16 @@ def look_at_file(source: Undescribed) -> About | None:
             data = Remote().head(source.uri, source.size)
         except BadImageError:
             return None
-        return combine(name_of(source.uri), read_bytes_inside(data), None, lambda name, most: None)
+        inside = read_bytes_inside(data)
+        film = None if inside else read_film(io.BytesIO(data), source.size)
+        return combine(name_of(source.uri), inside, None, lambda name, most: None, film)
     try:
         status = os.stat(source.uri)  # noqa: PTH116
     except (OSError, ValueError):
         return None
     if (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
         return None
-    return look_into(Path(source.uri), source.beside)
+    return look_into(Path(source.uri), source.beside, read_sidecar)
 
 
 def united(abouts: Sequence[About]) -> About:
@@ -178,7 +182,7 @@ def _fitting(record: ImageRecord, about: About, before: About) -> About:
 
 def _facts(record: ImageRecord, about: About, before: About) -> dict[str, object]:
     """The columns of an image. What neither the file nor anything beside it says any more is taken back."""
-    again = about if about.taken_at or before.taken_at else None
+    again = about if about.taken_at or before.taken_at or not _can_be(record.taken_at) else None
     placed = about if about.lat is not None or before.lat is not None else None
     return {
         "taken_at": again.taken_at if again else record.taken_at,
@@ -186,6 +190,11 @@ def _facts(record: ImageRecord, about: About, before: About) -> dict[str, object
         "lat": placed.lat if placed else record.lat,
         "lon": placed.lon if placed else record.lon,
     }
+
+
+def _can_be(taken_at: datetime | None) -> bool:
+    """False for a date that an older version took for one."""
+    return taken_at is None or parse_date(taken_at.isoformat()) is not None
 
 
 def _told(record: ImageRecord, facts: dict[str, object], before: About, about: About) -> ImageRecord:

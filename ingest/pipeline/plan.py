@@ -3,12 +3,13 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from askpix.core.imaging.decode import ImageLimits
 from askpix.ingest.catalog.models import SourceState
 from askpix.ingest.formats.pages import formats
+from askpix.ingest.metadata.sidecars import with_unnamed
 from askpix.ingest.pipeline.report import Failure
 from askpix.ingest.sources.ignore import leaves_out
 from askpix.ingest.sources.remote import is_elsewhere, root_of
@@ -67,6 +68,7 @@ def make_plan(
     """
     plan = Plan()
     conditions = tried_with(limits)
+    roots = tuple(_inside(root_of(path)) for path in paths)
     seen_far: set[str] = set()
     again: set[str | None] = set()
     for item in found:
@@ -77,6 +79,8 @@ def make_plan(
         if "://" in item.uri:
             seen_far.add(item.uri)
         before = known.pop(item.uri, None)
+        if before is not None and before.beside != item.beside:
+            item = replace(item, beside=with_unnamed(item.beside, before.beside, roots))  # noqa: PLW2901
         indexed = before is not None and before.sha256 in contents
         if before is None or (before.size, before.mtime_ns) != (item.size, item.mtime_ns):
             plan.todo.append(Task(item, before, indexed))

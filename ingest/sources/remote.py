@@ -27,6 +27,7 @@ from askpix.ingest.sources import buckets, zip_files
 from askpix.ingest.sources.fetch_budget import FetchError, FetchLimits, Resolve
 from askpix.ingest.sources.http_fetch import fetch, fetch_headers, is_public, resolve
 from askpix.ingest.sources.ignore import Ignores
+from askpix.ingest.sources.together import Together
 from askpix.ingest.sources.walk import Skipped, Source, check_paths, is_ignored, walk, without_missing
 
 _log = logging.getLogger(__name__)
@@ -67,11 +68,14 @@ class Remote:
         far = [uri for path in paths if (uri := remote_uri(path))]
         packed = [path for path in paths if not remote_uri(path) and zip_files.is_zip(path)]
         near = [path for path in paths if not remote_uri(path) and path not in packed]
+        folders = [os.path.abspath(path) for path in near if path.is_dir()]  # noqa: PTH100
+        together = Together(list(dict.fromkeys(folders)), packed)
         elsewhere = chain(
-            *(zip_files.find_inside(path, ignore) for path in packed),
+            *(zip_files.find_inside(path, ignore, together.beside_archive) for path in packed),
             *(self.find(uri, ignore) for uri in far),
         )
-        return chain(walk(near, ignore=ignore, limits=limits), without_missing(elsewhere, limits))
+        found = walk(near, ignore=ignore, limits=limits, elsewhere=together.beside_folder)
+        return chain(found, without_missing(elsewhere, limits))
 
     def find(self, uri: str, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
         """Every image and document that a URI stands for: below a prefix, on a list, or itself.

@@ -4,14 +4,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from askpix.core.errors import BadImageError, NotFoundError
 from askpix.core.imaging.decode import DEFAULT_LIMITS, ImageLimits
 from askpix.ingest.formats.pages import HEAD, by_extension, formats, is_known_start
-from askpix.ingest.metadata.sidecars import Beside
+from askpix.ingest.metadata.quicktime import read_film_header
+from askpix.ingest.metadata.sidecars import Beside, Found
 from askpix.ingest.sources.ignore import IGNORE_FILE, Ignores
 
 _JUNK = frozenset(
@@ -20,8 +22,9 @@ _JUNK = frozenset(
 )
 _LIVE = (".mov", ".mp4")
 _STILLS = ("heic", "heif", "jpg", "jpeg")
-_LIVE_BYTES = 12 * 2**20
-"""Phones write three seconds of film beside each photo, of its name; a film of one's own is larger."""
+MOTION_PART = "the moving part of a live photo; name it to index it"
+Elsewhere: TypeAlias = Callable[[str], list[Found]]
+"""Sidecars of other folders and archives, for the images of a folder."""
 _URI = re.compile(r"(s3|gs|az|https?):/", re.IGNORECASE)
 """Looked for by ``askpix.ingest.sources.remote``."""
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -64,7 +67,11 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def walk(
-    paths: Sequence[Path], *, ignore: Sequence[str] = (), limits: ImageLimits | None = DEFAULT_LIMITS
+    paths: Sequence[Path],
+    *,
+    ignore: Sequence[str] = (),
+    limits: ImageLimits | None = DEFAULT_LIMITS,
+    elsewhere: Elsewhere = lambda folder: [],
 ) -> Iterator[Source | Skipped]:
     """Every image and document under ``paths``, each file once, sorted within its folder.
 
@@ -72,13 +79,14 @@ def walk(
     begin like an image. Links to folders are not followed; a link to a file only when it is named.
     ``ignore`` (globs as git has them, relative to each path) and ``.askpixignore`` files leave out more.
     Formats that cannot be opened here (videos, office documents) are left out with the reason, unless
-    ``limits`` is None: another machine opens them. What cannot be read is reported and the walk goes on.
+    ``limits`` is None: another machine opens them. ``elsewhere`` finds the sidecars of other folders. What
+    cannot be read is reported and the walk goes on.
     Raises ``NotFoundError`` before the first result, ``AskpixError`` for rules that cannot be used.
     """
     check_paths(paths)
     Ignores.of(ignore, "")
     # resolve() would follow links, and the names would not come back as they were given.
-    found = _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore)  # noqa: PTH100
+    found = _walk(list(dict.fromkeys(os.path.abspath(path) for path in paths)), ignore, elsewhere)  # noqa: PTH100
     return found if limits is None else without_missing(found, limits)
 
 
@@ -97,7 +105,7 @@ def without_missing(found: Iterable[Source | Skipped], limits: ImageLimits) -> I
             yield each
 
 
-def _walk(roots: list[str], ignore: Sequence[str]) -> Iterator[Source | Skipped]:
+def _walk(roots: list[str], ignore: Sequence[str], elsewhere: Elsewhere) -> Iterator[Source | Skipped]:
     folders = [root for root in roots if os.path.isdir(root)]  # noqa: PTH112 - Path.is_dir() may raise
     named = set(roots).difference(folders)
     parents: dict[str, Beside | None] = {}
@@ -105,7 +113,7 @@ def _walk(roots: list[str], ignore: Sequence[str]) -> Iterator[Source | Skipped]
         if root in named:
             yield _named(root, parents)
         elif not any(_reaches(folder, root) for folder in folders):
-            for found in _folder(root, Ignores.of(ignore, root)):
+            for found in _folder(root, Ignores.of(ignore, root), elsewhere):
                 # Named files come when it is their turn.
                 if not named or (found.uri if isinstance(found, Source) else found.path) not in named:
                     yield found
@@ -160,7 +168,7 @@ class _Here:
     """Names of photos without their extension, where there are films too."""
 
 
-def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
+def _folder(root: str, ignores: Ignores, elsewhere: Elsewhere) -> Iterator[Source | Skipped]:
     """Depth first with a stack of our own: no depth is too deep, and memory is that of one path."""
     inside = os.path.realpath(root)
     stack: list[_Here] = []
@@ -176,7 +184,8 @@ def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
                 continue
             if any(entry.name == IGNORE_FILE for entry in here):
                 ignores = ignores.inside(folder)
-            stack.append(_Here(iter(here), Beside.of(here), ignores, _stills(here)))
+            beside = Beside.of(here, elsewhere(folder))
+            stack.append(_Here(iter(here), beside, ignores, _stills(here)))
             continue
         entry = next(stack[-1].entries, None)
         if entry is None:
@@ -191,10 +200,23 @@ def _folder(root: str, ignores: Ignores) -> Iterator[Source | Skipped]:
 
 
 def _stills(entries: Sequence[os.DirEntry[str]]) -> frozenset[str]:
-    names = [entry.name.casefold() for entry in entries]
-    if not any(name.endswith(_LIVE) for name in names):
+    names = [entry.name for entry in entries]
+    if not any(name.casefold().endswith(_LIVE) for name in names):
         return frozenset()
-    return frozenset(name.rpartition(".")[0] for name in names if _extension(name) in _STILLS)
+    return live_stems(names)
+
+
+def live_stems(names: Iterable[str]) -> frozenset[str]:
+    """Stems of photos, which the films that phones write beside them share (``IMG_1.HEIC``, ``.MOV``)."""
+    stems = {name.rpartition(".")[0] for name in names if _extension(name) in _STILLS}
+    # Google's: PXL_1.MP.jpg and PXL_1.mp4.
+    return frozenset(stems | {stem[:-3] for stem in stems if stem.casefold().endswith(".mp")})
+
+
+def may_be_motion_part(name: str, stems: frozenset[str]) -> bool:
+    """Return whether a file is a film of a photo's name, also as iCloud calls it (``IMG_1_HEVC.MOV``)."""
+    stem = name.rpartition(".")[0]
+    return name.casefold().endswith(_LIVE) and (stem in stems or stem.removesuffix("_HEVC") in stems)
 
 
 def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skipped | str | None:
@@ -223,9 +245,8 @@ def _entry(entry: os.DirEntry[str], inside: str, here: _Here) -> Source | Skippe
         if not known and here.ignores.leaves_out(path, is_folder=False):
             return None
         status = entry.stat(follow_symlinks=False)
-        small = name.casefold()
-        if small.endswith(_LIVE) and status.st_size < _LIVE_BYTES and small[:-4] in here.stills:
-            return Skipped(_shown(path), "the moving part of a live photo; name it to index it")
+        if may_be_motion_part(name, here.stills) and _is_motion_part(path):
+            return Skipped(_shown(path), MOTION_PART)
         return _source(path, status, here.beside)
     except OSError as error:
         return _unreadable(path, error)
@@ -281,6 +302,13 @@ def _begins_like_image(path: str) -> bool:
     finally:
         os.close(descriptor)
     return is_known_start(head)
+
+
+def _is_motion_part(path: str) -> bool:
+    descriptor = os.open(path, _OPEN)
+    with os.fdopen(descriptor, "rb") as file:
+        header = read_film_header(file, os.fstat(descriptor).st_size)
+    return header is not None and header.is_motion_part
 
 
 def _unreadable(path: str, error: OSError) -> Skipped:

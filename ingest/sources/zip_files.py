@@ -9,21 +9,29 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
 
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.ingest.formats.pages import by_extension
-from askpix.ingest.metadata.merge import combine, read_bytes_inside
+from askpix.ingest.metadata.merge import combine, read_bytes_inside, read_film
 from askpix.ingest.metadata.model import About
-from askpix.ingest.metadata.sidecars import Beside
+from askpix.ingest.metadata.quicktime import read_film_header
+from askpix.ingest.metadata.sidecars import Beside, Found, is_elsewhere, is_sidecar
+from askpix.ingest.metadata.video import FilmFacts
 from askpix.ingest.sources.ignore import Ignores
-from askpix.ingest.sources.walk import Skipped, Source, is_ignored
+from askpix.ingest.sources.walk import (
+    MOTION_PART,
+    Skipped,
+    Source,
+    is_ignored,
+    live_stems,
+    may_be_motion_part,
+)
 
 _log = logging.getLogger(__name__)
 ZIP_ERRORS = (
@@ -43,6 +51,9 @@ _SCHEME = "zip://"
 _MARK = ".zip!/"
 _MAX_ENTRIES = 2_000_000
 _HEAD = 512 * 1024
+_MAX_FILM = 2**30
+_MAX_MOTION = 16 * 2**20
+"""Bytes that are inflated to see how long a film of a photo's name is."""
 _ENCRYPTED = 1
 
 
@@ -61,8 +72,15 @@ def is_inside(uri: str) -> bool:
     return uri.startswith(_SCHEME)
 
 
-def find_inside(path: Path, ignore: Sequence[str] = ()) -> Iterator[Source | Skipped]:
-    """Every image, document and film in an archive, by name. What cannot be read is said."""
+def find_inside(
+    path: Path,
+    ignore: Sequence[str] = (),
+    elsewhere: Callable[[Path, str], list[Found]] = lambda path, folder: [],
+) -> Iterator[Source | Skipped]:
+    """Every image, document and film in an archive, by name. What cannot be read is said.
+
+    ``elsewhere`` finds the sidecars in other archives for a folder in this one.
+    """
     start = zip_uri(path)
     try:
         infos = _opened(path).infolist()
@@ -80,19 +98,55 @@ def find_inside(path: Path, ignore: Sequence[str] = ()) -> Iterator[Source | Ski
     for folder, inside in sorted(folders.items()):
         if any(map(is_ignored, filter(None, folder.split("/")))):
             continue
-        beside = Beside.of(cast(Any, [_Entry(info) for info in inside]))
+        beside = Beside.of([_Entry(info) for info in inside], elsewhere(path, folder))
+        stems = live_stems(info.filename.rpartition("/")[2] for info in inside)
         for info in sorted(inside, key=lambda each: each.filename):
             name = info.filename.rpartition("/")[2]
             extension = name.rpartition(".")[2].casefold() if "." in name else ""
             if extension not in by_extension() or is_ignored(name):
                 continue
             uri = start + info.filename
+            if may_be_motion_part(name, stems) and _is_motion_part(path, info):
+                yield Skipped(uri, MOTION_PART)
+                continue
             if ignores.leaves_out(uri, is_folder=False):
                 continue
             if info.flag_bits & _ENCRYPTED:
                 yield Skipped(uri, "encrypted; unpack it to index it")
             else:
                 yield Source(uri, info.file_size, _stamp(info), beside.stamp(name) if beside else None)
+
+
+def sidecars_in(path: Path) -> dict[str, tuple[list[Found], list[str]]]:
+    """The sidecars in an archive by their folder in it, with the names of all files there; none where it
+    cannot be read.
+    """
+    try:
+        infos = _opened(path).infolist()
+    except UNREADABLE:
+        return {}  # whoever looks for images in it says so
+    start = zip_uri(path)
+    found: dict[str, tuple[list[Found], list[str]]] = {}
+    for info in infos[:_MAX_ENTRIES]:
+        folder, _, name = info.filename.rpartition("/")
+        sidecars, names = found.setdefault(folder, ([], []))
+        names.append(name)
+        if is_sidecar(name) and not info.flag_bits & _ENCRYPTED:
+            sidecars.append(Found(_Entry(info), start + info.filename))
+    return {folder: each for folder, each in found.items() if each[0]}
+
+
+def read_sidecar(address: str, most: int) -> bytes | None:
+    """The bytes of a sidecar by its whole address; None when it is gone or has more than so many."""
+    try:
+        if is_inside(address):
+            data = _read(*_parts(address), most)
+        else:
+            with Path(address).open("rb") as file:
+                data = file.read(most + 1)
+    except (*UNREADABLE, BadImageError):
+        return None
+    return data if len(data) <= most else None
 
 
 def read_inside(uri: str, limits: ImageLimits) -> bytes:
@@ -114,18 +168,37 @@ def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | 
         if (info.file_size, _stamp(info)) != (size, stamp):
             return None
         head = _read(path, name, _HEAD)
+        inside = read_bytes_inside(head)
+        film = None if inside else _film(path, info)
     except (*UNREADABLE, BadImageError) as error:
         _log.info("%r cannot be read: %s", uri, _why(error))
         return None
 
     def read(other: str, most: int) -> bytes | None:
-        try:
-            data = _read(path, str(PurePosixPath(name).with_name(other)), most)
-        except (*UNREADABLE, BadImageError):
-            return None
-        return data if len(data) <= most else None
+        if is_elsewhere(other):
+            return read_sidecar(other, most)
+        return read_sidecar(f"{uri.rpartition('/')[0]}/{other}", most)
 
-    return combine(name.rpartition("/")[2], read_bytes_inside(head), beside, read)
+    return combine(name.rpartition("/")[2], inside, beside, read, film)
+
+
+def _is_motion_part(path: Path, info: zipfile.ZipInfo) -> bool:
+    if info.file_size > _MAX_MOTION or info.flag_bits & _ENCRYPTED:
+        return False
+    try:
+        with _opened(path).open(info) as file:
+            header = read_film_header(file, info.file_size)
+    except UNREADABLE:
+        return False
+    return header is not None and header.is_motion_part
+
+
+def _film(path: Path, info: zipfile.ZipInfo) -> FilmFacts | None:
+    """What a film says of itself. Its header may be its end, so that all of it is inflated."""
+    if info.file_size > _MAX_FILM:
+        return None
+    with _opened(path).open(info) as file:
+        return read_film(file, info.file_size)
 
 
 @dataclass(frozen=True)
