@@ -1,6 +1,6 @@
 """Captions, titles and keywords that people wrote, in image files and beside them.
 
-In the file: what ``ingest.metadata.descriptions`` reads. Beside ``a.jpg``: ``a.txt``, ``a.jpg.txt``,
+In the file: what ``ingest.metadata.merge`` reads. Beside ``a.jpg``: ``a.txt``, ``a.jpg.txt``,
 ``a.json``, ``a.jpg.json`` (as Google Takeout and image datasets write them). Or one file for all: JSON lines
 or CSV. All of it is untrusted; what cannot be read is no caption.
 """
@@ -9,18 +9,14 @@ import csv
 import io
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from askpix.core.errors import AskpixError, NotFoundError
-from askpix.core.imaging.decode import FORMATS
-from askpix.core.imaging.decoder_errors import DECODER_ERRORS
-from askpix.ingest.metadata.descriptions import read_descriptions
+from askpix.ingest.metadata.merge import read_file
+from askpix.ingest.metadata.model import is_written_by_program
 
 _log = logging.getLogger(__name__)
 _MAX_SIDECAR = 64 * 2**10
@@ -30,12 +26,6 @@ _MAX_CAPTIONS = 20
 _MAX_LENGTH = 2_000
 _PATH_FIELDS = ("path", "image", "file", "filename", "file_name", "uri")
 _CAPTION_FIELDS = ("captions", "caption", "title", "description", "text", "tags", "keywords")
-_JUNK = re.compile(
-    r"(olympus|minolta|konica|sony|samsung|kodak|nikon|canon|casio|jenoptik)\b.{0,30}|dcim.*|dsc.?\d*|img.?\d+|"
-    r"default|untitled|exif.?jpeg.?picture|created with .*|screenshot|image|photo|picture|\W*|[\d\W]+",
-    re.IGNORECASE,
-)
-"""Text that cameras and programs write where a caption belongs."""
 
 
 def file_captions(path: Path) -> list[str]:
@@ -43,9 +33,9 @@ def file_captions(path: Path) -> list[str]:
     found: list[str] = []
     try:
         if path.is_file():  # and no pipe, which would not end
-            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                found += read_descriptions(image)
-    except DECODER_ERRORS as error:
+            with path.open("rb") as file:
+                found += [text for about in read_file(file) for text in about.captions]
+    except OSError as error:
         _log.debug("nothing is read in %r: %s", str(path), error)
         # It may have been indexed before it was damaged: what lies beside it counts all the same.
     for sidecar in (path.with_suffix(".txt"), path.with_name(path.name + ".txt")):
@@ -149,5 +139,5 @@ def _clean(found: Iterable[str], path: Path) -> list[str]:
     """Return each caption once, on one line, without text by programs and without the file's own name."""
     names = {path.name.casefold(), path.stem.casefold()}
     lines = (" ".join(text[:_MAX_LENGTH].split()) for text in found)
-    kept = (line for line in lines if line.casefold() not in names and not _JUNK.fullmatch(line))
+    kept = (line for line in lines if line.casefold() not in names and not is_written_by_program(line))
     return list(dict.fromkeys(kept))[:_MAX_CAPTIONS]

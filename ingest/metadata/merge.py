@@ -9,12 +9,28 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, ImageFile, IptcImagePlugin
+from PIL import Image
 
 from askpix.core.imaging.decode import DECODING, FORMATS
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS
+from askpix.ingest.metadata.containers import Container, read_container
+from askpix.ingest.metadata.descriptions import (
+    extended_xmp,
+    iptc_fields,
+    read_comments,
+    read_exif_words,
+    xmp_packet,
+)
 from askpix.ingest.metadata.exif import local_time, parse_date, parse_offset, read_metadata
-from askpix.ingest.metadata.model import About, NameStamp, clean_names, clean_text, merged, stamp_in_name
+from askpix.ingest.metadata.model import (
+    About,
+    NameStamp,
+    clean_keywords,
+    clean_names,
+    clean_text,
+    merged,
+    stamp_in_name,
+)
 from askpix.ingest.metadata.quicktime import read_film_header
 from askpix.ingest.metadata.sidecars import is_album, is_elsewhere, unpack
 from askpix.ingest.metadata.takeout import MAX_JSON, Takeout, read_album, read_takeout
@@ -36,8 +52,9 @@ def look_into(path: Path, stamp: str | None, elsewhere: ReadBeside = lambda name
     film = None
     try:
         with path.open("rb") as file:
-            inside = _inside(file)
-            film = None if inside else read_film(file, os.fstat(file.fileno()).st_size)
+            size = os.fstat(file.fileno()).st_size
+            inside = read_file(file)
+            film = None if file.closed else read_film(file, size)
     except OSError:
         pass  # what lies beside it counts all the same
 
@@ -132,10 +149,30 @@ def read_film(file: IO[bytes], size: int) -> FilmFacts | None:
 
 def read_bytes_inside(data: bytes) -> list[About]:
     """EXIF, XMP and IPTC of an image of which these are the first bytes."""
-    return _inside(io.BytesIO(data))
+    return read_file(io.BytesIO(data))
 
 
-def _inside(file: IO[bytes]) -> list[About]:
+def read_file(file: IO[bytes]) -> list[About]:
+    """Return all metadata in a file of any format, the more trusted first; empty where there is none."""
+    container = _safely_contained(file)
+    file.seek(0)
+    found = _image(file)  # and closes it
+    if container is None:
+        return found
+    inside = [*read_inside(container.carrier), container.said]
+    if not container.dated:
+        inside = [replace(each, taken_at=None, taken_from=None, offset_minutes=None) for each in inside]
+    return [*found, *inside]
+
+
+def _safely_contained(file: IO[bytes]) -> Container | None:
+    try:
+        return read_container(file)
+    except DECODER_ERRORS:
+        return None
+
+
+def _image(file: IO[bytes]) -> list[About]:
     try:
         with Image.open(file, formats=FORMATS) as image:
             # What stands behind the pixels of a PNG is read by decoding them.
@@ -150,7 +187,7 @@ def _inside(file: IO[bytes]) -> list[About]:
 def read_inside(image: Image.Image) -> list[About]:
     """EXIF, XMP and IPTC of an opened image, not yet decoded; each may be broken on its own."""
     found: list[About] = []
-    for part in (_exif, _xmp, _iptc):
+    for part in (_exif, _xmp, _extended, _iptc, read_exif_words, read_comments):
         try:
             found.append(part(image))
         except DECODER_ERRORS:
@@ -173,15 +210,18 @@ def _exif(image: Image.Image) -> About:
 
 
 def _xmp(image: Image.Image) -> About:
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if isinstance(packet, str):
-        packet = packet.encode("utf-8", "replace")
-    return read_xmp(packet) if isinstance(packet, bytes) else About()
+    packet = xmp_packet(image)
+    return read_xmp(packet) if packet else About()
+
+
+def _extended(image: Image.Image) -> About:
+    packet = extended_xmp(image)
+    return read_xmp(packet) if packet else About()
 
 
 def _iptc(image: Image.Image) -> About:
     """IPTC-IIM 4.2, record 2."""
-    fields = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
+    fields = iptc_fields(image)
     if not fields:
         return About()
 
@@ -203,9 +243,10 @@ def _iptc(image: Image.Image) -> About:
         offset_minutes=offset,
         title=text(5) or text(105),
         description=text(120),
+        notes=clean_names(all_of(105)),
         creator=text(80),
         place=", ".join(part for part in places if part) or None,
-        keywords=clean_names(all_of(25)),
+        keywords=clean_keywords([*all_of(25), *all_of(20)]),
     )
 
 

@@ -34,6 +34,8 @@ _MAX_CHARS = 4_000
 _DATE = r"(?<![0-9])(19[89]\d|20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
 _MORNING = "am|a\\.m\\.|a\\. ?m\\.|上午|午前|오전"
 _AFTERNOON = "pm|p\\.m\\.|p\\. ?m\\.|下午|午後|오후"
+_MAX_NAME = 200
+_NAME_FIELDS = ("notes", "keywords", "people", "albums")
 _NAME_STAMP = re.compile(
     # "at", "um", "à", "alle", "a la(s)", "kl." ...: as the system's language has it
     rf"{_DATE}(?:[-_., T]|\s(?:a las?|a la\(s\)|a les|[^\W\d_]{{1,5}}\.?)\s){{0,4}}"
@@ -47,6 +49,18 @@ _WHATSAPP = re.compile(rf"(?:IMG|VID)-{_DATE}-WA\d{{2,}}", re.IGNORECASE)
 """A date alone: the day on which it was received."""
 _UTC_NAMES = ("pxl_",)
 """Google's phones name by UTC, all others by local time."""
+
+
+_WRITTEN_BY_PROGRAMS = re.compile(
+    r"(olympus|minolta|konica|sony|samsung|kodak|nikon|canon|casio|jenoptik)\b.{0,30}|dcim.*|dsc.?\d*|"
+    r"img.?\d+|default|untitled|exif.?jpeg.?picture|screenshot|image|photo|picture|\W*|[\d\W]+|applemark|"
+    r"(lavc|lavf|ffmpeg|intel\(r\)|lead technologies).*|file written by .*|(creator|software): .*|"
+    r"(created|written|compressed|optimi[sz]ed|processed|made|edited) (with|by|in|using) .*",
+    re.IGNORECASE,
+)
+"""Text that cameras and programs write where a caption belongs."""
+_INTERNAL = ("_digikam_internal_tags_", "darktable")
+"""Roots of hierarchies that programs keep their own notes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,8 @@ class About:
     """0 to 5, -1: rejected (XMP specification part 1, 8.4)."""
     place: str | None = None
     """Place as a person or program wrote it: "Alfama, Lisbon, Portugal"."""
+    notes: tuple[str, ...] = ()
+    """Further words: headlines, comments, descriptions in other languages or for the blind."""
     keywords: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     albums: tuple[str, ...] = ()
@@ -79,12 +95,16 @@ class About:
         return tuple(dict.fromkeys((*self.keywords, *self.people, *albums)))
 
     @property
+    def captions(self) -> tuple[str, ...]:
+        """Title, descriptions and keywords, the latter on one line."""
+        lines = (self.title, self.description, *self.notes, ", ".join(self.keywords))
+        return tuple(line for line in lines if line)
+
+    @property
     def words(self) -> str:
         """Words that searches use, a line each; empty when nobody wrote anything."""
         lines = (
-            self.title,
-            self.description,
-            ", ".join(self.keywords),
+            *self.captions,
             ", ".join(self.people),
             ", ".join(self.albums),
             self.place,
@@ -116,9 +136,13 @@ class About:
         }
         for name in ("camera", "title", "description", "creator", "place"):
             found[name] = clean_text(stored.get(name))
-        for name in ("keywords", "people", "albums"):
+        for name in _NAME_FIELDS:
             value = stored.get(name)
-            found[name] = clean_names(value) if isinstance(value, list | tuple) else ()
+            found[name] = (
+                clean_names(value, most=_MAX_CHARS if name == "notes" else _MAX_NAME)
+                if isinstance(value, list | tuple)
+                else ()
+            )
         return cls(
             taken_at=parse_date(stored.get("taken_at")),
             taken_from=taken_from if taken_from in get_args(TakenFrom) else None,
@@ -134,9 +158,13 @@ def merged(sources: Sequence[About]) -> About:
     found: dict[str, Any] = {}
     for name in ("camera", "title", "description", "creator", "rating", "place"):
         found[name] = next((v for each in sources if (v := getattr(each, name)) is not None), None)
-    for name in ("keywords", "people", "albums"):
+    for name in _NAME_FIELDS:
         every = dict.fromkeys(word for each in sources for word in getattr(each, name))
         found[name] = tuple(every)[:_MAX_NAMES]
+    # Another carrier's title or description is no title or description of the whole, but can be found.
+    texts = (text for each in sources for text in (each.title, each.description, *each.notes) if text)
+    shown = (found["title"], found["description"])
+    found["notes"] = tuple(dict.fromkeys(text for text in texts if text not in shown))[:_MAX_NAMES]
     # What belongs together is taken from one: a moment with its zone, a latitude with its longitude.
     when = next((each for each in sources if each.taken_at), About())
     where = next((each for each in sources if each.lat is not None and each.lon is not None), About())
@@ -195,10 +223,36 @@ def clean_text(value: Any, *, most: int = _MAX_CHARS) -> str | None:
     return " ".join("".join(c if c.isprintable() else " " for c in shown).split()) or None
 
 
-def clean_names(values: Any) -> tuple[str, ...]:
+def clean_names(values: Any, *, most: int = _MAX_NAME) -> tuple[str, ...]:
     """Keywords, people and albums: short, each once."""
-    found = (clean_text(value, most=200) for value in list(values)[: 4 * _MAX_NAMES])
+    found = (clean_text(value, most=most) for value in list(values)[: 4 * _MAX_NAMES])
     return tuple(dict.fromkeys(name for name in found if name))[:_MAX_NAMES]
+
+
+def clean_keywords(values: Any, *, separator: str = "|") -> tuple[str, ...]:
+    """Keywords, each once: of a hierarchy (``Places|France|Lille``) the last part, and then its parents."""
+    paths = [path.split(separator) for value in list(values)[: 4 * _MAX_NAMES] if (path := clean_text(value))]
+    paths = [path for path in paths if path[0].casefold() not in _INTERNAL]
+    return clean_names([*(path[-1] for path in paths), *(part for path in paths for part in path[:-1])])
+
+
+def is_written_by_program(text: str) -> bool:
+    """Return whether a camera or a program wrote this where a caption belongs."""
+    return bool(_WRITTEN_BY_PROGRAMS.fullmatch(text))
+
+
+def stars(rating: Any, percent: Any = None) -> int | None:
+    """A rating of 0 to 5, or -1 for rejected, from what programs write; None for anything else."""
+    for value, scale in ((rating, 1.0), (percent, 25.0)):
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            continue
+        if scale != 1.0:
+            number = 0.0 if number <= 0 else 1 + round(number / scale)
+        if -1 <= number <= 5:
+            return int(number)
+    return None
 
 
 def on_earth(lat: Any, lon: Any) -> tuple[float | None, float | None]:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from xml.etree import ElementTree
 
 from askpix.ingest.metadata.exif import TakenAs, on_its_side, parse_date
-from askpix.ingest.metadata.model import About, clean_names, clean_text, on_earth
+from askpix.ingest.metadata.model import About, clean_keywords, clean_names, clean_text, on_earth, stars
 
 _log = logging.getLogger(__name__)
 MAX_XMP = 4 * 2**20
@@ -30,6 +30,13 @@ _NAMESPACES = {
     "regions": "http://www.metadataworkinggroup.com/schemas/regions/",
     "microsoft": "http://ns.microsoft.com/photo/1.2/t/Region#",
     "lightroom": "http://ns.adobe.com/lightroom/1.0/",
+    "acdsee": "http://ns.acdsee.com/iptc/1.0/",
+    "acdsee_regions": "http://ns.acdsee.com/regions/",
+    "mediapro": "http://ns.iview-multimedia.com/mediapro/1.0/",
+    "windows": "http://ns.microsoft.com/photo/1.0/",
+    "windows_early": "http://ns.microsoft.com/photo/1.0",
+    "hierarchy": "http://www.metadataworkinggroup.com/schemas/keywords/",
+    "pdf": "http://ns.adobe.com/pdf/1.3/",
     "digikam": "http://www.digikam.org/ns/1.0/",
 }
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -45,6 +52,20 @@ _DATES: tuple[tuple[str, str, TakenAs | None], ...] = (
 )
 """By meaning: taken, made as a file, saved."""
 _MAX_DATES = 8
+_TEXTS = (
+    ("dc", "title"),
+    ("dc", "description"),
+    ("photoshop", "Headline"),
+    ("acdsee", "caption"),
+    ("acdsee", "notes"),
+    ("tiff", "ImageDescription"),
+    ("exif", "UserComment"),
+    ("core", "AltTextAccessibility"),
+    ("core", "ExtDescrAccessibility"),
+)
+"""Texts that can be found, in all their languages."""
+_LOCATION = ("Sublocation", "City", "ProvinceState", "CountryName")
+"""Parts of LocationShown and LocationCreated."""
 _PEOPLE = ("people", "person", "personen", "personnes", "personas", "persone", "faces")
 
 
@@ -109,8 +130,9 @@ class _Packet:
             if default:
                 self._defaults[node.tag] = default[0]
         # A region's name and kind stand side by side, as attributes or as elements.
-        if shown := self._of(node, "regions", "Name"):
-            self._types.append((self._of(node, "regions", "Type") or "Face", shown))
+        for space in ("regions", "acdsee_regions"):
+            if shown := self._of(node, space, "Name"):
+                self._types.append(((self._of(node, space, "Type") or "Face").casefold(), shown))
 
     @staticmethod
     def _of(node: ElementTree.Element, space: str, name: str) -> str | None:
@@ -128,14 +150,18 @@ class _Packet:
     def about(self) -> About:
         taken_at, offset, taken_as = self._moment()
         lat, lon = self._position()
-        hierarchies = [word.split("|") for word in self._all("lightroom", "hierarchicalSubject")]
-        hierarchies += [word.split("/") for word in self._all("digikam", "TagsList")]
+        hierarchies = self._all("lightroom", "hierarchicalSubject") + self._all("mediapro", "CatalogSets")
+        slashed = [*self._all("digikam", "TagsList"), *self._all("windows", "LastKeywordXMP")]
+        slashed += self._all("windows_early", "LastKeywordXMP")
+        paths = [word.split("|") for word in hierarchies] + [word.split("/") for word in slashed]
         people = [name for kind, name in self._types if kind.casefold() == "face"]
         people += self._all("microsoft", "PersonDisplayName") + list(self._persons())
-        people += [path[-1] for path in hierarchies if len(path) > 1 and path[0].casefold() in _PEOPLE]
-        keywords = self._all("dc", "subject") + [path[-1] for path in hierarchies]
+        people += [path[-1] for path in paths if len(path) > 1 and path[0].casefold() in _PEOPLE]
         names = clean_names(people)
-        words = clean_names(keywords)
+        words = clean_keywords([*self._keywords(), *("|".join(path) for path in paths)])
+        texts = dict.fromkeys(filter(None, map(clean_text, self._texts())))
+        title = self._text("dc", "title") or self._text("photoshop", "Headline")
+        description = self._text("dc", "description") or self._text("acdsee", "caption")
         return About(
             taken_at=taken_at,
             taken_from="xmp" if taken_at else None,
@@ -143,22 +169,46 @@ class _Packet:
             offset_minutes=offset,
             lat=lat,
             lon=lon,
-            title=self._text("dc", "title") or self._text("photoshop", "Headline"),
-            description=self._text("dc", "description"),
+            title=title,
+            description=description,
+            notes=tuple(text for text in texts if text not in (title, description)),
             creator=self._text("dc", "creator"),
-            rating=_rating(self._text("xmp", "Rating")),
+            rating=self._rating(),
             place=_joined(
                 self._text("core", "Location"),
                 self._text("photoshop", "City"),
                 self._text("photoshop", "State"),
                 self._text("photoshop", "Country"),
-            ),
+            )
+            or _joined(*(self._text("ext", name) for name in _LOCATION)),
             keywords=tuple(word for word in words if word not in names),
             people=names,
         )
 
     def _persons(self) -> Iterator[str]:
         yield from self._all("ext", "PersonInImage")
+        yield from self._all("ext", "PersonName")  # in PersonInImageWDetails
+        yield from self._all("mediapro", "People")
+
+    def _keywords(self) -> Iterator[str]:
+        yield from self._all("dc", "subject")
+        yield from self._all("acdsee", "keywords")
+        yield from self._all("photoshop", "SupplementalCategories")
+        yield from self._all("hierarchy", "Keyword")
+        yield from (name for kind, name in self._types if kind == "pet")
+        for packed in self._all("acdsee", "categories"):
+            yield from _assigned(packed)
+        for listed in self._all("pdf", "Keywords"):
+            yield from re.split("[,;]", listed)
+
+    def _texts(self) -> Iterator[str]:
+        for space, name in _TEXTS:
+            yield from self._all(space, name)
+
+    def _rating(self) -> int | None:
+        percent = self._text("windows", "Rating") or self._text("windows_early", "Rating")
+        rating = stars(self._text("xmp", "Rating"), percent)
+        return stars(self._text("acdsee", "rating")) if rating is None else rating
 
     def _moment(self) -> tuple[datetime | None, int | None, TakenAs | None]:
         for space, name, taken_as in _DATES:
@@ -207,12 +257,17 @@ def _degrees(text: str | None, reference: str, sides: str, *, is_signed: bool) -
     return degrees if is_signed and not reference else on_its_side(degrees, reference, sides)
 
 
-def _rating(text: str | None) -> int | None:
+def _assigned(packed: str) -> Iterator[str]:
+    """The assigned categories, and their parents, in ACDSee's list, which is an XML text of its own."""
     try:
-        rating = int(float(text or ""))
-    except (ValueError, OverflowError):
-        return None
-    return rating if -1 <= rating <= 5 else None
+        parser = ElementTree.XMLParser(target=_Builder())  # noqa: S314 - no document type, see above
+        parser.feed(packed[:MAX_XMP])
+        root = parser.close()
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return
+    for node in root.iter("Category"):
+        if node.text and any(each.get("Assigned") == "1" for each in node.iter("Category")):
+            yield node.text
 
 
 def _joined(*parts: Any) -> str | None:

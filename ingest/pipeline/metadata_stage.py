@@ -134,6 +134,7 @@ def united(abouts: Sequence[About]) -> About:
         first,
         lat=placed.lat,
         lon=placed.lon,
+        notes=tuple(dict.fromkeys(text for each in ranked for text in each.notes)),
         keywords=tuple(dict.fromkeys(word for each in ranked for word in each.keywords)),
         people=tuple(dict.fromkeys(name for each in ranked for name in each.people)),
         albums=tuple(dict.fromkeys(name for each in ranked for name in each.albums)),

@@ -48,7 +48,7 @@ def test_exif_titles_descriptions_and_keywords(tmp_path: Path) -> None:
     )
     picture("blue").save(path, exif=described)
     found = file_captions(path)
-    assert found[1:] == ["Ein Ausflug", "lake, summer"] and found[0].startswith("Zo")
+    assert found[::2] == ["Ein Ausflug", "lake, summer"] and found[1].startswith("Zo")
 
 
 def test_xmp_and_iptc(tmp_path: Path) -> None:
