@@ -37,6 +37,15 @@ class TextLine:
     confidence: float = 1.0
 
 
+MAX_RATING = 5
+"""Stars; -1 is rejected, 0 not rated (XMP specification part 1, 8.4)."""
+
+
+def rating_tag(rating: int) -> str:
+    """Return the tag that a rated image has: filters and facets take it as any other."""
+    return f"rating:{rating}"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """A retrievable image (a photo, a page, a video frame) as the store keeps it.
@@ -99,8 +108,10 @@ class Where:
     ``hours`` asks for ``taken_at``. Any of the months (1-12), weekdays (0 is Monday), hours (0-23) will do.
     ``amount_min`` and ``amount_max`` are inclusive: one total in the text, or one amount where no total is
     named, lies between (``retrieval.text.entities``). ``country`` is an ISO 3166 code: "CA", or "CA-ON" for
-    a first-level region. ``must_not``: no condition of any of these may hold; what is not known of an image
-    does not hold. They deny nothing themselves.
+    a first-level region. ``rating_min`` and ``rating_max``, inclusive, ask for the stars that a person gave,
+    1 to 5; images without a rating (0) and rejected ones (-1) are meant only where a bound says so.
+    ``must_not``: no condition of any of these may hold; what is not known of an image does not hold. They
+    deny nothing themselves.
     """
 
     after: datetime | None = None
@@ -118,6 +129,8 @@ class Where:
     amount_min: float | None = None
     amount_max: float | None = None
     country: str | None = None
+    rating_min: int | None = None
+    rating_max: int | None = None
     spans: tuple[tuple[datetime, datetime], ...] = ()
     must_not: "tuple[Where, ...]" = ()
 

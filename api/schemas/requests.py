@@ -65,6 +65,8 @@ class WhereIn(_In):
     amount_min: Annotated[float, Field(allow_inf_nan=False)] | None = None
     amount_max: Annotated[float, Field(allow_inf_nan=False)] | None = None
     country: Annotated[str, Field(max_length=5)] | None = None
+    rating_min: Annotated[int, Field(ge=-1, le=5)] | None = None
+    rating_max: Annotated[int, Field(ge=-1, le=5)] | None = None
     spans: Annotated[list[tuple[datetime, datetime]], Field(max_length=20)] = []
     phrases: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
     without: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=20)] = []
@@ -90,6 +92,9 @@ class WhereIn(_In):
             raise ValueError(f"no filter {unknown[0]!r}")
         if any(each.must_not or each.without for each in self.must_not):
             raise ValueError("'must_not' holds what is denied; it cannot hold 'must_not' or 'without'")
+        low, high = self.rating_min, self.rating_max
+        if low is not None and high is not None and low > high:
+            raise ValueError("'rating_min' is over 'rating_max': nothing can lie between")
         if self.after and self.before and self.after >= self.before:
             raise ValueError("'after' is not earlier than 'before': nothing can lie between")
         return self

@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from askpix.core.types import rating_tag
 from askpix.ingest.metadata.exif import TakenAs, parse_date
 
 TakenFrom: TypeAlias = Literal["exif", "gps", "xmp", "iptc", "takeout", "video", "name"]
@@ -90,9 +91,10 @@ class About:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Tags that filters use: keywords and people, albums as ``album:NAME``."""
+        """Tags that filters use: keywords and people, albums as ``album:NAME``, stars as ``rating:N``."""
         albums = (f"album:{name}" for name in self.albums)
-        return tuple(dict.fromkeys((*self.keywords, *self.people, *albums)))
+        rating = (rating_tag(self.rating),) if self.rating else ()
+        return tuple(dict.fromkeys((*self.keywords, *self.people, *albums, *rating)))
 
     @property
     def captions(self) -> tuple[str, ...]:

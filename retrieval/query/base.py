@@ -136,9 +136,10 @@ def merged(where: Where, change: Mapping[str, Any], *, negative: bool = False) -
     result = replace(where, **joined)
     if result.after and result.before and result.after >= result.before:
         return None
-    low = result.amount_min
-    high = result.amount_max
-    return None if low is not None and high is not None and low > high else result
+    for low, high in ((result.amount_min, result.amount_max), (result.rating_min, result.rating_max)):
+        if low is not None and high is not None and low > high:
+            return None
+    return result
 
 
 def _joined(name: str, old: Any, new: Any) -> Any:
@@ -151,9 +152,9 @@ def _joined(name: str, old: Any, new: Any) -> Any:
         return tuple(item for item in new if item in old) or None if old else new
     if old is None or old == new:
         return new
-    if name in ("after", "amount_min"):
+    if name in ("after", "amount_min", "rating_min"):
         return max(old, new)
-    if name in ("before", "amount_max"):
+    if name in ("before", "amount_max", "rating_max"):
         return min(old, new)
     if name == "path" and old.endswith("/*") and "/" not in new:
         return old + new.lstrip("*")

@@ -10,6 +10,7 @@ from askpix.retrieval.query.date_spans import WEEKDAYS, Span, month_of, span_of
 from askpix.retrieval.query.media import kind_claim, literal, tag_of
 from askpix.retrieval.query.operators import UNWANTED
 from askpix.retrieval.query.places import city_meant, region_meant
+from askpix.retrieval.query.ratings import rating_field
 from askpix.retrieval.query.times import hour_of, hours_shown
 from askpix.retrieval.text.gazetteer import area_km, gazetteer
 from askpix.retrieval.text.money import read_number
@@ -180,6 +181,10 @@ def _under(match: re.Match[str], value: str, context: Context) -> Claim | None:
     return _amount(match, f"<{value.lstrip('<>=')}", context)
 
 
+def _rating(match: re.Match[str], value: str, context: Context) -> Claim | None:
+    return rating_field(value)
+
+
 def _path(match: re.Match[str], value: str, context: Context) -> Claim:
     if match["q"]:  # "[2019] trip.jpg" in quotes is a name, not a pattern
         glob = literal(value) if re.search(r"\.\w{2,5}$", value) else f"*{literal(value)}*"
@@ -224,6 +229,7 @@ _FIELDS: dict[str, Callable[[re.Match[str], str, Context], Claim | None]] = {
     **dict.fromkeys(("weekday", "day"), _weekday),
     **dict.fromkeys(("hour", "hours"), _hour),
     **dict.fromkeys(("amount", "amounts"), _amount),
+    **dict.fromkeys(("rating", "stars"), _rating),
     "over": _over,
     "under": _under,
     **dict.fromkeys(("path", "file"), _path),

@@ -43,7 +43,9 @@ mir, zeig mir, zeige, zeig | two: zwei | three: drei | four: vier | five: fünf 
 sieben | eight: acht | nine: neun | ten: zehn | a few: ein paar, einigen, wenigen | how many: wie viele,
 wieviele | how much: wie viel, wieviel | is: beträgt | the sum of: die summe, summe der, summe aller |
 what is: was ist, wie hoch ist | euros: euro | how often: wie oft | when: wann | where: wo | which:
-welche, welcher, welches, welchen | in total: insgesamt | have i: habe ich, hab ich | have we: haben wir |
+welche, welcher, welches, welchen | in total: insgesamt | rated: bewertet |
+stars: sterne, sternen | star: stern | or better: oder besser | or more: oder mehr | have i: habe ich, hab ich
+| have we: haben wir |
 paid: bezahlt | spent: ausgegeben | spend: ausgeben | are there: gibt es
 """
 _PHRASES = {

@@ -29,6 +29,7 @@ from askpix.retrieval.query.operators import (
     read_weights,
 )
 from askpix.retrieval.query.places import read_places, read_points
+from askpix.retrieval.query.ratings import read_ratings
 from askpix.retrieval.query.times import read_moments, read_times
 from askpix.retrieval.query.windows import Spots, claims_in, spots_of
 from askpix.retrieval.text.tokenize import content_words, squeeze
@@ -51,6 +52,7 @@ _PROSE: tuple[Reader, ...] = (
     read_cameras,
     read_times,
     read_moments,
+    read_ratings,
     read_amounts,
     read_lists,
     read_dates,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from askpix.core.errors import BadQueryError
-from askpix.core.types import Where
+from askpix.core.types import MAX_RATING, Where, rating_tag
 from askpix.retrieval.stores.derived_fields import on_globe, whole_years
 from askpix.retrieval.stores.facets import Facet
 from askpix.retrieval.text.tokenize import has_phrase, squeeze
@@ -124,11 +124,13 @@ def to_clauses(where: Where) -> list[Clause]:
     A place that is not on the globe, and a denial of a denial, is a ``BadQueryError``.
     """
     clauses = [Clause(each) for each in _conditions(where, narrow=True)]
+    clauses += _stars(where, negative=False)
     for denied in where.must_not:
         if denied.must_not or denied.without:
             raise BadQueryError("'must_not' holds what is denied; it cannot hold 'must_not' or 'without'")
         # Paths and phrases are left to ``Check``: what only narrows down would deny too much.
         clauses += [Clause(each, negative=True) for each in _conditions(denied, narrow=False)]
+        clauses += _stars(denied, negative=True)
     return clauses
 
 
@@ -161,6 +163,21 @@ def _conditions(where: Where, *, narrow: bool) -> list[tuple[Condition, ...]]:
     if where.spans:
         every.append(tuple(each for span in where.spans for each in _when(*span)))
     return every
+
+
+def _stars(where: Where, *, negative: bool) -> Iterator[Clause]:
+    """A rating is a tag, and no rating is none of them."""
+    if where.rating_min is None and where.rating_max is None:
+        return
+    low = 1 if where.rating_min is None else where.rating_min
+    high = MAX_RATING if where.rating_max is None else where.rating_max
+    meant = range(low, high + 1)
+    with_unrated = 0 in meant
+    named = tuple(rating_tag(n) for n in range(-1, MAX_RATING + 1) if n and (n in meant) != with_unrated)
+    if named or not with_unrated:
+        yield Clause((Condition("tags", "in", named),), negative=negative != with_unrated)
+    elif negative:
+        raise BadQueryError("'must_not' denies every rating and none: nothing can be found")
 
 
 def _place(where: Where) -> Iterator[Condition]:

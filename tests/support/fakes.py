@@ -249,6 +249,11 @@ def fits(record: ImageRecord, where: Where) -> bool:
     high = math.inf if where.amount_max is None else where.amount_max
     if (low, high) != (-math.inf, math.inf) and not any(low <= amount <= high for amount in known.amounts):
         return False
+    if (where.rating_min, where.rating_max) != (None, None):
+        stars = next((int(tag[7:]) for tag in record.tags if re.fullmatch(r"rating:-?\d", tag)), 0)
+        least = 1 if where.rating_min is None else where.rating_min
+        if not least <= stars <= (5 if where.rating_max is None else where.rating_max):
+            return False
     nation, _, state = (where.country or "").partition("-")
     if nation and known.country != nation:
         return False
@@ -277,7 +282,7 @@ def fits(record: ImageRecord, where: Where) -> bool:
 
 def each_alone(where: Where) -> list[Where]:
     """One filter for each condition of a filter."""
-    pairs = [("after", "before"), ("amount_min", "amount_max")]
+    pairs = [("after", "before"), ("amount_min", "amount_max"), ("rating_min", "rating_max")]
     names = [(field.name,) for field in fields(where) if field.name not in sum(pairs, ())]
     alone = [Where(**{name: getattr(where, name) for name in group}) for group in (*pairs, *names)]
     tags = [Where(tags=(tag,)) for tag in where.tags]

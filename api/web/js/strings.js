@@ -125,7 +125,7 @@ export const S = {
   wrongKey: "This key is not known.",
   offline: "The server does not answer. Is it running?",
   denied: "not",
-  field: { years: "years", date: "date", after: "from", before: "until", near: "near", path: "file", kind: "kind", camera: "camera", tags: "tag", tag: "tag", phrase: "exact", phrases: "exact", without: "without", not: "rather not", country: "in", months: "month", weekdays: "day", hours: "time", amount: "amount", amount_min: "at least", amount_max: "at most", weight: "weight" },
+  field: { years: "years", date: "date", after: "from", before: "until", near: "near", path: "file", kind: "kind", camera: "camera", tags: "tag", tag: "tag", phrase: "exact", phrases: "exact", without: "without", not: "rather not", country: "in", months: "month", weekdays: "day", hours: "time", amount: "amount", amount_min: "at least", amount_max: "at most", rating: "stars", rating_min: "stars from", rating_max: "stars until", weight: "weight" },
   facet: { years: "Years", kinds: "Kinds", places: "Places", countries: "Countries", cameras: "Cameras", tags: "Tags" },
   kind: { photo: "Photos", page: "Pages", frame: "Video" },
   yearOf: (year, n) => `${year}: ${S.pictures(n)}`,

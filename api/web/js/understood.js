@@ -3,7 +3,7 @@ import { button, el } from "./dom.js";
 import { S } from "./strings.js";
 
 // How a clause is written when it is written by hand; "" = as the words themselves.
-const WRITTEN = { date: "date", after: "after", before: "before", months: "month", weekdays: "weekday", hours: "hour", amount: "amount",
+const WRITTEN = { date: "date", after: "after", before: "before", months: "month", weekdays: "weekday", hours: "hour", amount: "amount", rating: "rating",
   near: "near", country: "in", kind: "kind", camera: "camera", path: "path", tag: "tag", not: "not" };
 const SIGNED = new Set(["not", "without"]); // their names say so themselves
 const YEAR = /^\d{4}$/;

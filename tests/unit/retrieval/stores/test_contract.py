@@ -281,6 +281,27 @@ def test_tags_and_paths_are_compared_as_people_see_them(store: VectorStore) -> N
     assert store.get([zoe.id])[0].tags == ("Café",)
 
 
+def test_stars_are_a_range_and_no_stars_are_asked_for_by_name(store: VectorStore) -> None:
+    rated = {n: record(f"rated {n}", tags=(f"rating:{n}", "x")) for n in (-1, 1, 3, 5)}
+    blank = record("blank", tags=("x",))
+    add(store, blank, *rated.values())
+    every = {n: each.id for n, each in rated.items()} | {0: blank.id}
+    for low, high, meant in (
+        (5, 5, {5}),
+        (3, None, {3, 5}),
+        (None, 3, {1, 3}),
+        (0, 1, {0, 1}),
+        (0, 0, {0}),
+        (-1, -1, {-1}),
+        (2, 2, set()),
+        (-1, 5, {-1, 0, 1, 3, 5}),
+    ):
+        where = Where(rating_min=low, rating_max=high)
+        assert found(store, where) == {every[n] for n in meant}, where
+        if meant != set(every):
+            assert found(store, Where(must_not=(where,))) == {every[n] for n in set(every) - meant}, where
+
+
 @pytest.mark.parametrize(
     "denied",
     [
