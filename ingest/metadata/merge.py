@@ -31,6 +31,7 @@ from askpix.ingest.metadata.model import (
     merged,
     stamp_in_name,
 )
+from askpix.ingest.metadata.picasa import MAX_INI, is_picasa, read_picasa
 from askpix.ingest.metadata.quicktime import read_film_header
 from askpix.ingest.metadata.sidecars import is_album, is_elsewhere, unpack
 from askpix.ingest.metadata.takeout import MAX_JSON, Takeout, read_album, read_takeout
@@ -80,9 +81,12 @@ def combine(
     corrections: list[About] = []
     google: Takeout | None = None
     albums = About()
+    picasa = About()
     for each in unpack(stamp):
         if each.name.casefold().endswith(".xmp"):
             corrections.append(read_xmp(read(each.name, MAX_XMP) or b""))
+        elif is_picasa(each.name):
+            picasa = read_picasa(read(each.name, MAX_INI) or b"", name)
         elif is_album(each.name):
             albums = read_album(read(each.name, MAX_JSON) or b"")
         elif google is None:
@@ -91,11 +95,13 @@ def combine(
     shot: About | None = None
     if film:
         shot = film.dated(named, place.lon)
+        undated = {"taken_at": None, "taken_from": None, "taken_as": None, "offset_minutes": None}
+        words = [replace(each, **undated) for each in inside]  # type: ignore[arg-type]
         if film.utc and (google is None or google.utc is None or shot.taken_at == local):
-            inside = [shot]
+            inside = [shot, *words]
         else:
             # Google knows the moment too, and where it was.
-            inside = [film.about]
+            inside = [film.about, *words]
     sources = _by_meaning([*corrections, *inside])
     if google is not None:
         told, corrected, moved = google.about(merged(sources), local)
@@ -118,7 +124,7 @@ def combine(
     # Nothing is digitised or saved before it is taken.
     if best.taken_as and best.taken_at and said.taken_at and best.taken_at - said.taken_at > _DAY:
         sources.insert(0, said)
-    return merged([*sources, said, albums])
+    return merged([*sources, picasa, said, albums])
 
 
 def _by_meaning(sources: Sequence[About]) -> list[About]:

@@ -4,7 +4,7 @@ XMP: ``a.xmp``, ``a.jpg.xmp``. Google Takeout: ``a.jpg.json`` and ``a.jpg.supple
 46 characters and ``.json``, or after any letter; the number of a second file of that name stands elsewhere
 (``a(1).jpg`` has ``a.jpg(1).json``); an edited copy (``a-edited.jpg``, in the owner's language) and the film
 of a live photo have the original's; a title without an extension has none there either (``a.json``). Its
-albums: ``metadata.json`` in the folder, in the owner's language.
+albums: ``metadata.json`` in the folder, in the owner's language. Picasa: ``.picasa.ini`` in the folder.
 """
 
 import json
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 from unicodedata import normalize
+
+from askpix.ingest.metadata.picasa import is_picasa
 
 _log = logging.getLogger(__name__)
 _CUT = 46
@@ -88,9 +90,8 @@ class Beside:
         for entry in entries:
             if not entry.name.casefold().endswith(_NO_IMAGES):
                 twins.setdefault(_key(_stem(entry.name)), []).append(entry.name)
-        return cls(
-            found, tuple(each for name, group in found.items() if is_album(name) for each in group), twins
-        )
+        albums = (group for name, group in found.items() if is_album(name) or is_picasa(name))
+        return cls(found, tuple(each for group in albums for each in group), twins)
 
     def stamp(self, name: str) -> str | None:
         """Return the state of the sidecars of ``name`` as text that changes when one of them does; None: no
@@ -158,7 +159,7 @@ def with_unnamed(now: str | None, before: str | None, roots: tuple[str, ...]) ->
 
 def is_sidecar(name: str) -> bool:
     """Return whether a file of this name may describe an image beside it."""
-    return name.casefold().endswith((".json", ".xmp"))
+    return name.casefold().endswith((".json", ".xmp")) or is_picasa(name)
 
 
 def is_album(name: str) -> bool:

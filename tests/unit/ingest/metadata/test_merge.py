@@ -118,6 +118,24 @@ def test_entities_are_not_let_in_in_any_encoding(encoding: str, tmp_path: Path) 
         tracemalloc.stop()
 
 
+def test_what_picasa_lists_of_a_folder(tmp_path: Path) -> None:
+    path = photo(tmp_path / "DSC_1.JPG")
+    other = photo(tmp_path / "DSC_10.jpg")
+    (tmp_path / ".picasa.ini").write_text(
+        "[Picasa]\nname=Summer 2009\n[Contacts2]\n8e62398ebda8c1a5=Fritz Maler;;\n[dsc_1.jpg]\nstar=yes\n"
+        "faces=rect64(5a1a8bd29f3de3aa),8e62398ebda8c1a5;rect64(1),ffffffffffffffff\n"
+        "caption=Ann = happy\nkeywords=beach, sea\n[broken\n=\n"
+    )
+    found = about(path)
+    assert (found.description, found.people, found.albums) == (
+        "Ann = happy",
+        ("Fritz Maler",),
+        ("Summer 2009",),
+    )
+    assert found.keywords == ("beach", "sea", "favourite")
+    assert about(other) == About(albums=("Summer 2009",))
+
+
 def test_deep_and_wide_and_long_xmp_is_bounded() -> None:
     assert read_xmp(b"<a>" * 300_000) == About()
     assert read_xmp(b"<a>" * 100_000 + b"</a>" * 100_000) == About()
