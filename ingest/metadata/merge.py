@@ -84,7 +84,7 @@ def combine(
     picasa = About()
     for each in unpack(stamp):
         if each.name.casefold().endswith(".xmp"):
-            corrections.append(read_xmp(read(each.name, MAX_XMP) or b""))
+            corrections.append(read_xmp(read(each.name, MAX_XMP) or b"", name))
         elif is_picasa(each.name):
             picasa = read_picasa(read(each.name, MAX_INI) or b"", name)
         elif is_album(each.name):

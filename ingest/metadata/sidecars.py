@@ -28,7 +28,7 @@ _EDITED = (
     "-edited", "-bearbeitet", "-modifié", "-editado", "-editada", "-editat", "-bewerkt", "-modificato",
     "-modificata", "-edytowane", "-redigeret", "-redigerad", "-muokattu", "-upraveno", "-düzenlendi",
     "-編集済み", "-已修改", "-edição", "-изменено", "-수정됨", "-edytowany",
-    "-effects", "-smile", "-mix",
+    "-ha editado", "-effects", "-smile", "-mix",
 )  # fmt: skip
 _ALBUMS = re.compile(
     r"(?:metadata|metadaten|métadonnées|metadatos|metadados|metadati|metagegevens|metadane|メタデータ|метаданные)"
@@ -181,12 +181,9 @@ def candidates(name: str) -> Iterator[str]:
     yield f"{name}.xmp"
     yield f"{stem}.xmp"
     yield from _takeout(stem, dot + kind)
-    for ending in _EDITED:
-        plain = _NUMBERED.fullmatch(stem)
-        bare, number = (plain[1], plain[2]) if plain else (stem, "")
-        if bare.endswith(ending):
-            for original in dict.fromkeys((dot + kind, *_STILLS)):
-                yield from _takeout(bare.removesuffix(ending) + number, original)
+    if original := _original(stem, dot + kind):
+        for each in dict.fromkeys((dot + kind, *_STILLS)):
+            yield from _takeout(original, each)
     if dot + kind in _FILMS:
         for still in _STILLS:
             yield from _takeout(stem, still)
@@ -199,6 +196,20 @@ def bare_candidates(name: str) -> Iterator[str]:
     stem = _key(_stem(name))
     if stem != _key(name):
         yield from _takeout(stem, "")
+        if original := _original(stem, _key(name)[len(stem) :]):
+            yield from _takeout(original, "")
+
+
+def _original(stem: str, extension: str) -> str | None:
+    """The stem that an edited copy was made of; Takeout cuts long names in what it adds, too."""
+    plain = _NUMBERED.fullmatch(stem)
+    bare, number = (plain[1], plain[2]) if plain else (stem, "")
+    is_cut = len(bare) + len(extension) >= _CUT + len(".json") - 1
+    for ending in _EDITED:
+        for length in range(len(ending), 1 if is_cut else len(ending) - 1, -1):
+            if bare.endswith(ending[:length]):
+                return bare[:-length] + number
+    return None
 
 
 def _takeout(stem: str, kind: str) -> Iterator[str]:

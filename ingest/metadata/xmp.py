@@ -92,15 +92,18 @@ class _Builder(ElementTree.TreeBuilder):
         raise ValueError("a document type is not let in")
 
 
-def read_xmp(packet: bytes) -> About:
-    """Parse an XMP packet; the result is empty when it is damaged, too large or hostile."""
+def read_xmp(packet: bytes, name: str | None = None) -> About:
+    """Parse an XMP packet; the result is empty when it is damaged, too large or hostile, or says that it is a
+    sidecar of another kind of file than ``name``.
+    """
     if len(packet) > MAX_XMP:
         return About()
     try:
         parser = ElementTree.XMLParser(target=_Builder())  # noqa: S314 - no document type, see above
         parser.feed(packet.strip(b"\0 \r\n\t"))
         root = parser.close()
-        return _Packet(root).about()
+        found = _Packet(root)
+        return found.about() if name is None or found.is_of(name) else About()
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
         _log.debug("XMP that cannot be read: %s", error)
         return About()
@@ -146,6 +149,11 @@ class _Packet:
     def _text(self, space: str, name: str) -> str | None:
         key = f"{{{_NAMESPACES[space]}}}{name}"
         return clean_text(self._defaults.get(key) or next(iter(self._found.get(key, [])), None))
+
+    def is_of(self, name: str) -> bool:
+        """Adobe's are of the raw file where a JPEG of its name lies beside it."""
+        wanted = self._text("photoshop", "SidecarForExtension")
+        return not wanted or _kind(wanted) == _kind(name.rpartition(".")[2])
 
     def about(self) -> About:
         taken_at, offset, taken_as = self._moment()
@@ -230,6 +238,12 @@ class _Packet:
             for text, reference, sides in zip(texts, references, ("NS", "EW"), strict=True)
         )
         return on_earth(lat, lon)
+
+
+def _kind(extension: str) -> str:
+    return (
+        extension.casefold().lstrip(".").replace("jpeg", "jpg").replace("tiff", "tif").replace("heif", "heic")
+    )
 
 
 def _offset(zone: str) -> int | None:

@@ -86,6 +86,15 @@ def test_dates_go_by_what_they_are_of(about: About, taken: str, source: tuple[st
     assert About.from_json(about.to_json()) == about
 
 
+def test_a_sidecar_of_a_raw_file_is_not_that_of_its_jpeg() -> None:
+    packet = xmp(exif_DateTimeOriginal="1999-12-24T18:00:00", photoshop_SidecarForExtension="CR2")
+    for name, counts in (("a.cr2", True), ("a.jpg", False)):
+        found = combine(name, [], '[["a.xmp", 1, 1]]', lambda *_: packet)
+        assert (found.taken_at is not None) is counts
+    packet = packet.replace(b"CR2", b"JPEG")
+    assert combine("a.JPG", [], '[["a.xmp", 1, 1]]', lambda *_: packet).taken_at
+
+
 def test_a_zone_holds_for_its_own_stamp() -> None:
     offsets = {"OffsetTimeOriginal": "+09:00", "OffsetTime": "+02:00"}
     assert of("a.jpg", TAKEN | SAVED | offsets).offset_minutes == 540

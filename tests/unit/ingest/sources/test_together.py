@@ -14,9 +14,9 @@ from askpix.ingest.pipeline.metadata_stage import look_at_file
 from askpix.ingest.pipeline.plan import make_plan
 from askpix.ingest.sources.remote import Remote
 from askpix.ingest.sources.walk import Skipped, Source
+from tests.support.archives import archive
 from tests.support.film_headers import film_header
 from tests.support.service import jpeg
-from tests.unit.ingest.sources.test_zip_files import archive
 
 LIMITS = ImageLimits()
 PHOTOS = "Takeout/Google Photos/Photos from 2015"
@@ -123,6 +123,10 @@ class Listed:
         (["a(1).heic", "a(1).mp4", "a.heic.supplemental-metadata(1).json"], "a(1).mp4",
          ["a.heic.supplemental-metadata(1).json"]),
         (["a b.jpg", "a b.supplemental-metadata.json"], "a b.jpg", ["a b.supplemental-metadata.json"]),
+        (["a b-edited.jpg", "a b.supplemental-metadata.json"], "a b-edited.jpg",
+         ["a b.supplemental-metadata.json"]),
+        (["a" * 45 + "-e.jpg", "a" * 45 + ".json"], "a" * 45 + "-e.jpg", ["a" * 45 + ".json"]),
+        (["a-e.jpg", "a.jpg.json"], "a-e.jpg", []),
         (["a b.jpg", "a b.png", "a b.json"], "a b.jpg", []),
         (["a.jpg", "a.jpg.supplement.json"], "a.jpg", ["a.jpg.supplement.json"]),
         (["a.jpg", "a.jpg.s.json"], "a.jpg", ["a.jpg.s.json"]),

@@ -15,17 +15,11 @@ from askpix.ingest.pipeline.plan import make_plan
 from askpix.ingest.sources.remote import Remote, read_source
 from askpix.ingest.sources.walk import Skipped, Source, walk
 from askpix.ingest.sources.zip_files import find_inside, look_inside, zip_uri
+from tests.support.archives import archive
 from tests.support.cli import Askpix, runner
 from tests.support.service import jpeg, served, until_ready
 
 LIMITS = ImageLimits()
-
-
-def archive(path: Path, entries: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, data in entries.items():
-            made.writestr(name, data)
-    return path
 
 
 def names(found: list[Source | Skipped]) -> list[str]:
