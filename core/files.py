@@ -14,15 +14,15 @@ def disk_usage(status: os.stat_result) -> int:
     return status.st_size if blocks is None else blocks * 512
 
 
-def read_whole(file: BinaryIO, most: int) -> bytes:
-    """Read all bytes of a file just opened unbuffered; ``most + 1`` bytes where it has more.
+def read_whole(file: BinaryIO, limit: int) -> bytes:
+    """Read all bytes of a file just opened unbuffered; ``limit + 1`` bytes where it has more.
 
-    The size is asked first: a buffer for ``most`` would be memory that the system hands over page by page and
-    takes back for each file, which costs four times as long as the copy. Raises ``OSError``.
+    The size is asked first: a buffer for ``limit`` would be memory that the system hands over page by page
+    and takes back for each file, which costs four times as long as the copy. Raises ``OSError``.
     """
-    data = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+    data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
     # It may have grown since, and what is no plain file has no size.
-    while len(data) <= most and (more := file.read(min(len(data) + 2**16, most + 1 - len(data)))):
+    while len(data) <= limit and (more := file.read(min(len(data) + 2**16, limit + 1 - len(data)))):
         data += more
     return data
 

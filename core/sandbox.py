@@ -203,8 +203,10 @@ class Child:
         self._late = False
         self.said: Said = {}
 
-    def ask(self, question: Said, data: bytes = b"", *, seconds: float, most: int = 0) -> tuple[Said, bytes]:
-        """Ask one question and return the answer with at most ``most`` bytes. ``seconds`` is CPU time; the
+    def ask(
+        self, question: Said, data: bytes = b"", *, seconds: float, max_bytes: int = 0
+    ) -> tuple[Said, bytes]:
+        """Ask one question and return the answer with at most ``max_bytes``. ``seconds`` is CPU time; the
         wall-clock deadline is later.
 
         Raises ``BadImageError`` with what it says is wrong, of ``NONSENSE`` what fits when it has ended, and
@@ -216,7 +218,7 @@ class Child:
         with deadline(self._process, _DEADLINE_FACTOR * seconds + _DEADLINE_START_S) as watch:
             try:
                 _send(self._process.stdin, {**question, "seconds": seconds}, data)
-                self.said, rest = _receive(self._process.stdout, most=most)
+                self.said, rest = _receive(self._process.stdout, max_bytes=max_bytes)
             except OSError as error:
                 raise EOFError from error
             finally:
@@ -286,8 +288,8 @@ class Children:
 # What follows runs in the child.
 
 
-def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = "RLIMIT_AS") -> None:
-    """Answer questions in the child until the parent is gone. ``most``: the most bytes that come with one.
+def answer_all(answer: Answer, *, max_bytes: int, memory: int = MEMORY, limit: str = "RLIMIT_AS") -> None:
+    """Answer questions in the child until the parent is gone. At most ``max_bytes`` come with one.
 
     ``memory``: bytes that the kernel allows as ``limit``. ``BadImageError`` and the like are said, not
     raised.
@@ -301,7 +303,7 @@ def answer_all(answer: Answer, *, most: int, memory: int = MEMORY, limit: str = 
     os.dup2(2, 1)  # whatever the library prints is no answer
     while True:
         try:
-            question, data = _receive(inward, most=most)
+            question, data = _receive(inward, max_bytes=max_bytes)
         except EOFError:
             return
         _limit("RLIMIT_CPU", time.process_time() + float(question["seconds"]))
@@ -377,13 +379,13 @@ def _send(pipe: IO[bytes], said: Said, data: bytes) -> None:
     pipe.flush()
 
 
-def _receive(pipe: IO[bytes], *, most: int) -> tuple[Said, bytes]:
+def _receive(pipe: IO[bytes], *, max_bytes: int) -> tuple[Said, bytes]:
     """Raises ``EOFError`` when the other side is gone, ``ValueError`` when it says nonsense."""
     head = pipe.read(_HEADER.size)
     if len(head) < _HEADER.size:
         raise EOFError
     words, data = _HEADER.unpack(head)
-    if words > _MAX_SAID or data > most:
+    if words > _MAX_SAID or data > max_bytes:
         raise ValueError("too much was said")
     text = pipe.read(words)
     rest = pipe.read(data)

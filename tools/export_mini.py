@@ -118,13 +118,13 @@ def export_classifier(out: Path, photos: list[Path]) -> np.ndarray:
     )  # fmt: skip
     with torch.no_grad():
         expected = soften(model(torch.from_numpy(pixels)).numpy())
-    for name, most in (("fp32", 1e-5), ("fp16", 2e-3)):
+    for name, limit in (("fp32", 1e-5), ("fp16", 2e-3)):
         if name == "fp16":
             store_as_fp16(out)
         found = soften(open_session(out, threads=1).run(None, {"pixels": pixels})[0])
         error = np.abs(found - expected).max()
         print(f"classifier {name}: probabilities within {error:.1e} of torch on {len(photos)} photos")
-        assert error < most, error
+        assert error < limit, error
     return expected
 
 

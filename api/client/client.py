@@ -467,12 +467,12 @@ class Methods:
         self,
         path: str,
         images: "Sequence[ImageInput]",
-        most: int,
+        limit: int,
         body: dict[str, Any],
         kind: type[Described],
     ) -> list[Described]:
         results: list[Described] = []
-        parts = in_batches(map(image_reference, listed(images)), max_items=most)
+        parts = in_batches(map(image_reference, listed(images)), max_items=limit)
         while part := await self._connection.io.run(lambda: next(parts, None)):
             found = await self._call("POST", path, {**body, "images": part}, repeat=True)
             for each in _read(list[Any], found, "results"):

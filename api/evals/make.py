@@ -64,7 +64,7 @@ def make_command(
             result = searcher.retriever.retrieve(read(query), top_k=5, mode="auto", show_all=True)
             return [hit.record for hit in result.hits]
 
-        chosen = make_queries(known_of(workspace, target, records), most=queries, absent=absent, seed=seed)
+        chosen = make_queries(known_of(workspace, target, records), limit=queries, absent=absent, seed=seed)
         if not chosen:
             raise NotFoundError("nothing is written in or about these images to ask by")
         shower = image_shower(workspace, {record.id: record for record in records}, closest)

@@ -186,10 +186,10 @@ def _find_images(embedder: Embedder, limits: ImageLimits) -> _Outcome:
     ]
     if passed and others:
         hits = sum(map(found_in, others))
-        most = len(others) * len(photos)
-        passed = hits >= _needed(most)
-        told = f"{told}, {hits} of {most} in {', '.join(others)}"
-        bar = f"{bar}, and {_needed(most)} of {most} in its other languages"
+        limit = len(others) * len(photos)
+        passed = hits >= _needed(limit)
+        told = f"{told}, {hits} of {limit} in {', '.join(others)}"
+        bar = f"{bar}, and {_needed(limit)} of {limit} in its other languages"
     if passed and _exchanged(embedder):
         passed = False
         told = f"{told}, but takes red for blue and blue for red: its channels are exchanged"
@@ -232,10 +232,10 @@ def _find_paraphrases(embedder: TextEmbedder) -> _Outcome:
     if passed and others:
         captions = [photo.captions["en"] for photo in photos]
         hits = sum(found(code, captions) for code in others)
-        most = len(others) * len(photos)
-        passed = hits >= _needed(most)
-        told = f"{told}, {hits} of {most} asked in {', '.join(others)}"
-        bar = f"{bar}, and {_needed(most)} of {most} in its other languages"
+        limit = len(others) * len(photos)
+        passed = hits >= _needed(limit)
+        told = f"{told}, {hits} of {limit} asked in {', '.join(others)}"
+        bar = f"{bar}, and {_needed(limit)} of {limit} in its other languages"
     return _Outcome(passed, told, bar)
 
 

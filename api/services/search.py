@@ -225,7 +225,7 @@ def _known(store: VectorStore, kept: Path) -> Known:
                 name: tuple(Count(each[0], each[1]) for each in found["facets"][name]) for name in FACETS
             }
             return Known.of(facets)
-    facets = store.facets(Where(), most=2_000)
+    facets = store.facets(Where(), limit=2_000)
     # A disk that is full or read-only makes it slower, not wrong.
     with tolerated(_log, "the facets are not kept", OSError), written_whole(kept) as draft:
         draft.write_text(json.dumps({"count": count, "at": time.time(), "facets": facets}), "utf-8")

@@ -140,7 +140,7 @@ def _row(
 
 def _timed(vlm: Vlm, turns: Sequence[Turn[Image.Image]], tokens: int) -> tuple[float, Counted]:
     began = time.perf_counter()
-    *_, last = vlm.write(turns, most=tokens, least=tokens, within_s=600)
+    *_, last = vlm.write(turns, max_tokens=tokens, min_tokens=tokens, timeout_s=600)
     assert isinstance(last, Counted)
     return time.perf_counter() - began, last
 
@@ -149,11 +149,11 @@ def _batched(vlm: Vlm, *, count: int, side: int, tokens: int) -> BatchSpeedup:
     asked: list[list[Turn[Image.Image]]] = [
         [Turn("user", (image, "Describe the image."))] for image in _pictures(count, side)
     ]
-    vlm.write_all(asked[:1], most=2, within_s=600)
+    vlm.write_all(asked[:1], max_tokens=2, timeout_s=600)
     began = time.perf_counter()
-    alone = [vlm.write_all([each], most=tokens, within_s=600)[0] for each in asked]
+    alone = [vlm.write_all([each], max_tokens=tokens, timeout_s=600)[0] for each in asked]
     between = time.perf_counter()
-    together = vlm.write_all(asked, most=tokens, within_s=600)
+    together = vlm.write_all(asked, max_tokens=tokens, timeout_s=600)
     return BatchSpeedup(count, between - began, time.perf_counter() - between, alone == together)
 
 

@@ -54,7 +54,7 @@ def peak_memory(paths: Sequence[Path]) -> PeakMemory:
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
         if seen:
-            return PeakMemory(max(most for most, _ in seen), max(own for _, own in seen))
+            return PeakMemory(max(limit for limit, _ in seen), max(own for _, own in seen))
         # Where it is all there is: it never tells less than this process had when it started the other one.
         unit = 1 if sys.platform == "darwin" else 1024
         return PeakMemory(used.ru_maxrss * unit / 2**20, None)

@@ -86,8 +86,8 @@ class Candidate:
     id: str = ""
 
 
-def make_queries(known: Sequence[Known], *, most: int, absent: int, seed: int = 0) -> list[Candidate]:
-    """Make at most ``most`` queries with an answer, spread over their kinds and over the images, and
+def make_queries(known: Sequence[Known], *, limit: int, absent: int, seed: int = 0) -> list[Candidate]:
+    """Make at most ``limit`` queries with an answer, spread over their kinds and over the images, and
     ``absent`` without one. The same images and seed give the same.
     """
     dice = random.Random(seed)  # noqa: S311 - a sample, and no secret
@@ -98,9 +98,9 @@ def make_queries(known: Sequence[Known], *, most: int, absent: int, seed: int = 
         dice.shuffle(candidates)
     chosen: list[Candidate] = []
     asked: Counter[Path] = Counter()
-    while len(chosen) < most and any(by_kind.values()):
+    while len(chosen) < limit and any(by_kind.values()):
         for candidates in by_kind.values():
-            if candidates and len(chosen) < most:
+            if candidates and len(chosen) < limit:
                 # Images that nothing asks for yet come first.
                 best = min(candidates, key=lambda each: asked[each.image] if each.image else 0)
                 candidates.remove(best)

@@ -96,9 +96,9 @@ class VisionGenerator(Generator):
     @property
     def most_output(self) -> int:
         """Tokens of output that a request may take, thoughts included."""
-        most = self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
+        limit = self.max_output + (THOUGHT_TOKENS if self.thinks else 0)
         window = self.window
-        return most if window is None else min(most, window // 2)
+        return limit if window is None else min(limit, window // 2)
 
     def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
         """Return what a request with these messages would hold, at most ``within`` tokens where given. Raises

@@ -93,7 +93,7 @@ class Engine:
     def ready(self) -> LlamaServer:
         """Return the server, loaded. Raises ``ModelUnavailableError``."""
         with self._lock:
-            if not self._server.lives(within_s=0):
+            if not self._server.lives(timeout_s=0):
                 _log.warning("llama.cpp ended while it ran %r: it is started again", self._name)
                 self._server.end()
                 self._server = LlamaServer(self._name)

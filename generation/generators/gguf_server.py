@@ -100,10 +100,10 @@ class LlamaServer:
         """The child's process id."""
         return self._process.pid
 
-    def lives(self, within_s: float = _DYING_S) -> bool:
+    def lives(self, timeout_s: float = _DYING_S) -> bool:
         """Return whether the child runs and goes on to, for so long."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(within_s)
+            self._process.wait(timeout_s)
         return self._process.poll() is None
 
     def load(self, what: Loading) -> None:
@@ -154,7 +154,7 @@ class LlamaServer:
                 return told
         except ValueError:
             told = None
-        self.lives(within_s=_ENDING_S)  # its last lines, which say why
+        self.lives(timeout_s=_ENDING_S)  # its last lines, which say why
         self.end()
         self._reader.join()
         if watch.late:

@@ -66,9 +66,9 @@ class LocalGenerator(VisionGenerator):
         max_tokens: int,
         max_output: int = 1024,
         sees: bool = True,
-        within_s: float = 600.0,
+        timeout_s: float = 600.0,
     ) -> None:
-        """See ``VisionGenerator``. An answer that is not done ``within_s`` seconds after its turn came is
+        """See ``VisionGenerator``. An answer that is not done ``timeout_s`` seconds after its turn came is
         given up."""
         super().__init__(
             model_id=f"transformers:{vlm.reference}",
@@ -79,7 +79,7 @@ class LocalGenerator(VisionGenerator):
             sees=sees,
         )
         self._vlm = vlm
-        self._within_s = within_s
+        self._within_s = timeout_s
 
     def plan(self, messages: Sequence[Message], /, *, within: int | None = None) -> Plan:
         """Plan a request with these messages. Raises ``LimitError`` when it cannot fit."""
@@ -116,7 +116,7 @@ class LocalGenerator(VisionGenerator):
             yield Piece("", Usage(sent=plan.sent))
             return
         thoughts = ThoughtFilter()
-        for part in self._vlm.write(turns, most=self.most_output, within_s=self._within_s):
+        for part in self._vlm.write(turns, max_tokens=self.most_output, timeout_s=self._within_s):
             if isinstance(part, Counted):
                 self.thinks |= thoughts.thought
                 if rest := thoughts.close(whole=not part.cut):
@@ -129,7 +129,9 @@ class LocalGenerator(VisionGenerator):
     def write_all(self, requests: Sequence[Sequence[Message]], /) -> list[str]:
         """The answers to several requests, made in one batch; raises as ``generate``."""
         turns = [build_turns(messages, self.plan(messages), self._show)[0] for messages in requests]
-        replies = self._vlm.write_all(turns, most=self.most_output, within_s=self._within_s) if turns else []
+        replies = (
+            self._vlm.write_all(turns, max_tokens=self.most_output, timeout_s=self._within_s) if turns else []
+        )
         return [without_thoughts(reply) for reply in replies]
 
     def _show(self, sent: Sent, record: ImageRecord) -> Image.Image:

@@ -251,14 +251,14 @@ class _SilentError(Exception):
 def _heard(url: str, path: str, body: Any = None) -> dict[str, Any]:
     """Return what a server that may be there says of itself; nothing where there is none."""
     try:
-        return _asked(url, path, None, body, within_s=_PROBE_S)
+        return _asked(url, path, None, body, timeout_s=_PROBE_S)
     except _SilentError as silent:
         _log.debug("%s", silent)
         return {}
 
 
 def _asked(
-    url: str, path: str, key: str | None = None, body: Any = None, *, within_s: float = _NAMED_PROBE_S
+    url: str, path: str, key: str | None = None, body: Any = None, *, timeout_s: float = _NAMED_PROBE_S
 ) -> dict[str, Any]:
     """Return what a server says at a path, nothing where it knows none. Raises ``_SilentError``."""
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
@@ -267,7 +267,7 @@ def _asked(
         # Its scheme is http(s); what is on this machine is asked without a proxy.
         request = urllib.request.Request(url.rstrip("/") + path, data, headers)  # noqa: S310
         handlers = [urllib.request.ProxyHandler({})] if on_this_machine(url) else []
-        with urllib.request.build_opener(*handlers).open(request, timeout=within_s) as reply:
+        with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as reply:
             told: Any = json.loads(reply.read(_MAX_LIST))
     except urllib.error.HTTPError as error:
         error.close()

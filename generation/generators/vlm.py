@@ -122,13 +122,13 @@ class Vlm:
         return self._model
 
     def write(
-        self, turns: Turns, *, most: int, within_s: float, least: int = 0
+        self, turns: Turns, *, max_tokens: int, timeout_s: float, min_tokens: int = 0
     ) -> Generator[str | Counted, None, None]:
-        """Yield the answer as it is generated, greedily, at most ``most`` tokens (and ``least``, to measure);
-        the counts come last.
+        """Yield the answer as it is generated, greedily, with at most ``max_tokens`` (and ``min_tokens``, to
+        measure); the counts come last.
 
         Raises ``LimitError`` (longer than its context, or than the memory), ``GenerationError`` (it failed,
-        or took longer than ``within_s`` seconds from its turn on).
+        or took longer than ``timeout_s`` seconds from its turn on).
         """
         streamer = self._transformers.TextIteratorStreamer(
             self._tokenizer, skip_prompt=True, skip_special_tokens=True
@@ -138,7 +138,7 @@ class Vlm:
         work = threading.Thread(
             target=self._work,
             args=(turns, streamer, stop, outcome),
-            kwargs={"most": most, "within_s": within_s, "least": least},
+            kwargs={"max_tokens": max_tokens, "timeout_s": timeout_s, "min_tokens": min_tokens},
             name="vlm",
             daemon=True,
         )
@@ -155,20 +155,20 @@ class Vlm:
             raise self._translated(outcome.error) from outcome.error
         if outcome.too_late:
             raise GenerationError(
-                f"{self._name} took longer than {within_s:g} s; ask about fewer images "
+                f"{self._name} took longer than {timeout_s:g} s; ask about fewer images "
                 "(--top-k), or take a smaller model"
             )
         assert outcome.counted is not None
         yield outcome.counted
 
-    def write_all(self, questions: Sequence[Turns], *, most: int, within_s: float) -> list[str]:
+    def write_all(self, questions: Sequence[Turns], *, max_tokens: int, timeout_s: float) -> list[str]:
         """Answers to several questions, made at once: for many short ones, such as captions.
 
         Greedy, as ``write``; the same words where arithmetic in batches rounds the same. When the memory does
         not hold them together they are made half by half. Raises as ``write``.
         """
         torch = self._torch
-        until = time.monotonic() + within_s
+        until = time.monotonic() + timeout_s
 
         def ends(ids: Any, scores: Any, **_: Any) -> Any:
             return torch.full((ids.shape[0],), time.monotonic() > until, device=ids.device)
@@ -181,7 +181,9 @@ class Vlm:
                     raise LimitError(f"a question takes {given} tokens and {self._name} holds {self.context}")
                 made = self._model.generate(
                     **inputs,
-                    max_new_tokens=most if self.context is None else min(most, self.context - given),
+                    max_new_tokens=max_tokens
+                    if self.context is None
+                    else min(max_tokens, self.context - given),
                     do_sample=False,
                     stopping_criteria=self._transformers.StoppingCriteriaList([ends]),
                 )
@@ -189,10 +191,14 @@ class Vlm:
             if _is_full(error) and len(questions) > 1:
                 half = len(questions) // 2
                 left = [questions[:half], questions[half:]]
-                return [text for part in left for text in self.write_all(part, most=most, within_s=within_s)]
+                return [
+                    text
+                    for part in left
+                    for text in self.write_all(part, max_tokens=max_tokens, timeout_s=timeout_s)
+                ]
             raise self._translated(error) from error
         if time.monotonic() > until:
-            raise GenerationError(f"{self._name} took longer than {within_s:g} s; take fewer at once")
+            raise GenerationError(f"{self._name} took longer than {timeout_s:g} s; take fewer at once")
         texts = self._tokenizer.batch_decode(made[:, given:], skip_special_tokens=True)
         head = _THOUGHT if self._opens_thought(inputs["input_ids"][0]) else ""
         return [head + str(text) for text in texts]
@@ -204,16 +210,24 @@ class Vlm:
         stop: threading.Event,
         outcome: _Outcome,
         *,
-        most: int,
-        within_s: float,
-        least: int,
+        max_tokens: int,
+        timeout_s: float,
+        min_tokens: int,
     ) -> None:
         try:
             while not self._lock.acquire(timeout=_TURN_S):
                 if stop.is_set():
                     return
             try:
-                self._generate(turns, streamer, stop, outcome, most=most, within_s=within_s, least=least)
+                self._generate(
+                    turns,
+                    streamer,
+                    stop,
+                    outcome,
+                    max_tokens=max_tokens,
+                    timeout_s=timeout_s,
+                    min_tokens=min_tokens,
+                )
             finally:
                 self._lock.release()
         except BaseException as error:  # noqa: BLE001 - raised again on the reader's side
@@ -228,12 +242,12 @@ class Vlm:
         stop: threading.Event,
         outcome: _Outcome,
         *,
-        most: int,
-        within_s: float,
-        least: int,
+        max_tokens: int,
+        timeout_s: float,
+        min_tokens: int,
     ) -> None:
         torch = self._torch
-        until = time.monotonic() + within_s
+        until = time.monotonic() + timeout_s
 
         def ends(ids: Any, scores: Any, **_: Any) -> Any:
             outcome.too_late = time.monotonic() > until
@@ -244,7 +258,7 @@ class Vlm:
         given = int(ids.shape[1])
         if self._opens_thought(ids[0]):
             streamer.on_finalized_text(_THOUGHT)  # its reply only closes it
-        room = most if self.context is None else min(most, self.context - given)
+        room = max_tokens if self.context is None else min(max_tokens, self.context - given)
         if room < 1:
             raise LimitError(
                 f"the question takes {given} tokens and {self._name} holds {self.context}; "
@@ -255,7 +269,7 @@ class Vlm:
                 **inputs,
                 streamer=streamer,
                 max_new_tokens=room,
-                min_new_tokens=min(least, room) or None,
+                min_new_tokens=min(min_tokens, room) or None,
                 do_sample=False,
                 stopping_criteria=self._transformers.StoppingCriteriaList([ends]),
             )

@@ -104,7 +104,7 @@ def planted_lines(lines: Sequence[TextLine]) -> tuple[frozenset[int], frozenset[
     return frozenset(orders), frozenset(after - orders)
 
 
-def _under(lines: Sequence[TextLine], at: int, most: int) -> list[int]:
+def _under(lines: Sequence[TextLine], at: int, limit: int) -> list[int]:
     """The lines that go on right under one."""
     found: list[int] = []
     for other in range(at + 1, len(lines)):
@@ -113,7 +113,7 @@ def _under(lines: Sequence[TextLine], at: int, most: int) -> list[int]:
         height = max(above.y1 - above.y0, 1.0)
         apart = here.y0 - above.y1
         shared = min(above.x1, here.x1) - max(above.x0, here.x0)
-        if len(found) == most or apart > 2 * height or shared <= 0:
+        if len(found) == limit or apart > 2 * height or shared <= 0:
             break
         found.append(other)
     return found

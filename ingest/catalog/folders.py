@@ -23,8 +23,8 @@ class Folder:
     """Images whose words have not been read yet."""
 
 
-def folders(engine: Engine, collection: Collection, *, most: int = 200) -> list[Folder]:
-    """Folders with most files first, at most ``most`` of them; one below another counts for itself."""
+def folders(engine: Engine, collection: Collection, *, limit: int = 200) -> list[Folder]:
+    """Folders with most files first, at most ``limit`` of them; one below another counts for itself."""
     s = sources.c
     i = images.c
     held = (
@@ -43,10 +43,10 @@ def folders(engine: Engine, collection: Collection, *, most: int = 200) -> list[
         .where(s.collection_id == collection.id)
     )
     with transaction(engine, write=False) as connection:
-        return _grouped(connection.execute(wanted), most)
+        return _grouped(connection.execute(wanted), limit)
 
 
-def _grouped(rows: Iterable[tuple[str, str | None, int | None, int | None]], most: int) -> list[Folder]:
+def _grouped(rows: Iterable[tuple[str, str | None, int | None, int | None]], limit: int) -> list[Folder]:
     files: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     pictures: Counter[str] = Counter()
@@ -58,5 +58,5 @@ def _grouped(rows: Iterable[tuple[str, str | None, int | None, int | None]], mos
         pictures[path] += images_here or 0
         pending[path] += pending_here or 0
     return [
-        Folder(path, n, failed[path], pictures[path], pending[path]) for path, n in files.most_common(most)
+        Folder(path, n, failed[path], pictures[path], pending[path]) for path, n in files.most_common(limit)
     ]

@@ -104,13 +104,13 @@ def _frames(data: bytes, limits: ImageLimits) -> Iterator[tuple[int, Image.Image
     with as_bad_image(data), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         check_size(*opened.size, limits)
         count = getattr(opened, "n_frames", 1)
-        most = min(count, _MAX_FRAMES, _MAX_PIXELS // (opened.width * opened.height))
+        limit = min(count, _MAX_FRAMES, _MAX_PIXELS // (opened.width * opened.height))
         if count == 1:
             return
         at = 0
         # The canvas is kept from frame to frame, next to the frame itself.
         with DECODING.held(2 * opened.width * opened.height):
-            for number in range(most):
+            for number in range(limit):
                 opened.seek(number)
                 opened.load()
                 yield at, to_rgb(opened)

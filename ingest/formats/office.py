@@ -95,7 +95,7 @@ class Conversions:
             pdf = self._kept.pop(key, None)
             if pdf is None:
                 pdf = convert(
-                    data, kind, limits.office, most=limits.max_bytes, seconds=_TIMES * limits.decode_seconds
+                    data, kind, limits.office, limit=limits.max_bytes, seconds=_TIMES * limits.decode_seconds
                 )
             self._kept[key] = pdf
             while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _KEPT_BYTES:
@@ -106,7 +106,7 @@ class Conversions:
 CONVERSIONS = Conversions()
 
 
-def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float = 120.0) -> bytes:
+def convert(data: bytes, kind: str, program: str, *, limit: int, seconds: float = 120.0) -> bytes:
     """A document as PDF by ``program`` (LibreOffice's ``soffice``). Raises ``BadImageError``."""
     found = shutil.which(program)
     if found is None:
@@ -131,13 +131,13 @@ def convert(data: bytes, kind: str, program: str, *, most: int, seconds: float =
         said = _run(command, here, seconds)
         try:
             with made.open("rb") as file:
-                pdf = file.read(most + 1)
+                pdf = file.read(limit + 1)
         except OSError:
             why = said[-1][:200] if said else "it says nothing"
             # Not from the missing PDF: where a file is missing, a source counts as gone.
             raise BadImageError(f"it cannot be converted: {why}") from None
-    if len(pdf) > most:
-        raise BadImageError(f"the PDF that it becomes is over the limit of {most} bytes: split it")
+    if len(pdf) > limit:
+        raise BadImageError(f"the PDF that it becomes is over the limit of {limit} bytes: split it")
     return pdf
 
 

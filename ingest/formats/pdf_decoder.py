@@ -79,8 +79,8 @@ class PdfDecoder(Document):
             width, height = _size(sheet)
             check_size(width, height, self.limits)
             room = self.limits.max_pixels / (width * height)  # sides are rounded up
-            most = min(self.limits.pdf_dpi / PDF_DPI, max(1.0, 0.99 * math.sqrt(room)))
-            scale = most if min_side is None else min(most, min_side / min(width, height))
+            limit = min(self.limits.pdf_dpi / PDF_DPI, max(1.0, 0.99 * math.sqrt(room)))
+            scale = limit if min_side is None else min(limit, min_side / min(width, height))
             bitmap = sheet.render(scale=_SCALE * scale)
             try:
                 image: Image.Image = bitmap.to_pil()  # from BGR, so with pixels of its own

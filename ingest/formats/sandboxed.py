@@ -54,7 +54,7 @@ class SandboxedDocument(Document):
         """See ``Document``."""
         with self._served() as child:
             question = {"do": "picture", "page": place or 1, "min_side": min_side}
-            answer, pixels = self._ask(child, question, most=3 * self.limits.max_pixels)
+            answer, pixels = self._ask(child, question, limit=3 * self.limits.max_pixels)
             width, height, *drawn = (int(side) for side in answer["sides"])
             image = Image.frombytes("RGB", (drawn[0], drawn[1]), pixels)
             exif = Image.Exif()
@@ -85,9 +85,9 @@ class SandboxedDocument(Document):
             CHILDREN.give_back(child)
 
     def _ask(
-        self, child: Child, question: dict[str, Any], data: bytes = b"", *, most: int = 0
+        self, child: Child, question: dict[str, Any], data: bytes = b"", *, limit: int = 0
     ) -> tuple[dict[str, Any], bytes]:
-        return child.ask(question, data, seconds=self.limits.decode_seconds, most=most)
+        return child.ask(question, data, seconds=self.limits.decode_seconds, max_bytes=limit)
 
     @contextmanager
     def _served(self) -> Iterator[Child]:
@@ -167,7 +167,7 @@ def serve() -> None:
         except Exception as error:  # decoders raise anything for damaged files
             raise BadImageError(f"damaged {name}: {one_line(error)}") from error
 
-    answer_all(answer, most=2**32)
+    answer_all(answer, max_bytes=2**32)
 
 
 def _loaded(decoder: str, name: str) -> type[Document]:

@@ -115,7 +115,7 @@ class SandboxedVideo(Document):
         while True:
             question = {"do": "next", "min_side": min_side}
             with self._answering() as child:
-                answer, pixels = child.ask(question, seconds=seconds, most=3 * self.limits.max_pixels)
+                answer, pixels = child.ask(question, seconds=seconds, max_bytes=3 * self.limits.max_pixels)
                 if answer.get("end"):
                     if answer["cut_off"]:
                         raise BadImageError(f"the video is {str(answer['cut_off'])[:200]}")
@@ -145,8 +145,8 @@ class SandboxedVideo(Document):
         at = (place or 1) - 1
         question = {"do": "frame", "at": at, "min_side": min_side}
         with self._answering() as child:
-            most = 3 * self.limits.max_pixels
-            answer, pixels = child.ask(question, seconds=self._scene_seconds, most=most)
+            limit = 3 * self.limits.max_pixels
+            answer, pixels = child.ask(question, seconds=self._scene_seconds, max_bytes=limit)
             return self._picture(answer, pixels, at)
 
     def close(self) -> None:
@@ -233,4 +233,4 @@ def serve() -> None:
         image = film.frame(at, question["min_side"])
         return {"at": at, "sides": list(image.size)}, image.tobytes()
 
-    answer_all(answer, most=2**32)
+    answer_all(answer, max_bytes=2**32)

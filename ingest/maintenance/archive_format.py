@@ -29,12 +29,12 @@ SOURCES = 10_000
 _MAX_DIM = 65_536
 
 
-def _text(most: int) -> Any:
-    """A string of up to ``most`` characters, also those that are not Unicode: names of files have them."""
+def _text(limit: int) -> Any:
+    """A string of up to ``limit`` characters, also those that are not Unicode: names of files have them."""
 
     def check(value: Any) -> str:
-        if not isinstance(value, str) or len(value) > most or "\0" in value:
-            raise ValueError(f"not a text of up to {most} characters")
+        if not isinstance(value, str) or len(value) > limit or "\0" in value:
+            raise ValueError(f"not a text of up to {limit} characters")
         return value
 
     return PlainValidator(check)

@@ -130,7 +130,7 @@ class ArchiveReader:
             raise self._bad(f"{name!r} holds vectors of a wrong length")
         return rows
 
-    def _lines(self, kind: Any, name: str, most: int) -> list[Any]:
+    def _lines(self, kind: Any, name: str, limit: int) -> list[Any]:
         info = self._info(name)
         rows: list[Any] = []
         if info.file_size > _MAX_LINES:
@@ -138,7 +138,7 @@ class ArchiveReader:
         try:
             with self._zip.open(info) as file:
                 while line := file.readline(_MAX_LINE + 1):
-                    if len(line) > _MAX_LINE or len(rows) == most:
+                    if len(line) > _MAX_LINE or len(rows) == limit:
                         raise self._bad(f"{name!r} is larger than an export's")
                     rows.append(self._validated(kind, _json(line), f"line {len(rows) + 1} of {name!r}"))
         except UNREADABLE as error:
@@ -159,14 +159,14 @@ class ArchiveReader:
         except KeyError as error:
             raise self._bad(f"{name!r} is missing") from error
 
-    def _bytes(self, name: str, most: int) -> bytes:
-        """Read a whole piece, whose declared and real size may be ``most`` bytes at most."""
+    def _bytes(self, name: str, limit: int) -> bytes:
+        """Read a whole piece, whose declared and real size may be ``limit`` bytes at most."""
         info = self._info(name)
-        if info.file_size > most:
-            raise self._bad(f"{name!r} is larger than {most} bytes")
+        if info.file_size > limit:
+            raise self._bad(f"{name!r} is larger than {limit} bytes")
         try:
             with self._zip.open(info) as file:
-                content = file.read(most + 1)
+                content = file.read(limit + 1)
         except UNREADABLE as error:
             raise self._bad(f"{name!r} is damaged") from error
         if len(content) != info.file_size:

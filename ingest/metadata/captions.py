@@ -90,9 +90,9 @@ def listed_captions(listing: Path) -> dict[str, list[str]]:
 def without_stamps(captions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Captions less those that stand on many images: an album's name tells none of them from the others."""
     counts = Counter(caption.casefold() for found in captions.values() for caption in set(found))
-    most = max(3, len(captions) // 50)
+    limit = max(3, len(captions) // 50)
     kept = {
-        key: [caption for caption in found if counts[caption.casefold()] <= most]
+        key: [caption for caption in found if counts[caption.casefold()] <= limit]
         for key, found in captions.items()
     }
     return {key: found for key, found in kept.items() if found}

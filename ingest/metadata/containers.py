@@ -146,9 +146,9 @@ class _Boxes:
         head = self._bytes(start, stop, 8)
         return start if head[4:8] in (b"hdlr", b"keys", b"ilst") else start + 4
 
-    def _bytes(self, start: int, stop: int, most: int) -> bytes:
+    def _bytes(self, start: int, stop: int, limit: int) -> bytes:
         self._file.seek(start)
-        return self._file.read(min(stop - start, most))
+        return self._file.read(min(stop - start, limit))
 
     def _leaf(self, kind: bytes, start: int, stop: int, parent: bytes) -> None:
         if stop - start > MAX_XMP:

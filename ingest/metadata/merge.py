@@ -45,7 +45,7 @@ ReadBeside = Callable[[str, int], bytes | None]
 """The bytes of a file in the same folder, by name and most bytes; None when it cannot be had."""
 
 
-def look_into(path: Path, stamp: str | None, elsewhere: ReadBeside = lambda name, most: None) -> About:
+def look_into(path: Path, stamp: str | None, elsewhere: ReadBeside = lambda name, limit: None) -> About:
     """Read the metadata of the file at ``path`` and of those in ``stamp``. Damaged files contribute
     nothing. ``elsewhere`` reads those of other folders and archives.
     """
@@ -59,15 +59,15 @@ def look_into(path: Path, stamp: str | None, elsewhere: ReadBeside = lambda name
     except OSError:
         pass  # what lies beside it counts all the same
 
-    def read(name: str, most: int) -> bytes | None:
+    def read(name: str, limit: int) -> bytes | None:
         if is_elsewhere(name):
-            return elsewhere(name, most)
+            return elsewhere(name, limit)
         try:
             with path.with_name(name).open("rb") as file:
-                data = file.read(most + 1)
+                data = file.read(limit + 1)
         except OSError:
             return None
-        return data if len(data) <= most else None
+        return data if len(data) <= limit else None
 
     return combine(path.name, inside, stamp, read, film)
 

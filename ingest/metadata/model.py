@@ -141,7 +141,7 @@ class About:
         for name in _NAME_FIELDS:
             value = stored.get(name)
             found[name] = (
-                clean_names(value, most=_MAX_CHARS if name == "notes" else _MAX_NAME)
+                clean_names(value, limit=_MAX_CHARS if name == "notes" else _MAX_NAME)
                 if isinstance(value, list | tuple)
                 else ()
             )
@@ -217,17 +217,17 @@ def from_name(name: str) -> About:
     return About(taken_at=stamp.moment, taken_from="name") if stamp else About()
 
 
-def clean_text(value: Any, *, most: int = _MAX_CHARS) -> str | None:
+def clean_text(value: Any, *, limit: int = _MAX_CHARS) -> str | None:
     """Return any value as one line of text; None when nothing readable is left."""
     if not isinstance(value, str):
         return None
-    shown = value[:most].partition("\0")[0].encode("utf-8", "replace").decode()
+    shown = value[:limit].partition("\0")[0].encode("utf-8", "replace").decode()
     return " ".join("".join(c if c.isprintable() else " " for c in shown).split()) or None
 
 
-def clean_names(values: Any, *, most: int = _MAX_NAME) -> tuple[str, ...]:
+def clean_names(values: Any, *, limit: int = _MAX_NAME) -> tuple[str, ...]:
     """Keywords, people and albums: short, each once."""
-    found = (clean_text(value, most=most) for value in list(values)[: 4 * _MAX_NAMES])
+    found = (clean_text(value, limit=limit) for value in list(values)[: 4 * _MAX_NAMES])
     return tuple(dict.fromkeys(name for name in found if name))[:_MAX_NAMES]
 
 

@@ -123,7 +123,7 @@ class _Objects:
             for number, begin, end in zip(numbers[::2], begins, [*begins[1:], len(plain)], strict=False):
                 yield number, plain[begin : min(end, begin + _MAX_OBJECT)]
 
-    def _stream(self, start: int, most: int) -> bytes | None:
+    def _stream(self, start: int, limit: int) -> bytes | None:
         """The bytes of a stream object, unpacked where they are packed."""
         begin = self._data.find(b"stream", start, start + 4096)
         if begin < 0:
@@ -132,11 +132,11 @@ class _Objects:
         begin += len(b"stream")
         begin += 2 if self._data[begin : begin + 2] == b"\r\n" else 1
         end = self._data.find(b"endstream", begin)
-        body = self._data[begin : end if end >= 0 else begin + most]
+        body = self._data[begin : end if end >= 0 else begin + limit]
         if b"/FlateDecode" not in head:
-            return None if b"/Filter" in head and b"/Filter []" not in head else body[:most]
+            return None if b"/Filter" in head and b"/Filter []" not in head else body[:limit]
         try:
-            return zlib.decompressobj().decompress(body, most)
+            return zlib.decompressobj().decompress(body, limit)
         except zlib.error:
             return None
 

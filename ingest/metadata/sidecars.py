@@ -120,8 +120,8 @@ class Beside:
 
 def _by_case(name: str, found: Sequence[Found]) -> list[Found]:
     """Of spellings that differ in case those that are most like the image's; elsewhere only its own."""
-    most = max((_likeness(name, each) for each in found), default=0)
-    return [each for each in found if _likeness(name, each) == most and (most >= 0 or not each.address)]
+    limit = max((_likeness(name, each) for each in found), default=0)
+    return [each for each in found if _likeness(name, each) == limit and (limit >= 0 or not each.address)]
 
 
 def _likeness(name: str, sidecar: Found) -> int:

@@ -92,7 +92,7 @@ def read_album(data: bytes) -> About:
     found = _object(data) or {}
     # Before 2020 it was wrapped.
     inner = found.get("albumData")
-    title = clean_text((inner if isinstance(inner, dict) else found).get("title"), most=200)
+    title = clean_text((inner if isinstance(inner, dict) else found).get("title"), limit=200)
     return About(albums=(title,)) if title and "photoTakenTime" not in found else About()
 
 

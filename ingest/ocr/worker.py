@@ -137,4 +137,4 @@ def serve() -> None:
         lines = reader.read(Image.frombytes("RGB", (width, height), data))
         return {"lines": [[line.text, line.confidence, *line.box] for line in lines]}, b""
 
-    answer_all(answer, most=_MAX_PIXELS, memory=_MEMORY, limit="RLIMIT_DATA")
+    answer_all(answer, max_bytes=_MAX_PIXELS, memory=_MEMORY, limit="RLIMIT_DATA")

@@ -101,14 +101,14 @@ def look_at_file(source: Undescribed) -> About | None:
         return look_inside(source.uri, source.size, source.mtime_ns, source.beside)
     if remote_uri(source.uri):
         if source.uri.startswith("http"):
-            return combine(name_of(source.uri), [], None, lambda name, most: None)
+            return combine(name_of(source.uri), [], None, lambda name, limit: None)
         try:
             data = Remote().head(source.uri, source.size)
         except BadImageError:
             return None
         inside = read_bytes_inside(data)
         film = None if inside else read_film(io.BytesIO(data), source.size)
-        return combine(name_of(source.uri), inside, None, lambda name, most: None, film)
+        return combine(name_of(source.uri), inside, None, lambda name, limit: None, film)
     try:
         status = os.stat(source.uri)  # noqa: PTH116
     except (OSError, ValueError):

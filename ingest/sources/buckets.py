@@ -67,33 +67,33 @@ def head_object(uri: str) -> Found:
     return Found(uri, meta["size"], meta["e_tag"], round(meta["last_modified"].timestamp() * 1e9))
 
 
-def read_object(uri: str, most: int) -> bytes:
-    """The bytes of an object. Raises ``BucketError``, and ``LimitError`` for more than ``most``."""
+def read_object(uri: str, limit: int) -> bytes:
+    """The bytes of an object. Raises ``BucketError``, and ``LimitError`` for more than ``limit``."""
     import obstore  # noqa: PLC0415
 
     bucket, key = _split(uri)
     data = bytearray()
     try:
         result = obstore.get(_open(bucket), key)
-        large = result.meta["size"] > most
+        large = result.meta["size"] > limit
         for piece in () if large else result.stream(min_chunk_size=_PIECE):
             data += piece
-            if large := len(data) > most:
+            if large := len(data) > limit:
                 break
     except obstore.exceptions.BaseError as error:
         raise _told(uri, error) from error
     if large:
-        raise LimitError(f"{uri!r} is over the limit of {most} bytes")
+        raise LimitError(f"{uri!r} is over the limit of {limit} bytes")
     return bytes(data)
 
 
-def read_head(uri: str, size: int, most: int) -> bytes:
-    """The first ``most`` bytes of an object of ``size`` bytes. Raises ``BucketError``."""
+def read_head(uri: str, size: int, limit: int) -> bytes:
+    """The first ``limit`` bytes of an object of ``size`` bytes. Raises ``BucketError``."""
     import obstore  # noqa: PLC0415
 
     bucket, key = _split(uri)
     try:
-        return bytes(obstore.get_range(_open(bucket), key, start=0, end=min(size, most)))
+        return bytes(obstore.get_range(_open(bucket), key, start=0, end=min(size, limit)))
     except obstore.exceptions.BaseError as error:
         raise _told(uri, error) from error
 

@@ -125,8 +125,8 @@ class Remote:
             return read_content(Path(uri), limits=limits)
         try:
             if uri.startswith(("http://", "https://")):
-                most = FetchLimits(max_bytes=limits.max_bytes, ports=self.ports)
-                data = b"".join(fetch(uri, limits=most, resolve=self.resolve, allowed=self.allowed))
+                limit = FetchLimits(max_bytes=limits.max_bytes, ports=self.ports)
+                data = b"".join(fetch(uri, limits=limit, resolve=self.resolve, allowed=self.allowed))
             else:
                 data = buckets.read_object(uri, limits.max_bytes)
         except LimitError as error:

@@ -136,17 +136,17 @@ def sidecars_in(path: Path) -> dict[str, tuple[list[Found], list[str]]]:
     return {folder: each for folder, each in found.items() if each[0]}
 
 
-def read_sidecar(address: str, most: int) -> bytes | None:
+def read_sidecar(address: str, limit: int) -> bytes | None:
     """The bytes of a sidecar by its whole address; None when it is gone or has more than so many."""
     try:
         if is_inside(address):
-            data = _read(*_parts(address), most)
+            data = _read(*_parts(address), limit)
         else:
             with Path(address).open("rb") as file:
-                data = file.read(most + 1)
+                data = file.read(limit + 1)
     except (*UNREADABLE, BadImageError):
         return None
-    return data if len(data) <= most else None
+    return data if len(data) <= limit else None
 
 
 def read_inside(uri: str, limits: ImageLimits) -> bytes:
@@ -174,10 +174,10 @@ def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | 
         _log.info("%r cannot be read: %s", uri, _why(error))
         return None
 
-    def read(other: str, most: int) -> bytes | None:
+    def read(other: str, limit: int) -> bytes | None:
         if is_elsewhere(other):
-            return read_sidecar(other, most)
-        return read_sidecar(f"{uri.rpartition('/')[0]}/{other}", most)
+            return read_sidecar(other, limit)
+        return read_sidecar(f"{uri.rpartition('/')[0]}/{other}", limit)
 
     return combine(name.rpartition("/")[2], inside, beside, read, film)
 
@@ -236,10 +236,10 @@ def _parts(uri: str) -> tuple[Path, str]:
     raise BadImageError(f"cannot read {uri!r}: its archive is gone") from FileNotFoundError(uri)
 
 
-def _read(path: Path, name: str, most: int) -> bytes:
+def _read(path: Path, name: str, limit: int) -> bytes:
     try:
         with _opened(path).open(name) as file:
-            return file.read(most + 1)
+            return file.read(limit + 1)
     except UNREADABLE as error:
         raise BadImageError(f"cannot read {name!r} in {path.name!r}: {_why(error)}") from error
 

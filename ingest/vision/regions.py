@@ -107,8 +107,8 @@ def _seen(image: Image.Image) -> _Seen | None:
 
 
 def _most(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    most: NDArray[np.uint8] = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
-    return most
+    limit: NDArray[np.uint8] = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+    return limit
 
 
 def _steps(colours: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:

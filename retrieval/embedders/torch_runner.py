@@ -91,7 +91,7 @@ class TorchRunner:
     def grow(self, run: Callable[[int], Any]) -> None:
         """Take the batch size at which ``run(n)`` passes most items a second, on CUDA."""
         if self._cuda:
-            self.batch = best_batch(self._timed(run), start=USUAL_BATCH, most=LARGEST_BATCH)
+            self.batch = best_batch(self._timed(run), start=USUAL_BATCH, limit=LARGEST_BATCH)
             self.torch.cuda.empty_cache()
 
     def _timed(self, run: Callable[[int], Any]) -> Callable[[int], float]:
@@ -131,7 +131,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _FULL)
 
 
-def best_batch(seconds: Callable[[int], float], *, start: int, most: int) -> int:
+def best_batch(seconds: Callable[[int], float], *, start: int, limit: int) -> int:
     """The smallest of ``start, 2 start, ...`` beyond which throughput grows by less than 5 %.
 
     ``seconds(n)`` is how long a batch of n takes; it may raise that memory is out, which ends the search.
@@ -139,7 +139,7 @@ def best_batch(seconds: Callable[[int], float], *, start: int, most: int) -> int
     best = start
     rate = 0.0
     size = start
-    while size <= most:
+    while size <= limit:
         try:
             reached = size / seconds(size)
         except (RuntimeError, MemoryError) as error:

@@ -245,13 +245,13 @@ class FaissRows:
                     break
         return found[offset:]
 
-    def facets(self, where: Where, *, most: int = MOST) -> Facets:
+    def facets(self, where: Where, *, limit: int = MOST) -> Facets:
         """Count the values of each facet among the images that satisfy the filter."""
         condition, values = to_sql(where)
         if Check(where).fields:
             ids = list(self.ids_of(self.matching(where).tolist()).values())
             parts = (self.records(ids[at : at + _PART]) for at in range(0, len(ids), _PART))
-            return count_records((record for part in parts for record in part.values()), most=most)
+            return count_records((record for part in parts for record in part.values()), limit=limit)
         limited = "" if condition == "1" else f" AND n IN (SELECT n FROM points WHERE {condition})"  # noqa: S608
         return {
             facet: in_order(
@@ -259,7 +259,7 @@ class FaissRows:
                     f"SELECT value, count(*) FROM facts WHERE field = ?{limited} GROUP BY value",  # noqa: S608
                     (field, *(values if limited else ())),
                 ),
-                most=most,
+                limit=limit,
             )
             for facet, field in FACET_FIELDS.items()
         }

@@ -344,12 +344,12 @@ class FaissStore(VectorStore):
                     return self._rows.count()
             return len(self._matching(where))
 
-    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        """Count the values of each facet among the images that satisfy the filter: the ``most`` frequent
+    def facets(self, where: Where, /, *, limit: int = MOST) -> Facets:
+        """Count the values of each facet among the images that satisfy the filter: the ``limit`` frequent
         of each.
         """
         with self._reading(), self._sql:
-            return self._rows.facets(where, most=most)
+            return self._rows.facets(where, limit=limit)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -212,19 +212,20 @@ class QdrantStore(VectorStore):
             return sum(1 for _ in self._matching(where))
         return self._engine.count(to_clauses(where))
 
-    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        """Count the values of each facet among the images that satisfy the filter: the ``most`` frequent
-        of each.
+    def facets(self, where: Where, /, *, limit: int = MOST) -> Facets:
+        """Count the values of each facet among the images that satisfy the filter: the ``limit`` most
+        frequent of each.
         """
         if Check(where).fields:
             ids = list(self._matching(where))
             pages = (self.get(ids[at : at + PAGE]) for at in range(0, len(ids), PAGE))
-            return count_records((record for page in pages for record in page), most=most)
+            return count_records((record for page in pages for record in page), limit=limit)
         narrowed = to_clauses(where)
-        limit = most + self._engine.facet_spare
+        fetched = limit + self._engine.facet_spare
         return {
             facet: in_order(
-                ((hit.value, hit.count) for hit in self._engine.facet(field, narrowed, limit)), most=most
+                ((hit.value, hit.count) for hit in self._engine.facet(field, narrowed, fetched)),
+                limit=limit,
             )
             for facet, field in FACET_FIELDS.items()
         }

@@ -108,8 +108,8 @@ def _answers(tokenizer: Any, reference: str) -> tuple[int, int]:
 def _shown(image: Image.Image) -> Image.Image:
     """The image, no larger than is worth its tokens, and no thinner than processors accept."""
     scale = _MAX_SIDE / max(image.size)
-    least = max(1, max(image.size) // _MAX_ASPECT)
-    width, height = (max(side, least) for side in image.size)
+    min_tokens = max(1, max(image.size) // _MAX_ASPECT)
+    width, height = (max(side, min_tokens) for side in image.size)
     if scale < 1:
         width = max(1, round(width * scale))
         height = max(1, round(height * scale))

@@ -119,9 +119,9 @@ class VectorStore(Closing, ABC):
         """Return how many images satisfy the filter."""
 
     @abstractmethod
-    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+    def facets(self, where: Where, /, *, limit: int = MOST) -> Facets:
         """Count the images that satisfy ``where`` by year, month, place, kind, camera and tag: the
-        ``most`` frequent values of each.
+        ``limit`` frequent values of each.
         """
 
     def optimize(self) -> None:

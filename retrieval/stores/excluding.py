@@ -46,6 +46,6 @@ class LeftOut(StoreView):
             return sum(1 for _ in self.ids())
         return len(self.scroll(where, limit=self._store.count(where)))
 
-    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
+    def facets(self, where: Where, /, *, limit: int = MOST) -> Facets:
         """The facets of those that are not left out."""
-        return count_records(self.get(self.scroll(where, limit=self._store.count(where))), most=most)
+        return count_records(self.get(self.scroll(where, limit=self._store.count(where))), limit=limit)

@@ -38,16 +38,16 @@ def facet_values(record: ImageRecord) -> dict[Facet, tuple[str | int, ...]]:
     }
 
 
-def count_records(records: Iterable[ImageRecord], *, most: int = MOST) -> Facets:
+def count_records(records: Iterable[ImageRecord], *, limit: int = MOST) -> Facets:
     """The facets of some records: what a store without facets of its own gives."""
     counters: dict[Facet, Counter[str | int]] = {facet: Counter() for facet in FACETS}
     for record in records:
         for facet, values in facet_values(record).items():
             counters[facet].update(values)
-    return {facet: in_order(counter.items(), most=most) for facet, counter in counters.items()}
+    return {facet: in_order(counter.items(), limit=limit) for facet, counter in counters.items()}
 
 
-def in_order(pairs: Iterable[tuple[Any, int]], *, most: int = MOST) -> tuple[Count, ...]:
-    """Counts as facets give them, the ``most`` frequent ones."""
+def in_order(pairs: Iterable[tuple[Any, int]], *, limit: int = MOST) -> tuple[Count, ...]:
+    """Counts as facets give them, the ``limit`` frequent ones."""
     counts = (Count(value, count) for value, count in pairs if count > 0)
-    return tuple(sorted(counts, key=lambda each: (-each.pictures, str(each.value))))[:most]
+    return tuple(sorted(counts, key=lambda each: (-each.pictures, str(each.value))))[:limit]

@@ -60,8 +60,8 @@ class ForwardingStore(VectorStore):
     def count(self, where: Where | None = None, /) -> int:
         return self._forward(VectorStore.count)(where)
 
-    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        return self._forward(VectorStore.facets)(where, most=most)
+    def facets(self, where: Where, /, *, limit: int = MOST) -> Facets:
+        return self._forward(VectorStore.facets)(where, limit=limit)
 
     def optimize(self) -> None:
         self._forward(VectorStore.optimize)()

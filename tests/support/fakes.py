@@ -222,8 +222,10 @@ class MemoryStore(VectorStore):
     def count(self, where: Where | None = None, /) -> int:
         return sum(fits(each, where or Where()) for each in list(self._records.values()))
 
-    def facets(self, where: Where, /, *, most: int = MOST) -> Facets:
-        return count_records((each for each in list(self._records.values()) if fits(each, where)), most=most)
+    def facets(self, where: Where, /, *, limit: int = MOST) -> Facets:
+        return count_records(
+            (each for each in list(self._records.values()) if fits(each, where)), limit=limit
+        )
 
 
 _derived = lru_cache(maxsize=20_000)(derive)

@@ -95,21 +95,21 @@ def export_naflex(model: Any, folder: Path) -> None:
     side = int(vision.embeddings.position_embedding_size)
     grid = vision.embeddings.position_embedding.weight.detach().reshape(side, side, -1)
 
-    def weights(sizes: Any, most: int) -> Any:
-        """``(n, most, side)``: how much of each of the ``side`` rows the i-th of ``sizes[n]`` rows takes."""
+    def weights(sizes: Any, limit: int) -> Any:
+        """``(n, limit, side)``: how much of each of the ``side`` rows the i-th of ``sizes[n]`` rows takes."""
         scale = side / sizes.float()[:, None, None]
         support = scale.clamp(min=1.0)
-        centre = (torch.arange(most)[None, :, None] + 0.5) * scale
+        centre = (torch.arange(limit)[None, :, None] + 0.5) * scale
         away = (torch.arange(side)[None, None, :] + 0.5 - centre) / support
         parts = (1 - away.abs()).clamp(min=0.0)
         return parts / parts.sum(dim=2, keepdim=True).clamp(min=1e-9)
 
     def features(pixel_values: Any, pixel_attention_mask: Any, spatial_shapes: Any) -> Any:
-        most = vision.embeddings.num_patches
+        limit = vision.embeddings.num_patches
         patches = vision.embeddings.patch_embedding(pixel_values)
         rows, columns = spatial_shapes[:, 0], spatial_shapes[:, 1]
-        tall, wide = weights(rows, most), weights(columns, most)
-        index = torch.arange(most)[None, :]
+        tall, wide = weights(rows, limit), weights(columns, limit)
+        index = torch.arange(limit)[None, :]
         at_row = torch.minimum(index // columns[:, None], rows[:, None] - 1)
         at_column = index % columns[:, None]
         down = torch.gather(tall, 1, at_row[..., None].expand(-1, -1, side))
@@ -118,7 +118,7 @@ def export_naflex(model: Any, folder: Path) -> None:
         hidden = patches + positions
         hide = (1 - pixel_attention_mask[:, None, None, :].float()) * -1e9
         for layer in vision.encoder.layers:
-            hidden = layer(hidden, hide.expand(-1, 1, most, most))
+            hidden = layer(hidden, hide.expand(-1, 1, limit, limit))
         head, last = vision.head, vision.post_layernorm(hidden)
         probe = head.probe.repeat(pixel_values.shape[0], 1, 1)
         seen = head.attention(probe, last, last, key_padding_mask=pixel_attention_mask == 0)[0]

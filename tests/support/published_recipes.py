@@ -22,8 +22,8 @@ def gemma_patches(image: Image.Image, tokens: int) -> tuple[Any, Any, int]:
         wide, high = 1, min(image.height // image.width, tokens)
     resized = image.convert("RGB").resize((wide * side, high * side), Image.Resampling.BICUBIC)
     pixels = np.asarray(resized, np.float32) / 255
-    most = tokens * 9
-    values, places = np.zeros((most, 768), np.float32), np.full((most, 2), -1)
+    limit = tokens * 9
+    values, places = np.zeros((limit, 768), np.float32), np.full((limit, 2), -1)
     at = 0
     for y in range(0, high * side, 16):
         for x in range(0, wide * side, 16):

@@ -54,7 +54,7 @@ def serve() -> None:
             raise BadImageError("no image")
         return {}, b""
 
-    answer_all(answer, most=2**20)
+    answer_all(answer, max_bytes=2**20)
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])

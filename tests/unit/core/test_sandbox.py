@@ -40,7 +40,7 @@ def serve() -> None:
             os.kill(os.getpid(), signal.SIGSEGV)
         return {"pid": os.getpid()}, data
 
-    answer_all(answer, most=2**20)
+    answer_all(answer, max_bytes=2**20)
 
 
 def serve_writable() -> None:
@@ -50,7 +50,7 @@ def serve_writable() -> None:
     def answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         return {"reserved": len(reserved), "bytes": len(bytearray(question["bytes"]))}, b""
 
-    answer_all(answer, most=2**20, memory=2**30, limit="RLIMIT_DATA")
+    answer_all(answer, max_bytes=2**20, memory=2**30, limit="RLIMIT_DATA")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def until_gone(pid: int) -> None:
 
 def test_cpu_time_is_limited_for_each_question_anew(child: Child) -> None:
     for _ in range(3):
-        assert child.ask({"do": "echo"}, b"data", seconds=1, most=4)[1] == b"data"
+        assert child.ask({"do": "echo"}, b"data", seconds=1, max_bytes=4)[1] == b"data"
     with pytest.raises(NONSENSE):
         child.ask({"do": "spin"}, seconds=1)
     assert child.end() == TOO_LONG
@@ -142,7 +142,7 @@ def test_a_child_outlives_the_thread_that_asked_for_it() -> None:
     thread.start()
     thread.join()
     assert made[0].ask({"do": "echo"}, seconds=60)
-    assert made[0].ask({"do": "echo"}, b"again", seconds=60, most=5)[1] == b"again"
+    assert made[0].ask({"do": "echo"}, b"again", seconds=60, max_bytes=5)[1] == b"again"
     made[0].end()
 
 

@@ -109,12 +109,12 @@ def test_who_comes_later_is_before_the_next_job_of_who_was_served(ledger: JobLed
 def test_a_collection_has_one_job_at_a_time_and_others_go_on_beside_it(ledger: JobLedger) -> None:
     go_on, lock = threading.Event(), threading.Lock()
     at_work: list[str] = []
-    most: dict[str, int] = {}
+    limit: dict[str, int] = {}
 
     def work(job: Job, on_progress: OnProgress) -> Mapping[str, Any]:
         with lock:
             at_work.append(job.collection)
-            most[job.collection] = max(most.get(job.collection, 0), at_work.count(job.collection))
+            limit[job.collection] = max(limit.get(job.collection, 0), at_work.count(job.collection))
         if job.collection == "a":
             go_on.wait(20)
         with lock:
@@ -129,7 +129,7 @@ def test_a_collection_has_one_job_at_a_time_and_others_go_on_beside_it(ledger: J
         assert [ledger.get(job).state for job in slow] == ["running", "queued", "queued"]
         go_on.set()
         assert {ended(ledger, job).state for job in slow} == {"done"}
-    assert most == {"a": 1, "b": 1}
+    assert limit == {"a": 1, "b": 1}
 
 
 def test_long_jobs_of_many_collections_hold_up_another_for_a_file(ledger: JobLedger) -> None:

@@ -27,8 +27,8 @@ def known(name: str, **about: Any) -> Known:
     return Known(HERE / name, name, **about)
 
 
-def made(*pictures: Known, most: int = 99, absent: int = 0, seed: int = 0) -> list[Candidate]:
-    return make_queries(pictures, most=most, absent=absent, seed=seed)
+def made(*pictures: Known, limit: int = 99, absent: int = 0, seed: int = 0) -> list[Candidate]:
+    return make_queries(pictures, limit=limit, absent=absent, seed=seed)
 
 
 def asked(candidates: list[Candidate]) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_kinds_and_images_take_turns() -> None:
         known(f"{n}", captions=(f"title {n} one", f"title {n} two"), taken_at=datetime(2020, 1, n + 1))
         for n in range(8)
     ]
-    found = made(*pictures, most=8)
+    found = made(*pictures, limit=8)
     assert Counter(each.kind for each in found) == {"caption": 4, "day": 4}
     assert len({each.image for each in found}) == 8, "each picture once before any twice"
     assert len(made(*pictures)) == 24
@@ -109,9 +109,9 @@ def test_nothing_known_makes_no_query_but_absent_things() -> None:
 
 def test_the_seed_decides() -> None:
     pictures = [known(f"{n}", captions=(f"title number {n}",)) for n in range(40)]
-    first = made(*pictures, most=10, absent=5)
-    assert first == made(*pictures, most=10, absent=5)
-    assert first != made(*pictures, most=10, absent=5, seed=1)
+    first = made(*pictures, limit=10, absent=5)
+    assert first == made(*pictures, limit=10, absent=5)
+    assert first != made(*pictures, limit=10, absent=5, seed=1)
 
 
 def test_the_manifest_is_read_back(tmp_path: Path) -> None:

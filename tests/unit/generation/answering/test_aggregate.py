@@ -173,8 +173,8 @@ def test_groups_and_the_most(archive: Archive) -> None:
     groups = archive.ask("pictures per year").plan["result"]  # type: ignore[index]
     assert groups["groups"][-1] == {"value": "2018", "pictures": 5}
     assert groups["without"] == 4
-    most = archive.ask("Which month has the most photos?")
-    assert most.text.startswith("July 2018: 4 photos.")
+    limit = archive.ask("Which month has the most photos?")
+    assert limit.text.startswith("July 2018: 4 photos.")
     assert archive.ask("Which cameras have I used?").text.startswith("Nikon: 4, Canon: 3")
     assert archive.ask("how far back do my photos go?").text.startswith(
         "From 2 May 2016 [1] to 4 July 2018 [2]"

@@ -125,7 +125,7 @@ def test_the_processor_gets_every_image_once_and_text_is_no_image(
     shown = shown[:1] if family == "paligemma" else shown
 
     def counted(*parts: str | Image.Image) -> Counted:
-        last = list(vlm.write([Turn("user", (*parts, "What?"))], most=1, within_s=60))[-1]
+        last = list(vlm.write([Turn("user", (*parts, "What?"))], max_tokens=1, timeout_s=60))[-1]
         assert isinstance(last, Counted)
         return last
 
@@ -151,13 +151,13 @@ def test_every_listed_model_is_of_a_family_whose_images_are_counted() -> None:
 def test_gemma_4_sees_images_as_large_as_it_can(tmp_path: Path) -> None:
     folder = tiny_vlms.save_vlm(tmp_path, "gemma4")
     told = folder / "processor_config.json"
-    for budget, least, most in ((70, 60, 70), (280, 1000, 1120)):
+    for budget, min_tokens, max_tokens in ((70, 60, 70), (280, 1000, 1120)):
         told.write_text(re.sub('"max_soft_tokens": [0-9]+', f'"max_soft_tokens": {budget}', told.read_text()))
         vlm = Vlm.load(str(folder), device="cpu")
         last = list(
-            vlm.write([Turn("user", (picture("red", size=(120, 80)), "What?"))], most=1, within_s=60)
+            vlm.write([Turn("user", (picture("red", size=(120, 80)), "What?"))], max_tokens=1, timeout_s=60)
         )[-1]
-        assert isinstance(last, Counted) and least <= last.images <= most
+        assert isinstance(last, Counted) and min_tokens <= last.images <= max_tokens
         assert generator(vlm).limits.tokens(120, 80) == last.images
 
 
@@ -184,11 +184,11 @@ def test_closing_the_iterator_stops_the_model(own: Vlm) -> None:
 
 
 def test_questions_wait_for_each_other(vlm: Vlm) -> None:
-    alone = list(vlm.write([Turn("user", ("one",))], most=6, within_s=60))
+    alone = list(vlm.write([Turn("user", ("one",))], max_tokens=6, timeout_s=60))
     said: dict[int, list[Any]] = {}
 
     def ask(number: int) -> None:
-        said[number] = list(vlm.write([Turn("user", ("one",))], most=6, within_s=60))
+        said[number] = list(vlm.write([Turn("user", ("one",))], max_tokens=6, timeout_s=60))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -201,7 +201,7 @@ def test_questions_wait_for_each_other(vlm: Vlm) -> None:
 
 def test_one_who_waits_can_leave(vlm: Vlm) -> None:
     with vlm._lock:
-        stream = vlm.write([Turn("user", ("one",))], most=6, within_s=60)
+        stream = vlm.write([Turn("user", ("one",))], max_tokens=6, timeout_s=60)
         waiting = threading.Thread(target=lambda: next(stream, None), daemon=True)
         waiting.start()
         time.sleep(0.1)
@@ -213,12 +213,12 @@ def test_one_who_waits_can_leave(vlm: Vlm) -> None:
 
 def test_what_takes_too_long_is_given_up(vlm: Vlm) -> None:
     with pytest.raises(GenerationError, match="took longer than"):
-        list(vlm.write([Turn("user", ("one",))], most=2000, within_s=0.01))
+        list(vlm.write([Turn("user", ("one",))], max_tokens=2000, timeout_s=0.01))
 
 
 def test_what_is_longer_than_its_context_is_refused(vlm: Vlm) -> None:
     with pytest.raises(LimitError, match="holds 8192"):
-        list(vlm.write([Turn("user", ("x" * 9000,))], most=10, within_s=60))
+        list(vlm.write([Turn("user", ("x" * 9000,))], max_tokens=10, timeout_s=60))
 
 
 def test_the_answer_has_room_in_the_context(vlm: Vlm) -> None:
@@ -263,7 +263,7 @@ def test_paligemma_is_asked_about_one_image_and_cites_it(
 
 @pytest.mark.parametrize("size", [(1, 1), (4000, 2), (2, 4000)])
 def test_any_shape_is_taken(vlm: Vlm, size: tuple[int, int]) -> None:
-    stream = vlm.write([Turn("user", (Image.new("L", size), "What?"))], most=2, within_s=60)
+    stream = vlm.write([Turn("user", (Image.new("L", size), "What?"))], max_tokens=2, timeout_s=60)
     assert isinstance(list(stream)[-1], Counted)
 
 
@@ -290,7 +290,7 @@ def test_a_template_that_refuses_a_system_turn_gets_it_from_the_user(own: Vlm) -
 def test_what_a_processor_cannot_take_is_one_line(own: Vlm) -> None:
     own._processor.chat_template = "<start_of_image>"
     with pytest.raises(GenerationError, match=r"'transformers:.*failed: "):
-        list(own.write([Turn("user", ("x",))], most=2, within_s=60))
+        list(own.write([Turn("user", ("x",))], max_tokens=2, timeout_s=60))
 
 
 def _without_weights(folder: Path) -> None:
@@ -364,9 +364,9 @@ def test_a_full_memory_is_one_line(own: Vlm, monkeypatch: pytest.MonkeyPatch) ->
 
     hook = own._model.register_forward_pre_hook(full)
     with pytest.raises(LimitError, match="fewer images"):
-        list(own.write([Turn("user", ("x",))], most=2, within_s=60))
+        list(own.write([Turn("user", ("x",))], max_tokens=2, timeout_s=60))
     hook.remove()
-    assert list(own.write([Turn("user", ("x",))], most=2, within_s=60)), "it works again"
+    assert list(own.write([Turn("user", ("x",))], max_tokens=2, timeout_s=60)), "it works again"
     monkeypatch.setattr("torch.nn.Module.to", full)
     with pytest.raises(ModelUnavailableError, match="smaller model"):
         Vlm.load(own.reference, device="cpu")

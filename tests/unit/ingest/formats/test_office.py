@@ -94,19 +94,19 @@ def test_what_fails_or_hangs_is_said_in_a_line_and_leaves_nothing_behind(tmp_pat
     with pytest.raises(
         BadImageError, match=r"^it cannot be converted: Error: source file could not be loaded$"
     ):
-        convert(rb"{\rtf1 fail}", "rtf", soffice, most=2**20)
+        convert(rb"{\rtf1 fail}", "rtf", soffice, limit=2**20)
     with pytest.raises(BadImageError, match="more than 3 seconds"):
-        convert(rb"{\rtf1 hang}", "rtf", soffice, most=2**20, seconds=3)
+        convert(rb"{\rtf1 hang}", "rtf", soffice, limit=2**20, seconds=3)
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 10
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline, "what it started goes with it"
         time.sleep(0.05)
     with pytest.raises(BadImageError, match="over the limit of 100 bytes"):
-        convert(RTF, "rtf", soffice, most=100)
+        convert(RTF, "rtf", soffice, limit=100)
     (tmp_path / "soffice").write_text("no program")
     with pytest.raises(BadImageError, match=r"cannot be started|cannot be converted"):
-        convert(RTF, "rtf", soffice, most=100)
+        convert(RTF, "rtf", soffice, limit=100)
 
 
 @pytest.mark.timeout(60)
@@ -116,7 +116,7 @@ def test_nobody_waits_for_what_a_program_leaves_behind(tmp_path: Path, ends: str
     soffice = str(program(tmp_path))
     try:
         with pytest.raises(BadImageError, match=why):
-            convert(rb"{\rtf1 leave %s}" % ends.encode(), "rtf", soffice, most=2**20, seconds=3)
+            convert(rb"{\rtf1 leave %s}" % ends.encode(), "rtf", soffice, limit=2**20, seconds=3)
     finally:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
@@ -192,15 +192,15 @@ def test_libreoffice_converts_and_follows_no_link(
         data = odt("plain words", picture=f"{address}/tracker.png", section=section)
         for without_network in (office._without_network, lambda: ()):
             monkeypatch.setattr(office, "_without_network", without_network)
-            pdf = convert(data, "odt", "soffice", most=2**24)
+            pdf = convert(data, "odt", "soffice", limit=2**24)
             with SandboxedPdf(pdf, ImageLimits()) as document:
                 read = " ".join(line.text for line in document.lines(1) or ())
             assert "plain words" in read and "periwinkle" not in read
     assert asked == []
 
-    with SandboxedPdf(convert(WORD, "docx", "soffice", most=2**24), ImageLimits()) as document:
+    with SandboxedPdf(convert(WORD, "docx", "soffice", limit=2**24), ImageLimits()) as document:
         assert document.pages == 2
         assert [line.text for line in document.lines(2) or ()] == ["Berth seven is closed"]
     with pytest.raises(BadImageError, match="cannot be converted"):
-        convert(WORD[:400], "docx", "soffice", most=2**24)
+        convert(WORD[:400], "docx", "soffice", limit=2**24)
     assert not list(Path(tempfile.gettempdir()).glob("askpix-office-*"))

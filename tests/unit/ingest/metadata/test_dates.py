@@ -41,7 +41,7 @@ def of(name: str, exif: dict[str, Any] | None = None, inside: bytes = b"", besid
     Image.new("RGB", (8, 8)).save(data, "JPEG", exif=tags, **({"xmp": inside} if inside else {}))
     stamp = '[["a.xmp", 1, 1]]' if beside else None
     with Image.open(data) as image:
-        return combine(name, read_inside(image), stamp, lambda name, most: beside)
+        return combine(name, read_inside(image), stamp, lambda name, limit: beside)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_degrees_of_exif_need_it_too() -> None:
     data = io.BytesIO()
     Image.new("RGB", (8, 8)).save(data, "JPEG", exif=exif)
     with Image.open(data) as image:
-        assert combine("a.jpg", read_inside(image), None, lambda name, most: None).lat is None
+        assert combine("a.jpg", read_inside(image), None, lambda name, limit: None).lat is None
 
 
 # --- films ------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_degrees_of_exif_need_it_too() -> None:
 def told(name: str, data: bytes, google: bytes = b"") -> About:
     film = read_film(io.BytesIO(data), len(data))
     stamp = '[["a.json", 1, 1]]' if google else None
-    return combine(name, [], stamp, lambda name, most: google, film)
+    return combine(name, [], stamp, lambda name, limit: google, film)
 
 
 UTC = datetime(2021, 6, 23, 15, 5)

@@ -67,15 +67,15 @@ def test_marks_in_a_text_are_no_images(gemma: tuple[Any, ...], qwen: tuple[Any, 
         assert np.allclose(plain, marked, atol=1e-5)
 
 
-def qwen_pixels(image: Image.Image, most: int) -> tuple[Any, Any]:
-    """qwen_vl_utils' ``smart_resize`` (factor 32, 4 to ``most`` cells), then Qwen2VLImageProcessor's patches.
+def qwen_pixels(image: Image.Image, limit: int) -> tuple[Any, Any]:
+    """qwen_vl_utils' ``smart_resize`` (factor 32, to ``limit`` cells), then Qwen2VLImageProcessor's patches.
 
     Of 16 pixels, each twice in time, cells of 2 by 2 of them together, colours first; (x - 0.5) / 0.5.
     """
     factor = 32
     w, h = (max(factor, round(each / factor) * factor) for each in image.size)
-    if w * h > most * factor**2:
-        beta = math.sqrt(image.width * image.height / (most * factor**2))
+    if w * h > limit * factor**2:
+        beta = math.sqrt(image.width * image.height / (limit * factor**2))
         w, h = (max(factor, math.floor(each / beta / factor) * factor) for each in image.size)
     elif w * h < 4 * factor**2:
         beta = math.sqrt(4 * factor**2 / (image.width * image.height))

@@ -315,17 +315,17 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
 
 
 def test_the_batch_grows_while_it_pays() -> None:
-    assert best_batch(lambda n: 1 + n / 1000, start=16, most=512) == 512
-    assert best_batch(lambda n: n / 100, start=16, most=512) == 16
+    assert best_batch(lambda n: 1 + n / 1000, start=16, limit=512) == 512
+    assert best_batch(lambda n: n / 100, start=16, limit=512) == 16
 
     def full(n: int) -> float:
         if n > 64:
             raise torch.OutOfMemoryError("out of memory")
         return 1.0
 
-    assert best_batch(full, start=16, most=512) == 64
+    assert best_batch(full, start=16, limit=512) == 64
     with pytest.raises(RuntimeError, match="other"):
-        best_batch(lambda n: (_ for _ in ()).throw(RuntimeError("other")), start=16, most=32)
+        best_batch(lambda n: (_ for _ in ()).throw(RuntimeError("other")), start=16, limit=32)
 
 
 def test_strips_are_cut_to_their_middle() -> None:

@@ -32,9 +32,9 @@ from askpix.retrieval.query.parser import parse
         ("Bilder mit 4 oder mehr Sternen", 4, 5),
     ],
 )
-def test_stars_are_a_filter(query: str, least: int, most: int) -> None:
+def test_stars_are_a_filter(query: str, least: int, limit: int) -> None:
     found = parse(query)
-    assert (found.where.rating_min, found.where.rating_max) == (least, most)
+    assert (found.where.rating_min, found.where.rating_max) == (least, limit)
     assert "star" not in found.text.lower() and "rat" not in found.text.lower().replace("berat", "")
 
 

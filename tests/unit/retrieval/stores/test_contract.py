@@ -484,7 +484,7 @@ def test_facets_count_every_value_the_most_frequent_first(store: VectorStore) ->
         "cameras": (("Canon EOS 5D", 3),),
         "tags": (("sea", 3), ("trip", 3), ("bill", 1)),
     }
-    assert store.facets(Where(), most=1)["tags"] == (("sea", 3),)
+    assert store.facets(Where(), limit=1)["tags"] == (("sea", 3),)
     assert store.facets(Where(kind="page"))["years"] == ((2018, 1), (2019, 1))
     assert store.facets(Where(path="*/page.jpg"))["tags"] == (("bill", 1),)
     assert set(store.facets(Where(tags=("none",))).values()) == {()}
