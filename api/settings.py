@@ -121,7 +121,9 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Larger files are refused, in bytes.")
     max_image_pixels: int = Field(
-        default=120_000_000, ge=1, description="Larger images are refused before they are decoded, in pixels."
+        default=120_000_000,
+        ge=1,
+        description="Larger images are refused before decoding, in pixels; JPEGs over four times as many.",
     )
     max_decode_seconds: float = Field(
         default=60.0,

@@ -26,12 +26,14 @@ from askpix.core.files import read_whole
 from askpix.core.imaging.color import to_rgb
 from askpix.core.imaging.decoder_errors import DECODER_ERRORS, as_bad_image
 from askpix.core.imaging.pixel_budget import LARGE_PIXELS, PixelBudget
+from askpix.core.imaging.repair import repaired
 
 # Our own limits below are checked before decoding and per call. Pillow's is one global that warns at one
 # size and raises at twice that, with text nobody can act on.
 Image.MAX_IMAGE_PIXELS = None
 # What is odd about a file is in our error or does not matter: nothing below api/ writes to the console.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
+_log = logging.getLogger(__name__)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 pillow_heif.register_heif_opener(thumbnails=False)
 
@@ -67,8 +69,8 @@ class ImageLimits:
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 120_000_000
-    """Most pixels of one image. Decoding takes 4 bytes of memory a pixel; with transparency or progressive
-    scans 8 to 10.
+    """Most pixels of one image; a JPEG that can be halved as it is decoded may have four times as many.
+    Decoding takes 4 bytes of memory a pixel; with transparency or progressive scans 8 to 10.
     """
     max_side: int = 100_000
     max_pages: int = 2_000
@@ -116,11 +118,28 @@ def open_image(
     Raises ``BadImageError``: unreadable, truncated, not allowed, over a limit, no such page.
     """
     data = source if isinstance(source, bytes) else read_bytes(source, limits=limits)
+    try:
+        return _open_page(data, limits, min_side, page)
+    except BadImageError as error:
+        return _open_page(_sound_part(data, error), limits, min_side, page)
+
+
+def _open_page(data: bytes, limits: ImageLimits, min_side: int | None, page: int) -> DecodedImage:
     with as_bad_image(data), _opened(data, limits) as opened:
         frames = _frames(opened, limits)
         if not 1 <= page <= len(frames):
             raise BadImageError(f"no page {page}: it has {len(frames)}")
         return _decode(opened, data, frames, page, limits=limits, min_side=min_side)
+
+
+def _sound_part(data: bytes, error: BadImageError) -> bytes:
+    """The file without what is wrong with it, where its pixels are there; raises the error elsewhere."""
+    # Without a cause it is a limit of ours.
+    found = None if error.__cause__ is None or isinstance(error.__cause__, MemoryError) else repaired(data)
+    if found is None:
+        raise error
+    _log.info("decoded all the same: %s (%s)", found[1], error)
+    return found[0]
 
 
 def open_images(
@@ -130,9 +149,13 @@ def open_images(
 
     Raises ``BadImageError`` when the file as a whole cannot be opened.
     """
-    with as_bad_image(data):
-        opened = _opened(data, limits)
-        frames = _frames(opened, limits)
+    try:
+        with as_bad_image(data):
+            opened = _opened(data, limits)
+            frames = _frames(opened, limits)
+    except BadImageError as error:
+        yield _open_page(_sound_part(data, error), limits, min_side, 1)
+        return
     with opened:
         for page in range(1, len(frames) + 1):
             try:
@@ -141,7 +164,10 @@ def open_images(
                         opened, data, frames, page, limits=limits, min_side=min_side
                     )
             except BadImageError as error:
-                found = error
+                try:
+                    found = _open_page(_sound_part(data, error), limits, min_side, page)
+                except BadImageError as final:
+                    found = final
             yield found
 
 
@@ -237,15 +263,23 @@ def _decode(
     if opened.format == "TIFF":
         opened.seek(frames[page - 1])
     width, height = opened.size
-    check_size(width, height, limits)
     file_format = opened.format or "unknown"
     is_jpeg = file_format in ("JPEG", "MPO")  # MPO: JPEGs behind one another
+    short = min(width, height)
+    side = min_side or short
+    if is_jpeg and width * height > limits.max_pixels and _has_one_scan(opened, data):
+        # Shrunk as it is decoded: a phone's 200 megapixels take the memory of 50.
+        side = min(side, short // 2)
+        check_size(-(-width // 2), -(-height // 2), limits)
+        check_size(width, 1, limits)
+        check_size(1, height, limits)
+    else:
+        check_size(width, height, limits)
     if is_jpeg:
         _check_scans(opened, data, limits)
-        short = min(width, height)
-        if min_side is not None and min_side < short:
+        if side < short:
             # draft() keeps both sides at or above what is asked.
-            opened.draft(None, (min_side * width // short, min_side * height // short))
+            opened.draft(None, (side * width // short, side * height // short))
     elif file_format == "TIFF":
         _check_tile(opened, limits)
     pixels = width * height if opened.info.get("progressive") else opened.width * opened.height
@@ -299,6 +333,18 @@ def _own(exif: Image.Exif) -> Image.Exif:
     except DECODER_ERRORS:
         return Image.Exif()
     return own
+
+
+def _has_one_scan(opened: Image.Image, data: bytes) -> bool:
+    """Return whether a JPEG is decoded row by row; else all coefficients are in memory, however small it is
+    drawn.
+    """
+    if opened.info.get("progressive"):
+        return False
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return data[at + 4 : at + 5] == bytes([len(opened.getbands())])
 
 
 def _check_scans(opened: Image.Image, data: bytes, limits: ImageLimits) -> None:

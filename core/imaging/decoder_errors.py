@@ -1,11 +1,12 @@
 """Errors of image decoders, as one line that tells a person what is wrong with the file."""
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from askpix.core.errors import BadImageError
 
@@ -77,8 +78,27 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def _tiff_samples(data: bytes) -> str | None:
+    """What the samples of a TIFF are, where its first directory is sound and Pillow cannot read them."""
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(directory.next)
+        directory.load(file)
+        bits = directory.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        kinds = directory.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+        kind = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(kinds[0], "unusual")
+        if not all(directory.get(tag) for tag in (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)):
+            return None
+    except DECODER_ERRORS:
+        return None
+    return f"{len(bits)} x {bits[0]} bits ({kind})"
+
+
 def _why_unknown(data: bytes) -> str:
     if known := signature(data):
+        if known == "TIFF" and (form := _tiff_samples(data)):
+            return f"a TIFF of {form}, which is not read here: save it with 8 or 16 bits, or as JPEG or PNG"
         return f"damaged {known}: its header cannot be read"
     head = data[:512].lstrip().lower()
     if b"<svg" in head or b"<!doctype svg" in head:
