@@ -197,6 +197,8 @@ class Hit:
     """Box of the image on a sheet that fits best; None: the whole image."""
     similar: tuple[str, ...] = ()
     """Ids of bursts and near duplicates of it, as far as they were seen; they are no hits of their own."""
+    missing: bool = False
+    """None of its files is there any more: deleted, moved, or on a disk that is not connected."""
 
     @property
     def duplicates(self) -> int:

@@ -140,6 +140,8 @@ def _show_hit(hit: Hit, terminal: Console | None, *, dated: bool) -> None:
     line.append(path, Style(bold=True, link=_link(record)))
     if hit.duplicates:
         line.append(f"  +{plural(hit.duplicates, 'copy', 'copies')}", "dim")
+    if hit.missing:
+        line.append("  (file is gone)", "dim")
     if dated and taken:
         line.append(f"  {taken}")
     terminal.print(line, soft_wrap=True)

@@ -70,6 +70,8 @@ class Hit:
     """The part of a page with several images on it that fits best."""
     similar: tuple[str, ...] = ()
     """Ids of near duplicates, which are no hits of their own."""
+    missing: Annotated[bool | None, IF_SET] = None
+    """True where none of its files is there any more."""
     preview: Annotated[str | None, IF_SET] = None
     """A blurred stand-in (ThumbHash, hexadecimal), over HTTP."""
 
@@ -483,6 +485,7 @@ def _hit(hit: core.Hit) -> Hit:
         duplicates=hit.duplicates,
         region=hit.region,
         similar=hit.similar,
+        missing=hit.missing or None,
     )
 
 

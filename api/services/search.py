@@ -162,7 +162,10 @@ class Searcher:
         self, query: Query, *, over: Retriever | None = None, top_k: int = 10, offset: int = 0, **options: Any
     ) -> SearchResult:
         """Run a query; ``options`` as in ``Retriever.retrieve``. ``over`` searches that retriever instead."""
+        from askpix.ingest.sources.original import is_gone  # noqa: PLC0415 - brings the decoders
+
         result = self._run(query, over or self.retriever, top_k=top_k, offset=offset, **options)
+        result = replace(result, hits=tuple(replace(hit, missing=is_gone(hit.record)) for hit in result.hits))
         left = self._workspace.catalog.texts.count_left(self._collection.id)
         if not left:
             return result

@@ -1,6 +1,7 @@
 """Original bytes of a record: exactly those that were indexed, from whichever source still has them."""
 
 import logging
+import os
 from collections.abc import Sequence
 
 from askpix.core.errors import BadImageError, NotFoundError
@@ -9,11 +10,31 @@ from askpix.core.types import ImageRecord
 from askpix.ingest.catalog.models import Collection
 from askpix.ingest.formats.content import Content, place_of, sha256_of
 from askpix.ingest.formats.pages import open_page
-from askpix.ingest.sources.remote import read_source
+from askpix.ingest.sources.remote import read_source, remote_uri
+from askpix.ingest.sources.zip_files import archive_is_gone, is_inside
 
 _log = logging.getLogger(__name__)
 FILE_ID = "file:"
 """Records of files that are in no collection have ids that begin so; the SHA-256 of their bytes follows."""
+
+
+def is_gone(record: ImageRecord) -> bool:
+    """Return whether no file of a record is there any more; buckets and the web are not asked."""
+    return all(map(_is_gone, (record.uri, *record.copies)))
+
+
+def _is_gone(uri: str) -> bool:
+    if remote_uri(uri):
+        return False
+    if is_inside(uri):
+        return archive_is_gone(uri)
+    try:
+        os.stat(uri)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass  # it may well be there
+    return False
 
 
 def open_original(

@@ -158,6 +158,15 @@ def read_inside(uri: str, limits: ImageLimits) -> bytes:
     return data
 
 
+def archive_is_gone(uri: str) -> bool:
+    """Return whether the archive of an entry is no file any more."""
+    try:
+        _parts(uri)
+    except BadImageError:
+        return True
+    return False
+
+
 def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | None:
     """Return the metadata of an entry and of those beside it (``ingest.pipeline.metadata_stage``); None when
     it has changed.

@@ -139,7 +139,7 @@ export class Grid {
     tile.title = hit.snippet ? `${name}\n${hit.snippet}` : name;
     tile.classList.toggle("lit", this.lit === hit.id);
     const notes = [hit.page && `${S.page} ${hit.page}`, hit.time_s !== null && hit.time_s !== undefined && clock(hit.time_s),
-      hit.region && S.onIt, hit.duplicates && `+${hit.duplicates}`].filter(Boolean);
+      hit.missing && S.missing, hit.region && S.onIt, hit.duplicates && `+${hit.duplicates}`].filter(Boolean);
     tile.replaceChildren(picture, el("span", { class: "notes" }, notes.map((text) => el("span", { class: "badge" }, text))),
       hit.snippet ? el("span", { class: "snippet" }, hit.snippet) : "");
   }

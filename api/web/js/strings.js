@@ -34,6 +34,7 @@ export const S = {
   notRead: "The words in it have not been read yet.",
   about: "About it",
   onIt: "on it",
+  missing: "file is gone",
   byName: "(by the file's name)",
   fileDate: "File date", notTaken: "(the image has none)",
   taken: "Taken", size: "Size", camera: "Camera", place: "Place", page: "Page", file: "File", tags: "Tags", title: "Title", description: "Description", caption: "Caption", people: "People", rating: "Rating", creator: "By", time: "At", collection: "Collection",
