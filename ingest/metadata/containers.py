@@ -41,7 +41,7 @@ _GIF_XMP_END = b"\x01\xff\xfe\xfd"
 
 
 class Container(NamedTuple):
-    """What a container carries. ``carrier`` is an empty image with its EXIF, XMP and IPTC."""
+    """Content of a container. ``carrier`` is an empty image with its EXIF, XMP and IPTC."""
 
     carrier: Image.Image
     said: About

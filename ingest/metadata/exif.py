@@ -139,7 +139,8 @@ def _after_its_maker(date: datetime | None) -> datetime | None:
 
 
 def zone_by_name(local: datetime, utc: datetime, seconds: float = 0.0) -> tuple[bool, int | None]:
-    """Whether ``local`` may be the moment ``utc`` in some zone, and that zone's minutes where they are sure.
+    """Return whether ``local`` may be the moment ``utc`` in some zone, and that zone's minutes where they are
+    sure.
 
     Phones name a film by its beginning and write the time of its end (``seconds`` later) into it, or that of
     its beginning. A difference of nothing is no zone: many cameras write local time where UTC belongs.

@@ -148,7 +148,7 @@ def _at_its_place(named: NameStamp | None, lon: float | None) -> About:
 
 
 def read_film(file: IO[bytes], size: int) -> FilmFacts | None:
-    """What a QuickTime or MP4 film says of itself; None where it is none."""
+    """Return the facts in a QuickTime or MP4 film; None where it is none."""
     header = read_film_header(file, size)
     return film_facts(header.said, header.seconds) if header else None
 

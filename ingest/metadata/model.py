@@ -71,7 +71,7 @@ class About:
     taken_at: datetime | None = None
     taken_from: TakenFrom | None = None
     taken_as: TakenAs | None = None
-    """What the date is of where nothing says when the image was taken."""
+    """Meaning of the date where nothing says when the image was taken."""
     offset_minutes: int | None = None
     camera: str | None = None
     lat: float | None = None
@@ -212,7 +212,7 @@ def stamp_in_name(name: str) -> NameStamp | None:
 
 
 def from_name(name: str) -> About:
-    """What the name of a file tells."""
+    """Return the moment in the name of a file."""
     stamp = stamp_in_name(name)
     return About(taken_at=stamp.moment, taken_from="name") if stamp else About()
 

@@ -1,4 +1,4 @@
-"""What Picasa writes beside images: ``.picasa.ini`` in their folder. Never trusted.
+"""Captions, keywords and faces of Picasa: ``.picasa.ini`` in the folder. Never trusted.
 
 A section for each image by its name: caption, keywords, a star, and faces by the number of a contact, whose
 names stand in ``[Contacts2]`` (``number=Name;...``); ``[Picasa]`` names the album.

@@ -41,7 +41,7 @@ class FilmHeader:
 
     @property
     def is_motion_part(self) -> bool:
-        """Whether it is as short as what phones film around a photo."""
+        """True if it is as short as what phones film around a photo."""
         longest = _LONGEST_IDENTIFIED if _CONTENT_IDENTIFIER in self.said else _LONGEST_MOTION
         return 0 < self.seconds <= longest
 

@@ -119,7 +119,7 @@ class Beside:
 
 
 def _by_case(name: str, found: Sequence[Found]) -> list[Found]:
-    """Of spellings that differ in case those that are most like the image's; elsewhere only its own."""
+    """Choose among spellings that differ in case those most like the image's; elsewhere only its own."""
     limit = max((_likeness(name, each) for each in found), default=0)
     return [each for each in found if _likeness(name, each) == limit and (limit >= 0 or not each.address)]
 

@@ -54,7 +54,7 @@ def film_exif(said: Mapping[str, str], time_s: float) -> Image.Exif:
 
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
-    """What a film says of itself; ``utc`` where only that is known of its time."""
+    """Facts in a film; ``utc`` where only that is known of its time."""
 
     about: About
     utc: datetime | None

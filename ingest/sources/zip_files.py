@@ -203,7 +203,7 @@ def _is_motion_part(path: Path, info: zipfile.ZipInfo) -> bool:
 
 
 def _film(path: Path, info: zipfile.ZipInfo) -> FilmFacts | None:
-    """What a film says of itself. Its header may be its end, so that all of it is inflated."""
+    """Return the facts in a film. Its header may be its end, so that all of it is inflated."""
     if info.file_size > _MAX_FILM:
         return None
     with _opened(path).open(info) as file:
