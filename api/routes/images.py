@@ -12,7 +12,16 @@ from askpix.api.jobs.uploads import safe_name
 from askpix.api.routes import TheService, Who, problems
 from askpix.api.routes.views import image_out
 from askpix.api.schemas.results import Deleted, Image, ImagePage
-from askpix.api.service.images import choose_format, file_date, file_of, media_type, snap, thumbnail
+from askpix.api.service.images import (
+    choose_format,
+    file_date,
+    file_of,
+    media_type,
+    motion_of,
+    snap,
+    thumbnail,
+)
+from askpix.core.errors import NotFoundError
 from askpix.core.types import join_lines
 
 router = APIRouter(tags=["images"])
@@ -66,6 +75,7 @@ def show(image_id: str, service: TheService, who: Who) -> Image:
         about=about.to_json() if about else {},
         # Nothing is sorted or filtered by it: copying, downloading and unpacking set it.
         file_date=None if record.taken_at else file_date(service, collection, record),
+        motion=motion_of(service, collection, record, sha256) is not None,
         caption=service.catalog.notes.captions([record.id]).get(record.id),
     )
 
@@ -99,6 +109,19 @@ def file(image_id: str, request: Request, service: TheService, who: Who) -> Resp
     return FileResponse(
         found, media_type=kind, filename=name, content_disposition_type="inline", headers=headers
     )
+
+
+@router.get(
+    "/v1/images/{image_id}/motion", response_class=FileResponse, responses={**_BINARY, **problems(404, 416)}
+)
+def motion(image_id: str, service: TheService, who: Who) -> Response:
+    """The short film of a live photo; ranges are answered."""
+    collection, record, sha256 = service.image(who, image_id)
+    found = motion_of(service, collection, record, sha256)
+    if found is None:
+        raise NotFoundError(f"no film lies beside {safe_name(record.uri)!r}: it is no live photo")
+    headers = {"Cache-Control": "private, max-age=3600", **_GUARD}
+    return FileResponse(found, media_type=media_type(found), headers=headers)
 
 
 @router.get(

@@ -270,12 +270,15 @@ class Image:
     """The words with their boxes; where one image is shown."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """Metadata by its owner in the file or beside it (title, people, albums, keywords, rating, place), and
-    ``taken_from``: the source of ``taken_at``; where one image is shown.
+    ``taken_from``: the source of ``taken_at``, and ``taken_as`` where that is not when it was taken; where
+    one image is shown.
     """
     caption: str | None = None
     """A generator's sentence; where one image is shown."""
     file_date: datetime | None = None
     """Time of the last change of the file of an image without ``taken_at``; where one image is shown."""
+    motion: bool = False
+    """True if it is a live photo whose short film lies beside it; where one image is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from askpix.ingest.catalog.models import Collection
 from askpix.ingest.formats.content import Content, place_of, sha256_of
 from askpix.ingest.formats.pages import HEAD, format_of, open_page, read_content
 from askpix.ingest.sources.remote import is_elsewhere, read_source
+from askpix.ingest.sources.walk import live_stems, motion_part_of
 from askpix.ingest.vision.thumbhash import preview
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,17 @@ def file_of(service: Service, collection: Collection, record: ImageRecord, sha25
             _log.info("%r cannot be read: %s", uri, error)
             continue
     raise NotFoundError(f"the file of image {record.id!r} is gone or has changed; index its folder again")
+
+
+def motion_of(service: Service, collection: Collection, record: ImageRecord, sha256: str) -> Path | None:
+    """The film of a live photo, where both lie in a folder; those in archives are not looked for."""
+    if record.kind != "photo" or is_elsewhere(record.uri) or not live_stems([record.uri]):
+        return None
+    try:
+        path = file_of(service, collection, record, sha256)
+    except NotFoundError:
+        return None
+    return motion_part_of(path) if isinstance(path, Path) else None
 
 
 def file_date(service: Service, collection: Collection, record: ImageRecord) -> datetime | None:

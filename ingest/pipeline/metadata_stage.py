@@ -123,7 +123,9 @@ def united(abouts: Sequence[About]) -> About:
     if len(abouts) == 1:
         return abouts[0]
     # One that a person's program wrote about counts for more than one with a bare name.
-    ranked = sorted(abouts, key=lambda about: about.taken_from in (None, "name"))
+    ranked = sorted(
+        abouts, key=lambda about: (about.taken_from in (None, "name"), about.taken_as is not None)
+    )
     first = ranked[0]
     filled = {
         name: next((v for each in ranked if (v := getattr(each, name)) is not None), None)

@@ -304,6 +304,19 @@ def _begins_like_image(path: str) -> bool:
     return is_known_start(head)
 
 
+def motion_part_of(path: Path) -> Path | None:
+    """The short film that a phone wrote beside a photo; None where there is none."""
+    for stem in sorted(live_stems([path.name])):
+        for ending in (".MOV", ".mov", ".MP4", ".mp4", "_HEVC.MOV"):
+            film = path.with_name(stem + ending)
+            try:
+                if _is_motion_part(str(film)):
+                    return film
+            except OSError:
+                continue  # mostly as there is none
+    return None
+
+
 def _is_motion_part(path: str) -> bool:
     descriptor = os.open(path, _OPEN)
     with os.fdopen(descriptor, "rb") as file:

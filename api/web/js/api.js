@@ -78,6 +78,7 @@ export const login = (key) => call("/session", { method: "POST", body: { key } }
 export const logout = () => call("/session", { method: "DELETE" });
 export const thumbnail = (id, size) => `/v1/images/${id}/thumbnail?size=${size}`;
 export const file = (id) => `/v1/images/${id}/file`;
+export const motion = (id) => `/v1/images/${id}/motion`;
 
 // Files to a collection; onProgress gets 0..1. Resolves with the job.
 export function upload(name, files, onProgress) {

@@ -44,6 +44,7 @@ export const S = {
   pagesOf: (n) => `${count(n)} pages`,
   momentsOf: (n) => `${count(n)} moments`,
   play: (at) => `Play from ${at}`,
+  playMotion: "Play the live photo",
   noVideo: "This browser cannot play this video.",
   picture: (name) => `Image ${name}`,
   picturesHere: (n) => `${S.pictures(n)} here`,

@@ -102,7 +102,8 @@ export class Viewer {
       [S.tags, found.tags?.join(", ")], [S.collection, found.collection],
     ].filter(([, value]) => value);
     const copy = button(S.copyWords, async () => { await navigator.clipboard.writeText(found.text); copy.textContent = S.copied; }, { class: "plain" });
-    const video = found.kind === "frame" && found.time_s !== null ? button(S.play(clock(found.time_s)), () => this.play(item.id, found), { class: "primary" }) : "";
+    const video = found.kind === "frame" && found.time_s !== null ? button(S.play(clock(found.time_s)), () => this.play(item.id, found), { class: "primary" })
+      : found.motion ? button(S.playMotion, () => this.film(api.motion(item.id)), { class: "primary" }) : "";
     this.side.prepend(video, el("h3", {}, S.about),
       el("dl", {}, rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])),
       el("h3", {}, S.words), ...(found.text ? [el("pre", {}, found.text), copy] : [el("p", { class: "quiet" }, S.noWords)]),
@@ -153,7 +154,11 @@ export class Viewer {
       this.stage.replaceChildren(el("img", { class: "moving", alt: nameOf(found.uri), src: api.file(id) }));
       return;
     }
-    const video = el("video", { controls: true, autoplay: true, src: `${api.file(id)}#t=${found.time_s}` });
+    this.film(`${api.file(id)}#t=${found.time_s}`);
+  }
+
+  film(src) {
+    const video = el("video", { controls: true, autoplay: true, src });
     video.addEventListener("error", () => video.replaceWith(el("p", { class: "novideo" }, S.noVideo)), { once: true });
     this.stage.replaceChildren(video);
   }

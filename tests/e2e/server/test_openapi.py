@@ -80,6 +80,7 @@ def test_the_description_has_the_contract(app: Any) -> None:
         "/v1/jobs/{job_id}/retry",
         "/v1/images/{image_id}",
         "/v1/images/{image_id}/file",
+        "/v1/images/{image_id}/motion",
         "/v1/images/{image_id}/thumbnail",
         "/v1/models",
         "/v1/embeddings",
