@@ -151,7 +151,7 @@ def test_what_was_written_about_images_comes_along(tmp_path: Path) -> None:
     assert notes.texts([one, two]) == {one: ["Lighthouse\nAnn Lee"], two: ["A boat in the harbour."]}
     assert notes.unstored(new, limit=9) == [] and notes.count_uncaptioned(new) == 19
     [record] = second.catalog.lookup.image(one)[1:2]  # type: ignore[index]
-    assert record.tags == ("Ann Lee",)
+    assert record.tags == ("Ann Lee", "rating:4")
 
 
 def test_the_many_vectors_of_pages_come_along(tmp_path: Path) -> None:
