@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -241,6 +242,17 @@ class Catalog:
         with transaction(self._engine, write=False) as connection:
             rows = connection.execution_options(yield_per=10_000).execute(wanted)
             return {row[0]: SourceState(*row[1:]) for row in rows}
+
+    def remember_ctimes(self, collection: Collection, ctimes: Mapping[str, int]) -> None:
+        """Enter when the inodes of these sources changed, for those that an earlier version wrote."""
+        change = (
+            update(sources)
+            .where(sources.c.collection_id == collection.id, sources.c.uri == bindparam("of"))
+            .values(ctime_ns=bindparam("changed"))
+        )
+        if ctimes:
+            with transaction(self._engine) as connection:
+                connection.execute(change, [{"of": uri, "changed": ns} for uri, ns in ctimes.items()])
 
     def contents(self, collection: Collection) -> set[str]:
         """The SHA-256 of everything whose images are all embedded."""

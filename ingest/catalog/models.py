@@ -47,6 +47,8 @@ class SourceState:
     kills: int | None = None
     """Number of times these bytes ended their decoder, or were being decoded for long when the process ended.
     """
+    ctime_ns: int | None = None
+    """Time of the last change of its inode; None: not known."""
 
     @property
     def set_aside(self) -> bool:

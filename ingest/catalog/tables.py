@@ -101,6 +101,8 @@ sources = Table(
     # The files beside it that tell about it, and what they were when its images were told of them.
     Column("beside", Text),
     Column("described", Text),
+    # When its inode changed last: programs that keep size and time of a file cannot keep this.
+    Column("ctime_ns", BigInteger),
     UniqueConstraint("collection_id", "uri"),
     Index("sources_by_content", "collection_id", "sha256"),
 )

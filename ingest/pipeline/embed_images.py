@@ -108,6 +108,7 @@ def index(
         plan = make_plan(paths, found, known=known, contents=indexed, limits=limits, ignore=ignore)
         _log.info("%d files to look into, %d unchanged", len(plan.todo), plan.unchanged)
         catalog.notes.beside(collection, plan.beside)
+        catalog.remember_ctimes(collection, plan.ctimes)
         contents = Contents(indexed, errors, aside)
         writer = Writer(
             collection=collection,

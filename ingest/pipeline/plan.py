@@ -16,7 +16,7 @@ from askpix.ingest.sources.remote import is_elsewhere, root_of
 from askpix.ingest.sources.walk import Skipped, Source
 
 _log = logging.getLogger(__name__)
-_FORMAT = 2
+_FORMAT = 3
 """Raised when what can be decoded changes, so that files that failed are tried again."""
 
 
@@ -41,6 +41,8 @@ class Plan:
     gone: dict[str, SourceState] = field(default_factory=dict)
     beside: dict[str, str | None] = field(default_factory=dict)
     """Unchanged sources of which a file beside them has changed, come or gone, and how those are now."""
+    ctimes: dict[str, int] = field(default_factory=dict)
+    """Unchanged sources of which the ledger does not know yet when their inode changed."""
     empty_roots: list[str] = field(default_factory=list)
     """Given folders in which nothing lies at all, though the ledger has sources in them."""
 
@@ -82,7 +84,7 @@ def make_plan(
         if before is not None and before.beside != item.beside:
             item = replace(item, beside=with_unnamed(item.beside, before.beside, roots))  # noqa: PLW2901
         indexed = before is not None and before.sha256 in contents
-        if before is None or (before.size, before.mtime_ns) != (item.size, item.mtime_ns):
+        if before is None or _changed(before, item):
             plan.todo.append(Task(item, before, indexed))
             if before is not None and before.error is not None:
                 again.add(before.sha256)
@@ -96,12 +98,21 @@ def make_plan(
             plan.unchanged += 1
             if before.beside != item.beside:
                 plan.beside[item.uri] = item.beside
+            if before.ctime_ns is None and item.ctime_ns is not None:
+                plan.ctimes[item.uri] = item.ctime_ns
         else:
             plan.todo.append(Task(item, before, indexed))
             again.add(before.sha256)
     contents -= again
     _find_gone(plan, paths, known, seen_far, ignore)
     return plan
+
+
+def _changed(before: SourceState, item: Source) -> bool:
+    if (before.size, before.mtime_ns) != (item.size, item.mtime_ns):
+        return True
+    # Some programs put the time of a file back when they have changed it.
+    return None not in (before.ctime_ns, item.ctime_ns) and before.ctime_ns != item.ctime_ns
 
 
 def _find_gone(

@@ -120,6 +120,7 @@ class Writer:
             self._conditions if error else None,
             source.beside,
             kills or None,
+            source.ctime_ns,
         )
         if not state.set_aside or (error or "").endswith(_SET_ASIDE):
             return state

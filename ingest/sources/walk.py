@@ -40,6 +40,8 @@ class Source:
     mtime_ns: int
     beside: str | None = None
     """The files beside it that tell about it, as ``askpix.ingest.metadata.sidecars.Beside`` stamps them."""
+    ctime_ns: int | None = None
+    """Time of the last change of its inode, where there is one."""
 
     @property
     def path(self) -> Path:
@@ -281,7 +283,7 @@ def _source(path: str, status: os.stat_result, beside: Beside | None = None) -> 
     except UnicodeEncodeError:
         return Skipped(_shown(path), "its name is not valid UTF-8; rename it")
     stamp = beside.stamp(os.path.basename(path)) if beside else None  # noqa: PTH119
-    return Source(path, status.st_size, status.st_mtime_ns, stamp)
+    return Source(path, status.st_size, status.st_mtime_ns, stamp, status.st_ctime_ns)
 
 
 def is_ignored(name: str) -> str | None:

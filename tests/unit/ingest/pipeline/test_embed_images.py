@@ -20,6 +20,7 @@ from PIL import Image
 from askpix.core.errors import NotFoundError, StoreUnavailableError
 from askpix.core.imaging.decode import DEFAULT_LIMITS
 from askpix.core.types import Box, ImageRecord, TextLine, Vectors
+from askpix.ingest.pipeline import worker
 from askpix.ingest.pipeline.embed_images import collection_run, index
 from askpix.ingest.pipeline.report import IngestReport, Progress
 from tests.support.fakes import ColourEmbedder, MemoryStore, WordEmbedder, unit
@@ -139,15 +140,40 @@ def test_named_files_are_taken_and_a_missing_path_is_an_error_before_any_work(wo
 # --- running again -----------------------------------------------------------------------------------
 
 
-def test_an_unchanged_file_is_not_even_opened(world: World) -> None:
+def test_an_unchanged_file_is_not_even_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     paint(world.photos / "a.png", "red")
     world.run()
-    path = world.photos / "a.png"
-    times = path.stat()
-    # Other bytes behind the same size and time: only who opens the file can notice.
-    path.write_bytes(os.urandom(times.st_size))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def opened(content: object) -> str:
+        raise AssertionError("a file was read")
+
+    monkeypatch.setattr(worker, "sha256_of", opened)
     assert summary(world.run()) == (0, 0, 1, 0, 0, 0)
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(world: World) -> None:
+    path = paint(world.photos / "a.png", "red")
+    other = paint(world.photos / "b.png", "blue").read_bytes()
+    (world.photos / "b.png").unlink()
+    size = max(path.stat().st_size, len(other))
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+    world.run()
+    times = path.stat()
+    path.write_bytes(other.ljust(size, b"\0"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert summary(world.run())[:3] == (0, 1, 0)
+
+
+def test_sources_of_an_earlier_version_are_not_read_again_for_it(world: World) -> None:
+    path = paint(world.photos / "a.png", "red")
+    world.run()
+    known = world.catalog.known_sources(world.collection)
+    world.catalog.record(
+        world.collection, states={uri: replace(each, ctime_ns=None) for uri, each in known.items()}, added={}
+    )
+    path.chmod(0o600)
+    assert summary(world.run()) == (0, 0, 1, 0, 0, 0)
+    assert world.catalog.known_sources(world.collection)[str(path)].ctime_ns == path.stat().st_ctime_ns
 
 
 def test_a_touched_file_costs_a_hash_once(world: World) -> None:

@@ -35,7 +35,8 @@ def test_a_source_says_size_and_time(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"12345")
     os.utime(tmp_path / "a.png", ns=(5, 7_000_000_000))
     (source,) = walk([tmp_path])
-    assert source == Source(str(tmp_path / "a.png"), 5, 7_000_000_000)
+    changed = (tmp_path / "a.png").stat().st_ctime_ns
+    assert source == Source(str(tmp_path / "a.png"), 5, 7_000_000_000, None, changed)
 
 
 def test_hidden_and_junk_is_skipped_with_a_reason(tmp_path: Path) -> None:
