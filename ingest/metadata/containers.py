@@ -49,6 +49,11 @@ class Container(NamedTuple):
     """False where dates do not tell when an image was taken: of a document, and of a film as a whole."""
 
 
+def is_container(head: bytes) -> bool:
+    """Return whether a file that begins so is looked through for boxes, or for the objects of a PDF."""
+    return head[4:8] in _ISO_STARTS or b"%PDF-" in head[:1024]
+
+
 def read_container(file: IO[bytes]) -> Container | None:
     """Read the metadata of a file; None where it is no such container. Damage ends it, never an error."""
     file.seek(0)

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from askpix.core.errors import BadImageError
 from askpix.core.imaging.decode import ImageLimits
 from askpix.ingest.formats.pages import by_extension
+from askpix.ingest.metadata.containers import is_container
 from askpix.ingest.metadata.merge import combine, read_bytes_inside, read_film
 from askpix.ingest.metadata.model import About
 from askpix.ingest.metadata.quicktime import read_film_header
@@ -54,6 +55,8 @@ _HEAD = 512 * 1024
 _MAX_FILM = 2**30
 _MAX_MOTION = 16 * 2**20
 """Bytes that are inflated to see how long a film of a photo's name is."""
+_WHOLE = 64 * 2**20
+"""Bytes that are unpacked of a film or document, whose words may stand at its end."""
 _ENCRYPTED = 1
 
 
@@ -177,8 +180,10 @@ def look_inside(uri: str, size: int, stamp: int, beside: str | None) -> About | 
         if (info.file_size, _stamp(info)) != (size, stamp):
             return None
         head = _read(path, name, _HEAD)
+        if len(head) > _HEAD and is_container(head):
+            head = _read(path, name, _WHOLE)
         inside = read_bytes_inside(head)
-        film = None if inside else _film(path, info)
+        film = _film(path, info) if is_container(head) else None
     except (*UNREADABLE, BadImageError) as error:
         _log.info("%r cannot be read: %s", uri, _why(error))
         return None

@@ -217,7 +217,7 @@ def test_a_image_tells_what_was_written_about_it(
     notes.write({one: "A lighthouse by the sea."}, "caption", "some-model")
     body = client.get(f"/v1/images/{one}").json()
     assert body["about"] == {"title": "Lighthouse", "people": ["Ann Lee"], "rating": 4, "creator": "Me"}
-    assert body["caption"] == "A lighthouse by the sea." and body["tags"] == ["Ann Lee"]
+    assert body["caption"] == "A lighthouse by the sea." and body["tags"] == ["Ann Lee", "rating:4"]
     other = client.get(f"/v1/images/{two}").json()
     assert other["file_date"] == "1970-01-01T00:00:00Z", "nothing else is known of when"
     assert (other["about"], other["caption"]) == ({}, None)

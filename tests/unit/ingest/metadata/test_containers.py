@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from askpix.ingest.metadata.containers import read_container
 from askpix.ingest.metadata.merge import look_into, read_bytes_inside
 from askpix.ingest.metadata.model import About, merged
 from askpix.ingest.metadata.xmp import MAX_XMP, read_xmp
+from askpix.ingest.sources.zip_files import look_inside, zip_uri
 
 PACKET = b"""<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
  xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmp:Rating="3"
@@ -222,6 +224,18 @@ def test_documents_have_titles_and_keywords_and_no_date(packed: bool) -> None:
     assert (found.keywords, found.creator, found.taken_at) == (("Harbour", "Pier"), "Ann", None)
     changed = known(pdf(info=info, more=b"5 0 obj\n<< /Title (Final) >>\nendobj\n"))
     assert packed or changed.title == "Final"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.pdf"])
+def test_words_at_the_end_of_a_large_file_in_an_archive(tmp_path: Path, name: str) -> None:
+    filler = bytes(2**20)
+    movie = film(box(b"free", filler), box(b"uuid", XMP_ID, PACKET))
+    whole = {"a.mp4": movie, "a.pdf": pdf(more=filler, packet=PACKET)}
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, whole[name])
+        info = archive.getinfo(name)
+    found = look_inside(zip_uri(tmp_path / "all.zip") + name, info.file_size, info.CRC + 1, None)
+    assert found is not None and found.keywords == ("Lighthouse",)
 
 
 def test_an_encrypted_document_says_nothing_false() -> None:
