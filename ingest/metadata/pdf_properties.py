@@ -16,6 +16,8 @@ _MAX_BYTES = 64 * 2**20
 """Bytes of a file in which objects are looked for; of a longer one its last."""
 _MAX_OBJECT = 2**16
 _MAX_STREAMS = 2_000
+_MAX_LOOKS = 1_000
+"""Objects whose number ends as the one that is looked for."""
 _MAX_UNPACKED = 64 * 2**20
 _REFERENCE = re.compile(rb"\s*(\d{1,8})\s+(\d{1,5})\s+R\b")
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
@@ -86,7 +88,9 @@ class _Objects:
         for generation in (0, 1, 2, 3):
             mark = b"%d %d obj" % (number, generation)
             at = self._data.rfind(mark)
-            while at >= 0:
+            for _ in range(_MAX_LOOKS):
+                if at < 0:
+                    break
                 if not self._data[at - 1 : at].isdigit():
                     return at + len(mark)
                 at = self._data.rfind(mark, 0, at)
@@ -110,7 +114,9 @@ class _Objects:
             if at < 0 or left <= 0:
                 return
             start = self._data.rfind(b"obj", max(0, at - 1024), at)
-            at += 1
+            at = self._data.find(b"endstream", at)  # streams do not overlap: all are passed over once
+            if at < 0:
+                return
             plain = self._stream(start + 3, left) if start >= 0 else None
             head = self._data[start : start + 1024]
             first = re.search(rb"/First\s+(\d{1,8})", head)
