@@ -7,7 +7,7 @@ from askpix.retrieval.query.parser import parse
 
 
 @pytest.mark.parametrize(
-    ("query", "least", "most"),
+    ("query", "least", "limit"),
     [
         ("rating:5", 5, 5),
         ("rating:>=4 dogs", 4, 5),
