@@ -62,6 +62,7 @@ def failures(ended: Job) -> list[str]:
     return [failure["error"] for failure in ended.result["failed"]]
 
 
+@pytest.mark.slow
 def test_a_drawing_without_end_fails_alone_and_is_set_aside_after_two_tries(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with served(home, ASKPIX_OCR="off", ASKPIX_MAX_DECODE_SECONDS="1") as (url, _):

@@ -53,7 +53,7 @@ def upload(client: TestClient, data: bytes, name: str = "a.jpg") -> Any:
 
 
 def ended(client: TestClient, job: str, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (found := client.get(f"/v1/jobs/{job}").json())["state"] not in states:
         assert time.monotonic() < deadline, found
         time.sleep(0.02)

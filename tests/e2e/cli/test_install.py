@@ -73,7 +73,7 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
     assert names == GOLDEN.read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("way", ["wheel", "in place"])
+@pytest.mark.parametrize("way", [pytest.param("wheel", marks=pytest.mark.slow), "in place"])
 def test_it_works_in_a_folder_with_an_api_of_its_own(
     way: str, installed: Path, project: Path, tmp_path: Path
 ) -> None:

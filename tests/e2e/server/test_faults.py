@@ -149,6 +149,7 @@ def test_clients_that_leave_in_the_middle_free_their_work(tmp_path: Path) -> Non
         until(lambda: at_work() <= 1)  # that question itself
 
 
+@pytest.mark.slow
 def test_an_end_under_load_breaks_no_answer(tmp_path: Path) -> None:
     """SIGTERM while eight clients search: each answer is whole or never began."""
     with served(tmp_path / "home") as (url, process):

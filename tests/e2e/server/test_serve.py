@@ -306,6 +306,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     assert "48 images, each with one vector set" in askpix(home, "doctor").stdout
 
 
+@pytest.mark.slow
 def test_sigterm_puts_the_running_job_back_and_cancel_ends_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -57,6 +57,7 @@ def serve() -> None:
     answer_all(answer, max_bytes=2**20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
 def test_what_a_child_says_is_logged_within_a_bound(level: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(level, __name__)

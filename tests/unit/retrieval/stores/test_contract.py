@@ -781,7 +781,7 @@ def test_a_lasting_store_answers_as_the_reference_does(opener: Callable[[], Any]
 @pytest.mark.parametrize(
     "opener",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name == "plugin" else name
+        pytest.param(name, marks=pytest.mark.slow) if name in ("plugin", "qdrant_edge") else name
         for name in LASTING
         if name != "qdrant_local"
     ],
