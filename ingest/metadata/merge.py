@@ -95,8 +95,7 @@ def combine(
     shot: About | None = None
     if film:
         shot = film.dated(named, place.lon)
-        undated = {"taken_at": None, "taken_from": None, "taken_as": None, "offset_minutes": None}
-        words = [replace(each, **undated) for each in inside]  # type: ignore[arg-type]
+        words = [_undated(each) for each in inside]
         if film.utc and (google is None or google.utc is None or shot.taken_at == local):
             inside = [shot, *words]
         else:
@@ -125,6 +124,11 @@ def combine(
     if best.taken_as and best.taken_at and said.taken_at and best.taken_at - said.taken_at > _DAY:
         sources.insert(0, said)
     return merged([*sources, picasa, said, albums])
+
+
+def _undated(about: About) -> About:
+    """Return the same metadata without its date: of a container only the words count."""
+    return replace(about, taken_at=None, taken_from=None, taken_as=None, offset_minutes=None)
 
 
 def _by_meaning(sources: Sequence[About]) -> list[About]:
@@ -167,7 +171,7 @@ def read_file(file: IO[bytes]) -> list[About]:
         return found
     inside = [*read_inside(container.carrier), container.said]
     if not container.dated:
-        inside = [replace(each, taken_at=None, taken_from=None, offset_minutes=None) for each in inside]
+        inside = [_undated(each) for each in inside]
     return [*found, *inside]
 
 
