@@ -20,7 +20,9 @@ _HALF = frozenset({"clip", "chinese_clip", "bert", "xlm-roberta"})
 huggingface/transformers#36822)."""
 
 _NO_CLASS = ("trust_remote_code", "does not recognize this architecture")
-"""In what transformers says of a model that it has no class for: advice to run its code, for one."""
+"""Parts of the errors of transformers for a model that it has no class for: advice to run its code, for
+one.
+"""
 
 
 def import_torch(what: str) -> tuple[Any, Any]:

@@ -84,7 +84,7 @@ class Clause:
     field: str
     value: str
     negative: bool = False
-    """It leaves out what the value names."""
+    """True if the clause leaves out what the value names."""
 
 
 @dataclass(frozen=True, slots=True)

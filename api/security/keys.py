@@ -39,7 +39,7 @@ class Key:
     created_at: UtcTime
     used_at: UtcTime | None
     revoked_at: UtcTime | None
-    """When the key stops working; for one that was rotated this may lie ahead."""
+    """Moment at which the key stops working; for one that was rotated this may lie ahead."""
     requests_per_minute: int | None = None
     max_upload_bytes: int | None = None
     """Upload limit in place of the service's own; None = the service's."""

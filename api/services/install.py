@@ -76,7 +76,7 @@ class InstallReport:
     licence: str
     proof: Proof
     use: str
-    """Where it is used from now on, or how to have it used."""
+    """Use of the model from now on, or how to have it used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _tiff_samples(data: bytes) -> str | None:
-    """What the samples of a TIFF are, where its first directory is sound and Pillow cannot read them."""
+    """Return the kind of a TIFF's samples, where its first directory is sound and Pillow cannot read them."""
     try:
         directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
         file = io.BytesIO(data)

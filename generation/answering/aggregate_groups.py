@@ -59,7 +59,7 @@ def values(record: ImageRecord, by: By) -> tuple[str, ...]:
 
 
 def moment(record: ImageRecord) -> tuple[datetime | None, bool]:
-    """When an image is from, and whether that is only written in it; None when nobody knows."""
+    """Return the moment of an image, and whether that is only written in it; None when nobody knows."""
     if record.taken_at is not None:
         return record.taken_at, False
     written = derive(record).written

@@ -48,7 +48,7 @@ _LAST = 100
 _SIZES = 4_096
 """Sizes of images whose tokens are remembered."""
 _WAIT_S = 900.0
-"""For an answer and for its first word: a CPU reads a long question for minutes."""
+"""Timeout for an answer and for its first word: a CPU reads a long question for minutes."""
 
 _VICUNA = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }} {% elif m.role == 'user' %}"

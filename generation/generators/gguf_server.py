@@ -33,7 +33,7 @@ _START_S = 60.0
 _LOAD_S = 900.0
 _COUNT_S = 60.0
 _DYING_S = 0.3
-"""For a child that is about to end: its connections close before it does."""
+"""Wait for a child that is about to end: its connections close before it does."""
 _ENDING_S = 5.0
 _KEPT_LINES = 40
 _LONGEST_LINE = 500
@@ -202,7 +202,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def serve() -> None:
-    """In the child: say what the machine has, load what is ordered, and serve until the parent is gone."""
+    """Serve in the child: say what the machine has, load what is ordered, answer until the parent is gone."""
     die_with_parent(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the library prints is no answer

@@ -192,7 +192,7 @@ class _Stream(StreamedResponse):
 
     @property
     def timestamp(self) -> datetime:
-        """When the reply was asked for."""
+        """Moment at which the reply was asked for."""
         return self.began
 
 

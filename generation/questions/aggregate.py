@@ -25,7 +25,7 @@ class ArchiveAsked:
     """Name that the question gives them, in the singular."""
     by: By | None = None
     limit: int = 1
-    """How many of ``first`` and ``last`` are wanted."""
+    """Number of ``first`` and ``last`` that are wanted."""
     days: bool = False
     """True if days count, not images."""
 

@@ -30,7 +30,7 @@ class Standing:
     """A question that needs nothing before it."""
 
     question: str
-    """For whoever answers."""
+    """Question for whoever answers."""
     about: str
     """The question whose images it is about: itself, mostly."""
     pick: int | None = None

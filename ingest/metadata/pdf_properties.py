@@ -84,7 +84,7 @@ class _Objects:
         return None
 
     def _start(self, number: int) -> int | None:
-        """Where the last object of this number begins."""
+        """Return where the last object of this number begins."""
         for generation in (0, 1, 2, 3):
             mark = b"%d %d obj" % (number, generation)
             at = self._data.rfind(mark)

@@ -61,7 +61,9 @@ class FilmFacts:
     seconds: float
 
     def dated(self, name: NameStamp | None, lon: float | None) -> About:
-        """Its local time: that of its name, where a zone explains it, else that of its place."""
+        """Return the film's local time: that of its name, where a zone explains it, else that of its
+        place.
+        """
         if self.utc is None:
             return self.about
         if name and name.local:

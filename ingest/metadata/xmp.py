@@ -50,7 +50,7 @@ _DATES: tuple[tuple[str, str, TakenAs | None], ...] = (
     ("tiff", "DateTime", "modified"),
     ("xmp", "ModifyDate", "modified"),
 )
-"""By meaning: taken, made as a file, saved."""
+"""Fields of dates by meaning: taken, made as a file, saved."""
 _MAX_DATES = 8
 _TEXTS = (
     ("dc", "title"),

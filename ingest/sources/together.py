@@ -18,7 +18,7 @@ _EXPORT = "takeout"
 
 
 class _Below(NamedTuple):
-    """Where a folder lies in an export, or below what was named."""
+    """Place of a folder in an export, or below what was named."""
 
     is_export: bool
     names: tuple[str, ...]

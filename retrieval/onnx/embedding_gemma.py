@@ -162,7 +162,7 @@ class OnnxGemmaEmbedder(Embedder):
 
 
 def _soft_tokens(layout: Layout, options: ModelOptions) -> SoftTokens:
-    """From ``processor_config.json``, or the older file beside it. Raises ``ModelUnavailableError``."""
+    """Read ``processor_config.json``, or the older file beside it. Raises ``ModelUnavailableError``."""
     config: Any = layout.config("processor_config.json").get("image_processor")
     config = config if isinstance(config, Mapping) else layout.config("preprocessor_config.json")
     name = config.get("image_processor_type")

@@ -79,7 +79,7 @@ def _spans(match: re.Match[str], words: list[str], text: str, context: Context) 
 
 
 def _joined(spans: list[Span]) -> list[Span]:
-    """In order of time; those that touch as one."""
+    """Return the spans in order of time; those that touch as one."""
     joined = list[Span]()
     for span in sorted(spans):
         if joined and span.start <= joined[-1].end:

@@ -42,11 +42,11 @@ class Known:
     cities: frozenset[str]
     cameras: tuple[str, ...]
     tags: Mapping[str, str]
-    """By their names as people see them: ``name_as_seen``."""
+    """Tags by their names as people see them: ``name_as_seen``."""
 
     @classmethod
     def of(cls, facets: Facets) -> "Known":
-        """From the facets of a whole collection."""
+        """Return what the facets of a whole collection name."""
         return cls(
             kinds=frozenset(str(each.value) for each in facets["kinds"]),
             years=frozenset(int(each.value) for each in facets["years"]),

@@ -11,7 +11,7 @@ FIRST_YEAR = 1826
 
 
 class Span(NamedTuple):
-    """From the first day up to, and without, the last."""
+    """Span from the first day up to, and without, the last."""
 
     start: date
     end: date

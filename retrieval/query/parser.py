@@ -41,7 +41,7 @@ MAX_CLAUSES = 50
 _MAX_ROUNDS = 8
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 EVERYTHING = "*"
-"""In ``off``: read nothing at all."""
+"""Value in ``off`` that reads nothing at all."""
 
 _SIGNS: tuple[Reader, ...] = (read_fields, read_files, read_quotes, read_minus, read_tags)
 """Typed on purpose: believed in any text. Quotes before words: what stands in them is meant literally."""
